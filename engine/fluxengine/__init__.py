@@ -1,0 +1,1 @@
+"""fluxengine: blocks, plans, stores, clusters, the command line. No oceanography."""

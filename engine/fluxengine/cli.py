@@ -1,0 +1,271 @@
+"""The command line. A verb imports what it needs when it is called, so that --help is quick."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fluxengine import registry
+from fluxengine.errors import FluxforgeError, NoSpace
+
+if TYPE_CHECKING:
+    from fluxengine.clusters import ClusterConfig
+    from fluxengine.config import Profile, RunFile
+    from fluxengine.executors import Executor
+    from fluxengine.plan import Request
+    from fluxengine.run import Summary
+    from fluxengine.store import Store
+
+MARKED = 3  # exit code of a run that ended well but for marked days or blocks
+
+app = typer.Typer(
+    help="Regenerate satellite-derived climate records, recomputing only what changed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+Config = Annotated[Path, typer.Option("-c", "--config", help="Run file.")]
+ProfileName = Annotated[
+    str | None, typer.Option("--profile", help="Where to run: a profile of the run file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop, unpublished, at the first missing or damaged input.")
+]
+DEFAULT_CONFIG = Path("run.yaml")
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    _common.debug = debug  # type: ignore[attr-defined]
+
+
+@app.command(epilog="Example: fluxforge sources rss-f17")
+def sources(
+    name: Annotated[str | None, typer.Argument(help="One source, in full.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the installed sources, or describe one."""
+    from fluxengine import describe
+
+    if name is None:
+        describe.sources(as_json)
+    else:
+        describe.source(registry.source(name), as_json)
+
+
+@app.command(epilog="Example: fluxforge products deepflux --run-file > run.yaml")
+def products(
+    name: Annotated[str | None, typer.Argument(help="One product, in full.")] = None,
+    run_file: Annotated[
+        bool, typer.Option("--run-file", help="Write a complete, commented run file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the installed products, describe one, or write a run file for it."""
+    from fluxengine import describe
+
+    if name is None:
+        describe.products(as_json)
+    elif run_file:
+        typer.echo(describe.run_file(registry.recipe(name)))
+    else:
+        describe.product(registry.recipe(name), as_json)
+
+
+@app.command(epilog="Example: fluxforge plan -c run.yaml --json")
+def plan(
+    config: Config = DEFAULT_CONFIG, profile: ProfileName = None, as_json: AsJson = False
+) -> None:
+    """Say which blocks will run, which may, and why. Computes and writes nothing."""
+    from fluxengine import show
+    from fluxengine.plan import make_plan
+
+    _, _, request = _request(config, profile, create=False)
+    made = make_plan(request)
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=2))
+    else:
+        show.plan(made)
+
+
+@app.command(epilog="Example: fluxforge run -c run.yaml --profile local")
+def run(
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the product up to date and publish it.
+
+    The same command goes on after a crash. Exit code 3: published, but some days are marked.
+    """
+    _, chosen, request = _request(config, profile, create=True)
+    _finish(request, chosen.cluster, strict, as_json)
+
+
+@app.command(epilog="Example: fluxforge ingest rss-f17 -c run.yaml")
+def ingest(
+    name: Annotated[str, typer.Argument(help="A source.")],
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring one source up to date: `run` of that source alone."""
+    from dataclasses import replace
+
+    _, chosen, request = _request(config, profile, create=True)
+    _finish(replace(request, product=registry.source(name)), chosen.cluster, strict, as_json)
+
+
+@app.command(epilog="Example: fluxforge status --store out/demo/store")
+def status(
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="A store, instead of the run file's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a store holds, what is published, and which days are marked."""
+    from fluxengine import show
+    from fluxengine.status import of_store
+
+    records = of_store(_store(store, config, profile))
+    if as_json:
+        typer.echo(json.dumps(records, indent=2))
+        return
+    columns = (
+        "dataset",
+        "published",
+        "first",
+        "last",
+        "#valid",
+        "#failed",
+        "#no file",
+        "#unwritten",
+        "content",
+    )
+    rows = [
+        (
+            r["dataset"],
+            (r["published"] or "-") + (" +work" if r["unpublished_work"] else ""),
+            r["first"],
+            r["last"],
+            r["valid"],
+            r["failed"],
+            r["no_file"],
+            r["never_written"],
+            r["content"][:12],
+        )
+        for r in records
+    ]
+    show.table("", columns, rows)
+    for record in records:
+        for step, note in record["notes"].items():
+            show.err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: fluxforge export deepflux -c run.yaml -o netcdf --per month")
+def export(
+    name: Annotated[str, typer.Argument(help="A published dataset.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")],
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    store: Annotated[str | None, typer.Option("--store", help="A store.")] = None,
+    first: Annotated[str | None, typer.Option(help="First day.")] = None,
+    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    per: Annotated[str, typer.Option(help="A file for each: all, year or month.")] = "year",
+) -> None:
+    """Write a published dataset as CF NetCDF."""
+    from typing import cast, get_args
+
+    from fluxengine import export as exporting
+    from fluxengine import show
+    from fluxengine.errors import ConfigError
+    from fluxengine.grid import parse_day
+
+    if per not in get_args(exporting.Per):
+        raise ConfigError(f"'--per {per}' is none of {', '.join(get_args(exporting.Per))}.")
+    begin, end = (None if day is None else parse_day(day) for day in (first, last))
+    place = _store(store, config, profile)
+    paths = exporting.export(place, name, out, first=begin, last=end, per=cast(exporting.Per, per))
+    with show.err.status(f"exporting {name}"):
+        for path in paths:
+            typer.echo(path)
+
+
+def _request(
+    config: Path, profile: str | None, *, create: bool
+) -> tuple[RunFile, Profile, Request]:
+    from fluxengine import config as configuration
+
+    run_file = configuration.load(config)
+    chosen = run_file.profile(profile)
+    return run_file, chosen, configuration.request(run_file, chosen, create=create)
+
+
+def _store(location: str | None, config: Path, profile: str | None) -> Store:
+    from fluxengine import config as configuration
+    from fluxengine.store import Store
+
+    return Store.at(location or configuration.load(config).profile(profile).store)
+
+
+def _finish(request: Request, cluster: ClusterConfig, strict: bool, as_json: bool) -> None:
+    from fluxengine import show
+
+    done = run_with_bars(request, cluster, strict=strict)
+    if as_json:
+        typer.echo(json.dumps(done.as_json(), indent=2))
+    else:
+        show.summary(done, request.product.name)
+    if done.marked:
+        raise typer.Exit(MARKED)
+
+
+def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> Summary:
+    """Run a request on a cluster of the run file, with progress bars."""
+    from fluxengine import clusters, show
+    from fluxengine.run import run as run_request
+
+    def workers() -> AbstractContextManager[Executor]:
+        return clusters.executor(cluster)
+
+    with show.bars() as progress:
+        return run_request(request, workers, progress=progress, strict=strict)
+
+
+def main() -> Any:
+    """Entry point: typed errors become one paragraph and exit code 1."""
+    from fluxengine import show
+
+    for name, entry in sorted(registry.commands().items()):
+        app.command(name)(entry.load())
+    try:
+        app()
+    except FluxforgeError as problem:
+        _reraise_if_debugging()
+        show.error(problem)
+        sys.exit(1)
+    except OSError as problem:
+        _reraise_if_debugging()
+        if problem.errno != errno.ENOSPC:
+            raise
+        show.error(NoSpace("the disk is full.", where=str(problem.filename or "")))
+        sys.exit(1)
+
+
+def _reraise_if_debugging() -> None:
+    if getattr(_common, "debug", False):
+        raise

@@ -1,0 +1,133 @@
+"""Run files: product, period, options, archives, prices, and profiles that say where it runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from fluxengine import registry
+from fluxengine.clusters import ClusterConfig
+from fluxengine.errors import ConfigError
+from fluxengine.plan import Request
+from fluxengine.store import Store
+
+SECRET = re.compile(
+    r"(secret|password|passwd|token|access_key|credential|://[^/\s]+:[^/\s]+@)", re.I
+)
+
+
+class Period(BaseModel, extra="forbid", frozen=True):
+    """First and last day, both included."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Period:
+        if self.last < self.first:
+            raise ValueError(
+                f"the period ends on {self.last}, before it starts on {self.first};"
+                " swap the two days or correct one"
+            )
+        return self
+
+
+class Profile(BaseModel, extra="forbid", frozen=True):
+    """Where a run happens: never enters a key."""
+
+    store: str
+    cluster: ClusterConfig = Field(default_factory=lambda: ClusterConfig.model_validate({}))
+
+
+class RunFile(BaseModel, extra="forbid", frozen=True):
+    """A whole run file."""
+
+    product: str
+    period: Period
+    options: dict[str, Any] = Field(default_factory=dict)
+    archives: dict[str, str] = Field(default_factory=dict)
+    prices: dict[str, float] = Field(default_factory=dict)
+    profiles: dict[str, Profile]
+
+    def profile(self, name: str | None) -> Profile:
+        """A profile by name; the only or first one where none is named."""
+        if name is None:
+            return next(iter(self.profiles.values()))
+        if name not in self.profiles:
+            raise ConfigError(
+                f"the run file has no profile '{name}'.",
+                mend=registry.suggestion(name, self.profiles),
+            )
+        return self.profiles[name]
+
+
+def load(path: Path) -> RunFile:
+    """Read a run file; paths in it are relative to its folder.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key that is wrong and what to do.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}.",
+            where=str(path),
+            mend="`fluxforge products NAME --run-file` writes one to start from.",
+        ) from error
+    _refuse_secrets(text, path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"this is not YAML: {error}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise ConfigError("a run file is a table of keys.", where=str(path))
+    try:
+        run_file = RunFile.model_validate(content)
+    except ValidationError as error:
+        raise registry.config_error(error, str(path), RunFile) from None
+    if not run_file.profiles:
+        raise ConfigError("'profiles' is empty.", where=str(path), mend="Name at least one.")
+    return _absolute(run_file, path.resolve().parent)
+
+
+def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
+    """What the run file asks for. The store is made only if `create`."""
+    product = registry.recipe(run_file.product).product(run_file.options)
+    store: Store | None = None
+    if create or _holds_something(Path(profile.store)):
+        store = Store.at(profile.store, create=create)
+    period = run_file.period
+    return Request(product, period.first, period.last, store, run_file.archives)
+
+
+def _holds_something(place: Path) -> bool:
+    return place.exists() and (not place.is_dir() or any(place.iterdir()))
+
+
+def _refuse_secrets(text: str, path: Path) -> None:
+    for number, line in enumerate(text.splitlines(), 1):
+        if SECRET.search(line.partition("#")[0]):
+            raise ConfigError(
+                f"line {number} looks like a credential.",
+                where=str(path),
+                mend="Credentials come from the environment only: take it out of the file.",
+            )
+
+
+def _absolute(run_file: RunFile, base: Path) -> RunFile:
+    def at(location: str) -> str:
+        return location if "://" in location else str(base / Path(location).expanduser())
+
+    profiles = {
+        n: p.model_copy(update={"store": at(p.store)}) for n, p in run_file.profiles.items()
+    }
+    archives = {name: at(root) for name, root in run_file.archives.items()}
+    return run_file.model_copy(update={"profiles": profiles, "archives": archives})

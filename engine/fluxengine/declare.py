@@ -1,0 +1,349 @@
+"""What a recipe declares: variables, sources, stages, gates and products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import DeclarationError, OutOfRange
+from fluxengine.grid import Block, Grid, Halo
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from pangeo_forge_recipes.patterns import FilePattern
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, "xr.DataArray"]
+
+NEVER_WRITTEN = 0  # every flag variable's fill value
+FAILED = 1  # every flag variable's code for a step or block that could not be made
+ENGINE_FLAGS = {NEVER_WRITTEN: "never_written", FAILED: "failed"}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How values lie in the store: ``value = raw * scale + offset``; `fill` is missing.
+
+    Float packings (``f4``, ``f8``) hold values as they are, NaN for missing.
+    """
+
+    dtype: str
+    scale: float = 1.0
+    offset: float = 0.0
+    fill: int | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether values are stored as they are."""
+        return np.dtype(self.dtype).kind == "f"
+
+    @property
+    def zarr_fill(self) -> float | int:
+        """What an absent chunk reads as."""
+        return float("nan") if self.is_float else int(self.fill or 0)
+
+    def pack(self, values: Array, name: str) -> Array:
+        """Values as stored; NaN becomes `fill`.
+
+        Raises
+        ------
+        OutOfRange
+            Where a value does not fit: packing never wraps or clips.
+        """
+        if self.is_float:
+            return np.asarray(values, self.dtype)
+        raw = np.rint((np.asarray(values, np.float64) - self.offset) / self.scale)
+        info = np.iinfo(self.dtype)
+        missing = np.isnan(raw)
+        bad = ~missing & ((raw < info.min) | (raw > info.max) | (raw == self.fill))
+        if bad.any():
+            worst = np.asarray(values)[bad].ravel()[0]
+            low, high = (edge * self.scale + self.offset for edge in (info.min, info.max))
+            raise OutOfRange(
+                f"{name} = {worst:g} at {int(bad.sum())} cells cannot be stored:"
+                f" its packing holds {low:g} to {high:g}."
+            )
+        if missing.any() and self.fill is None:
+            raise OutOfRange(f"{name} has missing values, but its packing has no fill value.")
+        return np.where(missing, self.fill or 0, raw).astype(self.dtype)
+
+    def unpack(self, raw: Array, dtype: str = "f4") -> Array:
+        """Stored values as numbers, NaN where missing."""
+        if self.is_float:
+            return raw.astype(dtype, copy=False)
+        values: npt.NDArray[np.floating[Any]] = raw.astype(dtype)
+        values *= self.scale
+        values += self.offset
+        if self.fill is not None:
+            values[raw == self.fill] = np.nan
+        return values
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A name with units, meaning, valid range and packing.
+
+    Parameters
+    ----------
+    name, units, long_name : str
+        `units` in the words of UDUNITS; "1" for pure numbers.
+    standard_name : str, optional
+        From the CF table.
+    valid_range : (float, float), optional
+        In `units`; a value outside is an error, not a missing value.
+    packing : Packing
+        How it is stored.
+    flags : mapping of int to str
+        For flag variables: code to meaning. 0 and 1 always mean never_written and failed.
+    attrs : mapping
+        Further CF attributes.
+    """
+
+    name: str
+    units: str
+    long_name: str
+    standard_name: str | None = None
+    valid_range: tuple[float, float] | None = None
+    packing: Packing = Packing("f4")
+    flags: Mapping[int, str] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def stored(self, packing: Packing) -> Variable:
+        """The same variable in another packing."""
+        return replace(self, packing=packing)
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether values are codes."""
+        return bool(self.flags)
+
+    def cf_attributes(self) -> dict[str, Any]:
+        """Attributes as CF wants them, without packing."""
+        found: dict[str, Any] = {"long_name": self.long_name, "units": self.units}
+        if self.standard_name:
+            found["standard_name"] = self.standard_name
+        if self.flags:
+            del found["units"]
+            found["flag_values"] = np.array(list(self.flags), self.packing.dtype)
+            found["flag_meanings"] = " ".join(self.flags.values())
+        return found | dict(self.attrs)
+
+
+def flag_variable(name: str, long_name: str, meanings: Mapping[int, str], **attrs: Any) -> Variable:
+    """A flag variable whose codes 0 and 1 are the engine's, the others its own."""
+    clash = set(meanings) & set(ENGINE_FLAGS)
+    if clash:
+        raise DeclarationError(f"flag codes {sorted(clash)} of '{name}' belong to the engine")
+    packing = Packing("u1", fill=NEVER_WRITTEN)
+    return Variable(
+        name, "1", long_name, packing=packing, flags=ENGINE_FLAGS | dict(meanings), attrs=attrs
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset read from files: one file a step, found below an archive's root.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``rss-f17``.
+    grid : Grid
+        Time axis first; the provider's own resolution.
+    path : callable
+        From a day to the file's path below the archive's root.
+    decode : callable
+        From a local file and the day it should hold to a dataset of one step with *packed* values
+        in the packing of `provides` (flags included). Raises `DamagedFile` or `WrongFile`.
+    provides : tuple of Variable
+        What a decoded file holds.
+    archive : str
+        Which entry of the run file's ``archives`` gives the root.
+    home : str
+        The provider's own root URL, used where ``archives`` has no such entry.
+    title, provider, licence, cite : str
+        For people.
+    file_type : str
+        As pangeo-forge-recipes names it.
+    """
+
+    name: str
+    grid: Grid
+    path: Callable[[date], str]
+    decode: Callable[[Path, date], xr.Dataset]
+    provides: tuple[Variable, ...]
+    archive: str
+    home: str
+    title: str
+    provider: str
+    licence: str
+    cite: str
+    file_type: str = "unknown"
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the dataset stores."""
+        return self.provides
+
+    def pattern(self, grid: Grid) -> FilePattern:
+        """The Pangeo-Forge file pattern of a closed grid: one file a day along time."""
+        from pangeo_forge_recipes.patterns import ConcatDim, FilePattern
+
+        steps = [grid.step_day(step) for step in range(grid.step_axis.length)]
+        return FilePattern(
+            lambda time: self.path(time),
+            ConcatDim("time", keys=steps, nitems_per_file=1),
+            file_type=self.file_type,
+        )
+
+
+class Stage(Protocol):
+    """Maps a window of arrays to new arrays. A frozen dataclass: its fields enter the key."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the arrays it needs."""
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """What it adds."""
+
+    @property
+    def halo(self) -> Halo:
+        """Cells around a block that its output depends on."""
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """Files whose bytes enter the key."""
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The function to run on each block; called once for each worker."""
+
+
+class Gate(Protocol):
+    """A quality check on a finished block before it is stored."""
+
+    def __call__(self, block: Arrays, published: tuple[Variable, ...]) -> str | None:
+        """None if the block is good, else why it is not."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """An upstream dataset and which of its variables a product takes."""
+
+    dataset: Source | Product
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A dataset computed from others.
+
+    Parameters
+    ----------
+    name : str
+    grid : Grid
+    reads : tuple of Read
+        Upstream datasets; the window rule of `Grid.window` says which cells.
+    stages : tuple of Stage
+        Run in order, fused in one task. Only the first may have a halo: a later one would be
+        recomputed in every neighbour, so materialise its input as a product of its own.
+    publishes : tuple of Variable
+        What is stored; each flag variable marks failed blocks.
+    gates : tuple of Gate
+    title, summary : str
+        For people and for the global attributes.
+    attrs : mapping
+        Further global attributes.
+    batch : int
+        Steps computed at once (`WHOLE` for the block): bounds memory, never changes a value.
+    """
+
+    name: str
+    grid: Grid
+    reads: tuple[Read, ...]
+    stages: tuple[Stage, ...]
+    publishes: tuple[Variable, ...]
+    gates: tuple[Gate, ...] = ()
+    title: str = ""
+    summary: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        if any(stage.halo.widths for stage in self.stages[1:]):
+            raise DeclarationError(
+                f"only the first stage of '{self.name}' may have a halo",
+                mend="Make the stages before it a product of their own.",
+            )
+        self._check_names()
+
+    def _check_names(self) -> None:
+        known = {name for read in self.reads for name in read.variables}
+        for stage in self.stages:
+            missing = set(stage.inputs) - known
+            if missing:
+                raise DeclarationError(
+                    f"stage {type(stage).__name__} of '{self.name}' needs {sorted(missing)},"
+                    " which nothing before it gives"
+                )
+            known |= {variable.name for variable in stage.outputs}
+        absent = {variable.name for variable in self.publishes} - known
+        if absent:
+            raise DeclarationError(f"'{self.name}' publishes {sorted(absent)}, which nothing makes")
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the dataset stores."""
+        return self.publishes
+
+    @cached_property
+    def halo(self) -> Halo:
+        """Cells around a block that are read."""
+        return self.stages[0].halo if self.stages else Halo()
+
+
+Dataset = Source | Product
+
+
+def upstream_first(product: Dataset) -> tuple[Dataset, ...]:
+    """The product and everything it reads, each once, upstream before downstream."""
+    found: dict[str, Dataset] = {}
+
+    def visit(dataset: Dataset) -> None:
+        for read in getattr(dataset, "reads", ()):
+            visit(read.dataset)
+        known = found.setdefault(dataset.name, dataset)
+        if known is not dataset and known != dataset:
+            raise DeclarationError(f"two different datasets are called '{dataset.name}'")
+
+    visit(product)
+    return tuple(found.values())
+
+
+__all__ = [
+    "FAILED",
+    "NEVER_WRITTEN",
+    "Array",
+    "Arrays",
+    "Block",
+    "Dataset",
+    "Gate",
+    "Packing",
+    "Product",
+    "Read",
+    "Source",
+    "Stage",
+    "Variable",
+    "flag_variable",
+    "upstream_first",
+]
+
+DeviceKind = Literal["cpu", "gpu"]

@@ -1,0 +1,182 @@
+"""Pages about what is installed: sources, products, and run files to start from."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from fluxengine import registry, show
+from fluxengine.declare import Dataset, Source, upstream_first
+from fluxengine.grid import Axis
+from fluxengine.registry import Recipe
+
+RUN_FILE = """\
+# Run file of {name}. `fluxforge plan -c run.yaml` says what it would do.
+product: {name}
+period: {{first: {first}, last: {last}}}   # both days included
+
+# Science: these choices, and nothing else of this file, decide whether a block must run again.
+options:
+{options}
+
+# Where the input files are; a source without an entry is read from its provider.
+archives:
+{archives}
+
+# Where it runs: never changes a value. The first profile is the default.
+profiles:
+  local:
+    store: ./store            # a folder that this command makes
+    cluster: {{kind: local, workers: 2, threads: 1, memory: 4GiB}}
+  serial:
+    store: ./store
+    cluster: {{kind: serial}}   # in this process, for debugging
+"""
+
+
+def sources(as_json: bool) -> None:
+    """All sources, a line each."""
+    found = [registry.source(name) for name in registry.source_names()]
+    if as_json:
+        _json([_source_facts(source) for source in found])
+        return
+    rows = [(s.name, _span(s.grid.step_axis), s.title) for s in found]
+    show.table("", ("source", "days", "what"), rows)
+
+
+def source(found: Source, as_json: bool) -> None:
+    """One source in full."""
+    facts = _source_facts(found)
+    if as_json:
+        _json(facts)
+        return
+    variables = facts.pop("variables")
+    show.table("", ("", ""), facts.items())
+    _show_variables(variables)
+
+
+def _source_facts(found: Source) -> dict[str, Any]:
+    axis = found.grid.step_axis
+    day = date.fromisoformat(_first(axis))
+    return {
+        "name": found.name,
+        "what": found.title,
+        "provider": found.provider,
+        "days": _span(axis),
+        "grid": " × ".join(f"{n} {a.size or '…'}" for n, a in found.grid.axes.items()),
+        "archive": f"{found.archive} (by default {found.home})",
+        "path": found.path(day),
+        "licence": found.licence,
+        "cite": found.cite,
+        "variables": _variables(found),
+    }
+
+
+def products(as_json: bool) -> None:
+    """All products, a line each."""
+    found = [registry.recipe(name) for name in registry.product_names()]
+    facts = [{"name": r.name, "what": r.product({}).title} for r in found]
+    if as_json:
+        _json(facts)
+        return
+    show.table("", ("product", "what"), [(f["name"], f["what"]) for f in facts])
+
+
+def product(recipe: Recipe, as_json: bool) -> None:
+    """One product in full: options, datasets it is made through, variables."""
+    made = recipe.product({})
+    chain = upstream_first(made)
+    options = _options(recipe)
+    facts = {
+        "name": recipe.name,
+        "what": made.title,
+        "summary": made.summary,
+        "notice": made.attrs.get("notice", ""),
+        "options": options,
+        "made through": [_chain_row(d) for d in chain],
+        "variables": _variables(made),
+    }
+    if as_json:
+        _json(facts)
+        return
+    show.table("", ("", ""), [(k, facts[k]) for k in ("name", "what", "summary", "notice")])
+    rows = [(o["name"], o["default"], o["what"]) for o in options]
+    show.table("\noptions", ("name", "default", "what"), rows)
+    show.table("\nmade through", ("dataset", "what"), facts["made through"])
+    _show_variables(facts["variables"])
+
+
+def _chain_row(dataset: Dataset) -> tuple[str, str]:
+    return dataset.name, dataset.title
+
+
+def _show_variables(variables: list[dict[str, Any]]) -> None:
+    rows = [(v["name"], v["units"], v["packing"], v["long_name"]) for v in variables]
+    show.table("\nvariables", ("name", "units", "packing", "what"), rows)
+
+
+def run_file(recipe: Recipe) -> str:
+    """A complete, commented run file."""
+    made = recipe.product({})
+    found = [d for d in upstream_first(made) if isinstance(d, Source)]
+    starts = [_first(s.grid.step_axis) for s in found]
+    ends = [_last(s.grid.step_axis) for s in found]
+    last = min([e for e in ends if e] or ["2020-12-31"])
+    options = [
+        f"  {o['name']}: {json.dumps(o['default'])}".ljust(30) + f"# {o['what']}"
+        for o in _options(recipe)
+    ]
+    archives = {s.archive: s.home for s in found}
+    return RUN_FILE.format(
+        name=recipe.name,
+        first=max(starts),
+        last=last,
+        options="\n".join(options),
+        archives="\n".join(f"  {name}: {home}" for name, home in archives.items()),
+    )
+
+
+def _options(recipe: Recipe) -> list[dict[str, Any]]:
+    found = []
+    for name, info in recipe.options.model_fields.items():
+        choices = getattr(info.annotation, "__args__", ())
+        what = (info.description or "") + (f" ({' | '.join(map(str, choices))})" if choices else "")
+        found.append({"name": name, "default": to_jsonable_python(info.default), "what": what})
+    return found
+
+
+def _variables(dataset: Dataset) -> list[dict[str, Any]]:
+    def packing(v: Any) -> str:
+        p = v.packing
+        return p.dtype if p.is_float or v.is_flag else f"{p.dtype} × {p.scale:g} + {p.offset:g}"
+
+    return [
+        {"name": v.name, "units": v.units, "packing": packing(v), "long_name": v.long_name}
+        for v in dataset.variables
+    ]
+
+
+def _first(axis: Axis) -> str:
+    """First day of a time axis."""
+    return _iso(axis.origin)
+
+
+def _iso(seconds: int) -> str:
+    import numpy as np
+
+    return str(np.datetime64(seconds, "s"))[:10]
+
+
+def _last(axis: Axis) -> str | None:
+    return None if axis.size is None else _iso(axis.origin + (axis.size - 1) * axis.step)
+
+
+def _span(axis: Axis) -> str:
+    return f"{_first(axis)} … {_last(axis) or ''}".rstrip()
+
+
+def _json(value: Any) -> None:
+    print(json.dumps(value, indent=2))

@@ -1,0 +1,51 @@
+"""Content digests: what was stored, independent of chunks, codecs and library versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fluxengine.declare import Array
+
+BYTES = 32  # of a SHA-256
+
+
+def content_digest(arrays: Mapping[str, Array]) -> bytes:
+    """Digest of named arrays as Zarr stores them: after packing, before codecs.
+
+    Covers name, dtype, shape and little-endian bytes of each array, in order of the names; NaN
+    payloads and the sign of zero do not count.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = _canonical(arrays[name])
+        sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        sha.update(array.data)
+    return sha.digest()
+
+
+def _canonical(array: Array) -> Array:
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind == "f":
+        array = array + 0.0  # −0.0 becomes 0.0
+        array[np.isnan(array)] = np.nan
+    big = array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big")
+    return array.astype(array.dtype.newbyteorder("<")) if big else array
+
+
+def json_digest(value: Any) -> str:
+    """Hex digest of a JSON-able value, independent of the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

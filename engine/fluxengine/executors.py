@@ -1,0 +1,70 @@
+"""Executors: where blocks are computed. Serial in this process, or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+from fluxengine.errors import RunFailed
+from fluxengine.task import Job, Outcome, run_block
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+class Executor(Protocol):
+    """Runs jobs and yields their outcomes in any order, with few in flight."""
+
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Run each job once."""
+
+
+def serial(jobs: Iterable[Job]) -> Iterator[Outcome]:
+    """One block after the other, in this process."""
+    return map(run_block, jobs)
+
+
+def refusing(jobs: Iterable[Job]) -> Iterator[Outcome]:
+    """Raise if anything is to be computed: for plans that must be empty."""
+    for job in jobs:
+        raise RunFailed(f"{job.name} would be computed, but nothing may be.")
+    return iter(())
+
+
+def on_cluster(client: Client, *, in_flight: int) -> Executor:
+    """Blocks as Dask tasks, at most `in_flight` submitted and not yet gathered."""
+
+    def execute(jobs: Iterable[Job]) -> Iterator[Outcome]:
+        from distributed import as_completed
+
+        waiting = iter(jobs)
+        running = as_completed(_submit(client, job) for job in islice(waiting, in_flight))
+        for future in running:
+            outcome = _result(future)
+            for job in islice(waiting, 1):
+                running.add(_submit(client, job))
+            yield outcome
+
+    return execute
+
+
+def _submit(client: Client, job: Job) -> Future:
+    # A key of its own for every attempt: Dask must never give back the result of an earlier run.
+    return client.submit(run_block, job, key=f"{job.name}-{uuid4().hex[:8]}", pure=False)
+
+
+def _result(future: Future) -> Outcome:
+    from distributed import KilledWorker
+
+    try:
+        outcome: Outcome = future.result()
+    except KilledWorker as error:
+        raise RunFailed(
+            "workers died again and again while they made one block, most likely for want of"
+            " memory. Finished blocks are kept.",
+            where=future.key,
+            mend="Give each worker more `memory` in the run file, then run again.",
+        ) from error
+    return outcome

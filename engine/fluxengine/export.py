@@ -1,0 +1,144 @@
+"""Export: a published dataset as CF NetCDF files, one for a year, a month, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fluxengine.errors import ConfigError
+from fluxengine.layout import MARK
+from fluxengine.store import Store, open_dataset, storage_errors
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+VOCABULARY = "CF Standard Name Table v90"
+Per = Literal["all", "year", "month"]
+KEPT = ("dtype", "scale_factor", "add_offset", "_FillValue")
+
+
+def export(
+    store: Store,
+    name: str,
+    folder: Path,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    per: Per = "year",
+) -> Iterator[Path]:
+    """Write files one after the other, giving each path when it is complete.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        A published dataset.
+    folder : Path
+        Where files go; made if need be. A file of the same name is replaced at once, when whole.
+    first, last : date, optional
+        Days to export; by default all.
+    per : {"all", "year", "month"}
+
+    Raises
+    ------
+    UnknownName
+        Where nothing of that name is published.
+    ConfigError
+        Where no day lies between `first` and `last`.
+    """
+    dataset = open_dataset(store.root, name)
+    version = store.repository(name).versions[-1]
+    period = slice(_day(first), _day(last))
+    dataset = dataset.sel(time=period)
+    if dataset.sizes["time"] == 0:
+        raise ConfigError(f"{name} has no day between {first} and {last}.", where=str(store.root))
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for label, part in _parts(dataset, per):
+        yield _write(_described(part, name, version), folder / f"{name}_{version}_{label}.nc")
+
+
+def _day(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _parts(dataset: xr.Dataset, per: Per) -> Iterator[tuple[str, xr.Dataset]]:
+    times = dataset["time"].values
+    unit = {"year": "datetime64[Y]", "month": "datetime64[M]"}.get(per)
+    if unit is None:
+        yield f"{str(times[0])[:10]}_{str(times[-1])[:10]}".replace("-", ""), dataset
+        return
+    periods = times.astype(unit)
+    for period in np.unique(periods):
+        yield str(period).replace("-", ""), dataset.isel(time=periods == period)
+
+
+def _write(dataset: xr.Dataset, path: Path) -> Path:
+    encoding = {str(name): _encoding(variable) for name, variable in dataset.variables.items()}
+    unfinished = path.with_suffix(".unfinished")
+    with storage_errors(path):
+        try:
+            dataset.to_netcdf(
+                unfinished, encoding=encoding, engine="netcdf4", unlimited_dims=["time"]
+            )
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    kept = {key: variable.encoding[key] for key in KEPT if key in variable.encoding}
+    if variable.dtype.kind in "fiu" and variable.ndim > 1:
+        kept |= {"zlib": True, "complevel": 4, "shuffle": True}
+    if variable.dtype.kind == "M":
+        return {"dtype": "int32", "units": "days since 1970-01-01", "calendar": "standard"}
+    kept.setdefault("_FillValue", None)
+    return kept
+
+
+def _described(part: xr.Dataset, name: str, version: str) -> xr.Dataset:
+    """The part with the global attributes that ACDD asks for."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    attrs = {key: value for key, value in part.attrs.items() if key != MARK}
+    attrs |= {
+        "Conventions": CONVENTIONS,
+        "standard_name_vocabulary": VOCABULARY,
+        "id": f"{name}-{version}",
+        "product_version": version,
+        "date_created": now,
+        "history": f"{now} exported by fluxforge from version {version}",
+        **_coverage(part),
+    }
+    attrs.setdefault("summary", attrs.get("title", name))
+    made = part.assign_attrs(attrs)
+    for variable in made.data_vars.values():
+        variable.attrs.setdefault("coverage_content_type", "physicalMeasurement")
+    return made
+
+
+def _coverage(part: xr.Dataset) -> dict[str, Any]:
+    times = part["time"].values
+    step = np.timedelta64(1, "D")
+    found: dict[str, Any] = {
+        "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
+        "time_coverage_end": f"{np.datetime_as_string(times[-1] + step, 's')}Z",
+        "time_coverage_duration": f"P{len(times)}D",
+        "time_coverage_resolution": "P1D",
+    }
+    for axis, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
+        if axis in part.coords and part.sizes.get(axis, 0) > 1:
+            values = part[axis].values
+            width = float(values[1] - values[0])
+            found |= {
+                f"geospatial_{axis}_min": float(values.min()) - width / 2,
+                f"geospatial_{axis}_max": float(values.max()) + width / 2,
+                f"geospatial_{axis}_units": units,
+                f"geospatial_{axis}_resolution": f"{width:g} degrees",
+            }
+    return found

@@ -1,0 +1,121 @@
+"""Ingest: one block of a source from its files, packed values kept as the provider has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fluxengine.declare import FAILED, Array, Packing, Source, Variable
+from fluxengine.digest import file_digest
+from fluxengine.errors import DamagedFile, MissingFile, OutOfRange
+from fluxengine.files import FileId, local_copy
+from fluxengine.grid import Grid
+from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decoded step of a source.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        Packed values with the grid's shape but for the step axis, which has length 1.
+    state : int
+        As in the ledger.
+    file : FileId or None
+        With the digest of the bytes that were read.
+    note : str
+        Why it failed; empty where it did not.
+    """
+
+    arrays: Mapping[str, Array]
+    state: int
+    file: FileId | None
+    note: str = ""
+
+
+def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Step:
+    """Fetch and decode one file; a missing or damaged one gives failed cells and a note."""
+    if file is None:
+        expected = source.path(grid.step_day(step))
+        return Step(failed_cells(source, grid), MISSING_STEP, None, f"no file {expected}")
+    try:
+        with local_copy(file) as path:
+            file = replace(file, sha256=file.sha256 or file_digest(path))
+            dataset = source.decode(path, grid.step_day(step))
+            return Step(conformed(source, grid, dataset, file.path), VALID, file)
+    except (DamagedFile, OutOfRange) as error:
+        note = str(error)
+    except MissingFile as error:
+        return Step(failed_cells(source, grid), MISSING_STEP, None, str(error))
+    return Step(failed_cells(source, grid), FAILED_STEP, file, note)
+
+
+def failed_cells(source: Source, grid: Grid) -> dict[str, Array]:
+    """A step without values: fill everywhere, flags say failed."""
+    shape = (1, *grid.shape[1:])
+    return {
+        v.name: np.full(shape, FAILED if v.is_flag else v.packing.zarr_fill, v.packing.dtype)
+        for v in source.provides
+    }
+
+
+def conformed(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> dict[str, Array]:
+    """Packed arrays in the source's own packing, shape (1, …).
+
+    Raises
+    ------
+    DamagedFile
+        Where a variable is absent or has another shape.
+    OutOfRange
+        Where a file packed otherwise holds values that the source's packing cannot.
+    """
+    _check_schema(source, grid, dataset, where)
+    return {v.name: _repacked(v, dataset[v.name]) for v in source.provides}
+
+
+def _check_schema(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> None:
+    """Compare the file's schema, as pangeo-forge-recipes gives it, with what is promised."""
+    from pangeo_forge_recipes.aggregation import dataset_to_schema
+
+    schema = dataset_to_schema(dataset)
+    shape = (1, *grid.shape[1:])
+    for variable in source.provides:
+        found = schema["data_vars"].get(variable.name)
+        if found is None:
+            raise DamagedFile(f"the file has no {variable.name}.", where=where)
+        if tuple(found["dims"]) != grid.dims or tuple(found["shape"]) != shape:
+            raise DamagedFile(
+                f"{variable.name} lies on {found['dims']} {found['shape']},"
+                f" not on {grid.dims} {shape}.",
+                where=where,
+            )
+
+
+def _repacked(variable: Variable, found: xr.DataArray) -> Array:
+    """The values as stored; a file packed otherwise is decoded and packed again."""
+    packing = packing_of(found)
+    if packing == variable.packing or variable.is_flag:
+        return np.ascontiguousarray(found.values)
+    return variable.packing.pack(packing.unpack(found.values, "f8"), variable.name)
+
+
+def packing_of(found: xr.DataArray) -> Packing:
+    """The packing a decoded file declares in its attributes."""
+    attrs: Mapping[str, Any] = found.attrs
+    if np.dtype(found.dtype).kind == "f":
+        return Packing(found.dtype.str[1:])
+    fill = attrs.get("_FillValue")
+    return Packing(
+        found.dtype.str[1:],
+        float(attrs.get("scale_factor", 1.0)),
+        float(attrs.get("add_offset", 0.0)),
+        None if fill is None else int(fill),
+    )

@@ -1,0 +1,175 @@
+"""Keys: everything a block's values depend on, kept in parts so that a change can be explained.
+
+A part is JSON-able. ``inputs`` holds the content digest of each upstream step in the window (for a
+source: of each file), ``code`` a digest of each module reached by static imports, ``options`` the
+fields of the stages, ``weights`` the digest of each weights file.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fluxengine.declare import Dataset, Source, Variable
+from fluxengine.digest import file_digest, json_digest
+
+Parts = dict[str, Any]
+SHORT = 16  # hex digits of a digest that are kept to explain a change
+ENGINE = "fluxengine"
+
+
+def code_digests(dataset: Dataset) -> dict[str, str]:
+    """Digest of every module the dataset's values depend on, never of the engine itself."""
+    modules = sorted({_home_of(thing) for thing in _callables(dataset)})
+    return _reached(tuple(modules))
+
+
+def options_of(dataset: Dataset) -> dict[str, Any]:
+    """The science choices: each stage with its fields, in order."""
+    if isinstance(dataset, Source):
+        return {}
+    return {f"{i} {type(s).__name__}": _plain(s) for i, s in enumerate(dataset.stages)}
+
+
+def weights_of(dataset: Dataset) -> dict[str, str]:
+    """Digest of each weights file, by name."""
+    stages = () if isinstance(dataset, Source) else dataset.stages
+    return {path.name: _weights_digest(path) for stage in stages for path in stage.weights}
+
+
+def standing_parts(dataset: Dataset) -> Parts:
+    """The parts of the key that are the same for every block."""
+    return {
+        "code": {name: digest[:SHORT] for name, digest in code_digests(dataset).items()},
+        "options": options_of(dataset),
+        "weights": {name: digest[:SHORT] for name, digest in weights_of(dataset).items()},
+    }
+
+
+def block_key(parts: Parts) -> str:
+    """Digest of a block's parts."""
+    return json_digest(parts)
+
+
+def changed(old: Parts, new: Parts) -> tuple[list[str], list[str]]:
+    """Why a block must run again, in words, and the steps whose input changed."""
+    words, steps = [], []
+    for upstream, digests in new["inputs"].items():
+        differing = _differing(old["inputs"].get(upstream, {}), digests)
+        if differing:
+            steps += differing
+            words.append(f"inputs changed: {upstream} {listed(differing)}")
+    for name in ("weights", "code"):
+        differing = _differing(old[name], new[name])
+        if differing:
+            words.append(f"{name} changed: {listed(differing)}")
+    if old["options"] != new["options"]:
+        words.append(f"options changed: {_option_words(old['options'], new['options'])}")
+    return words, steps
+
+
+def listed(names: Iterable[str], at_most: int = 4) -> str:
+    """Names in a sentence: all of a few, else the first, the last and how many."""
+    ordered = sorted(names)
+    if len(ordered) <= at_most:
+        return ", ".join(ordered)
+    return f"{ordered[0]} … {ordered[-1]} ({len(ordered)})"
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def _option_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    def flat(stages: Mapping[str, Any]) -> dict[str, Any]:
+        return {f"{s}.{f}": v for s, fields in stages.items() for f, v in fields.items()}
+
+    before, after = flat(old), flat(new)
+    names = _differing(before, after)
+    return ", ".join(f"{n.partition(' ')[2]} {before.get(n)} → {after.get(n)}" for n in names)
+
+
+def _callables(dataset: Dataset) -> Iterable[Any]:
+    if isinstance(dataset, Source):
+        return [dataset.decode]
+    return [*(type(stage) for stage in dataset.stages), *dataset.gates]
+
+
+def _home_of(thing: Any) -> str:
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    module: str = getattr(thing, "__module__", "") or type(thing).__module__
+    return module
+
+
+def _plain(value: Any) -> Any:
+    """A declaration as JSON-able data."""
+    if isinstance(value, Variable):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return f"{_home_of(value)}.{getattr(value, '__qualname__', type(value).__name__)}"
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@functools.cache
+def _weights_digest(path: Path) -> str:
+    return file_digest(path)
+
+
+@functools.cache
+def _reached(modules: tuple[str, ...]) -> dict[str, str]:
+    """Digests of `modules` and of all they import, within their own and sibling packages."""
+    packages = sorted({name.partition(".")[0] for name in modules})
+    found = {name for name in modules if not name.startswith(ENGINE)}
+    graph = _import_graph(tuple(p for p in packages if _is_package(p)))
+    if graph is not None:
+        for name in modules:
+            if name in graph.modules:
+                found |= graph.find_upstream_modules(name)
+    return {name: _module_digest(name) for name in sorted(found)}
+
+
+@functools.cache
+def _import_graph(packages: tuple[str, ...]) -> Any:
+    import grimp
+
+    wanted = {*packages, *(p for p in ("fluxrecipes", "fluxkernels") if _is_package(p))} - {ENGINE}
+    return grimp.build_graph(*sorted(wanted), cache_dir=None) if wanted else None
+
+
+def _is_package(name: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+@functools.cache
+def _module_digest(name: str) -> str:
+    """Digest of a module's syntax tree without docstrings and comments."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.origin:
+        return "built-in"
+    tree = ast.parse(Path(spec.origin).read_bytes())
+    return json_digest(ast.unparse(_without_docstrings(tree)))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree

@@ -1,0 +1,41 @@
+"""Status: what a store holds, what is published, and what is not well."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fluxengine import layout
+from fluxengine.ledger import ABSENT, FAILED_STEP, MISSING_STEP, VALID, Ledger
+from fluxengine.store import MAIN, Store
+
+
+def of_store(store: Store) -> list[dict[str, Any]]:
+    """One record a dataset, as `fluxforge status --json` prints it.
+
+    ``content`` is one digest over the content digests of all steps: equal content, equal digest.
+    """
+    return [_of_dataset(store, name) for name in store.names]
+
+
+def _of_dataset(store: Store, name: str) -> dict[str, Any]:
+    repository = store.repository(name)
+    snapshot = repository.tip()
+    root = repository.read(snapshot)
+    grid, book = layout.stored_grid(root), Ledger.read(root)
+    states = book.states
+    versions = repository.versions
+    notes = {step: note for r in book.records.values() for step, note in r["notes"].items()}
+    return {
+        "dataset": name,
+        "first": grid.step_name(0),
+        "last": grid.step_name(grid.step_axis.length - 1),
+        "valid": int((states == VALID).sum()),
+        "failed": int((states == FAILED_STEP).sum()),
+        "no_file": int((states == MISSING_STEP).sum()),
+        "never_written": int((states == ABSENT).sum()),
+        "published": versions[-1] if versions else None,
+        "unpublished_work": not versions or repository.tip(MAIN) != snapshot,
+        "content": hashlib.sha256(book.digests.tobytes()).hexdigest(),
+        "notes": dict(sorted(notes.items())),
+    }

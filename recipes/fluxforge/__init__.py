@@ -1,0 +1,34 @@
+"""The front door: ``import fluxforge as ff``.
+
+Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.bulk_flux``. Everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fluxengine.api import plan, run
+    from fluxengine.store import open_dataset as open
+    from fluxkernels.bulk import bulk_flux
+
+__all__ = ["bulk_flux", "open", "plan", "run"]
+
+_HOMES = {
+    "open": ("fluxengine.store", "open_dataset"),
+    "plan": ("fluxengine.api", "plan"),
+    "run": ("fluxengine.api", "run"),
+    "bulk_flux": ("fluxkernels.bulk", "bulk_flux"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"fluxforge has no '{name}'; it has {', '.join(__all__)}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""fluxrecipes: what is computed from what: sources, simulated world, products."""

@@ -1,0 +1,49 @@
+"""Quality checks on finished blocks, before they are stored."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fluxengine.declare import Arrays, Variable
+
+SUPERSATURATED_SHARE = 0.005  # of the cells with humidity
+PRESSURE = 101_300.0  # Pa
+
+
+def valid_range(block: Arrays, published: tuple[Variable, ...]) -> str | None:
+    """Every value lies in its variable's valid range."""
+    for variable in published:
+        if variable.valid_range is None or variable.is_flag:
+            continue
+        low, high = variable.valid_range
+        values = block[variable.name].values
+        bad = (values < low) | (values > high)
+        if bad.any():
+            return (
+                f"{variable.name} = {values[bad].ravel()[0]:g} {variable.units} at"
+                f" {int(bad.sum())} cells; its valid range is {low:g} to {high:g}."
+            )
+    return None
+
+
+def below_saturation(block: Arrays, published: tuple[Variable, ...]) -> str | None:
+    """Air over the sea is hardly ever supersaturated."""
+    from fluxkernels.humidity import saturation_specific_humidity
+
+    humidity = block["specific_humidity"].values
+    limit = saturation_specific_humidity(block["air_temperature"].values, PRESSURE)
+    known = int(np.isfinite(humidity).sum())
+    above = int((humidity > limit).sum())
+    if known and above > SUPERSATURATED_SHARE * known:
+        return f"specific humidity is above saturation in {above} of {known} cells."
+    return None
+
+
+def states_agree(block: Arrays, published: tuple[Variable, ...]) -> str | None:
+    """A flux is there exactly where its state says so."""
+    from fluxrecipes.vocabulary import LAST_VALID
+
+    there = np.isfinite(block["latent_heat_flux"].values)
+    told = block["flux_state"].values <= LAST_VALID
+    wrong = int((there != told).sum())
+    return f"{wrong} cells have a flux but no state of one, or the reverse." if wrong else None

@@ -1,0 +1,397 @@
+"""Remote Sensing Systems daily ocean maps of SSM/I, SSMIS and AMSR2, two passes, 0.25 degrees.
+
+A file is gzip of headerless bytes, C order (pass, layer, lat=720, lon=1440), south and Greenwich
+first. A byte up to 250 is a value, ``byte * scale + offset``; the five above say why there is none.
+Both are kept exactly: the values in the provider's own packing, the codes in a flag variable beside
+each. Layouts and codes: the provider's reading routines, readme files and data descriptions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.declare import Packing, Source, Variable, flag_variable
+from fluxengine.errors import DamagedFile, WrongFile
+from fluxengine.grid import Grid, days, degrees, labels
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Bytes = npt.NDArray[np.uint8]
+
+HOME = "https://data.remss.com"
+LICENCE = "free for research with attribution to Remote Sensing Systems; see the provider's terms"
+ORBITS = ("ascending", "descending")
+CELLS = (720, 1440)  # lat, lon
+FILL = 255
+LAST_VALUE = 250  # a valid maximum: codes begin above it
+LAST_TIME = 240  # 24.0 h: the format's last time
+VALID = 2
+CODES = {
+    VALID: "valid",
+    251: "no_retrieval",
+    252: "sea_ice",
+    253: "bad_or_coast",
+    254: "no_observation",
+    255: "land",
+}
+
+
+def _packed(variable: Variable, scale: float, offset: float = 0.0) -> Variable:
+    return variable.stored(Packing("u1", scale, offset, FILL))
+
+
+TIME = _packed(cf.pass_time, 0.1)
+SST = _packed(cf.sea_surface_temperature, 0.15, cf.KELVIN - 3.0)
+WIND_LF = _packed(cf.wind_speed_lf, 0.2)
+WIND = _packed(cf.wind_speed, 0.2)
+VAPOUR = _packed(cf.water_vapour, 0.3)
+CLOUD = _packed(cf.cloud_liquid_water, 0.01, -0.05)
+RAIN = _packed(cf.rain_rate, 0.1)
+
+SSMI_LAYERS = (TIME, WIND, VAPOUR, CLOUD, RAIN)
+AMSR_LAYERS = (TIME, SST, WIND_LF, WIND, VAPOUR, CLOUD, RAIN)
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One satellite's series of daily maps.
+
+    Parameters
+    ----------
+    sensor : str
+        Its name in our datasets, such as ``f17``.
+    carrier : str
+        Instrument and satellite, for people.
+    prefix, version, folder : str
+        Parts of the provider's path ``folder/yYYYY/mMM/prefix_YYYYMMDDversion.gz``.
+    first, last : str
+        Days of the series; no `last`, and it goes on.
+    layers : tuple of Variable
+        In the file's order, time first, in the provider's packing.
+    first_map : {"ascending", "descending"}
+        Which pass the provider documents as the first map.
+    crossings : tuple of (float, float)
+        Decimal year and local time [h] of the ascending pass over the equator.
+    reach : float
+        How far [h] a pass's local times may lie from `crossings`: half a swath and the error of
+        the table. Below 6 h, or the two passes could not be told apart.
+    """
+
+    sensor: str
+    carrier: str
+    prefix: str
+    version: str
+    folder: str
+    first: str
+    last: str | None
+    layers: tuple[Variable, ...]
+    first_map: str
+    crossings: tuple[tuple[float, float], ...]
+    reach: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of a daily file after gunzip."""
+        return len(ORBITS) * len(self.layers) * CELLS[0] * CELLS[1]
+
+    def crossing(self, day: date) -> float:
+        """Local time [h] at which the ascending pass crosses the equator, orbit drift included."""
+        year = day.year + (day.timetuple().tm_yday - 1) / 365.25
+        years, hours = np.array(self.crossings).T
+        return float(np.interp(year, years, hours))
+
+    def path(self, day: date) -> str:
+        """Where the provider keeps a day, below the archive's root."""
+        return f"{self.folder}/y{day:%Y}/m{day:%m}/{self.file_name(day)}"
+
+    def file_name(self, day: date) -> str:
+        """The provider's name of a day's file."""
+        return f"{self.prefix}_{day:%Y%m%d}{self.version}.gz"
+
+    def decode(self, path: Path, day: date) -> xr.Dataset:
+        """One day's file as packed values and flags.
+
+        Parameters
+        ----------
+        path : Path
+            A local file under the provider's name.
+        day : date
+            The day it should hold.
+
+        Returns
+        -------
+        xarray.Dataset
+            uint8, dims (time=1, orbit=2, lat=720, lon=1440), the ascending pass first; packing in
+            each variable's attributes.
+
+        Raises
+        ------
+        MissingFile, DamagedFile
+            No file; not gzip, truncated, of no known length, or with times past 24 h.
+        WrongFile
+            Of another day, sensor, version or kind of map.
+        """
+        _check_name(self, path, day)
+        maps = _maps(self, path)
+        order, why = _order(self, maps[:, 0], path, day)
+        return _dataset(maps[list(order)], self.layers, why)
+
+
+def _dmsp(
+    number: int,
+    first: str,
+    last: str | None,
+    crossings: tuple[tuple[float, float], ...],
+    *,
+    version: str = "v7",
+) -> Instrument:
+    """A satellite of the DMSP series.
+
+    The provider documents the local morning map as first: the descending pass on all of them but
+    F08, which is not here. The crossing times are recalled to about an hour, hence the wide reach.
+    """
+    return Instrument(
+        sensor=f"f{number}",
+        carrier=f"{'SSM/I' if number < 16 else 'SSMIS'} on DMSP F{number}",
+        prefix=f"f{number}",
+        version=version,
+        folder=f"ssmi/f{number}/bmaps_v0{version[1:]}",
+        first=first,
+        last=last,
+        layers=SSMI_LAYERS,
+        first_map="descending",
+        crossings=crossings,
+        reach=3.5,
+    )
+
+
+def _amsr2(sensor: str, version: str) -> Instrument:
+    """AMSR2 in one processing version; its orbit is held at 13:30, its ascending map is first."""
+    return Instrument(
+        sensor=sensor,
+        carrier="AMSR2 on GCOM-W1",
+        prefix="f34",
+        version=version,
+        folder=f"amsr2/bmaps_v0{version[1:]}",
+        first="2012-07-02",
+        last=None,
+        layers=AMSR_LAYERS,
+        first_map="ascending",
+        crossings=((2012.5, 13.5),),
+        reach=2.0,
+    )
+
+
+# Periods are those in which each satellite serves the record. F15's last weeks lie after 14 August
+# 2006, when its radar beacon began to disturb the 22 GHz channel: a product decides on them.
+INSTRUMENTS = (
+    _dmsp(10, "1992-01-01", "1997-11-14", ((1991.0, 19.7), (1995.7, 22.1), (1997.9, 22.3))),
+    _dmsp(11, "1992-01-01", "2000-05-16", ((1992.0, 17.1), (1995.7, 18.2), (2000.4, 19.4))),
+    _dmsp(13, "1995-05-09", "2009-11-04", ((1995.3, 17.7), (2009.8, 18.3))),
+    _dmsp(14, "1997-05-14", "2008-08-08", ((1997.3, 20.5), (2008.6, 17.3))),
+    _dmsp(15, "1999-12-24", "2006-08-31", ((2000.0, 21.4), (2006.7, 20.0))),
+    _dmsp(16, "2003-11-01", None, ((2003.8, 20.0), (2010.0, 18.5), (2015.0, 16.2), (2020.0, 15.8))),
+    _dmsp(17, "2006-12-20", None, ((2006.9, 17.5), (2020.0, 18.5))),
+    _dmsp(18, "2009-11-01", None, ((2009.8, 20.0), (2020.0, 17.0)), version="v8"),
+    _amsr2("amsr2", "v8"),
+    _amsr2("amsr2-v7.2", "v7.2"),
+)
+
+
+def _flag(variable: Variable) -> Variable:
+    meaning = f"why {variable.name.replace('_', ' ')} has no value, in the provider's codes"
+    return flag_variable(f"{variable.name}_flag", meaning, CODES, standard_name="status_flag")
+
+
+def _source(instrument: Instrument) -> Source:
+    return Source(
+        name=f"rss-{instrument.sensor}",
+        grid=Grid(
+            time=days(instrument.first, instrument.last, block=10, chunk=1),
+            orbit=labels(*ORBITS),
+            lat=degrees(-90, 90, 0.25),
+            lon=degrees(0, 360, 0.25, periodic=True),
+        ),
+        path=instrument.path,
+        decode=instrument.decode,
+        provides=tuple(v for layer in instrument.layers for v in (layer, _flag(layer))),
+        archive="rss",
+        home=HOME,
+        title=f"{instrument.carrier}, daily ocean maps, {instrument.version}",
+        provider="Remote Sensing Systems",
+        licence=LICENCE,
+        cite=f"Remote Sensing Systems: {instrument.carrier} ocean products, daily, 0.25 degrees,"
+        f" version {instrument.version[1:]}. www.remss.com",
+    )
+
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source for source in (_source(instrument) for instrument in INSTRUMENTS)
+}
+
+
+# --- Is it the file that was asked for? --------------------------------------------------------
+
+NAME = re.compile(
+    r"(?P<prefix>f\d\d|wsat)_(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)(?P<mean>_d3d)?\.gz"
+)
+CARRIERS = {i.prefix: i.carrier for i in INSTRUMENTS} | {
+    "f08": "SSM/I on DMSP F08",
+    "f12": "TMI",
+    "f32": "AMSR-E",
+    "f35": "GMI",
+    "wsat": "WindSat",
+}
+AMSR_FAMILY = "an AMSR-E, AMSR2, GMI or TMI"
+DAILY = {5: "an SSM/I or SSMIS", 7: AMSR_FAMILY, 9: "a WindSat"}  # layers of a pass, with time
+AVERAGED = {4: "an SSM/I or SSMIS", 6: AMSR_FAMILY, 8: "a WindSat"}  # no pass axis, no time
+KNOWN_SIZES = {
+    2 * layers * CELLS[0] * CELLS[1]: f"{owner} daily map" for layers, owner in DAILY.items()
+} | {
+    layers * CELLS[0] * CELLS[1]: f"{owner} map averaged over days, which has no passes"
+    for layers, owner in AVERAGED.items()
+}
+
+
+def _check_name(instrument: Instrument, path: Path, day: date) -> None:
+    """Nothing inside tells the day and little the satellite: the name must be the provider's."""
+    expected = instrument.file_name(day)
+    if path.name == expected:
+        return
+    found = NAME.fullmatch(path.name)
+    what = _why_not(instrument, found, day) if found else "its name follows no pattern of RSS maps"
+    raise WrongFile(f"{what}; this day's file is {expected}.", where=str(path))
+
+
+def _why_not(instrument: Instrument, found: re.Match[str], day: date) -> str:
+    """In words, what a file of this name is instead."""
+    if found["prefix"] != instrument.prefix:
+        carrier = CARRIERS.get(found["prefix"], "another instrument")
+        return f"it holds {carrier}, not {instrument.carrier}"
+    if found["mean"] or len(found["day"]) != 8:
+        return "it is an averaged map, which has no passes"
+    if found["day"] != f"{day:%Y%m%d}":
+        return f"it holds the day {found['day']}"
+    if found["version"] == "rt":
+        return "it is the interim map, which the provider replaces by the final one"
+    return f"it is version {found['version']}, not {instrument.version}"
+
+
+def _maps(instrument: Instrument, path: Path) -> Bytes:
+    """The file's bytes, shape (pass, layer, lat, lon)."""
+    raw = gunzip(path, at_most=max(KNOWN_SIZES))
+    if len(raw) != instrument.size:
+        raise _wrong_size(instrument, len(raw), path)
+    maps = np.frombuffer(raw, np.uint8).reshape(len(ORBITS), len(instrument.layers), *CELLS)
+    # Codes 251 to 253 are accepted in the time layer, though none was ever seen there: the format's
+    # table of codes names no layer, and the flags keep them. 241 to 250 are neither time nor code.
+    late = int(((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE)).sum())
+    if late:
+        raise DamagedFile(
+            f"{late:,} cells are timed after 24 h.", where=str(path), mend=FETCH_AGAIN
+        )
+    return maps
+
+
+def _wrong_size(instrument: Instrument, size: int, path: Path) -> DamagedFile:
+    where, expected = str(path), f"{instrument.carrier} daily maps have {instrument.size:,} bytes"
+    if size in KNOWN_SIZES:
+        return WrongFile(f"{size:,} bytes is {KNOWN_SIZES[size]}; {expected}.", where=where)
+    count = f"{size:,}" if size <= max(KNOWN_SIZES) else f"more than {max(KNOWN_SIZES):,}"
+    what = f"{count} bytes after gunzip is the length of no RSS map; {expected}."
+    return DamagedFile(what, where=where, mend=FETCH_AGAIN)
+
+
+# --- Which map is which pass? ------------------------------------------------------------------
+
+EQUATOR = slice(320, 400)  # 10S to 10N: farther off, a pass's local time runs away by hours
+FEWEST = 200  # cells that tell a pass: a single overflight has thousands
+EASTWARD = (np.arange(CELLS[1]) + 0.5) * 0.25 / 15  # local time minus UTC, h
+
+
+def _order(
+    instrument: Instrument, times: Bytes, path: Path, day: date
+) -> tuple[tuple[int, int], str]:
+    """Which map is ascending and which descending, and how that is known.
+
+    One map is enough, for the other is the other pass. Where neither has times near the equator,
+    the order is the one the provider documents.
+    """
+    found = [_orbit(instrument, layer, path, day) for layer in times]
+    if found[0] and found[0] == found[1]:
+        raise WrongFile(f"both maps hold a {found[0]} pass by their local times.", where=str(path))
+    told = bool(found[0] or found[1])
+    if told:
+        ascending_first = found[0] == "ascending" or found[1] == "descending"
+    else:
+        ascending_first = instrument.first_map == "ascending"
+    why = "local times at the equator" if told else "provider's documentation; no times to tell by"
+    return ((0, 1) if ascending_first else (1, 0)), why
+
+
+def _orbit(instrument: Instrument, times: Bytes, path: Path, day: date) -> str | None:
+    """The pass whose local times these are, shape (lat, lon); None if there are too few."""
+    ascending = instrument.crossing(day)
+    after = _hours_after(ascending, times)
+    if after.size < FEWEST:
+        return None
+    early, middle, late = np.quantile(after, (0.1, 0.5, 0.9))
+    for orbit, expected in zip(ORBITS, (0, 12), strict=True):
+        if expected - instrument.reach <= early and late <= expected + instrument.reach:
+            return orbit
+    raise WrongFile(
+        f"local times at the equator, about {(ascending + middle) % 24:.1f} h, fit neither pass of"
+        f" {instrument.carrier}: {ascending:.1f} h ascending, {(ascending + 12) % 24:.1f} h"
+        " descending. It is another satellite's map, or several passes in one.",
+        where=str(path),
+    )
+
+
+def _hours_after(crossing: float, times: Bytes) -> npt.NDArray[np.float64]:
+    """Local time minus `crossing`, from -6 to 18 h, so that neither pass lies at the seam."""
+    rows, columns = np.nonzero(times[EQUATOR] <= LAST_TIME)
+    local = times[EQUATOR][rows, columns] * 0.1 + EASTWARD[columns]
+    after: npt.NDArray[np.float64] = (local - crossing + 6) % 24 - 6
+    return after
+
+
+# --- Bytes to values and flags -----------------------------------------------------------------
+
+
+def split(raw: Bytes) -> tuple[Bytes, Bytes]:
+    """Provider's bytes as packed values (255 where missing) and flags, both of the same shape.
+
+    Every byte comes back as ``where(flag == 2, value, flag)``.
+    """
+    valid = raw <= LAST_VALUE
+    return np.where(valid, raw, np.uint8(FILL)), np.where(valid, np.uint8(VALID), raw)
+
+
+def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
+    import xarray as xr
+
+    found: dict[str, tuple[tuple[str, ...], Bytes, dict[str, Any]]] = {}
+    for number, layer in enumerate(layers):
+        for variable, values in zip((layer, _flag(layer)), split(maps[:, number]), strict=True):
+            attrs = _packing_attributes(variable.packing)
+            found[variable.name] = (("time", "orbit", "lat", "lon"), values[np.newaxis], attrs)
+    return xr.Dataset(found, attrs={"pass_order_from": why})
+
+
+def _packing_attributes(packing: Packing) -> dict[str, Any]:
+    return {
+        "scale_factor": packing.scale,
+        "add_offset": packing.offset,
+        "_FillValue": packing.fill,
+    }

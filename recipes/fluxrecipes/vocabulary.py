@@ -1,0 +1,181 @@
+"""The variables of the project: one name, unit, meaning, valid range and packing for each.
+
+Recipes say ``from fluxrecipes import vocabulary as cf`` and then ``cf.wind_speed``. Units are SI as
+CF writes them; fluxes are positive upward. Sources replace the packing by their provider's own.
+"""
+
+from __future__ import annotations
+
+from fluxengine.declare import Packing, Variable, flag_variable
+
+KELVIN = 273.15
+
+pass_time = Variable(
+    "pass_time",
+    "h",
+    "time of observation, UTC, since the start of the day",
+    valid_range=(0, 25),
+    packing=Packing("i2", 0.01, 0, -32768),
+)
+wind_speed = Variable(
+    "wind_speed",
+    "m s-1",
+    "10-m equivalent neutral wind speed",
+    "wind_speed",
+    (0, 60),
+    Packing("i2", 0.005, 0, -32768),
+)
+wind_speed_lf = Variable(
+    "wind_speed_lf",
+    "m s-1",
+    "10-m equivalent neutral wind speed from the lower frequencies (10 GHz and up)",
+    "wind_speed",
+    (0, 60),
+    Packing("i2", 0.005, 0, -32768),
+)
+water_vapour = Variable(
+    "water_vapour",
+    "kg m-2",
+    "columnar water vapour",
+    "atmosphere_mass_content_of_water_vapor",
+    (0, 90),
+    Packing("i2", 0.005, 0, -32768),
+)
+cloud_liquid_water = Variable(
+    "cloud_liquid_water",
+    "kg m-2",
+    "columnar cloud liquid water; retrievals scatter about zero under clear sky",
+    "atmosphere_mass_content_of_cloud_liquid_water",
+    (-0.06, 3),
+    Packing("i2", 0.0002, 0, -32768),
+)
+rain_rate = Variable(
+    "rain_rate",
+    "mm h-1",
+    "rain rate at the surface",
+    "rainfall_rate",
+    (0, 60),
+    Packing("i2", 0.002, 0, -32768),
+)
+sea_surface_temperature = Variable(
+    "sea_surface_temperature",
+    "K",
+    "sea surface temperature",
+    "sea_surface_temperature",
+    (268, 313),
+    Packing("i2", 0.002, 290.0, -32768),
+)
+sea_surface_temperature_anomaly = Variable(
+    "sea_surface_temperature_anomaly",
+    "K",
+    "departure of sea surface temperature from the 1971-2000 climatology",
+    "sea_surface_temperature_anomaly",
+    (-30, 30),
+    Packing("i2", 0.01, 0, -999),
+)
+sea_surface_temperature_error = Variable(
+    "sea_surface_temperature_error",
+    "K",
+    "estimated error standard deviation of analysed sea surface temperature",
+    "sea_surface_temperature standard_error",
+    (0, 10),
+    Packing("i2", 0.01, 0, -999),
+)
+sea_ice_fraction = Variable(
+    "sea_ice_fraction",
+    "1",
+    "sea ice area fraction",
+    "sea_ice_area_fraction",
+    (0, 1),
+    Packing("i2", 0.01, 0, -999),
+)
+air_temperature = Variable(
+    "air_temperature",
+    "K",
+    "air temperature at 10 m",
+    "air_temperature",
+    (230, 325),
+    Packing("i2", 0.002, 280.0, -32768),
+)
+specific_humidity = Variable(
+    "specific_humidity",
+    "kg kg-1",
+    "specific humidity at 10 m",
+    "specific_humidity",
+    (0, 0.035),
+    Packing("i2", 1e-6, 0.015, -32768),
+)
+dew_point_temperature = Variable(
+    "dew_point_temperature",
+    "K",
+    "dew point temperature",
+    "dew_point_temperature",
+    (210, 313),
+    Packing("i2", 0.002, 270.0, -32768),
+)
+surface_pressure = Variable(
+    "surface_pressure",
+    "Pa",
+    "air pressure at the surface",
+    "surface_air_pressure",
+    (85000, 110000),
+    Packing("i2", 1.0, 97500.0, -32768),
+)
+latent_heat_flux = Variable(
+    "latent_heat_flux",
+    "W m-2",
+    "turbulent latent heat flux at the sea surface, positive upward",
+    "surface_upward_latent_heat_flux",
+    (-300, 1500),
+    Packing("i2", 0.05, 0, -32768),
+)
+sensible_heat_flux = Variable(
+    "sensible_heat_flux",
+    "W m-2",
+    "turbulent sensible heat flux at the sea surface, positive upward",
+    "surface_upward_sensible_heat_flux",
+    (-500, 1500),
+    Packing("i2", 0.05, 0, -32768),
+)
+
+MICROWAVE = (wind_speed, water_vapour, cloud_liquid_water, rain_rate)
+NEAR_SURFACE = (air_temperature, specific_humidity)
+FLUXES = (sensible_heat_flux, latent_heat_flux)
+
+# Where a value of a product comes from, or why there is none. The order matters: where a result
+# rests on several inputs, its state is the highest code among them.
+OBSERVED, INTERPOLATED, PERSISTED, REANALYSIS = 2, 3, 4, 5
+NO_OBSERVATION, NO_RETRIEVAL, COAST, SEA_ICE, LAND = 10, 11, 12, 13, 14
+STATES = {
+    OBSERVED: "observed",
+    INTERPOLATED: "filled_by_interpolation_in_time",
+    PERSISTED: "filled_by_persistence",
+    REANALYSIS: "filled_by_reanalysis",
+    NO_OBSERVATION: "no_observation",
+    NO_RETRIEVAL: "no_retrieval",
+    COAST: "bad_or_coast",
+    SEA_ICE: "sea_ice",
+    LAND: "land",
+}
+LAST_VALID = REANALYSIS
+
+
+def state_of(variable: str) -> Variable:
+    """Flag variable that says where each value of `variable` comes from, or why it is absent."""
+    return flag_variable(
+        f"{variable}_state",
+        f"origin of {variable.replace('_', ' ')}, or why there is none",
+        STATES,
+        standard_name="status_flag",
+    )
+
+
+def count_of(variable: str, of: str) -> Variable:
+    """How many values of a finer grid a mean of `variable` rests on."""
+    return Variable(
+        f"{variable}_count",
+        "1",
+        f"number of valid {of} in the mean of {variable.replace('_', ' ')}",
+        "number_of_observations",
+        packing=Packing("u1", fill=255),
+    )

@@ -1,0 +1,255 @@
+"""NDBC standard meteorological files in every layout; spectra and damage refused."""
+
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxrecipes.sources.ndbc import read_stdmet
+
+MODERN = """\
+#YY  MM DD hh mm WDIR WSPD GST  WVHT   DPD   APD MWD   PRES  ATMP  WTMP  DEWP  VIS  TIDE
+#yr  mo dy hr mn degT m/s  m/s     m   sec   sec deg    hPa  degC  degC  degC  nmi    ft
+2019 08 01 00 00 231  1.6 99.0 99.00 99.00 99.00 999 1017.3  15.7  13.5 999.0 99.0 99.00
+2019 08 01 00 10 222 99.0 99.0  1.07  8.30 99.00 295 9999.0 999.0 999.0   9.9 99.0 99.00
+"""
+HEADER, UNITS, LINE, SECOND = MODERN.splitlines()
+Y1990 = """\
+YY MM DD hh WD   WSPD GST  WVHT  DPD   APD  MWD  BAR    ATMP  WTMP  DEWP  VIS
+90 01 31 23 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6 999.0 99.0
+"""
+Y2000 = """\
+YYYY MM DD hh WD   WSPD GST  WVHT  DPD   APD  MWD  BAR    ATMP  WTMP  DEWP  VIS  TIDE
+2000 02 29 06 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6  10.0 99.0 99.00
+"""
+Y2005 = """\
+YYYY MM DD hh mm  WD  WSPD GST  WVHT  DPD   APD  MWD  BAR    ATMP  WTMP  DEWP  VIS  TIDE
+2005 12 31 23 50 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6  10.0 99.0 99.00
+"""
+REALTIME = """\
+#YY  MM DD hh mm WDIR WSPD GST  WVHT   DPD   APD MWD   PRES  ATMP  WTMP  DEWP  VIS PTDY  TIDE
+#yr  mo dy hr mn degT m/s  m/s     m   sec   sec degT   hPa  degC  degC  degC  nmi  hPa    ft
+2018 08 01 15 10 160  6.0  7.0    MM    MM    MM  MM 1022.9    MM  28.0    MM   MM   MM    MM
+2018 08 01 15 00  MM   MM  8.0    MM    MM    MM  MM     MM  26.1  28.1  18.1   MM +0.6    MM
+"""
+NAMES = {
+    "wind_speed": "m s-1",
+    "air_temperature": "K",
+    "sea_surface_temperature": "K",
+    "dew_point_temperature": "K",
+    "surface_pressure": "Pa",
+}
+
+
+def write(folder: Path, text: str, name: str = "station.txt") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+# --- real files --------------------------------------------------------------------------------
+
+PLACES = {"WSPD": 6, "PRES": 12, "ATMP": 13, "WTMP": 14, "DEWP": 15}  # the same in all three
+FILLS = {"WSPD": "99.0", "PRES": "9999.0", "ATMP": "999.0", "WTMP": "999.0", "DEWP": "999.0"}
+OURS = dict(zip(("WSPD", "ATMP", "WTMP", "DEWP", "PRES"), NAMES, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [("41002_realtime2_201808.txt", 6560), ("41002h2021.txt", 12215), ("46097h201908qc.txt", 4464)],
+)
+def test_real_files_have_the_counts_and_means_of_their_text(real_data, name, lines):
+    path = real_data / "insitu" / "ndbc" / name
+    rows = [line.split() for line in path.read_text().splitlines() if line[0] != "#"]
+    dataset = read_stdmet(path)
+    assert dataset.sizes["time"] == len(rows) == lines
+    assert dataset.rejected_lines == 0 and dataset.rejected_reasons == ""
+    for theirs, ours in OURS.items():
+        texts = [row[PLACES[theirs]] for row in rows]
+        numbers = [float(t) for t in texts if t not in ("MM", FILLS[theirs])]
+        offset = 273.15 if NAMES[ours] == "K" else 0
+        scale = 100 if NAMES[ours] == "Pa" else 1
+        assert int(dataset[ours].notnull().sum()) == len(numbers), ours
+        if numbers:
+            expected = np.mean(numbers) * scale + offset
+            assert float(dataset[ours].mean()) == pytest.approx(expected, rel=1e-9), ours
+
+
+def test_real_times_are_sorted_and_whole(real_data):
+    newest_first = read_stdmet(real_data / "insitu" / "ndbc" / "41002_realtime2_201808.txt")
+    assert newest_first.indexes["time"].is_monotonic_increasing
+    assert str(newest_first.time.values[0]) == "2018-06-17T00:00:00.000000000"
+    last = newest_first.isel(time=-1)
+    assert str(last.time.values) == "2018-08-01T15:10:00.000000000"
+    assert float(last.wind_speed) == 6.0 and float(last.surface_pressure) == 102_290.0
+    assert np.isnan(last.air_temperature)
+
+
+def test_real_spectrum_is_refused(real_data):
+    with pytest.raises(WrongFile, match="columns are frequencies: a wave spectrum"):
+        read_stdmet(real_data / "insitu" / "ndbc" / "46042w1996.txt.gz")
+
+
+# --- layouts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        (Y1990, "1990-01-31T23:00"),
+        (Y2000, "2000-02-29T06:00"),
+        (Y2005, "2005-12-31T23:50"),
+    ],
+)
+def test_old_layouts(tmp_path, text, time):
+    dataset = read_stdmet(write(tmp_path, text))
+    assert dataset.time.values.tolist() == np.array([time], "M8[ns]").tolist()
+    assert float(dataset.wind_speed.item()) == 5.4
+    assert dataset.surface_pressure.item() == pytest.approx(101_930)
+    assert dataset.air_temperature.item() == pytest.approx(288.05)
+    assert dataset.sea_surface_temperature.item() == pytest.approx(288.75)
+    dew = dataset.dew_point_temperature.item()
+    assert np.isnan(dew) if text is Y1990 else dew == pytest.approx(283.15)
+
+
+def test_fills_become_nan_and_values_do_not(tmp_path):
+    dataset = read_stdmet(write(tmp_path, MODERN))
+    missing = {name: dataset[name].isnull().values.tolist() for name in NAMES}
+    assert missing == {
+        "wind_speed": [False, True],
+        "air_temperature": [False, True],
+        "sea_surface_temperature": [False, True],
+        "dew_point_temperature": [True, False],
+        "surface_pressure": [False, True],
+    }
+
+
+def test_realtime_is_turned_and_its_mm_is_missing(tmp_path):
+    dataset = read_stdmet(write(tmp_path, REALTIME))
+    np.testing.assert_allclose(dataset.wind_speed, [np.nan, 6.0])
+    np.testing.assert_allclose(dataset.air_temperature, [299.25, np.nan])
+    np.testing.assert_allclose(dataset.surface_pressure, [np.nan, 102_290])
+
+
+def test_collapsed_spacing_and_gzip_change_nothing(tmp_path):
+    plain = read_stdmet(write(tmp_path, MODERN))
+    collapsed = "\n".join(re.sub(" +", " ", line) for line in MODERN.splitlines())
+    assert read_stdmet(write(tmp_path, collapsed)).identical(plain)
+    packed = tmp_path / "station.txt.gz"
+    packed.write_bytes(gzip.compress(MODERN.encode()))
+    assert read_stdmet(packed).identical(plain)
+    misnamed = tmp_path / "packed.txt"
+    misnamed.write_bytes(packed.read_bytes())
+    assert read_stdmet(misnamed).identical(plain)
+
+
+def test_units_and_heights_are_said(tmp_path):
+    dataset = read_stdmet(write(tmp_path, MODERN))
+    assert {name: dataset[name].units for name in dataset} == NAMES
+    assert dataset.time.dtype == "M8[ns]"
+    assert "anemometer" in dataset.wind_speed.long_name
+    assert "10 m" not in dataset.air_temperature.long_name
+
+
+# --- lines left out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("2019 08 01 00 20 231  1.6 99.0", "wrong number of fields"),
+        (LINE + " 1", "wrong number of fields"),
+        (LINE.replace("2019 08 01", "2019 02 30"), "no such time"),
+        (LINE.replace("2019 08 01 00", "2019 08 01 24"), "no such time"),
+        (LINE.replace("2019", "0019"), "no such time"),
+        (LINE.replace("2019", "05"), "no such time"),
+        (LINE.replace("00 00 231", "00 xx 231"), "no such time"),
+        (LINE.replace("00 00 231", "00 20 231").replace("15.7", "1S.7"), "not a number"),
+        (LINE.replace("00 00 231", "00 20 231").replace("15.7", "nan"), "not a number"),
+        (LINE.replace("00 00 231", "00 20 231").replace("15.7", "1\u00e9.7"), "not a number"),
+        (LINE, "time given before"),
+    ],
+)
+def test_rejected_lines_are_counted_with_their_reason(tmp_path, line, reason):
+    dataset = read_stdmet(write(tmp_path, f"{MODERN}{line}\n\n"))
+    assert dataset.sizes["time"] == 2
+    assert dataset.rejected_lines == 1 and dataset.rejected_reasons == f"{reason}: 1"
+
+
+def test_of_equal_times_the_first_in_the_file_is_kept(tmp_path):
+    dataset = read_stdmet(write(tmp_path, MODERN + LINE.replace("  1.6", "  9.9")))
+    assert dataset.wind_speed.values[0] == 1.6
+
+
+def test_reasons_add_up(tmp_path):
+    dataset = read_stdmet(write(tmp_path, f"{MODERN}x\ny\n{LINE}\n"))
+    assert dataset.rejected_lines == 3
+    assert dataset.rejected_reasons == "time given before: 1; wrong number of fields: 2"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, len(MODERN) - 1))
+def test_a_cut_never_invents_an_observation(tmp_path_factory, length):
+    whole = read_stdmet(write(tmp_path_factory.mktemp("whole"), MODERN))
+    try:
+        cut = read_stdmet(write(tmp_path_factory.mktemp("cut"), MODERN[:length]))
+    except DamagedFile:
+        return
+    assert cut.drop_attrs().equals(whole.drop_attrs().isel(time=slice(cut.sizes["time"])))
+
+
+# --- damaged and wrong files -------------------------------------------------------------------
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(MissingFile, match="no such file"):
+        read_stdmet(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is empty"),
+        ("\n\n", "it is empty"),
+        ("<!DOCTYPE html>\n<title>404</title>", "it begins with '<!DOCTYPE html>'"),
+        (LINE, "it begins with '2019 08 01"),
+        (HEADER + "\n" + UNITS + "\n", "no line of it can be read: it has none"),
+        (HEADER + "\nx\n", "no line of it can be read: wrong number of fields: 1"),
+    ],
+)
+def test_what_is_no_table_is_damage(tmp_path, text, words):
+    path = write(tmp_path, text)
+    with pytest.raises(DamagedFile, match=re.escape(words)) as caught:
+        read_stdmet(path)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("YY MM DD hh .030 .040\n96 01 01 00 .06 .62\n", "a wave spectrum"),
+        ("#YY MM DD hh mm .0200 .0325\n2020 01 01 00 40 0.0 0.0\n", "a wave spectrum"),
+        ("#YY MM DD hh mm WDIR WSPD GDR GST GTIME\n", "no ATMP, WTMP, DEWP, PRES but WDIR WSPD"),
+        (MODERN.replace("m/s  m/s", "kts  kts"), "WSPD is in kts, not m/s"),
+        (MODERN.replace("degC  degC  degC", "degF  degF  degF"), "ATMP is in degF, not degC"),
+        (
+            MODERN.replace(" nmi    ft", "").replace("degC  degC  degC", "degC"),
+            "WTMP is in nothing",
+        ),
+    ],
+)
+def test_other_kinds_of_file_are_refused(tmp_path, text, words):
+    with pytest.raises(WrongFile, match=words):
+        read_stdmet(write(tmp_path, text))
+
+
+def test_damaged_gzip(tmp_path):
+    path = tmp_path / "station.txt.gz"
+    path.write_bytes(gzip.compress(MODERN.encode() * 50)[:-20])
+    with pytest.raises(DamagedFile, match="cut short"):
+        read_stdmet(path)

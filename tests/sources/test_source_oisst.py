@@ -1,0 +1,246 @@
+"""OISST: integers kept, offset in kelvin, wrong and damaged files refused."""
+
+from datetime import date
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxrecipes.sources import oisst
+from fluxrecipes.sources.oisst import OISST
+
+DAY = date(2016, 1, 2)
+SHAPE = (1, 1, 720, 1440)
+NAMES = {
+    "sst": "sea_surface_temperature",
+    "anom": "sea_surface_temperature_anomaly",
+    "err": "sea_surface_temperature_error",
+    "ice": "sea_ice_fraction",
+}
+UNITS = {"sst": "Celsius", "anom": "Celsius", "err": "Celsius", "ice": "%"}
+
+
+def values(name: str) -> np.ndarray:
+    """Small integers that fit each variable, a tenth of them fill."""
+    low, high = {"sst": (-180, 3200), "ice": (15, 101)}.get(name, (0, 300))
+    raw = np.random.default_rng(len(name)).integers(low, high, (72, 144))
+    raw[::10] = -999
+    return np.kron(raw, np.ones((10, 10), int)).reshape(SHAPE).astype("i2")
+
+
+def write(
+    folder: Path,
+    *,
+    name: str = "oisst-avhrr-v02r01.20160102.nc",
+    title: str = "OISST Analysis, Version 2.1 - Final",
+    time: float | None = None,
+    time_units: str = "days since 1978-01-01 12:00:00",
+    lat: np.ndarray | None = None,
+    lon: np.ndarray | None = None,
+    units: dict[str, str] | None = None,
+    packing: dict[str, dict[str, object]] | None = None,
+    dtype: str = "i2",
+    without: tuple[str, ...] = (),
+) -> Path:
+    """A file like the provider's, but for what is said."""
+    lat = np.arange(-89.875, 90, 0.25) if lat is None else lat
+    lon = np.arange(0.125, 360, 0.25) if lon is None else lon
+    time = (DAY - date(1978, 1, 1)).days if time is None else time
+    path = folder / name
+    with netCDF4.Dataset(path, "w") as file:
+        file.title = title
+        for axis, cells, unit in (
+            ("time", [time], time_units),
+            ("zlev", [0.0], "meters"),
+            ("lat", lat, "degrees_north"),
+            ("lon", lon, "degrees_east"),
+        ):
+            file.createDimension(axis, len(cells))
+            file.createVariable(axis, "f4", (axis,))[:] = cells
+            file[axis].units = unit
+        for variable in set(NAMES) - set(without):
+            _write_variable(file, variable, dtype, units or {}, packing or {})
+    return path
+
+
+def _write_variable(file, name, dtype, units, packing):
+    attrs = {"scale_factor": np.float32(0.01), "add_offset": np.float32(0), "_FillValue": -999}
+    attrs |= packing.get(name, {})
+    fill = attrs.pop("_FillValue")
+    dims = ("time", "zlev", "lat", "lon")
+    made = file.createVariable(name, dtype, dims, zlib=True, complevel=1, fill_value=fill)
+    made.set_auto_maskandscale(False)
+    made.setncatts({key: value for key, value in attrs.items() if value is not None})
+    made.units = units.get(name, UNITS[name])
+    shape = made.shape
+    made[:] = values(name)[:, :, : shape[2], : shape[3]]
+
+
+# --- the real file -----------------------------------------------------------------------------
+
+
+def test_real_day_is_kept_to_the_integer(real_data):
+    path = real_data / "oisst" / "oisst-avhrr-v02r01.20260701.nc"
+    dataset = OISST.decode(path, date(2026, 7, 1))
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        raw = {name: file[name][:, 0] for name in NAMES}
+    for theirs, ours in NAMES.items():
+        assert dataset[ours].dtype == np.int16
+        assert np.array_equal(dataset[ours].values, raw[theirs]), ours
+    flags = dataset.sea_surface_temperature_flag.values
+    assert (flags == 3).sum() == (raw["sst"] == -999).sum() > 300_000
+    assert (flags == 2).sum() == (raw["sst"] != -999).sum()
+    packings = {v.name: (v.packing.scale, v.packing.offset, v.packing.fill) for v in OISST.provides}
+    assert packings == {name: tuple(dataset[name].attrs.values()) for name in dataset}
+
+
+@pytest.mark.parametrize("theirs", ["sst", "err", "ice", "anom"])
+def test_real_day_decodes_to_possible_values(real_data, theirs):
+    path = real_data / "oisst" / "oisst-avhrr-v02r01.20260701.nc"
+    variable = next(field.variable for field in oisst.FIELDS if field.name == theirs)
+    found = OISST.decode(path, date(2026, 7, 1))[variable.name]
+    unpacked = variable.packing.unpack(found.values, "f8")
+    with netCDF4.Dataset(path) as file:
+        by_library = file[theirs][:, 0].filled(np.nan) + (273.15 if theirs == "sst" else 0)
+    np.testing.assert_allclose(unpacked, by_library, atol=1e-4)
+    low, high = variable.valid_range
+    assert np.nanmin(unpacked) >= low and np.nanmax(unpacked) <= high
+
+
+# --- the form of a decoded day -----------------------------------------------------------------
+
+
+def test_decoded_files_keep_what_the_source_promises(tmp_path):
+    dataset = OISST.decode(write(tmp_path), DAY)
+    assert list(dataset) == [variable.name for variable in OISST.provides]
+    for variable in OISST.provides:
+        found, packing = dataset[variable.name], variable.packing
+        assert found.dims == ("time", "lat", "lon") and found.shape == (1, 720, 1440)
+        assert found.dtype == packing.dtype
+        assert found.attrs == {
+            "scale_factor": packing.scale,
+            "add_offset": packing.offset,
+            "_FillValue": packing.fill,
+        }
+    assert np.array_equal(dataset.sea_surface_temperature, values("sst")[:, 0])
+
+
+def test_other_packing_is_handed_on_as_found(tmp_path):
+    other = {"scale_factor": np.float32(0.005), "add_offset": np.float32(10), "_FillValue": -32768}
+    dataset = OISST.decode(write(tmp_path, packing={"sst": other}), DAY)
+    attrs = dataset.sea_surface_temperature.attrs
+    assert attrs == {"scale_factor": 0.005, "add_offset": 283.15, "_FillValue": -32768}
+    assert (dataset.sea_surface_temperature_flag == 2).all()  # -999 is a value in this file
+
+
+def test_pattern_has_a_file_for_each_day():
+    pattern = OISST.pattern(OISST.grid.between(date(2015, 12, 31), date(2016, 1, 1)))
+    assert [file for _, file in pattern.items()] == [
+        "v2.1/access/avhrr/201512/oisst-avhrr-v02r01.20151231.nc",
+        "v2.1/access/avhrr/201601/oisst-avhrr-v02r01.20160101.nc",
+    ]
+    assert pattern.file_type.name == "netcdf4"
+
+
+def test_the_record_begins_in_september_1981():
+    grid = OISST.grid.between(date(1980, 1, 1), date(1981, 9, 2))
+    assert grid.shape == (2, 720, 1440) and grid.step_day(0) == date(1981, 9, 1)
+    assert grid.chunk_shape == (1, 720, 1440)
+
+
+# --- damaged and wrong files -------------------------------------------------------------------
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(MissingFile, match="no such file"):
+        OISST.decode(tmp_path / oisst.file_name(DAY), DAY)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5_000, 0.5, 0.999])
+def test_a_truncated_file_is_damaged(tmp_path, keep):
+    path = write(tmp_path)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: keep if isinstance(keep, int) else int(keep * len(raw))])
+    with pytest.raises(DamagedFile, match="cannot be read as NetCDF") as caught:
+        OISST.decode(path, DAY)
+    assert caught.value.where == str(path) and caught.value.mend
+
+
+def test_a_web_page_is_damaged(tmp_path):
+    path = tmp_path / oisst.file_name(DAY)
+    path.write_text("<!DOCTYPE html><title>503 Service unavailable</title>")
+    with pytest.raises(DamagedFile, match="cannot be read as NetCDF"):
+        OISST.decode(path, DAY)
+
+
+def test_a_flipped_bit_among_the_values_is_damage(tmp_path):
+    path = write(tmp_path)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 16
+    path.write_bytes(raw)
+    with pytest.raises(DamagedFile, match="cannot be read as NetCDF"):
+        OISST.decode(path, DAY)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("oisst-avhrr-v02r01.20160102_preliminary.nc", "preliminary analysis, which NOAA replaces"),
+        ("oisst-avhrr-v02r01.20160103.nc", "it holds the day 20160103"),
+        ("avhrr-only-v2.20160102.nc", "not that of a daily OISST"),
+    ],
+)
+def test_a_file_of_another_name_is_refused(tmp_path, name, words):
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(WrongFile, match=words) as caught:
+        OISST.decode(path, DAY)
+    assert "oisst-avhrr-v02r01.20160102.nc" in caught.value.what
+
+
+HALF_DEGREE = np.arange(-89.75, 90, 0.5)
+NO_FILL = {"scale_factor": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"title": "OISST Analysis, Version 2.1 - Interim"}, "though its name says final"),
+        ({"without": ("sst",)}, "no variable 'sst'; its variables are time, zlev"),
+        ({"without": ("ice",)}, "no variable 'ice'"),
+        ({"time": 13_900}, "inside it is 2016-01-22"),
+        ({"lat": HALF_DEGREE}, "lat has 360 cells, not 720"),
+        ({"lat": np.arange(89.875, -90, -0.25)}, "lat runs from 89.875 to -89.875, not from"),
+        ({"lon": np.arange(-179.875, 180, 0.25)}, "lon runs from -179.875 to 179.875"),
+        ({"units": {"sst": "K"}}, "sst is in 'K', not Celsius"),
+        ({"units": {"ice": "m"}}, "ice is in 'm'"),
+        ({"dtype": "f4"}, "float32 of shape .* not int16"),
+    ],
+)
+def test_wrong_content_is_refused(tmp_path, changes, words):
+    path = write(tmp_path, **changes)
+    with pytest.raises(WrongFile, match=words) as caught:
+        OISST.decode(path, DAY)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"time_units": "fortnights"}, "time cannot be read"),
+        ({"time_units": ""}, "time cannot be read"),
+        ({"time": 9.96921e36}, "time cannot be read"),
+        ({"packing": {"sst": {"scale_factor": None}}}, "sst has no scale_factor"),
+        ({"packing": {"ice": {"_FillValue": None}}}, "ice has no _FillValue"),
+        (
+            {"packing": {"ice": {"scale_factor": 1.0}}},
+            "ice decodes to 15 to 100, not to a fraction",
+        ),
+    ],
+)
+def test_content_that_cannot_be_told_is_damage(tmp_path, changes, words):
+    with pytest.raises(DamagedFile, match=words):
+        OISST.decode(write(tmp_path, **changes), DAY)
