@@ -50,12 +50,12 @@ def on_cluster(client: Client, *, in_flight: int) -> Executor:
     return execute
 
 
-def _submit(client: Client, job: Job) -> Future:
+def _submit(client: Client, job: Job) -> Future[Outcome]:
     # A key of its own for every attempt: Dask must never give back the result of an earlier run.
     return client.submit(run_block, job, key=f"{job.name}-{uuid4().hex[:8]}", pure=False)
 
 
-def _result(future: Future) -> Outcome:
+def _result(future: Future[Outcome]) -> Outcome:
     from distributed import KilledWorker
 
     try:
@@ -64,7 +64,7 @@ def _result(future: Future) -> Outcome:
         raise RunFailed(
             "workers died again and again while they made one block, most likely for want of"
             " memory. Finished blocks are kept.",
-            where=future.key,
+            where=str(future.key),
             mend="Give each worker more `memory` in the run file, then run again.",
         ) from error
     return outcome

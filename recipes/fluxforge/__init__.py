@@ -1,6 +1,7 @@
 """The front door: ``import fluxforge as ff``.
 
-Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.bulk_flux``. Everything is imported when it is first used.
+Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.bulk_flux``. Each is imported when first
+used.
 """
 
 from __future__ import annotations

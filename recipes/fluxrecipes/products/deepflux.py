@@ -148,6 +148,7 @@ def passes(o: Options) -> Product:
         title="Near-surface air and turbulent heat fluxes of each pass",
         summary="Air temperature, humidity and bulk heat fluxes at the time of each pass.",
         attrs=ATTRIBUTES,
+        batch=10,
     )
 
 

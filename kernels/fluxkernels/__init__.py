@@ -1,0 +1,52 @@
+"""Arrays in, arrays out: air-sea physics without files, stores or clusters.
+
+``import fluxkernels`` is light: nothing is compiled, and no compiler is imported, before a
+public name is used.
+
+Examples
+--------
+>>> from fluxkernels import bulk_flux
+>>> flux = bulk_flux(8.0, 300.15, 298.65, 0.0165)
+>>> round(float(flux.latent), 1)
+146.5
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fluxkernels.bulk import BulkFlux, bulk_flux
+    from fluxkernels.errors import KernelError
+    from fluxkernels.humidity import saturation_specific_humidity, specific_humidity
+
+__all__ = [
+    "BulkFlux",
+    "KernelError",
+    "bulk_flux",
+    "saturation_specific_humidity",
+    "specific_humidity",
+]
+
+_HOME = {
+    "BulkFlux": "bulk",
+    "KernelError": "errors",
+    "bulk_flux": "bulk",
+    "saturation_specific_humidity": "humidity",
+    "specific_humidity": "humidity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, the ones not yet imported included."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,261 @@
+"""From what callers hold to blocks of numbers and back: checks, broadcasting, dtype, labels.
+
+Physics sees blocks of float64, one row for each input, of at most `BLOCK` points: memory stays
+bounded whatever the size of the arrays, and no point can touch another. Callers' arrays are
+only read.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fluxkernels.errors import (
+    DtypeError,
+    HeightError,
+    KernelError,
+    NotNumericError,
+    OutOfRangeError,
+    ShapeError,
+)
+
+Array: TypeAlias = NDArray[Any]
+Solve: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64], int], None]
+"""Fills the output rows (n_outputs, BLOCK) from the input rows (n_inputs, BLOCK) for the first
+`count` columns; the input rows are its own to change."""
+
+BLOCK = 4096
+KELVIN_OF_ZERO_CELSIUS = 273.15
+_ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
+
+
+class Limits(NamedTuple):
+    """Range outside which a value must be of another unit, or a fill value."""
+
+    low: float
+    high: float
+    unit: str
+    mend: str
+    error: type[KernelError] = OutOfRangeError
+
+
+_FILL = "If it is a fill value, replace it by NaN."
+_KELVIN = Limits(100.0, 400.0, "K", f"If it is in °C, add 273.15. {_FILL}")
+_FRACTION = Limits(0.0, 2.0, "1", f"If it is in per cent, divide by 100. {_FILL}")
+_RADIATION = Limits(
+    -50.0, 2000.0, "W m-2", f"If it is accumulated (J m-2), divide by the seconds. {_FILL}"
+)
+_HEIGHT = Limits(_ABOVE_ZERO, math.inf, "m", "A height must be above the sea.", HeightError)
+
+LIMITS: Mapping[str, Limits] = {
+    "wind_speed": Limits(-math.inf, 200.0, "m s-1", _FILL),
+    "sea_surface_temperature": _KELVIN,
+    "air_temperature": _KELVIN,
+    "temperature": _KELVIN,
+    "specific_humidity": Limits(
+        -0.2, 0.2, "kg kg-1", f"If it is in g kg-1, divide by 1000. {_FILL}"
+    ),
+    "relative_humidity": _FRACTION,
+    "pressure": Limits(2000.0, 200000.0, "Pa", f"If it is in hPa, multiply by 100. {_FILL}"),
+    "latitude": Limits(-90.0, 90.0, "degrees_north", _FILL),
+    "salinity": Limits(0.0, 100.0, "1e-3", _FILL),
+    "shortwave_down": _RADIATION,
+    "longwave_down": _RADIATION,
+    "albedo": Limits(0.0, 1.0, "1", _FILL),
+    "height_wind": _HEIGHT,
+    "height_temperature": _HEIGHT,
+    "height_humidity": _HEIGHT,
+    "boundary_layer_height": _HEIGHT,
+}
+
+
+def evaluate(
+    solve: Solve, inputs: Mapping[str, Any], n_outputs: int, dtype: DTypeLike | None
+) -> list[Any]:
+    """Broadcast named inputs, check them, and solve them block by block.
+
+    Parameters
+    ----------
+    solve : callable
+        See `Solve`.
+    inputs : mapping of str to array_like
+        In the order of the rows that `solve` expects; any shapes that broadcast. Masked
+        points count as missing (NaN). A DataArray makes the results DataArrays, lazy ones
+        where it holds a Dask array.
+    n_outputs : int
+        How many arrays `solve` fills.
+    dtype : dtype or None
+        float32 or float64; None for float32 when all arrays are float32, else float64.
+
+    Returns
+    -------
+    list of ndarray, scalar or DataArray
+        Each of the broadcast shape; NumPy scalars when all inputs are scalars.
+
+    Raises
+    ------
+    NotNumericError, DtypeError, ShapeError, HeightError, OutOfRangeError
+        Before anything is computed.
+    """
+    if any(_is_labelled(value) for value in inputs.values()):
+        return _evaluate_labelled(solve, inputs, n_outputs, dtype)
+    arrays = {name: _as_floats(name, value) for name, value in inputs.items()}
+    result_dtype = _result_dtype(inputs.values(), dtype)
+    shape = _broadcast_shape(arrays)
+    for name, array in arrays.items():
+        _check_limits(name, array, LIMITS[name])
+    return _run(solve, list(arrays.values()), shape, n_outputs, result_dtype)
+
+
+def to_celsius(row: NDArray[np.float64]) -> None:
+    """Turn kelvin into °C in place: 0 °C is 273.15 K by definition."""
+    row -= KELVIN_OF_ZERO_CELSIUS
+
+
+def to_kelvin(row: NDArray[np.float64]) -> None:
+    """Turn °C into kelvin in place."""
+    row += KELVIN_OF_ZERO_CELSIUS
+
+
+def to_hectopascal(row: NDArray[np.float64]) -> None:
+    """Turn Pa into hPa in place."""
+    row /= 100.0
+
+
+def _as_floats(name: str, value: Any) -> Array:
+    """View or convert to a float array; masked points become NaN in a copy."""
+    try:
+        masked = isinstance(value, np.ma.MaskedArray)
+        array = np.ma.asarray(value) if masked else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise NotNumericError(f"not an array: {error}.", name, "Pass real numbers.") from error
+    if array.dtype.kind not in "fiu":
+        raise NotNumericError(
+            f"an array of {array.dtype} is not one of real numbers.",
+            name,
+            "Convert it first, e.g. with .astype(float); use NaN for missing values.",
+        )
+    # Half precision has no use here, and long double no compiled code.
+    dtype = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
+    array = array.astype(dtype, copy=False)
+    return np.ma.filled(array, np.nan) if masked else array
+
+
+def _result_dtype(values: Iterable[Any], requested: DTypeLike | None) -> np.dtype[Any]:
+    """Choose float32 or float64; arrays decide before scalars, Python's numbers never do."""
+    if requested is not None:
+        return _requested_dtype(requested)
+    typed = [value for value in values if type(value) not in (int, float)]
+    shaped = [value for value in typed if np.ndim(value) > 0]
+    dtypes = [getattr(value, "dtype", np.dtype(float)) for value in shaped or typed]
+    single = bool(dtypes) and all(d.kind == "f" and d.itemsize <= 4 for d in dtypes)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _requested_dtype(requested: DTypeLike) -> np.dtype[Any]:
+    mend = "Ask for float32 or float64, or leave it out."
+    try:
+        dtype = np.dtype(requested)
+    except TypeError as error:
+        raise DtypeError(f"{requested!r} is no dtype.", "dtype", mend) from error
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DtypeError(f"{dtype} is not supported.", "dtype", mend)
+    return dtype
+
+
+def _broadcast_shape(arrays: Mapping[str, Array]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*(array.shape for array in arrays.values()))
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items() if a.ndim)
+        raise ShapeError(
+            "the shapes do not broadcast against each other.",
+            shapes,
+            "Give arrays of one shape, or insert axes of length 1.",
+        ) from error
+
+
+def _check_limits(name: str, array: Array, limits: Limits) -> None:
+    """Refuse values that are impossible in the unit asked for; NaN and inf pass as missing."""
+    lowest = np.fmin.reduce(array, axis=None, initial=np.inf)
+    highest = np.fmax.reduce(array, axis=None, initial=-np.inf)
+    if lowest >= limits.low and highest <= limits.high:
+        return
+    bad = np.isfinite(array) & ~((array >= limits.low) & (array <= limits.high))
+    if bad.any():
+        raise _limits_error(name, array, bad, limits)
+
+
+def _limits_error(name: str, array: Array, bad: Array, limits: Limits) -> KernelError:
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = f"{name}[{', '.join(map(str, first))}]" if first else name
+    share = f" ({int(bad.sum())} of {bad.size} values)" if bad.size > 1 else ""
+    what = f"{float(array[first]):g} is no {name.replace('_', ' ')} in {limits.unit}{share}."
+    return limits.error(what, where, limits.mend)
+
+
+def _run(
+    solve: Solve,
+    arrays: Sequence[Array],
+    shape: tuple[int, ...],
+    n_outputs: int,
+    dtype: np.dtype[Any],
+) -> list[Any]:
+    """Solve block by block; scalars stay single numbers until they enter a block."""
+    rows = [a if a.size == 1 else np.broadcast_to(a, shape) for a in arrays]
+    flat = [row.reshape(-1) for row in rows]
+    size = math.prod(shape)
+    results = [np.empty(size, dtype) for _ in range(n_outputs)]
+    block_in = np.empty((len(flat), min(BLOCK, size)))
+    block_out = np.empty((n_outputs, min(BLOCK, size)))
+    for start in range(0, size, BLOCK):
+        count = min(BLOCK, size - start)
+        for target, row in zip(block_in, flat, strict=True):
+            target[:count] = row if row.size == 1 else row[start : start + count]
+        solve(block_in, block_out, count)
+        _store(block_out, results, start, count)
+    return [result.reshape(shape)[()] for result in results]
+
+
+def _store(block: Array, results: Sequence[Array], start: int, count: int) -> None:
+    with np.errstate(over="ignore"):  # an Obukhov length too great for float32 is infinite
+        for values, result in zip(block, results, strict=True):
+            result[start : start + count] = values[:count]
+
+
+def _is_labelled(value: Any) -> bool:
+    """Tell a DataArray without importing xarray: who passes one has imported it."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, xarray.DataArray)
+
+
+def _evaluate_labelled(
+    solve: Solve, inputs: Mapping[str, Any], n_outputs: int, dtype: DTypeLike | None
+) -> list[Any]:
+    """Evaluate on the arrays inside DataArrays, broadcasting by the names of dimensions."""
+    result_dtype = _result_dtype(inputs.values(), dtype)
+
+    def on_arrays(*values: Any) -> Any:
+        named = dict(zip(inputs, values, strict=True))
+        results = evaluate(solve, named, n_outputs, result_dtype)
+        return tuple(results) if n_outputs > 1 else results[0]
+
+    try:
+        results = sys.modules["xarray"].apply_ufunc(
+            on_arrays,
+            *inputs.values(),
+            output_core_dims=[()] * n_outputs,
+            dask="parallelized",
+            output_dtypes=[result_dtype] * n_outputs,
+        )
+    except KernelError:
+        raise
+    except ValueError as error:
+        mend = "Align the coordinates first, e.g. with xarray.align."
+        raise ShapeError(f"{error}.", "DataArrays", mend) from error
+    return list(results) if n_outputs > 1 else [results]

@@ -1,0 +1,243 @@
+"""Bulk fluxes: the front door, in SI units, for NumPy and xarray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fluxkernels import arrays
+from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+
+
+class BulkFlux(NamedTuple):
+    """Fluxes between sea and air, each of the broadcast shape of the inputs.
+
+    Positive is upward: the ocean loses heat.
+    """
+
+    sensible: Array
+    """Sensible heat flux, W m-2 (CF: surface_upward_sensible_heat_flux)."""
+    latent: Array
+    """Latent heat flux, W m-2, Webb correction not included (surface_upward_latent_heat_flux)."""
+    stress: Array
+    """Magnitude of the wind stress along the mean wind, N m-2; 0 in a calm."""
+    friction_velocity: Array
+    """u*, gustiness included, m s-1."""
+    temperature_scale: Array
+    """t*, K."""
+    humidity_scale: Array
+    """q*, kg kg-1."""
+    transfer_coefficient_momentum: Array
+    """Drag coefficient, relative to the wind with gustiness at `height_wind`."""
+    transfer_coefficient_heat: Array
+    """Stanton number, relative to the wind with gustiness."""
+    transfer_coefficient_moisture: Array
+    """Dalton number, relative to the wind with gustiness."""
+    obukhov_length: Array
+    """m; infinite where the surface layer is exactly neutral."""
+    roughness_length: Array
+    """For momentum, m."""
+    roughness_length_scalar: Array
+    """For heat and moisture, m."""
+    gustiness: Array
+    """m s-1."""
+    skin_cooling: Array
+    """How much colder the interface is than the water below, K; 0 without `cool_skin`."""
+    surface_humidity: Array
+    """Saturated specific humidity at the interface, kg kg-1."""
+    air_density: Array
+    """kg m-3, at `height_temperature`."""
+    webb_latent: Array
+    """Webb correction, W m-2: what to add to an eddy-covariance latent heat flux."""
+    evaporation: Array
+    """kg m-2 s-1."""
+    wind_speed: Array
+    """Mean wind at `height_wind`, m s-1: the input, or what a neutral wind stands for."""
+    wind_speed_10m: Array
+    """Mean wind at 10 m, m s-1."""
+    neutral_wind_10m: Array
+    """10-m equivalent neutral wind, m s-1."""
+    air_temperature_10m: Array
+    """At 10 m, K."""
+    specific_humidity_10m: Array
+    """At 10 m, kg kg-1."""
+
+
+def bulk_flux(
+    wind_speed: ArrayLike,
+    sea_surface_temperature: ArrayLike,
+    air_temperature: ArrayLike,
+    specific_humidity: ArrayLike,
+    *,
+    height_wind: ArrayLike = 10.0,
+    height_temperature: ArrayLike = 10.0,
+    height_humidity: ArrayLike = 10.0,
+    pressure: ArrayLike = 101300.0,
+    latitude: ArrayLike = 45.0,
+    boundary_layer_height: ArrayLike = 600.0,
+    salinity: ArrayLike = 35.0,
+    wind_kind: str = "actual",
+    cool_skin: bool = False,
+    shortwave_down: ArrayLike = 150.0,
+    longwave_down: ArrayLike = 370.0,
+    albedo: ArrayLike = 0.055,
+    algorithm: str = "coare36",
+    dtype: DTypeLike | None = None,
+) -> BulkFlux:
+    """Turbulent fluxes of heat, moisture and momentum between sea and air.
+
+    All physical arguments may be arrays of any shapes that broadcast; none is changed. A NaN
+    (or a masked point, or a negative wind) gives NaN at that point in every output, and
+    touches no other point.
+
+    Parameters
+    ----------
+    wind_speed : array_like
+        m s-1, relative to the water. A negative speed counts as missing.
+    sea_surface_temperature : array_like
+        Kelvin; of the interface, or with `cool_skin` of the water just below it. Below the
+        freezing point of the salinity the surface is taken for ice.
+    air_temperature : array_like
+        Kelvin, at `height_temperature`; not potential temperature.
+    specific_humidity : array_like
+        kg kg-1, at `height_humidity`.
+    height_wind, height_temperature, height_humidity : array_like, optional
+        Metres above the sea.
+    pressure : array_like, optional
+        Pa, at sea level.
+    latitude : array_like, optional
+        Degrees north; gives the acceleration of gravity.
+    boundary_layer_height : array_like, optional
+        Metres; scales the gustiness of an unstable boundary layer.
+    salinity : array_like, optional
+        Practical salinity of the surface.
+    wind_kind : {"actual", "neutral"}, optional
+        ``"neutral"``: `wind_speed` is the 10-m equivalent neutral wind, as scatterometers and
+        microwave radiometers report it (see Notes).
+    cool_skin : bool, optional
+        Compute the interface's cooling below the temperature given. The radiation arguments
+        are used only then.
+    shortwave_down, longwave_down : array_like, optional
+        Radiation at the surface, W m-2, downward. The defaults are those of COARE 3.5.
+    albedo : array_like, optional
+        Of the surface for shortwave; 0.055 is COARE's constant. To give *net* shortwave,
+        pass it as `shortwave_down` with ``albedo=0``.
+    algorithm : {"coare36"}, optional
+        Bulk algorithm.
+    dtype : dtype, optional
+        float32 or float64 for the outputs; by default float32 when all arrays are float32,
+        else float64. Computed in float64 in any case.
+
+    Returns
+    -------
+    BulkFlux
+        Named tuple of arrays of the broadcast shape; of NumPy scalars when all inputs are
+        scalars; of DataArrays, with dimensions and coordinates kept, when one is a DataArray.
+
+    Raises
+    ------
+    UnknownAlgorithmError, UnknownWindKindError
+        FK101, FK102.
+    ShapeError, NotNumericError, HeightError, DtypeError
+        FK103, FK104, FK105 (a height not above zero), FK107.
+    OutOfRangeError
+        FK106: a value that its unit does not allow, such as a temperature in °C, a humidity
+        in g kg-1, a pressure in hPa, or a fill value.
+
+    Notes
+    -----
+    COARE 3.6 (Fairall et al., 1996b, 2003; Edson et al., 2013), without waves, rain and warm
+    layer, with the numerics of NOAA's Python `coare36vn_zrf_et`: exactly ten passes, and 0 °C
+    taken for 273.16 K inside. Temperatures are converted at the door by 273.15 K.
+
+    The *equivalent neutral wind* is COARE's: the mean wind that would blow at 10 m under
+    neutral stratification with the same stress and roughness, U10N = (u* / kappa) (U / S)
+    log(10 / zo), where S is the mean wind U with gustiness. Gustiness is thus taken out of
+    it, as it is out of the mean wind. From a neutral wind, u* = kappa (S / U) U10N /
+    log(10 / zo) holds in every pass, the mean wind follows as U = U10N (log(z / zo) -
+    psi(z / L)) / log(10 / zo), and Charnock's number comes from U10N itself; S / U is taken at
+    `height_wind`. Where the iteration settles,
+    ``bulk_flux(flux.neutral_wind_10m, ..., wind_kind="neutral")`` gives `flux` again. In a
+    near-calm far from neutral COARE keeps the first of its passes: there it does so only
+    nearly, and in extreme stability COARE's neutral wind may even come out negative.
+
+    References
+    ----------
+    Fairall, C. W., et al., 1996a: J. Geophys. Res., 101, 1295-1308 (cool skin).
+    Fairall, C. W., et al., 1996b: J. Geophys. Res., 101, 3747-3764.
+    Fairall, C. W., et al., 2003: J. Climate, 16, 571-591.
+    Edson, J. B., et al., 2013: J. Phys. Oceanogr., 43, 1589-1610.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> flux = bulk_flux(np.array([4.0, 12.0]), 300.15, 298.65, 0.0165)
+    >>> flux.latent.round(1)
+    array([ 85.5, 213.9])
+    """
+    solve = _solver(algorithm, neutral=_is_neutral(wind_kind), cool_skin=bool(cool_skin))
+    inputs = {
+        "wind_speed": wind_speed,
+        "sea_surface_temperature": sea_surface_temperature,
+        "air_temperature": air_temperature,
+        "specific_humidity": specific_humidity,
+        "height_wind": height_wind,
+        "height_temperature": height_temperature,
+        "height_humidity": height_humidity,
+        "pressure": pressure,
+        "latitude": latitude,
+        "boundary_layer_height": boundary_layer_height,
+        "salinity": salinity,
+        "shortwave_down": shortwave_down,
+        "longwave_down": longwave_down,
+        "albedo": albedo,
+    }
+    return BulkFlux(*arrays.evaluate(solve, inputs, len(BulkFlux._fields), dtype))
+
+
+def _coare36(neutral: bool, cool_skin: bool) -> arrays.Solve:
+    """COARE 3.6 in this module's units; compiled when first called."""
+    from fluxkernels import coare  # brings the compiler in: not before it is needed
+
+    sea, air, pressure = (
+        coare.Inputs._fields.index(name)
+        for name in ("sea_surface_temperature", "air_temperature", "pressure")
+    )
+    air_10m = coare.Fluxes._fields.index("air_temperature_10m")
+
+    def solve(inputs: Any, outputs: Any, count: int) -> None:
+        arrays.to_celsius(inputs[sea])
+        arrays.to_celsius(inputs[air])
+        arrays.to_hectopascal(inputs[pressure])
+        coare.solve_block(inputs, outputs, count, neutral, cool_skin, coare.PASSES)
+        arrays.to_kelvin(outputs[air_10m])
+
+    return solve
+
+
+_ALGORITHMS: dict[str, Callable[[bool, bool], arrays.Solve]] = {"coare36": _coare36}
+
+
+def _solver(algorithm: str, *, neutral: bool, cool_skin: bool) -> arrays.Solve:
+    if algorithm not in _ALGORITHMS:
+        raise UnknownAlgorithmError(
+            f"there is no bulk algorithm {algorithm!r}.",
+            "algorithm",
+            f"Choose one of: {', '.join(_ALGORITHMS)}.",
+        )
+    return _ALGORITHMS[algorithm](neutral, cool_skin)
+
+
+def _is_neutral(wind_kind: str) -> bool:
+    if wind_kind not in ("actual", "neutral"):
+        raise UnknownWindKindError(
+            f"{wind_kind!r} is no kind of wind.",
+            "wind_kind",
+            'Choose "actual" (as measured) or "neutral" (10-m equivalent neutral).',
+        )
+    return wind_kind == "neutral"

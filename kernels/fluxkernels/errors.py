@@ -1,0 +1,80 @@
+"""What can be wrong with a call, each with a code that stays the same between releases.
+
+Every error is a `KernelError` and also the built-in it stands for, so callers may catch
+either. All of them survive pickling: a worker's error reaches the client unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KernelError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong.
+    where : str
+        The argument, and the place in it, that is wrong.
+    mend : str
+        What the caller can do about it.
+    """
+
+    code: ClassVar[str] = "FK100"
+
+    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
+        # Exactly the constructor's arguments: that is what pickle calls it with again.
+        super().__init__(what, where, mend)
+        self.what = what
+        self.where = where
+        self.mend = mend
+
+    def __str__(self) -> str:
+        """Join code, place, fault and remedy into one paragraph."""
+        place = f"{self.where}: " if self.where else ""
+        remedy = f" {self.mend}" if self.mend else ""
+        return f"[{self.code}] {place}{self.what}{remedy}"
+
+
+class UnknownAlgorithmError(KernelError, ValueError):
+    """`algorithm` names no bulk algorithm of this package."""
+
+    code = "FK101"
+
+
+class UnknownWindKindError(KernelError, ValueError):
+    """`wind_kind` is neither ``"actual"`` nor ``"neutral"``."""
+
+    code = "FK102"
+
+
+class ShapeError(KernelError, ValueError):
+    """The shapes of the arguments do not broadcast against each other."""
+
+    code = "FK103"
+
+
+class NotNumericError(KernelError, TypeError):
+    """An argument is not an array of real numbers."""
+
+    code = "FK104"
+
+
+class HeightError(KernelError, ValueError):
+    """A height is zero or negative."""
+
+    code = "FK105"
+
+
+class OutOfRangeError(KernelError, ValueError):
+    """A value is far outside what its unit allows: another unit, or a fill value."""
+
+    code = "FK106"
+
+
+class DtypeError(KernelError, TypeError):
+    """`dtype` is neither float32 nor float64."""
+
+    code = "FK107"

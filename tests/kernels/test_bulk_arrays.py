@@ -1,0 +1,226 @@
+"""What bulk_flux does with arrays, whatever the physics."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fluxkernels import bulk_flux
+from fluxkernels.arrays import BLOCK
+from fluxkernels.bulk import BulkFlux
+
+PHYSICAL = {
+    "wind_speed": (0.0, 40.0),
+    "sea_surface_temperature": (268.0, 307.0),
+    "air_temperature": (250.0, 312.0),
+    "specific_humidity": (0.0, 0.03),
+    "height_wind": (2.0, 30.0),
+    "height_temperature": (2.0, 30.0),
+    "height_humidity": (2.0, 30.0),
+    "pressure": (90_000.0, 106_000.0),
+    "latitude": (-90.0, 90.0),
+    "boundary_layer_height": (100.0, 2000.0),
+    "salinity": (0.0, 40.0),
+    "shortwave_down": (0.0, 1200.0),
+    "longwave_down": (100.0, 500.0),
+    "albedo": (0.0, 1.0),
+}
+quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def arguments(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    """All physical arguments as arrays that broadcast against each other."""
+    shapes = draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=len(PHYSICAL), max_dims=3, max_side=4)
+    )
+    return {
+        name: draw(hnp.arrays(np.float64, shape, elements=st.floats(low, high)))
+        for (name, (low, high)), shape in zip(PHYSICAL.items(), shapes.input_shapes, strict=True)
+    }
+
+
+def same(left: BulkFlux, right: BulkFlux) -> bool:
+    """Equal to the last bit, NaN included."""
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(left, right, strict=True))
+
+
+def pick(flux: BulkFlux, index: Any) -> BulkFlux:
+    """Take the same points of every field."""
+    return BulkFlux(*(np.asarray(values)[index] for values in flux))
+
+
+def test_the_table_above_has_every_physical_argument() -> None:
+    """A new argument must enter these tests."""
+    names = set(inspect.signature(bulk_flux).parameters)
+    assert names - set(PHYSICAL) == {"wind_kind", "cool_skin", "algorithm", "dtype"}
+
+
+@quick
+@given(arguments(), st.booleans(), st.sampled_from(["actual", "neutral"]))
+def test_inputs_stay_and_calls_repeat(given_: dict[str, np.ndarray], cool: bool, kind: str) -> None:
+    """No argument is changed, and a second call gives the same."""
+    before = {name: array.copy() for name, array in given_.items()}
+    first = bulk_flux(**given_, cool_skin=cool, wind_kind=kind)
+    second = bulk_flux(**given_, cool_skin=cool, wind_kind=kind)
+    assert same(first, second)
+    assert all(np.array_equal(before[name], given_[name]) for name in given_)
+
+
+@quick
+@given(arguments(), st.booleans())
+def test_broadcasting_is_that_of_numpy(given_: dict[str, np.ndarray], cool: bool) -> None:
+    """Arguments broadcast beforehand, in any memory order, give the same."""
+    full = np.broadcast_arrays(*given_.values())
+    flux = bulk_flux(**given_, cool_skin=cool)
+    copies = dict(zip(given_, (np.copy(a, order="F") for a in full), strict=True))
+    transposed = dict(zip(given_, (a.T for a in full), strict=True))
+    assert np.shape(flux.latent) == full[0].shape
+    assert same(flux, bulk_flux(**copies, cool_skin=cool))
+    assert same(BulkFlux(*(np.transpose(v) for v in flux)), bulk_flux(**transposed, cool_skin=cool))
+
+
+@quick
+@given(st.sampled_from(sorted(PHYSICAL)), st.integers(0, 9_999), st.booleans())
+def test_nan_stays_at_its_point(
+    weather: dict[str, np.ndarray], name: str, place: int, masked: bool
+) -> None:
+    """A missing value, NaN or masked, spoils all outputs of its point and no other."""
+    whole = whole_fluxes(weather)
+    array = np.full(10_000, DEFAULTS[name]) if name not in weather else weather[name].copy()
+    array[place] = np.nan
+    values = np.ma.masked_invalid(array) if masked else array
+    flux = bulk_flux(**(weather | {name: values}), cool_skin=True)
+    others = np.arange(10_000) != place
+    assert not any(isinstance(field, np.ma.MaskedArray) for field in flux)
+    assert all(np.isnan(field[place]) for field in flux)
+    assert same(pick(flux, others), pick(whole, others))
+
+
+DEFAULTS = {
+    name: parameter.default for name, parameter in inspect.signature(bulk_flux).parameters.items()
+}
+_whole: list[BulkFlux] = []
+
+
+def whole_fluxes(weather: dict[str, np.ndarray]) -> BulkFlux:
+    """Compute the ten thousand points at once, and once."""
+    if not _whole:
+        _whole.append(bulk_flux(**weather, cool_skin=True))
+    return _whole[0]
+
+
+def test_radiation_is_not_needed_without_a_cool_skin() -> None:
+    """What is not used cannot be missing."""
+    flux = bulk_flux(8.0, 300.0, 299.0, 0.015, shortwave_down=np.nan, longwave_down=np.nan)
+    assert np.isfinite(flux.latent)
+
+
+def test_chunks_equal_the_whole(weather: dict[str, np.ndarray]) -> None:
+    """Blocks inside, and chunks outside, leave no trace in any bit."""
+    whole = whole_fluxes(weather)
+    assert whole.latent.size > 2 * BLOCK
+    for chunk in (slice(0, 1), slice(1, BLOCK + 7), slice(BLOCK + 7, None), slice(3, None, 1000)):
+        part = bulk_flux(**{name: array[chunk] for name, array in weather.items()}, cool_skin=True)
+        assert same(part, pick(whole, chunk))
+
+
+@pytest.mark.parametrize("name", sorted(PHYSICAL))
+def test_every_argument_matters(weather: dict[str, np.ndarray], name: str) -> None:
+    """Changing any one argument changes some flux; all of them are plumbed in."""
+    base = dict(weather) | {k: DEFAULTS[k] for k in PHYSICAL if k not in weather}
+    changed = base | {name: base[name] * 0.9 + (0.1 if name == "albedo" else 0.0)}
+    if name in ("sea_surface_temperature", "air_temperature"):
+        changed[name] = base[name] + 1.0
+    before, after = bulk_flux(**base, cool_skin=True), bulk_flux(**changed, cool_skin=True)
+    share = np.mean((before.latent != after.latent) | (before.sensible != after.sensible))
+    assert share > 0.1
+
+
+@pytest.mark.parametrize("changed", [{"cool_skin": True}, {"wind_kind": "neutral"}])
+def test_every_choice_matters(weather: dict[str, np.ndarray], changed: dict[str, Any]) -> None:
+    """So does each choice."""
+    assert np.mean(bulk_flux(**weather).latent != bulk_flux(**weather, **changed).latent) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "requested", "expected"),
+    [
+        ("ffff", None, "f4"),
+        ("dddd", None, "f8"),
+        ("fffd", None, "f8"),
+        ("eeee", None, "f4"),
+        (">f4 >f4 >f4 >f4", None, "f4"),
+        ("iddd", None, "f8"),
+        ("dddd", "float32", "f4"),
+        ("ffff", np.float64, "f8"),
+    ],
+)
+def test_output_dtype(dtypes: str, requested: Any, expected: str) -> None:
+    """float32 in, float32 out; scalars and defaults do not decide."""
+    values = (8.0, 300.0, 299.0, 0.015)
+    kinds = dtypes.split() if " " in dtypes else dtypes
+    given_ = [np.full(3, v, dtype) for v, dtype in zip(values, kinds, strict=True)]
+    flux = bulk_flux(*given_, height_wind=np.float64(9.0), dtype=requested)
+    assert {field.dtype for field in flux} == {np.dtype(expected)}
+
+
+def test_float32_is_close_to_float64(weather: dict[str, np.ndarray]) -> None:
+    """Single precision costs what its seven digits cost, no more."""
+    single = {name: array.astype(np.float32) for name, array in weather.items()}
+    double = bulk_flux(**{name: array.astype(np.float64) for name, array in single.items()})
+    np.testing.assert_allclose(bulk_flux(**single).latent, double.latent, rtol=1e-6)
+
+
+def test_scalars_give_scalars() -> None:
+    """Python numbers, NumPy scalars and 0-d arrays all give NumPy scalars."""
+    for scalar in (float, np.float64, np.array):
+        flux = bulk_flux(*(scalar(v) for v in (8.0, 300.0, 299.0, 0.015)))
+        assert {type(field) for field in flux} == {np.float64}
+    flux = bulk_flux(*(np.float32(v) for v in (8.0, 300.0, 299.0, 0.015)))
+    assert {type(field) for field in flux} == {np.float32}
+
+
+def test_empty_arrays_give_empty_arrays() -> None:
+    """A chunk without points is a chunk."""
+    flux = bulk_flux(np.empty((0, 3)), 300.0, np.full(3, 299.0), 0.015)
+    assert {field.shape for field in flux} == {(0, 3)}
+
+
+def test_read_only_and_strided_inputs() -> None:
+    """Views as they come out of stores and reversed latitudes."""
+    wind = np.linspace(0.0, 20.0, 12).reshape(3, 4)
+    wind.flags.writeable = False
+    flux = bulk_flux(wind, 300.0, 299.0, 0.015)
+    backwards = bulk_flux(wind[::-1, ::2], 300.0, 299.0, 0.015)
+    assert same(backwards, pick(flux, (slice(None, None, -1), slice(None, None, 2))))
+
+
+def test_dataarrays_keep_dimensions_and_coordinates() -> None:
+    """Dimensions broadcast by name."""
+    xr = pytest.importorskip("xarray")
+    wind = xr.DataArray([5.0, 8.0, np.nan], coords={"time": [1, 2, 3]}, dims="time")
+    sea = xr.DataArray([299.0, 300.0], coords={"lat": [10.0, 11.0]}, dims="lat")
+    flux = bulk_flux(wind, sea, 298.0, 0.015)
+    assert flux.latent.dims == ("time", "lat")
+    assert list(flux.stress.time) == [1, 2, 3]
+    assert flux.latent.values[1, 1] == bulk_flux(8.0, 300.0, 298.0, 0.015).latent
+    assert np.isnan(flux.latent.values[2]).all()
+
+
+def test_dask_arrays_stay_lazy() -> None:
+    """A chunked DataArray is computed when asked for, chunk by chunk."""
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("dask.array")
+    wind = xr.DataArray(np.linspace(0.0, 20.0, 12, dtype=np.float32), dims="time").chunk(time=5)
+    flux = bulk_flux(wind, 300.0, 299.0, 0.015)
+    assert flux.latent.chunks == ((5, 5, 2),)
+    assert flux.latent.dtype == np.float32
+    expected = bulk_flux(wind.values, 300.0, 299.0, 0.015).latent
+    assert np.array_equal(flux.latent.compute(scheduler="synchronous"), expected)

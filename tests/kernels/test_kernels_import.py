@@ -1,0 +1,61 @@
+"""The package is light to import and its compiled code never stale."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fluxkernels
+from fluxkernels import compile as compiling
+
+
+def test_import_brings_no_compiler_in() -> None:
+    """Neither Numba nor NumPy before a name is used; no Numba before a flux is."""
+    code = (
+        "import sys, fluxkernels; heavy = {'numba', 'numpy'} & set(sys.modules);"
+        "import fluxkernels.bulk; late = {'numba', 'xarray'} & set(sys.modules);"
+        "sys.exit(str(heavy | late) if heavy | late else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names() -> None:
+    """All are there, and an unknown one is refused as usual."""
+    assert all(hasattr(fluxkernels, name) for name in fluxkernels.__all__)
+    assert set(fluxkernels.__all__) <= set(dir(fluxkernels))
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = fluxkernels.no_such
+
+
+@pytest.mark.parametrize("name", ["fluxkernels", "fluxkernels.bulk", "fluxkernels.humidity"])
+def test_examples(name: str) -> None:
+    """The examples in the documentation are true."""
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_the_cache_key_covers_every_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in any module of physics makes other compiled code."""
+    (tmp_path / "coare.py").write_text("A = 1")
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compile.py"))
+    digest = compiling._digest.__wrapped__
+    before = digest()
+    (tmp_path / "coare.py").write_text("A = 2")
+    assert digest() != before
+
+
+def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:
+    """A function without a file cannot be cached, as none can in a sealed image."""
+    space: dict[str, Any] = {}
+    exec("def twice(row, out, count):\n    out[0] = 2.0 * row[0]", space)
+    out = np.zeros(1)
+    compiling.block_loop(space["twice"])(np.array([3.0]), out, 1)
+    assert out[0] == 6.0
