@@ -356,6 +356,12 @@ def open_dataset(
     return dataset
 
 
+def read_published(store: Store, name: str) -> zarr.Group:
+    """The published version of a dataset as stored: packed values, flags."""
+    repository = store.repository(name)
+    return repository.read(repository.tip(MAIN))
+
+
 def _found(path: Path, name: str | None) -> Repository:
     if name is None and (path / "refs").is_dir() and not (path / MARKER).exists():
         return Repository.open(path)

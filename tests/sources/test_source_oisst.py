@@ -105,7 +105,10 @@ def test_real_day_decodes_to_possible_values(real_data, theirs):
     unpacked = variable.packing.unpack(found.values, "f8")
     with netCDF4.Dataset(path) as file:
         by_library = file[theirs][:, 0].filled(np.nan) + (273.15 if theirs == "sst" else 0)
-    np.testing.assert_allclose(unpacked, by_library, atol=1e-4)
+    # The library hides what exceeds the file's own valid_max, which the day's anomalies do.
+    shown = np.isfinite(by_library)
+    np.testing.assert_allclose(unpacked[shown], by_library[shown], atol=1e-4)
+    assert np.isfinite(unpacked).sum() - shown.sum() < (20 if theirs == "anom" else 1)
     low, high = variable.valid_range
     assert np.nanmin(unpacked) >= low and np.nanmax(unpacked) <= high
 

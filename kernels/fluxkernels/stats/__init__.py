@@ -1,0 +1,1 @@
+"""Statistics of fields and series: arrays in, numbers out."""

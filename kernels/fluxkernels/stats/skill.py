@@ -1,0 +1,64 @@
+"""How far an estimate is from a reference."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Skill(NamedTuple):
+    """Scores of an estimate on the points that both have.
+
+    Parameters
+    ----------
+    count : int
+        Points compared.
+    rmse, bias : float
+        In the unit of the values; bias is estimate minus reference.
+    correlation : float
+        Pearson's.
+    """
+
+    count: int
+    rmse: float
+    bias: float
+    correlation: float
+
+
+def skill(estimate: Array, reference: Array, weights: Array | None = None) -> Skill:
+    """RMSE, bias and correlation over the points where both are finite.
+
+    Parameters
+    ----------
+    estimate, reference : float array
+        Of one shape.
+    weights : float array, optional
+        Such as the area of each cell; by default all points count alike.
+
+    Returns
+    -------
+    Skill
+        NaN scores where fewer than two points can be compared.
+
+    Raises
+    ------
+    ValueError
+        Where the shapes differ.
+    """
+    if estimate.shape != reference.shape:
+        raise ValueError(f"shapes {estimate.shape} and {reference.shape} differ")
+    both = np.isfinite(estimate) & np.isfinite(reference)
+    x, y = estimate[both].astype(np.float64), reference[both].astype(np.float64)
+    if x.size < 2:
+        return Skill(int(x.size), np.nan, np.nan, np.nan)
+    w = np.ones_like(x) if weights is None else np.broadcast_to(weights, both.shape)[both]
+    w = w / w.sum()
+    bias = float(w @ (x - y))
+    rmse = float(np.sqrt(w @ (x - y) ** 2))
+    dx, dy = x - w @ x, y - w @ y
+    spread = np.sqrt((w @ dx**2) * (w @ dy**2))
+    return Skill(int(x.size), rmse, bias, float(w @ (dx * dy) / spread) if spread > 0 else np.nan)

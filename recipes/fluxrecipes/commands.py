@@ -1,0 +1,57 @@
+"""Verbs that recipes add to the command line. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the archive; made if need be.")],
+    first: Annotated[str, typer.Option(help="First day.")] = "2019-01-01",
+    last: Annotated[str, typer.Option(help="Last day.")] = "2019-01-30",
+    seed: Annotated[int, typer.Option(help="Which world.")] = 2019,
+) -> None:
+    """Write a simulated archive in the providers' file formats: F17, OISST, buoys.
+
+    Example: fluxforge simulate archive --first 2019-01-01 --last 2019-03-31
+    """
+    from fluxengine import show
+    from fluxengine.errors import ConfigError
+    from fluxengine.grid import parse_day
+    from fluxrecipes import demo
+    from fluxrecipes.nature import archive
+
+    begin, end = parse_day(first), parse_day(last)
+    if end < begin:
+        raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
+    with show.bars("files") as progress:
+        demo.simulate_with_bars(progress, out, begin, end, archive=archive, seed=seed)
+    show.out.print(f"Simulated archive: {out} (its NOTICE.txt says so).")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("out/demo"),
+    real: Annotated[
+        Path | None,
+        typer.Option(help="Real input: a folder with rss/f34_YYYYMMDDv7.2.gz (AMSR2)."),
+    ] = None,
+) -> None:
+    """Do the main job from end to end, on a simulated world or on real AMSR2 files.
+
+    Examples: fluxforge demo; fluxforge demo --real data --out out/real
+    """
+    from fluxengine import show
+    from fluxrecipes import demo as demonstration
+
+    done = demonstration.simulated(out) if real is None else demonstration.real(real, out)
+    show.out.print()
+    for label, path in (
+        *(("picture", picture) for picture in done.pictures),
+        ("numbers", done.record),
+        ("store", done.store),
+    ):
+        show.out.print(f"{label:<8} {path}", soft_wrap=True)
+    show.out.print(f"next     fluxforge plan -c {out / 'run.yaml'}", soft_wrap=True)

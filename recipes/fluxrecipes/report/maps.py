@@ -1,0 +1,128 @@
+"""Maps: several panels, units on every bar, colours that every eye tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fluxengine.declare import Variable
+from fluxrecipes import vocabulary as cf
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LAND = "0.78"
+# Units for the eye: scale and offset from the stored unit.
+SHOWN = {
+    "K": ("°C", 1.0, -cf.KELVIN),
+    "kg kg-1": ("g kg⁻¹", 1000.0, 0.0),
+    "W m-2": ("W m⁻²", 1.0, 0.0),
+    "m s-1": ("m s⁻¹", 1.0, 0.0),
+    "kg m-2": ("mm", 1.0, 0.0),
+    "mm h-1": ("mm h⁻¹", 1.0, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map.
+
+    Parameters
+    ----------
+    values : DataArray
+        On (lat, lon), in the variable's own unit.
+    title : str
+    units : str
+        As stored.
+    colours : str
+        A matplotlib colour map.
+    limits : (float, float), optional
+        In the shown unit; by default the 1st and 99th percentile.
+    """
+
+    values: xr.DataArray
+    title: str
+    units: str
+    colours: str = "viridis"
+    limits: tuple[float, float] | None = None
+
+
+STYLES = {
+    "sea_surface_temperature": ("cividis", (-2.0, 31.0)),
+    "air_temperature": ("cividis", (-2.0, 31.0)),
+    "wind_speed": ("viridis", (0.0, 18.0)),
+    "water_vapour": ("viridis", (0.0, 65.0)),
+    "specific_humidity": ("viridis", (0.0, 21.0)),
+    "latent_heat_flux": ("magma", (0.0, 300.0)),
+    "sensible_heat_flux": ("PuOr_r", (-80.0, 80.0)),
+}
+
+
+def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
+    """A panel in the variable's usual colours."""
+    colours, limits = STYLES.get(variable.name, ("viridis", None))
+    return Panel(values, title, variable.units, colours, limits)
+
+
+def draw(panels: Sequence[Panel], path: Path, *, title: str, note: str = "") -> Path:
+    """Draw panels two abreast on a world map and write a PNG.
+
+    Land is grey and needs no download: it is simply where no value is. Returns `path`.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import cartopy.crs as ccrs
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(panels) // 2)
+    figure, axes = plt.subplots(
+        rows,
+        2,
+        figsize=(13, 3.1 * rows + 0.9),
+        subplot_kw={"projection": ccrs.PlateCarree(central_longitude=200)},
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, one in zip(axes.flat, panels, strict=False):
+        _draw_one(figure, axis, one)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    if note:
+        figure.supxlabel(note, fontsize=9, color="0.3")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
+    import cartopy.crs as ccrs
+
+    unit, scale, offset = SHOWN.get(one.units, (one.units, 1.0, 0.0))
+    values = one.values.values * scale + offset
+    low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
+    lat, lon = one.values["lat"].values, one.values["lon"].values
+    axis.set_extent([20.01, 379.99, lat.min() - 0.5, lat.max() + 0.5], ccrs.PlateCarree())
+    axis.set_facecolor(LAND)
+    drawn = axis.pcolormesh(
+        lon,
+        lat,
+        values,
+        transform=ccrs.PlateCarree(),
+        cmap=one.colours,
+        vmin=low,
+        vmax=high,
+        shading="nearest",
+        rasterized=True,
+    )
+    lines = axis.gridlines(draw_labels=["left", "bottom"], color="1", alpha=0.35, linewidth=0.5)
+    lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
+    axis.set_title(one.title, fontsize=11, loc="left")
+    bar = figure.colorbar(drawn, ax=axis, shrink=0.85, pad=0.02, extend="both")
+    bar.set_label(unit, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
