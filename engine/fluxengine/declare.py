@@ -58,7 +58,7 @@ class Packing:
             Where a value does not fit: packing never wraps or clips.
         """
         if self.is_float:
-            return np.asarray(values, self.dtype)
+            return self._as_float(values, name)
         raw = np.rint((np.asarray(values, np.float64) - self.offset) / self.scale)
         info = np.iinfo(self.dtype)
         missing = np.isnan(raw)
@@ -74,8 +74,20 @@ class Packing:
             raise OutOfRange(f"{name} has missing values, but its packing has no fill value.")
         return np.where(missing, self.fill or 0, raw).astype(self.dtype)
 
-    def unpack(self, raw: Array, dtype: str = "f4") -> Array:
-        """Stored values as numbers, NaN where missing."""
+    def _as_float(self, values: Array, name: str) -> Array:
+        with np.errstate(over="ignore"):
+            stored = np.asarray(values, self.dtype)
+        bad = np.isinf(stored) & np.isfinite(values)
+        if bad.any():
+            worst = np.asarray(values)[bad].ravel()[0]
+            raise OutOfRange(f"{name} = {worst:g} is too large to be stored as {self.dtype}.")
+        return stored
+
+    def unpack(self, raw: Array, dtype: str | None = None) -> Array:
+        """Stored values as numbers, NaN where missing; f4 where that holds every one of them."""
+        if dtype is None:
+            exact = np.dtype(self.dtype).itemsize <= (4 if self.is_float else 2)
+            dtype = "f4" if exact else "f8"
         if self.is_float:
             return raw.astype(dtype, copy=False)
         values: npt.NDArray[np.floating[Any]] = raw.astype(dtype)

@@ -109,7 +109,10 @@ def settled(now: FileId | None, known: Mapping[str, Any] | None) -> FileId | Non
     if known is not None and now.same_stamp(FileId(**known)):
         return FileId(**known)
     if is_local(now.path):
-        return FileId(now.path, now.size, now.stamp, file_digest(_local(now.path)))
+        try:
+            return FileId(now.path, now.size, now.stamp, file_digest(_local(now.path)))
+        except OSError:  # unreadable: the worker finds it so as well, and marks the step
+            return now
     return now
 
 

@@ -110,12 +110,14 @@ class Axis:
                 return edges[:-1]
 
     def cells(self, start: int, stop: int) -> Indices:
-        """Cells that overlap quanta [start, stop); wraps where periodic, else clips."""
+        """Cells that overlap quanta [start, stop); clips, or wraps where periodic.
+
+        A periodic axis gives every cell asked for, the same one twice where the halo meets itself:
+        a stage then finds its neighbours whether blocks are tiles or span the globe.
+        """
         low = (start - self.origin) // self.step
         high = -((self.origin - stop) // self.step)
         if self.periodic:
-            if high - low > self.length:  # a halo wider than the globe
-                low, high = 0, self.length
             return np.arange(low, high, dtype=np.intp) % self.length
         return np.arange(max(low, 0), min(high, self.length), dtype=np.intp)
 
@@ -326,6 +328,12 @@ class Grid:
             )
         if own.unit == "label":
             wanted = own.labels[spans[name]]
+            absent = sorted(set(wanted) - set(source.labels))
+            if absent:
+                raise DeclarationError(
+                    f"the input has no {name} called {', '.join(absent)}; it has"
+                    f" {', '.join(source.labels)}"
+                )
             return np.array([source.labels.index(label) for label in wanted], dtype=np.intp)
         before, after = halo(name)
         start = own.origin + (spans[name].start - before) * own.step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from fluxengine.declare import FAILED, Array, Packing, Source, Variable
 from fluxengine.digest import file_digest
-from fluxengine.errors import DamagedFile, MissingFile, OutOfRange
+from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, StoreError
 from fluxengine.files import FileId, local_copy
 from fluxengine.grid import Grid
 from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
@@ -33,12 +35,15 @@ class Step:
         With the digest of the bytes that were read.
     note : str
         Why it failed; empty where it did not.
+    traceback : str
+        Where a decoder failed in a way it did not foresee.
     """
 
     arrays: Mapping[str, Array]
     state: int
     file: FileId | None
     note: str = ""
+    traceback: str = ""
 
 
 def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Step:
@@ -51,11 +56,18 @@ def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Ste
             file = replace(file, sha256=file.sha256 or file_digest(path))
             dataset = source.decode(path, grid.step_day(step))
             return Step(conformed(source, grid, dataset, file.path), VALID, file)
-    except (DamagedFile, OutOfRange) as error:
-        note = str(error)
     except MissingFile as error:
         return Step(failed_cells(source, grid), MISSING_STEP, None, str(error))
-    return Step(failed_cells(source, grid), FAILED_STEP, file, note)
+    except (DamagedFile, OutOfRange) as error:
+        return Step(failed_cells(source, grid), FAILED_STEP, file, str(error))
+    except (NoSpace, StoreError, MemoryError):
+        raise
+    except Exception as error:  # damage that the decoder did not foresee: the other days go on
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        note = f"{file.path}: {type(error).__name__}: {error}"
+        told = "".join(traceback.format_exception(error))[-4000:]
+        return Step(failed_cells(source, grid), FAILED_STEP, file, note, told)
 
 
 def failed_cells(source: Source, grid: Grid) -> dict[str, Array]:

@@ -11,12 +11,14 @@ import ast
 import dataclasses
 import functools
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
-from fluxengine.declare import Dataset, Source, Variable
+from fluxengine.declare import Dataset, Source, Stage, Variable
 from fluxengine.digest import file_digest, json_digest
+from fluxengine.errors import ConfigError
 
 Parts = dict[str, Any]
 SHORT = 16  # hex digits of a digest that are kept to explain a change
@@ -30,16 +32,41 @@ def code_digests(dataset: Dataset) -> dict[str, str]:
 
 
 def options_of(dataset: Dataset) -> dict[str, Any]:
-    """The science choices: each stage with its fields, in order."""
+    """The science choices: each stage with its fields, in order, and the gates."""
     if isinstance(dataset, Source):
-        return {}
-    return {f"{i} {type(s).__name__}": _plain(s) for i, s in enumerate(dataset.stages)}
+        return {"0 decode": _decoder(dataset.decode)}
+    stages = {f"{i} {type(s).__name__}": _plain(s) for i, s in enumerate(dataset.stages)}
+    return stages | {"gates": {_plain(gate): "checked" for gate in dataset.gates}}
+
+
+def _decoder(decode: Any) -> dict[str, Any]:
+    """A decoder with what it is bound to: a family of sources shares one function."""
+    plain = _plain(decode)
+    if isinstance(plain, list) and isinstance(plain[-1], Mapping):
+        return {"by": plain[:-1], **plain[-1]}
+    return {"by": plain}
 
 
 def weights_of(dataset: Dataset) -> dict[str, str]:
     """Digest of each weights file, by name."""
     stages = () if isinstance(dataset, Source) else dataset.stages
-    return {path.name: _weights_digest(path) for stage in stages for path in stage.weights}
+    return {name: digest for stage in stages for name, digest in weights_of_stage(stage).items()}
+
+
+def weights_of_stage(stage: Stage) -> dict[str, str]:
+    """Digest of each of one stage's weights files, by name."""
+    found = {}
+    for path in stage.weights:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise ConfigError(
+                f"the weights of {type(stage).__name__} cannot be read: {error.strerror}.",
+                where=str(path),
+                mend="`fluxforge train` makes them.",
+            ) from error
+        found[path.name] = _weights_digest(path, state.st_size, state.st_mtime_ns)
+    return found
 
 
 def standing_parts(dataset: Dataset) -> Parts:
@@ -59,8 +86,8 @@ def block_key(parts: Parts) -> str:
 def changed(old: Parts, new: Parts) -> tuple[list[str], list[str]]:
     """Why a block must run again, in words, and the steps whose input changed."""
     words, steps = [], []
-    for upstream, digests in new["inputs"].items():
-        differing = _differing(old["inputs"].get(upstream, {}), digests)
+    for upstream in {**new["inputs"], **old["inputs"]}:
+        differing = _differing(old["inputs"].get(upstream, {}), new["inputs"].get(upstream, {}))
         if differing:
             steps += differing
             words.append(f"inputs changed: {upstream} {listed(differing)}")
@@ -91,7 +118,9 @@ def _option_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
     before, after = flat(old), flat(new)
     names = _differing(before, after)
-    return ", ".join(f"{n.partition(' ')[2]} {before.get(n)} → {after.get(n)}" for n in names)
+    return ", ".join(
+        f"{n.split(' ', 1)[-1]} {before.get(n, 'absent')} → {after.get(n, 'absent')}" for n in names
+    )
 
 
 def _callables(dataset: Dataset) -> Iterable[Any]:
@@ -117,13 +146,20 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
-    if isinstance(value, Callable):  # type: ignore[arg-type]
+    if isinstance(value, Path):
+        return value.name  # where it lies may differ from machine to machine
+    if isinstance(value, functools.partial):
+        return [_plain(value.func), _plain(value.args), _plain(value.keywords)]
+    if isinstance(value, MethodType):
+        return [_plain(value.__func__), _plain(value.__self__)]
+    if callable(value):
         return f"{_home_of(value)}.{getattr(value, '__qualname__', type(value).__name__)}"
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-@functools.cache
-def _weights_digest(path: Path) -> str:
+@functools.lru_cache(maxsize=256)
+def _weights_digest(path: Path, size: int, stamp: int) -> str:
+    """Kept as long as size and time stay the same: training may write anew."""
     return file_digest(path)
 
 

@@ -27,11 +27,19 @@ from fluxengine.declare import (
     Variable,
 )
 from fluxengine.digest import BYTES, content_digest
-from fluxengine.errors import CodeMismatch, FluxforgeError, GateFailed, NoSpace, StoreError
+from fluxengine.errors import (
+    CodeMismatch,
+    DeclarationError,
+    FluxforgeError,
+    GateFailed,
+    NoSpace,
+    OutOfRange,
+    StoreError,
+)
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, read_step
-from fluxengine.key import Parts, standing_parts
+from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, VALID
 from fluxengine.store import Fork, read_snapshot, storage_errors
 
@@ -137,7 +145,7 @@ class _Made:
 
 
 def _same_code(job: Job) -> None:
-    mine = _standing(job.dataset.name, lambda: standing_parts(job.dataset))
+    mine = standing_parts(job.dataset)
     for part in ("code", "weights"):
         for name, digest in job.parts[part].items():
             if mine[part].get(name) != digest:
@@ -149,16 +157,6 @@ def _same_code(job: Job) -> None:
                 )
 
 
-_STANDING: dict[str, Parts] = {}
-
-
-def _standing(name: str, make: Callable[[], Parts]) -> Parts:
-    """Digests of this worker's code, computed once for each dataset."""
-    if name not in _STANDING:
-        _STANDING[name] = make()
-    return _STANDING[name]
-
-
 # --- sources -------------------------------------------------------------------------------------
 
 
@@ -168,6 +166,7 @@ def _ingested(job: Job) -> _Made:
     states = np.zeros(len(job.block.steps), "u1")
     notes: dict[str, str] = {}
     files: dict[str, Any] = {}
+    traces = []
     for at, number in enumerate(job.block.steps):
         step = _kept(job, number, read_step(job.dataset, job.grid, number, job.files[number]))
         for name, values in step.arrays.items():
@@ -176,9 +175,11 @@ def _ingested(job: Job) -> _Made:
         name = job.grid.step_name(number)
         if step.note:
             notes[name] = step.note
+        if step.traceback:
+            traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-    return _Made(arrays, states, notes, files)
+    return _Made(arrays, states, notes, files, "\n".join(traces)[-4000:])
 
 
 def _kept(job: Job, number: int, step: Step) -> Step:
@@ -188,7 +189,7 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     root = read_snapshot(job.previous.path, job.previous.snapshot)
     arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
     note = f"the values ingested before are kept: {step.note}"
-    return Step(arrays, VALID, step.file, note)
+    return Step(arrays, VALID, step.file, note, step.traceback)
 
 
 # --- products ------------------------------------------------------------------------------------
@@ -196,9 +197,13 @@ def _kept(job: Job, number: int, step: Step) -> Step:
 
 def _computed(job: Job, product: Product) -> _Made:
     try:
-        arrays = _empty(job)
-        for part in _batches(job.block, product.batch):
-            _fill(arrays, job, part, _batch(job, product, part))
+        parts = [_batch(job, product, part) for part in _batches(job.block, product.batch)]
+        block = {v.name: _joined([p[v.name] for p in parts], job.grid) for v in product.publishes}
+        for gate in product.gates:
+            why = gate(block, product.publishes)
+            if why:
+                raise GateFailed(why, where=job.name)
+        arrays = {v.name: _packed(v, block[v.name].values) for v in product.publishes}
         return _Made(arrays, np.full(len(job.block.steps), VALID, "u1"))
     except (NoSpace, StoreError, MemoryError):
         raise
@@ -221,19 +226,21 @@ def _batches(block: Block, length: int) -> Iterator[Block]:
 
 
 def _batch(job: Job, product: Product, part: Block) -> dict[str, xr.DataArray]:
-    """Outputs of all stages on one batch, cropped to its own cells and checked."""
+    """Outputs of all stages on one batch, cropped to its own cells."""
     arrays: dict[str, xr.DataArray] = {}
     for read in product.reads:
         arrays |= read_window(job, read, part, product.halo)
     for stage in product.stages:
         made = _loaded(stage)({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
-    cropped = {v.name: _cropped(arrays[v.name], job.grid, part) for v in product.publishes}
-    for gate in product.gates:
-        why = gate(cropped, product.publishes)
-        if why:
-            raise GateFailed(why, where=job.name)
-    return cropped
+    return {v.name: _cropped(arrays[v.name], job.grid, part) for v in product.publishes}
+
+
+def _joined(parts: list[xr.DataArray], grid: Grid) -> xr.DataArray:
+    """Batches along the step axis."""
+    import xarray as xr
+
+    return parts[0] if len(parts) == 1 else xr.concat(parts, grid.dims[0])
 
 
 _LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
@@ -241,7 +248,7 @@ _LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
 
 def _loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
     """A stage's function, loaded once for each worker."""
-    name = f"{type(stage).__module__}.{stage!r}"
+    name = f"{type(stage).__module__}.{stage!r} {weights_of_stage(stage)}"
     if name not in _LOADED:
         _LOADED[name] = stage.load()
     return _LOADED[name]
@@ -288,10 +295,30 @@ def _is_run(index: Array) -> bool:
 
 def _cropped(values: xr.DataArray, grid: Grid, part: Block) -> xr.DataArray:
     """Only the block's own cells, dimensions in the grid's order."""
+    if set(values.dims) != set(grid.dims):
+        raise DeclarationError(f"a stage gives {values.name} on {values.dims}, not {grid.dims}.")
     own = {name: grid.axes[name].coordinate()[span] for name, span in part.spans.items()}
-    if all(values.sizes[name] == len(labels) for name, labels in own.items()):
-        return values.transpose(*grid.dims)
-    return values.sel(own).transpose(*grid.dims)
+    cells = {name: _found(values, name, labels) for name, labels in own.items()}
+    return values.isel(cells).transpose(*grid.dims)
+
+
+def _found(values: xr.DataArray, axis: str, labels: Array) -> slice:
+    """Where a block's own coordinates stand: a halo may hold some of them a second time."""
+    size, length = values.sizes[axis], len(labels)
+    if axis not in values.coords and size == length:
+        return slice(None)
+    there = values[axis].values
+    for start in range(size - length + 1):
+        if _same(there[start : start + length], labels):
+            return slice(start, start + length)
+    raise DeclarationError(f"a stage gives {values.name} without the block's own cells of '{axis}'")
+
+
+def _same(found: Array, wanted: Array) -> bool:
+    """Equal coordinates; a computed one may be off by rounding."""
+    if wanted.dtype.kind == "f" and found.dtype.kind == "f":
+        return bool(np.allclose(found, wanted, rtol=1e-9, atol=1e-6))
+    return bool((found == wanted).all())
 
 
 # --- both ----------------------------------------------------------------------------------------
@@ -310,15 +337,21 @@ def _failed(job: Job) -> dict[str, Array]:
     }
 
 
-def _fill(
-    arrays: Mapping[str, Array], job: Job, part: Block, made: Mapping[str, xr.DataArray]
-) -> None:
-    start = part.steps.start - job.block.steps.start
-    region = slice(start, start + len(part.steps))
-    for variable in job.dataset.variables:
-        values = made[variable.name].values
-        packed = values if variable.is_flag else variable.packing.pack(values, variable.name)
-        arrays[variable.name][region] = packed
+def _packed(variable: Variable, values: Array) -> Array:
+    """Values as stored; flags are codes already.
+
+    Raises
+    ------
+    OutOfRange
+        Where a value does not fit its packing, or a flag is none of the declared codes.
+    """
+    if not variable.is_flag:
+        return variable.packing.pack(values, variable.name)
+    unknown = ~np.isin(values, list(variable.flags))
+    if unknown.any():
+        code = values[unknown].ravel()[0]
+        raise OutOfRange(f"{variable.name} = {code} at {int(unknown.sum())} cells is no flag of it")
+    return values.astype(variable.packing.dtype)
 
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:

@@ -86,7 +86,8 @@ def simulated(out: Path) -> Finished:
     _score_table(scores)
     show.out.print(f"({time.perf_counter() - began:.1f} s)")
     _say(4, "draw")
-    _picture(record.isel(time=record.sizes["time"] // 2), picture, "simulated world: not real data")
+    middle = record.isel(time=record.sizes["time"] // 2)
+    _picture(middle, picture, f"{str(middle['time'].values)[:10]}, SIMULATED world")
     return Finished(summary, out / "store", (picture,), scores_file)
 
 
@@ -190,12 +191,11 @@ def real(folder: Path, out: Path) -> Finished:
 
     store = Store.at(out / "store")
     _write_json(report, summaries.of_real_run(store, "rss-amsr2-v7.2"))
-    period = str(first) if first == last else f"{first} to {last}"
-    mean = open_dataset(store.root, "deepflux").mean("time")
-    _picture(mean, pictures[0], f"AMSR2, mean of both passes, {period}")
-    passes = open_dataset(store.root, "deepflux-passes").mean("time")
+    day = open_dataset(store.root, "deepflux").isel(time=0)
+    _picture(day, pictures[0], f"{first}, mean of both passes of AMSR2")
+    passes = open_dataset(store.root, "deepflux-passes").isel(time=0)
     for orbit, picture in zip(("ascending", "descending"), pictures[1:], strict=True):
-        _picture(passes.sel(orbit=orbit), picture, f"AMSR2, {orbit} pass, {period}")
+        _picture(passes.sel(orbit=orbit), picture, f"{first}, {orbit} pass of AMSR2")
     return Finished(summary, out / "store", pictures, report)
 
 
@@ -229,14 +229,19 @@ def _run(run_file: Path, *, strict: bool) -> Summary:
     return summary
 
 
-def _picture(record: xr.Dataset, path: Path, note: str) -> None:
+def _picture(record: xr.Dataset, path: Path, title: str) -> None:
     from fluxrecipes import vocabulary as cf
     from fluxrecipes.report.maps import draw, panel
 
     shown = (*cf.NEAR_SURFACE, cf.sea_surface_temperature, cf.wind_speed, *cf.FLUXES)
     panels = [panel(record[v.name], v, _title(v.long_name)) for v in shown]
-    when = f", {str(record['time'].values)[:10]}" if "time" in record.coords else ""
-    draw(panels, path, title=f"deepflux{when}", note=f"{note}. {record.attrs.get('notice', '')}")
+    draw(
+        panels,
+        path,
+        title=f"deepflux: {title}",
+        note=record.attrs.get("notice", ""),
+        land=record[cf.flux_state.name] == cf.LAND,
+    )
 
 
 def _title(long_name: str) -> str:

@@ -170,6 +170,9 @@ def state_of(variable: str) -> Variable:
     )
 
 
+flux_state = state_of("flux")
+
+
 def count_of(variable: str, of: str) -> Variable:
     """How many values of a finer grid a mean of `variable` rests on."""
     return Variable(

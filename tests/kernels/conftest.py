@@ -1,23 +1,17 @@
-"""Where the provider's reference files are, and a plausible set of points."""
+"""NOAA's reference files, and a plausible set of points."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="session")
-def coare_data() -> Path:
-    """Folder of NOAA's own COARE input and output; skips where it is absent."""
-    folder = Path(os.environ.get("FLUXFORGE_REAL_DATA", ROOT / "../shared/data")) / "coare"
-    if not folder.is_dir():
-        pytest.skip(f"no reference data at {folder}; set FLUXFORGE_REAL_DATA")
-    return folder
+def coare_data(real_data: Path) -> Path:
+    """Folder of NOAA's own COARE input and output."""
+    return real_data / "coare"
 
 
 @pytest.fixture(scope="session")

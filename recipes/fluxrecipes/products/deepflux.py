@@ -18,18 +18,11 @@ from fluxengine.declare import Product, Read, Variable
 from fluxengine.grid import Axis, Grid, days, degrees, labels
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stages import (
-    FLUX_STATE,
-    OISST_REASONS,
-    PASSES,
-    RSS_REASONS,
-    BulkFlux,
-    CombineStates,
-    FillInTime,
-    MeanOfPasses,
-    Regrid,
-    RetrieveByRegression,
-)
+from fluxrecipes.stages.fill import FillInTime
+from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
+from fluxrecipes.stages.passes import PASSES, MeanOfPasses
+from fluxrecipes.stages.regrid import OISST_REASONS, RSS_REASONS, Regrid
+from fluxrecipes.stages.retrieve import RetrieveByRegression
 
 REGRESSION = Path(str(files("fluxrecipes") / "weights" / "regression.json"))
 OCEAN = {
@@ -143,7 +136,7 @@ def passes(o: Options) -> Product:
             BulkFlux(o.bulk),
             CombineStates(),
         ),
-        publishes=(*PUBLISHED, FLUX_STATE),
+        publishes=(*PUBLISHED, cf.flux_state),
         gates=(gates.valid_range, gates.below_saturation, gates.states_agree),
         title="Near-surface air and turbulent heat fluxes of each pass",
         summary="Air temperature, humidity and bulk heat fluxes at the time of each pass.",
@@ -160,7 +153,7 @@ def deepflux(o: Options) -> Product:
         Grid(time=_time(30), **OCEAN),
         reads=(Read(passes(o), mean.inputs),),
         stages=(mean,),
-        publishes=(*PUBLISHED, FLUX_STATE, PASSES),
+        publishes=(*PUBLISHED, cf.flux_state, PASSES),
         gates=(gates.valid_range, gates.states_agree),
         title="Daily turbulent heat fluxes over the global ocean from microwave passes",
         summary="Mean of the ascending and the descending pass: near-surface air temperature and"

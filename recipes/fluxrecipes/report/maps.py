@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from fluxrecipes import vocabulary as cf
 if TYPE_CHECKING:
     import xarray as xr
 
-LAND = "0.78"
+LAND, NO_VALUE = "0.55", "0.90"
 # Units for the eye: scale and offset from the stored unit.
 SHOWN = {
     "K": ("°C", 1.0, -cf.KELVIN),
@@ -68,10 +69,23 @@ def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     return Panel(values, title, variable.units, colours, limits)
 
 
-def draw(panels: Sequence[Panel], path: Path, *, title: str, note: str = "") -> Path:
+def draw(
+    panels: Sequence[Panel], path: Path, *, title: str, note: str = "", land: Any = None
+) -> Path:
     """Draw panels two abreast on a world map and write a PNG.
 
-    Land is grey and needs no download: it is simply where no value is. Returns `path`.
+    Parameters
+    ----------
+    panels : sequence of Panel
+    path : Path
+    title, note : str
+    land : bool DataArray, optional
+        On (lat, lon): drawn dark, other cells without a value light. No coastline is downloaded.
+
+    Returns
+    -------
+    Path
+        `path`.
     """
     import matplotlib as mpl
 
@@ -83,21 +97,39 @@ def draw(panels: Sequence[Panel], path: Path, *, title: str, note: str = "") -> 
     figure, axes = plt.subplots(
         rows,
         2,
-        figsize=(13, 3.1 * rows + 0.9),
+        figsize=(13, 2.35 * rows + 1.1),
         subplot_kw={"projection": ccrs.PlateCarree(central_longitude=200)},
         layout="constrained",
         squeeze=False,
     )
     for axis, one in zip(axes.flat, panels, strict=False):
         _draw_one(figure, axis, one)
+        if land is not None:
+            _shade(axis, land)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=14, fontweight="bold")
     if note:
-        figure.supxlabel(note, fontsize=9, color="0.3")
+        grey = "Dark grey: land; light grey: no value. " if land is not None else ""
+        figure.supxlabel("\n".join(textwrap.wrap(grey + note, 170)), fontsize=9, color="0.3")
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
+
+
+def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
+    import cartopy.crs as ccrs
+    from matplotlib.colors import ListedColormap
+
+    axis.pcolormesh(
+        land["lon"].values,
+        land["lat"].values,
+        np.ma.masked_equal(land.values.astype("u1"), 0),
+        transform=ccrs.PlateCarree(),
+        cmap=ListedColormap([LAND]),
+        shading="nearest",
+        rasterized=True,
+    )
 
 
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
@@ -108,7 +140,7 @@ def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
     lat, lon = one.values["lat"].values, one.values["lon"].values
     axis.set_extent([20.01, 379.99, lat.min() - 0.5, lat.max() + 0.5], ccrs.PlateCarree())
-    axis.set_facecolor(LAND)
+    axis.set_facecolor(NO_VALUE)
     drawn = axis.pcolormesh(
         lon,
         lat,
@@ -123,6 +155,6 @@ def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     lines = axis.gridlines(draw_labels=["left", "bottom"], color="1", alpha=0.35, linewidth=0.5)
     lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
     axis.set_title(one.title, fontsize=11, loc="left")
-    bar = figure.colorbar(drawn, ax=axis, shrink=0.85, pad=0.02, extend="both")
+    bar = figure.colorbar(drawn, ax=axis, shrink=0.7, pad=0.015, extend="both")
     bar.set_label(unit, fontsize=9)
     bar.ax.tick_params(labelsize=8)

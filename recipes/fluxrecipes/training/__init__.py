@@ -1,0 +1,1 @@
+"""Training: what the models are fitted on, and their weights with a card each."""

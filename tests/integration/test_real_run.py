@@ -1,0 +1,142 @@
+"""The real AMSR2 day from file to published fluxes, checked against its raw bytes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import time
+
+import icechunk
+import numpy as np
+import pytest
+import xarray as xr
+
+LAYERS = {  # provider's scale and offset, in the file's order
+    "time": (0.1, 0.0),
+    "sst": (0.15, -3.0),
+    "wind_lf": (0.2, 0.0),
+    "wind_mf": (0.2, 0.0),
+    "vapor": (0.3, 0.0),
+    "cloud": (0.01, -0.05),
+    "rain": (0.1, 0.0),
+}
+
+
+@pytest.fixture(scope="module")
+def archive(real_data, tmp_path_factory):
+    """A copy that a test may change."""
+    folder = tmp_path_factory.mktemp("input") / "rss"
+    folder.mkdir()
+    name = "f34_20160102v7.2.gz"
+    (folder / name).write_bytes((real_data / "rss" / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(fluxforge, archive, tmp_path_factory):
+    """What one run leaves behind."""
+    folder = tmp_path_factory.mktemp("real")
+    fluxforge("demo", "--real", archive.parent, "--out", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+@pytest.mark.parametrize(("at", "orbit"), enumerate(["ascending", "descending"]))
+@pytest.mark.parametrize(("number", "layer"), enumerate(LAYERS))
+def test_the_input_part_agrees_with_the_raw_bytes(archive, summary, at, orbit, number, layer):
+    raw = np.frombuffer(gzip.decompress(next(archive.iterdir()).read_bytes()), "u1")
+    one = raw.reshape(2, len(LAYERS), 720, 1440)[at, number]
+    scale, offset = LAYERS[layer]
+    values = one[one <= 250].astype("f8") * scale + offset
+    found = summary["input"][orbit][layer]
+    assert found["valid"] == values.size
+    for code in range(251, 256):
+        assert found[str(code)] == np.count_nonzero(one == code)
+    for name, expected in (("mean", values.mean()), ("min", values.min()), ("max", values.max())):
+        assert found[name] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("part", ["ascending", "descending", "mean"])
+def test_the_product_is_physically_sound(summary, part):
+    found = summary["product"][part]
+    assert 60 < found["latent_heat_flux"]["mean"] < 160
+    assert 0 < found["sensible_heat_flux"]["mean"] < 40
+    assert found["specific_humidity"]["share_above_saturation"] < 0.005
+    assert 285 < found["air_temperature"]["mean"] < found["sea_surface_temperature"]["mean"] < 298
+    assert 10_000 < found["latent_heat_flux"]["valid"] < 43_200
+
+
+def test_the_mean_covers_what_either_pass_covers(summary):
+    valid = {k: v["latent_heat_flux"]["valid"] for k, v in summary["product"].items()}
+    assert max(valid["ascending"], valid["descending"]) < valid["mean"]
+    assert valid["mean"] < valid["ascending"] + valid["descending"]
+
+
+def test_pictures_are_drawn(out):
+    for name in ("deepflux", "ascending", "descending"):
+        assert (out / f"{name}.png").stat().st_size > 50_000
+
+
+def test_the_same_run_again_does_nothing_and_says_so(fluxforge, archive, out):
+    began = time.perf_counter()
+    again = fluxforge("demo", "--real", archive.parent, "--out", out)
+    assert time.perf_counter() - began < 5
+    assert "Nothing to do" in again.stdout
+
+
+def test_the_store_opens_with_plain_xarray(out):
+    repository = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(out / "store" / "deepflux"))
+    )
+    record = xr.open_zarr(repository.readonly_session("main").store, consolidated=False)
+    assert dict(record.sizes) == {"time": 1, "lat": 120, "lon": 360, "bounds": 2}
+    assert str(record["time"].values[0])[:10] == "2016-01-02"
+    assert 60 < float(record["latent_heat_flux"].mean()) < 160
+    assert record["latent_heat_flux"].attrs["standard_name"] == "surface_upward_latent_heat_flux"
+
+
+def test_the_front_door_opens_the_record(out):
+    import fluxforge as ff
+
+    record = ff.open(out / "store")
+    assert "simulated" in record.attrs["notice"]
+    assert ff.plan(out / "run.yaml").is_empty
+
+
+def test_after_a_change_of_bytes_the_plan_names_block_and_day(fluxforge, archive, out, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(out, folder)
+    shutil.copytree(archive, folder / "rss")
+    run_file = folder / "run.yaml"
+    run_file.write_text(run_file.read_text().replace(str(archive), str(folder / "rss")))
+    assert "Nothing to run" in fluxforge("plan", "-c", run_file).stdout  # moved, but the same
+
+    file = next((folder / "rss").iterdir())
+    raw = bytearray(gzip.decompress(file.read_bytes()))
+    raw[1440 * 720 * 2 + 1440 * 360 + 700] ^= 3
+    file.write_bytes(gzip.compress(bytes(raw), 1))
+    plan = json.loads(fluxforge("plan", "-c", run_file, "--json").stdout)
+    found = {d["name"]: d for d in plan["datasets"]}
+    source = found["rss-amsr2-v7.2"]["will_run"]
+    assert [b["why"] for b in source] == [["inputs changed: rss-amsr2-v7.2 files 2016-01-02"]]
+    for name in ("deepflux-gridded", "deepflux-filled", "deepflux-passes", "deepflux"):
+        assert found[name]["will_run"] == []
+        assert "2016-01-02" in found[name]["may_run"][0]["why"][0]
+
+
+def test_a_truncated_file_is_an_error_and_nothing_is_published(fluxforge, archive, tmp_path):
+    folder = tmp_path / "rss"
+    folder.mkdir()
+    good = next(archive.iterdir())
+    (folder / good.name).write_bytes(good.read_bytes()[:100_000])
+    failed = fluxforge("demo", "--real", tmp_path, "--out", tmp_path / "out", check=1)
+    assert good.name in failed.stderr
+    assert "truncated" in failed.stderr or "gz" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    status = json.loads(fluxforge("status", "-c", tmp_path / "out" / "run.yaml", "--json").stdout)
+    assert all(dataset["published"] is None for dataset in status)
