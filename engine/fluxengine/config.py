@@ -51,6 +51,7 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     period: Period
     options: dict[str, Any] = Field(default_factory=dict)
     archives: dict[str, str] = Field(default_factory=dict)
+    attributes: dict[str, str] = Field(default_factory=dict)
     prices: dict[str, float] = Field(default_factory=dict)
     profiles: dict[str, Profile]
 
@@ -105,7 +106,9 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     if create or _holds_something(Path(profile.store)):
         store = Store.at(profile.store, create=create)
     period = run_file.period
-    return Request(product, period.first, period.last, store, run_file.archives)
+    return Request(
+        product, period.first, period.last, store, run_file.archives, run_file.attributes
+    )
 
 
 def _holds_something(place: Path) -> bool:

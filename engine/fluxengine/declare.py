@@ -114,6 +114,8 @@ class Variable:
         How it is stored.
     flags : mapping of int to str
         For flag variables: code to meaning. 0 and 1 always mean never_written and failed.
+    height : float, optional
+        Above the surface [m]: becomes a scalar height coordinate.
     attrs : mapping
         Further CF attributes.
     """
@@ -125,7 +127,13 @@ class Variable:
     valid_range: tuple[float, float] | None = None
     packing: Packing = Packing("f4")
     flags: Mapping[int, str] = field(default_factory=dict)
+    height: float | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def height_name(self) -> str | None:
+        """Name of its scalar height coordinate."""
+        return None if self.height is None else f"height_{self.height:g}m"
 
     def stored(self, packing: Packing) -> Variable:
         """The same variable in another packing."""
@@ -145,6 +153,8 @@ class Variable:
             del found["units"]
             found["flag_values"] = np.array(list(self.flags), self.packing.dtype)
             found["flag_meanings"] = " ".join(self.flags.values())
+        if self.height_name:
+            found["coordinates"] = self.height_name
         return found | dict(self.attrs)
 
 

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v90"
 Per = Literal["all", "year", "month"]
+# Where neither the product nor the run file's `attributes` say it.
+DEFAULTS = {
+    "naming_authority": "fluxforge",
+    "creator_name": "not stated",
+    "publisher_name": "not stated",
+    "institution": "not stated",
+    "project": "not stated",
+    "acknowledgement": "not stated",
+    "processing_level": "Level 4",
+}
 KEPT = ("dtype", "scale_factor", "add_offset", "_FillValue")
 
 
@@ -115,30 +125,76 @@ def _described(part: xr.Dataset, name: str, version: str) -> xr.Dataset:
         "history": f"{now} exported by fluxforge from version {version}",
         **_coverage(part),
     }
+    for key, value in DEFAULTS.items():
+        attrs.setdefault(key, value)
     attrs.setdefault("summary", attrs.get("title", name))
-    made = part.assign_attrs(attrs)
+    attrs.setdefault("comment", attrs.get("notice", "none"))
+    made = _with_codes(part.copy())
+    made.attrs = attrs
     for variable in made.data_vars.values():
-        variable.attrs.setdefault("coverage_content_type", "physicalMeasurement")
+        flags = "flag_values" in variable.attrs
+        kind = "qualityInformation" if flags else "physicalMeasurement"
+        variable.attrs.setdefault("coverage_content_type", kind)
+        if flags:
+            values = variable.attrs["flag_values"]
+            variable.attrs["flag_values"] = np.asarray(values, variable.dtype)
     return made
+
+
+def _with_codes(part: xr.Dataset) -> xr.Dataset:
+    """Named cells of an axis as codes with meanings: CF has no coordinates made of text."""
+    for name in [n for n, c in part.coords.items() if c.dtype.kind in "OTU" and c.dims == (n,)]:
+        meanings = [str(label) for label in part[name].values]
+        codes = np.arange(len(meanings), dtype=np.int8)
+        attrs = {**part[name].attrs, "flag_values": codes, "flag_meanings": " ".join(meanings)}
+        part = part.assign_coords({name: (name, codes, attrs)})
+    return part
 
 
 def _coverage(part: xr.Dataset) -> dict[str, Any]:
     times = part["time"].values
-    step = np.timedelta64(1, "D")
     found: dict[str, Any] = {
         "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
-        "time_coverage_end": f"{np.datetime_as_string(times[-1] + step, 's')}Z",
+        "time_coverage_end": f"{np.datetime_as_string(times[-1], 's')}Z",
         "time_coverage_duration": f"P{len(times)}D",
         "time_coverage_resolution": "P1D",
     }
+    edges: dict[str, tuple[float, float]] = {}
     for axis, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
-        if axis in part.coords and part.sizes.get(axis, 0) > 1:
-            values = part[axis].values
-            width = float(values[1] - values[0])
-            found |= {
-                f"geospatial_{axis}_min": float(values.min()) - width / 2,
-                f"geospatial_{axis}_max": float(values.max()) + width / 2,
-                f"geospatial_{axis}_units": units,
-                f"geospatial_{axis}_resolution": f"{width:g} degrees",
-            }
-    return found
+        if axis not in part.coords or part.sizes.get(axis, 0) < 2:
+            continue
+        values = part[axis].values
+        width = float(values[1] - values[0])
+        edges[axis] = (float(values[0]) - width / 2, float(values[-1]) + width / 2)
+        found |= {
+            f"geospatial_{axis}_min": float(values.min()),
+            f"geospatial_{axis}_max": float(values.max()),
+            f"geospatial_{axis}_units": units,
+            f"geospatial_{axis}_resolution": f"{width:g} degrees",
+        }
+    return found | _bounds(edges) | _heights(part)
+
+
+def _bounds(edges: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """The outline in well-known text, latitude first as EPSG:4326 has it."""
+    if len(edges) < 2:
+        return {}
+    (south, north), (west, east) = edges["lat"], edges["lon"]
+    corners = [(south, west), (south, east), (north, east), (north, west), (south, west)]
+    outline = ", ".join(f"{lat:g} {lon:g}" for lat, lon in corners)
+    return {
+        "geospatial_bounds": f"POLYGON (({outline}))",
+        "geospatial_bounds_crs": "EPSG:4326",
+    }
+
+
+def _heights(part: xr.Dataset) -> dict[str, Any]:
+    heights = [c for c in part.coords.values() if c.attrs.get("standard_name") == "height"]
+    values = [float(height) for height in heights] or [0.0]
+    return {
+        "geospatial_vertical_min": min(values),
+        "geospatial_vertical_max": max(values),
+        "geospatial_vertical_positive": "up",
+        "geospatial_vertical_units": "m",
+        "geospatial_bounds_vertical_crs": "EPSG:5829",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,13 +58,14 @@ class Layout:
 
 def create(root: zarr.Group, layout: Layout) -> None:
     """Write the template: coordinates and empty, sharded, checksummed arrays."""
-    root.update_attributes(
-        {**layout.attrs, MARK: {"format": FORMAT, "dataset": layout.name, **_described(layout)}}
-    )
+    mark = {"format": FORMAT, "dataset": layout.name, **_described(layout)}
+    root.update_attributes({**layout.attrs, MARK: json.dumps(mark)})
     for name, axis in layout.grid.axes.items():
         _create_coordinate(root, name, axis)
     for variable in layout.variables:
         _create_variable(root, layout.grid, variable)
+    for height in sorted({v.height for v in layout.variables if v.height is not None}):
+        _create_height(root, height)
 
 
 def extend(root: zarr.Group, layout: Layout) -> None:
@@ -82,7 +84,14 @@ def extend(root: zarr.Group, layout: Layout) -> None:
         array = _array(root, name)
         array.resize(values.shape)
         array[...] = values
-    root.update_attributes({MARK: {**_mark(root), **_described(layout)}})
+    mark = json.dumps({**_mark(root), **_described(layout)})
+    root.update_attributes({**layout.attrs, MARK: mark})
+
+
+def describe(root: zarr.Group, layout: Layout) -> None:
+    """Bring the global attributes up to date: a notice of an archive must reach old stores too."""
+    if any(root.attrs.get(name) != value for name, value in layout.attrs.items()):
+        root.update_attributes(dict(layout.attrs))
 
 
 def check(root: zarr.Group, layout: Layout) -> None:
@@ -132,8 +141,9 @@ def _names(described: Mapping[str, Any]) -> str:
 
 
 def _mark(root: zarr.Group) -> dict[str, Any]:
-    mark: Any = root.attrs[MARK]
-    return dict(mark)
+    """The layout as it was declared: JSON text, which every format can carry as an attribute."""
+    mark: dict[str, Any] = json.loads(str(root.attrs[MARK]))
+    return mark
 
 
 def _array(root: zarr.Group, name: str) -> Any:
@@ -162,10 +172,24 @@ def stored_attributes(variable: Variable) -> dict[str, Any]:
     packing = variable.packing
     if not packing.is_float and not variable.is_flag:
         if (packing.scale, packing.offset) != (1.0, 0.0):
-            attrs |= {"scale_factor": packing.scale, "add_offset": packing.offset}
+            attrs |= {"scale_factor": float(packing.scale), "add_offset": float(packing.offset)}
         if packing.fill is not None:
             attrs["_FillValue"] = packing.fill
     return {name: _json(value) for name, value in attrs.items()}
+
+
+def _create_height(root: zarr.Group, height: float) -> None:
+    attrs = {
+        "standard_name": "height",
+        "long_name": "height above the surface",
+        "units": "m",
+        "positive": "up",
+        "axis": "Z",
+    }
+    array = root.create_array(
+        f"height_{height:g}m", shape=(), dtype="f8", compressors=COMPRESSORS, attributes=attrs
+    )
+    array[...] = height
 
 
 def _json(value: Any) -> Any:
@@ -205,6 +229,7 @@ def coordinate_attributes(name: str, axis: Axis) -> dict[str, Any]:
             "long_name": "start of the interval, UTC",
             "units": f"{unit} since 1970-01-01 00:00:00",
             "calendar": "standard",
+            "units_metadata": "leap_seconds: none",
             "axis": "T",
             "bounds": f"{name}_bnds",
         }

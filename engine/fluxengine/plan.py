@@ -19,7 +19,7 @@ from fluxengine import key, layout
 from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
 from fluxengine.errors import ConfigError
 from fluxengine.files import FileId, look, notice, settled
-from fluxengine.grid import Block, Grid, Indices
+from fluxengine.grid import Axis, Block, Grid, Indices
 from fluxengine.layout import Layout
 from fluxengine.ledger import ABSENT, FAILED_STEP, VALID, Ledger
 from fluxengine.store import Repository, Store
@@ -37,8 +37,10 @@ class Request:
     first, last : date
     archives : mapping
         Archive name to root.
-    store : Path or str
-        The store's folder; it need not exist yet.
+    store : Store or None
+        None where it need not exist yet.
+    attributes : mapping
+        Global attributes of the products, such as ``creator_name``; they never enter a key.
     """
 
     product: Dataset
@@ -46,6 +48,7 @@ class Request:
     last: date
     store: Store | None
     archives: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def root_of(self, source: Source) -> str:
         """Root of the archive a source is read from."""
@@ -180,6 +183,7 @@ def plan_dataset(
 ) -> DatasetPlan:
     """Plan one dataset, given the plans of what it reads."""
     stand = take_stand(request, dataset, upstream)
+    _check_cover(stand, upstream)
     standing = key.standing_parts(dataset)
     planned, wanted = [], 0
     pending = np.zeros(stand.ledger.states.shape, bool)
@@ -213,6 +217,28 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Datase
     return Stand(dataset, wanted, Ledger.read(root).extended(grid), repository, snapshot)
 
 
+def _check_cover(stand: Stand, upstream: Mapping[str, DatasetPlan]) -> None:
+    """An input must reach as far as the dataset itself; only a halo may be cut off."""
+    for read in getattr(stand.dataset, "reads", ()):
+        given = upstream[read.dataset.name].stand.grid
+        for name, axis in stand.grid.axes.items():
+            other = given.axes.get(name)
+            if other is None or other.unit != axis.unit or other.periodic or axis.unit == "label":
+                continue
+            if other.edges[0] > axis.edges[0] or other.edges[-1] < axis.edges[-1]:
+                raise ConfigError(
+                    f"its input {read.dataset.name} covers {name} {_ends(other)},"
+                    f" but {_ends(axis)} is wanted.",
+                    where=stand.dataset.name,
+                    mend="Give a period that the input covers." if axis.unit == "s" else "",
+                )
+
+
+def _ends(axis: Axis) -> str:
+    cells = axis.coordinate()
+    return " to ".join(str(cells[at]).removesuffix("T00:00:00.000000000") for at in (0, -1))
+
+
 def _attributes(
     request: Request, dataset: Dataset, upstream: Mapping[str, DatasetPlan]
 ) -> dict[str, Any]:
@@ -230,7 +256,7 @@ def _attributes(
     own = dataset.attrs.get("notice")
     told = " ".join(dict.fromkeys(n for n in [*notices, own] if n))
     described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
-    return described | ({"notice": told} if told else {})
+    return described | dict(request.attributes) | ({"notice": told} if told else {})
 
 
 def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
@@ -315,7 +341,8 @@ def _product_block(
     record = stand.ledger.records.get(block.name)
     why, steps = _reasons(stand, block, parts, record, set())
     waiting = _waits(stand.grid, product, block, upstream)
-    steps = sorted({*_dependent(stand.grid, product, block, upstream), *steps})
+    names = frozenset(key.changed(record["parts"], parts)[1] if record else ())
+    steps = sorted({*_dependent(stand.grid, product, block, upstream, names), *steps})
     if why:
         every = list(block.steps) if _is_wholesale(why) else steps
         return PlannedBlock(block, tuple(why), True, parts), every
@@ -395,23 +422,30 @@ def _waits(
 
 
 def _dependent(
-    grid: Grid, product: Product, block: Block, upstream: Mapping[str, DatasetPlan]
+    grid: Grid,
+    product: Product,
+    block: Block,
+    upstream: Mapping[str, DatasetPlan],
+    changed: frozenset[str],
 ) -> list[int]:
-    """Steps of the block whose own window holds a pending step."""
+    """Steps of the block whose own window holds a pending or a changed step."""
     plans = [upstream[read.dataset.name] for read in product.reads]
-    if not any(plan.pending.any() for plan in plans):
+    if not changed and not any(plan.pending.any() for plan in plans):
         return []
     return [
         step
         for step in block.steps
-        if any(_is_pending(grid, product, block.narrowed(step, step + 1), p) for p in plans)
+        if any(_moves(grid, product, block.narrowed(step, step + 1), p, changed) for p in plans)
     ]
 
 
-def _is_pending(grid: Grid, product: Product, part: Block, plan: DatasetPlan) -> bool:
+def _moves(
+    grid: Grid, product: Product, part: Block, plan: DatasetPlan, changed: frozenset[str]
+) -> bool:
     window = grid.window(part.spans, product.halo, plan.stand.grid)
     steps, tiles = _touched(plan.stand.grid, window)
-    return bool(plan.pending[np.ix_(steps, tiles)].any())
+    pending = bool(plan.pending[np.ix_(steps, tiles)].any())
+    return pending or any(plan.stand.grid.step_name(step) in changed for step in steps)
 
 
 def _touched(grid: Grid, window: Mapping[str, Indices]) -> tuple[list[int], list[int]]:

@@ -161,10 +161,11 @@ def _bring_up_to_date(state: _Run, name: str) -> None:
     plan = plan_dataset(state.request, dataset, state.plans)
     repository = _prepared(state, plan)
     state.published_before[name] = repository.tip(MAIN)
-    if plan.blocks:
-        state.progress.begin(name, len(plan.blocks))
+    # Everything upstream is done: what may still be pending there is a block that failed again.
+    if plan.will_run:
+        state.progress.begin(name, len(plan.will_run))
         _make(state, plan, repository)
-        state.made[name] = len(plan.blocks)
+        state.made[name] = len(plan.will_run)
         plan = plan_dataset(state.request, dataset, state.plans)
     state.plans[name] = plan
     _look_for_marks(state, plan.stand)
@@ -185,18 +186,19 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 
 
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
-    planned = {f"{plan.name}-{b.block.name}": b for b in plan.blocks}
+    planned = {f"{plan.name}-{b.block.name}": b for b in plan.will_run}
     jobs = _jobs(state, plan, repository)
     book = plan.stand.ledger
     for batch in _batches(state.workers()(jobs)):
-        finished = [_rows(plan.stand, planned[o.job], o) for o in batch]
-        book = book.updated(finished)
-        repository.commit(
-            [o.fork for o in batch], plan.stand.layout, book, finished, _commit_metadata()
-        )
+        made = [(o.fork, _rows(plan.stand, planned[o.job], o)) for o in batch]
+        fresh = [(fork, rows) for fork, rows in made if not book.holds(rows)]
+        forks, finished = [fork for fork, _ in fresh], [rows for _, rows in fresh]
+        if finished:
+            book = book.updated(finished)
+            repository.commit(forks, plan.stand.layout, book, finished, _commit_metadata())
         for _ in batch:
             state.progress.advance(plan.name)
-        _stop_if_strict(state, finished)
+        _stop_if_strict(state, [rows for _, rows in made])
 
 
 def _jobs(state: _Run, plan: DatasetPlan, repository: Repository) -> Iterator[Job]:
@@ -208,7 +210,7 @@ def _jobs(state: _Run, plan: DatasetPlan, repository: Repository) -> Iterator[Jo
     # One fork serves all tasks: it is only a base to write from, and each task returns its own.
     fork, path = repository.fork(), repository.path
     previous = Upstream(path, plan.stand.snapshot, plan.stand.grid)
-    for planned in plan.blocks:
+    for planned in plan.will_run:
         yield Job(
             plan.stand.dataset,
             plan.stand.grid,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Store:
     def names(self) -> tuple[str, ...]:
         """Datasets that exist."""
         found = (path for path in self.root.iterdir() if (path / "refs").is_dir())
-        return tuple(sorted(path.name for path in found))
+        return tuple(sorted(path.name for path in found if path.name[0] != "."))
 
     def has(self, name: str) -> bool:
         """Whether a dataset of that name exists."""
@@ -127,8 +128,13 @@ class Store:
         return Repository.open(self.root / name)
 
     def create(self, wanted: Layout) -> Repository:
-        """A new dataset with its template committed to `work`."""
-        return Repository.create(self.root / wanted.name, wanted)
+        """A new dataset with its template committed to `work`; there as a whole or not at all."""
+        path, unfinished = self.root / wanted.name, self.root / f".{wanted.name}.unfinished"
+        with storage_errors(path):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            Repository.create(unfinished, wanted)
+            unfinished.rename(path)
+        return Repository.open(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -258,6 +264,7 @@ class Repository:
             session = self.inner.writable_session(WORK)
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
+            layout.describe(root, wanted)
             ledger.write(root, wanted.grid, book, finished)
             names = ", ".join(rows.block.name for rows in finished[:4])
             more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
@@ -348,6 +355,12 @@ def open_dataset(
     if not repository.is_published:
         raise UnknownName(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
+        )
+    if version is not None and version not in repository.versions:
+        raise UnknownName(
+            f"there is no version '{version}'",
+            where=str(repository.path),
+            mend=f"It has: {', '.join(repository.versions)}.",
         )
     with storage_errors(repository.path):
         inner = repository.inner

@@ -35,6 +35,16 @@ product: deepflux
 period: {{first: {first}, last: {last}}}
 options: {{satellite: f17, sst: oisst}}
 archives: {{rss: archive/rss, oisst: archive/oisst}}
+attributes:
+  creator_name: fluxforge demonstration
+  creator_email: nobody@example.org
+  creator_url: https://example.org
+  publisher_name: fluxforge demonstration
+  publisher_email: nobody@example.org
+  publisher_url: https://example.org
+  institution: none
+  project: fluxforge demonstration
+  acknowledgement: none; the input is simulated
 profiles:
   local: {{store: store, cluster: {{kind: local, workers: {workers}, threads: 1, memory: 4GiB}}}}
   serial: {{store: store, cluster: {{kind: serial}}}}
@@ -46,6 +56,16 @@ product: deepflux
 period: {{first: {first}, last: {last}}}
 options: {{satellite: amsr2-v7.2, sst: satellite}}
 archives: {{rss: {archive}}}
+attributes:
+  creator_name: fluxforge demonstration
+  creator_email: nobody@example.org
+  creator_url: https://example.org
+  publisher_name: fluxforge demonstration
+  publisher_email: nobody@example.org
+  publisher_url: https://example.org
+  institution: none
+  project: fluxforge demonstration
+  acknowledgement: AMSR2 data are produced by Remote Sensing Systems
 profiles:
   local: {{store: store, cluster: {{kind: local, workers: {workers}, threads: 1, memory: 4GiB}}}}
   serial: {{store: store, cluster: {{kind: serial}}}}

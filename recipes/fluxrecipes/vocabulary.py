@@ -10,6 +10,10 @@ from fluxengine.declare import Packing, Variable, flag_variable
 
 KELVIN = 273.15
 
+# CF asks of every temperature whether 0 K is a point on the scale or no difference.
+ON_SCALE = {"units_metadata": "temperature: on_scale"}
+DIFFERENCE = {"units_metadata": "temperature: difference"}
+
 pass_time = Variable(
     "pass_time",
     "h",
@@ -24,6 +28,7 @@ wind_speed = Variable(
     "wind_speed",
     (0, 60),
     Packing("i2", 0.005, 0, -32768),
+    height=10.0,
 )
 wind_speed_lf = Variable(
     "wind_speed_lf",
@@ -32,6 +37,7 @@ wind_speed_lf = Variable(
     "wind_speed",
     (0, 60),
     Packing("i2", 0.005, 0, -32768),
+    height=10.0,
 )
 water_vapour = Variable(
     "water_vapour",
@@ -64,6 +70,7 @@ sea_surface_temperature = Variable(
     "sea_surface_temperature",
     (268, 313),
     Packing("i2", 0.002, 290.0, -32768),
+    attrs=ON_SCALE,
 )
 sea_surface_temperature_anomaly = Variable(
     "sea_surface_temperature_anomaly",
@@ -72,6 +79,7 @@ sea_surface_temperature_anomaly = Variable(
     "sea_surface_temperature_anomaly",
     (-30, 30),
     Packing("i2", 0.01, 0, -999),
+    attrs=DIFFERENCE,
 )
 sea_surface_temperature_error = Variable(
     "sea_surface_temperature_error",
@@ -80,6 +88,7 @@ sea_surface_temperature_error = Variable(
     "sea_surface_temperature standard_error",
     (0, 10),
     Packing("i2", 0.01, 0, -999),
+    attrs=DIFFERENCE,
 )
 sea_ice_fraction = Variable(
     "sea_ice_fraction",
@@ -96,6 +105,8 @@ air_temperature = Variable(
     "air_temperature",
     (230, 325),
     Packing("i2", 0.002, 280.0, -32768),
+    height=10.0,
+    attrs=ON_SCALE,
 )
 specific_humidity = Variable(
     "specific_humidity",
@@ -104,6 +115,7 @@ specific_humidity = Variable(
     "specific_humidity",
     (0, 0.035),
     Packing("i2", 1e-6, 0.015, -32768),
+    height=10.0,
 )
 dew_point_temperature = Variable(
     "dew_point_temperature",
@@ -112,6 +124,7 @@ dew_point_temperature = Variable(
     "dew_point_temperature",
     (210, 313),
     Packing("i2", 0.002, 270.0, -32768),
+    attrs=ON_SCALE,
 )
 surface_pressure = Variable(
     "surface_pressure",

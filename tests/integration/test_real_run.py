@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import icechunk
 import numpy as np
@@ -140,3 +143,30 @@ def test_a_truncated_file_is_an_error_and_nothing_is_published(fluxforge, archiv
     assert "Traceback" not in failed.stderr
     status = json.loads(fluxforge("status", "-c", tmp_path / "out" / "run.yaml", "--json").stdout)
     assert all(dataset["published"] is None for dataset in status)
+
+
+@pytest.mark.parametrize("conventions", ["cf:1.11", "acdd:1.3"])
+@pytest.mark.parametrize("dataset", ["deepflux", "deepflux-passes"])
+def test_exported_netcdf_passes_the_checker(fluxforge, out, tmp_path, dataset, conventions):
+    done = fluxforge("export", dataset, "--store", out / "store", "-o", tmp_path)
+    (path,) = done.stdout.split()
+    checker = Path(sys.executable).with_name("compliance-checker")
+    report = subprocess.run(
+        [checker, "-t", conventions, "--criteria", "strict", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert report.returncode == 0, report.stdout
+    assert "All tests passed!" in report.stdout
+
+
+def test_exported_netcdf_holds_the_published_values(fluxforge, out, tmp_path):
+    import fluxforge as ff
+
+    done = fluxforge("export", "deepflux", "--store", out / "store", "-o", tmp_path)
+    with xr.open_dataset(done.stdout.strip()) as exported:
+        published = ff.open(out / "store")
+        for name in published.data_vars:
+            np.testing.assert_allclose(exported[name], published[name], rtol=1e-6)
+        assert exported["air_temperature"].coords["height_10m"] == 10.0

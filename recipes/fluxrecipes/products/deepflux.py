@@ -45,6 +45,9 @@ ATTRIBUTES = {
     "references": "Wang, Wang and Li: Global open-ocean daily turbulent heat flux dataset"
     " (1992-2020) from SSM/I via deep learning, Earth Syst. Sci. Data, 2026",
     "license": "CC BY 4.0, and the terms of the input data",
+    "keywords": "latent heat flux, sensible heat flux, air-sea interaction, near-surface air"
+    " temperature, near-surface humidity, microwave radiometer",
+    "source": "SSM/I, SSMIS or AMSR2 ocean retrievals of Remote Sensing Systems, and NOAA OISST",
     "notice": BASELINE,
 }
 
