@@ -13,6 +13,9 @@ from pydantic import BaseModel, Field
 from fluxengine.errors import ConfigError
 from fluxengine.executors import Executor, on_cluster, serial
 
+# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
+QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
+CONNECT = "20s"
 TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
 
 
@@ -42,6 +45,7 @@ def executor(config: ClusterConfig) -> Iterator[Executor]:
 
 @contextmanager
 def _local(config: ClusterConfig) -> Iterator[Executor]:
+    import dask
     from distributed import Client, LocalCluster
 
     _check_names(LocalCluster, config.options)
@@ -53,10 +57,13 @@ def _local(config: ClusterConfig) -> Iterator[Executor]:
         "dashboard_address": None,
         "silence_logs": 40,
     }
-    with tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch:
-        wanted["local_directory"] = scratch
-        with LocalCluster(**(wanted | config.options)) as cluster, Client(cluster) as client:
-            yield on_cluster(client, in_flight=_in_flight(config))
+    with (
+        tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch,
+        dask.config.set(QUIET_WORKERS),
+        LocalCluster(**(wanted | {"local_directory": scratch} | config.options)) as cluster,
+        Client(cluster) as client,
+    ):
+        yield on_cluster(client, in_flight=_in_flight(config))
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def _connected(config: ClusterConfig) -> Iterator[Executor]:
             mend="Such as tcp://127.0.0.1:8786.",
         )
     try:
-        client = Client(config.address, timeout="20s")
+        client = Client(config.address, timeout=CONNECT)
     except OSError as error:
         raise ConfigError(
             f"no scheduler answers: {error}", where=config.address, mend="Start one first."

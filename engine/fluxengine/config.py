@@ -77,17 +77,20 @@ def load(path: Path) -> RunFile:
     """
     try:
         text = path.read_text()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"cannot be read: {error.strerror}.",
+            f"cannot be read: {getattr(error, 'strerror', 'it is no text')}.",
             where=str(path),
             mend="`fluxforge products NAME --run-file` writes one to start from.",
         ) from error
     _refuse_secrets(text, path)
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"this is not YAML: {error}", where=str(path)) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that is none
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or error
+        raise ConfigError(f"{line}it cannot be read as YAML: {what}.", where=str(path)) from error
     if not isinstance(content, dict):
         raise ConfigError("a run file is a table of keys.", where=str(path))
     try:

@@ -109,8 +109,13 @@ def check(root: zarr.Group, layout: Layout) -> None:
         if name == step:
             known["size"] = axis["size"]
         if known != axis:
+            differing = [part for part in axis if known.get(part) != axis[part]]
+            was, wants = (
+                ", ".join(f"{part} {which.get(part)}" for part in differing)
+                for which in (known, axis)
+            )
             raise StoreMismatch(
-                f"axis '{name}' is stored as {known}, the run wants {axis}.",
+                f"axis '{name}' is stored with {was}; the run wants {wants}.",
                 where=layout.name,
                 mend="Give the run a new store, or the grid and first day the store was made with.",
             )
@@ -179,7 +184,7 @@ def stored_attributes(variable: Variable) -> dict[str, Any]:
 
 
 def _create_height(root: zarr.Group, height: float) -> None:
-    attrs = {
+    attrs: dict[str, Any] = {
         "standard_name": "height",
         "long_name": "height above the surface",
         "units": "m",

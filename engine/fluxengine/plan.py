@@ -187,7 +187,7 @@ def plan_dataset(
     standing = key.standing_parts(dataset)
     planned, wanted = [], 0
     pending = np.zeros(stand.ledger.states.shape, bool)
-    for block in _wanted(request, stand.grid):
+    for block in wanted_blocks(request, stand.grid):
         wanted += 1
         found = (
             _source_block(request, stand, dataset, block, standing)
@@ -214,7 +214,8 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Datase
     grid = _grown(request, dataset, layout.stored_grid(root))
     wanted = Layout(dataset.name, grid, dataset.variables, attrs)
     layout.check(root, wanted)
-    return Stand(dataset, wanted, Ledger.read(root).extended(grid), repository, snapshot)
+    book = repository.ledger(snapshot).extended(grid)
+    return Stand(dataset, wanted, book, repository, snapshot)
 
 
 def _check_cover(stand: Stand, upstream: Mapping[str, DatasetPlan]) -> None:
@@ -275,7 +276,8 @@ def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
     return dataset.grid.between(begin, max(end, request.last))
 
 
-def _wanted(request: Request, grid: Grid) -> Iterator[Block]:
+def wanted_blocks(request: Request, grid: Grid) -> Iterator[Block]:
+    """Blocks that the period touches."""
     if grid.step_axis.unit != "s":
         yield from grid.blocks()
         return

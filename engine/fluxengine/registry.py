@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fluxengine.declare import Product, Source
-from fluxengine.errors import ConfigError, UnknownName
+from fluxengine.errors import ConfigError, DeclarationError, UnknownName
 
 SOURCES, PRODUCTS, COMMANDS = "fluxforge.sources", "fluxforge.products", "fluxforge.commands"
 
@@ -71,13 +71,19 @@ def _sources() -> dict[str, Source]:
 
 
 def recipe(name: str) -> Recipe:
-    """An installed product's recipe: a function of one argument, annotated with its options."""
+    """An installed product's recipe: a function of its options, which the annotation names."""
     known = _found(PRODUCTS)
     if name not in known:
         raise UnknownName(f"there is no product '{name}'.", mend=suggestion(name, known))
     build = known[name].load()
-    (argument,) = inspect.signature(build).parameters
-    return Recipe(name, typing.get_type_hints(build)[argument], build)
+    options = typing.get_type_hints(build).get(next(iter(inspect.signature(build).parameters), ""))
+    if not _is_model(options):
+        raise DeclarationError(
+            f"the product '{name}' must be a function whose first argument is annotated with a"
+            " pydantic model of its options",
+            where=known[name].value,
+        )
+    return Recipe(name, options, build)
 
 
 def source_names() -> tuple[str, ...]:
@@ -109,11 +115,30 @@ def suggestion(name: str, known: typing.Iterable[str]) -> str:
 
 def config_error(error: ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
     """The first complaint of a validation, in plain words."""
-    first = error.errors()[0]
+    said = error.errors()
+    # A misspelt key comes with the complaint that the right one is missing: that one explains less.
+    first = next((e for e in said if e["type"] == "extra_forbidden"), said[0])
+    *above, name = first["loc"] or ("",)
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return ConfigError(
-            f"unknown key '{place}'.", where=where, mend=suggestion(place, model.model_fields)
-        )
-    said = first["msg"].removeprefix("Value error, ")
-    return ConfigError(f"'{place}': {said}.", where=where)
+        mend = suggestion(str(name), _keys(model, above))
+        return ConfigError(f"unknown key '{place}'.", where=where, mend=mend)
+    if first["type"] == "missing":
+        return ConfigError(f"the key '{place}' is missing.", where=where, mend="Add it.")
+    what = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"'{place}': {what}.", where=where)
+
+
+def _keys(model: type[BaseModel], path: typing.Iterable[int | str]) -> list[str]:
+    """Keys that are known at a place within a model."""
+    level: Any = model
+    for part in path:
+        if _is_model(level):
+            level = level.model_fields[str(part)].annotation
+        else:  # a table: its values
+            level = next(reversed(typing.get_args(level)), None)
+    return list(level.model_fields) if _is_model(level) else []
+
+
+def _is_model(kind: Any) -> typing.TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -18,7 +18,7 @@ from fluxengine import key
 from fluxengine.declare import Source, upstream_first
 from fluxengine.errors import RunFailed
 from fluxengine.executors import Executor
-from fluxengine.ledger import STATE_WORDS, VALID, BlockRows, Ledger
+from fluxengine.ledger import STATE_WORDS, VALID, BlockRows
 from fluxengine.plan import (
     FILES,
     DatasetPlan,
@@ -27,6 +27,7 @@ from fluxengine.plan import (
     Stand,
     plan_dataset,
     valid_steps,
+    wanted_blocks,
 )
 from fluxengine.store import MAIN, Repository, Store, remember_product
 from fluxengine.task import Job, Outcome, Upstream
@@ -176,7 +177,7 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
     stand = plan.stand
     if stand.repository is None:
         return state.store.create(stand.layout)
-    stored = len(Ledger.read(stand.repository.read(stand.snapshot)).states)
+    stored = len(stand.repository.ledger(stand.snapshot).states)
     if stored < stand.grid.step_axis.length:
         stand.repository.extend(stand.layout)
     return stand.repository
@@ -198,7 +199,7 @@ def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
             repository.commit(forks, plan.stand.layout, book, finished, _commit_metadata())
         for _ in batch:
             state.progress.advance(plan.name)
-        _stop_if_strict(state, [rows for _, rows in made])
+        _stop_if_strict(state, plan.name, [rows for _, rows in made])
 
 
 def _jobs(state: _Run, plan: DatasetPlan, repository: Repository) -> Iterator[Job]:
@@ -283,28 +284,29 @@ def _versions() -> dict[str, str]:
 # --- what is not well ----------------------------------------------------------------------------
 
 
-def _stop_if_strict(state: _Run, finished: Iterable[BlockRows]) -> None:
+def _stop_if_strict(state: _Run, name: str, finished: Iterable[BlockRows]) -> None:
     if not state.strict:
         return
     for rows in finished:
         for step, note in rows.record["notes"].items():
             raise RunFailed(
-                f"stopped at {step}: {note}",
+                f"stopped at {step}: {note.rstrip('.')}.",
+                where=name,
                 mend="Nothing was published. Mend the input, or run without --strict.",
             )
 
 
 def _look_for_marks(state: _Run, stand: Stand) -> None:
-    """Collect every note; stop where a dataset has nothing to give at all."""
+    """Collect the period's notes; stop where a dataset has nothing to give at all."""
     notes = {
         f"{stand.dataset.name} {step}": note
-        for record in stand.ledger.records.values()
-        for step, note in record["notes"].items()
+        for block in wanted_blocks(state.request, stand.grid)
+        for step, note in stand.ledger.records[block.name]["notes"].items()
     }
     if not (stand.ledger.states == VALID).any():
         first = next(iter(notes.values()), "it is empty")
         raise RunFailed(
-            f"not one step of {stand.dataset.name} can be used: {first}",
+            f"not one step of {stand.dataset.name} can be used: {first.rstrip('.')}.",
             mend="Nothing was published. Mend the input (`archives` in the run file says where"
             " it is) and run again.",
         )
@@ -315,7 +317,7 @@ def _publish(state: _Run) -> dict[str, str]:
     """Publish every dataset that changed, upstream first."""
     if state.strict and state.marked:
         raise RunFailed(
-            f"not published under --strict: {state.marked[0]}",
+            f"not published under --strict: {state.marked[0].rstrip('.')}.",
             mend="Mend the input, or run without --strict.",
         )
     published = {}

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from fluxengine.errors import FluxforgeError
 
@@ -46,7 +47,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
             no_wrap=right,
         )
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+        made.add_row(*(Text(str(cell)) for cell in row))  # Text: [K] is no markup
     out.print(made)
 
 
@@ -67,9 +68,9 @@ class Bars:
         """A dataset starts."""
         self._tasks[dataset] = self._progress.add_task(dataset, total=blocks)
 
-    def advance(self, dataset: str) -> None:
-        """One of its blocks is stored."""
-        self._progress.advance(self._tasks[dataset])
+    def advance(self, dataset: str, by: int = 1) -> None:
+        """So many more of its blocks are done."""
+        self._progress.advance(self._tasks[dataset], by)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fluxengine import layout
-from fluxengine.ledger import ABSENT, FAILED_STEP, MISSING_STEP, VALID, Ledger
+from fluxengine.ledger import ABSENT, FAILED_STEP, MISSING_STEP, VALID
 from fluxengine.store import MAIN, Store
 
 
@@ -22,7 +22,7 @@ def _of_dataset(store: Store, name: str) -> dict[str, Any]:
     repository = store.repository(name)
     snapshot = repository.tip()
     root = repository.read(snapshot)
-    grid, book = layout.stored_grid(root), Ledger.read(root)
+    grid, book = layout.stored_grid(root), repository.ledger(snapshot)
     states = book.states
     versions = repository.versions
     notes = {step: note for r in book.records.values() for step, note in r["notes"].items()}

@@ -45,9 +45,10 @@ REPOSITORY_PARTS = {"refs", "snapshots", "manifests", "transactions", "repo", "c
 
 Fork = icechunk.ForkSession
 
-# It warns at every opening that concurrent commits to a local folder are unsafe. Here only one
-# process commits, under the run lock; what it reports as an error still comes through.
-icechunk.set_logs_filter("error")
+# It warns at every opening that concurrent commits to a local folder are unsafe (here only one
+# process commits, under the run lock), and logs to standard output, where --json belongs. What goes
+# wrong is raised all the same.
+icechunk.set_logs_filter("off")
 
 
 @contextmanager
@@ -61,6 +62,21 @@ def storage_errors(where: Path) -> Iterator[None]:
         raise _typed(error, where) from error
 
 
+@contextmanager
+def stored_values(where: Path) -> Iterator[None]:
+    """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""
+    try:
+        yield
+    except (FluxforgeError, MemoryError):
+        raise
+    except Exception as error:  # codecs raise what they like
+        raise StoreError(
+            f"stored values are damaged or lost: {_first_line(error)}",
+            where=str(where),
+            mend="Bring the folder back from a copy, or make the dataset anew in another store.",
+        ) from error
+
+
 def _typed(error: Exception, where: Path) -> FluxforgeError:
     text = str(error)
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
@@ -69,8 +85,12 @@ def _typed(error: Exception, where: Path) -> FluxforgeError:
             where=str(where),
             mend="Free some space and run the same command again: it goes on where it stopped.",
         )
-    first = next((line.strip() for line in text.splitlines() if line.strip()), repr(error))
-    return StoreError(f"the storage failed: {first}", where=str(where), mend="Run it again.")
+    what = f"the storage failed: {_first_line(error)}"
+    return StoreError(what, where=str(where), mend="Run it again.")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 @dataclass(frozen=True)
@@ -146,15 +166,15 @@ class Store:
             Where another run holds it.
         """
         lock = FileLock(self.root / LOCK)
-        try:
-            with storage_errors(self.root):
+        with storage_errors(self.root):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise RunLocked(
-                "another run is writing to this store.",
-                where=str(self.root),
-                mend="Wait until it ends, or give this run another store.",
-            ) from None
+            except Timeout:
+                raise RunLocked(
+                    "another run is writing to this store.",
+                    where=str(self.root),
+                    mend="Wait until it ends, or give this run another store.",
+                ) from None
         try:
             yield
         finally:
@@ -236,6 +256,11 @@ class Repository:
         with storage_errors(self.path):
             store = self.inner.readonly_session(snapshot_id=snapshot).store
             return zarr.open_group(store, mode="r")
+
+    def ledger(self, snapshot: str) -> Ledger:
+        """What each step is, as of a snapshot."""
+        with stored_values(self.path):
+            return Ledger.read(self.read(snapshot))
 
     def fork(self) -> Fork:
         """A pickled-around session that many tasks write blocks into."""

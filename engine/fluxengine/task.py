@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 
 from fluxengine.declare import (
     FAILED,
@@ -41,7 +42,7 @@ from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, read_step
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, VALID
-from fluxengine.store import Fork, read_snapshot, storage_errors
+from fluxengine.store import Fork, read_snapshot, storage_errors, stored_values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -187,7 +188,8 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
     root = read_snapshot(job.previous.path, job.previous.snapshot)
-    arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
+    with stored_values(job.path):
+        arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
     note = f"the values ingested before are kept: {step.note}"
     return Step(arrays, VALID, step.file, note, step.traceback)
 
@@ -260,7 +262,7 @@ def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, xr.D
     window = job.grid.window(part.spans, halo, upstream.grid)
     root = read_snapshot(upstream.path, upstream.snapshot)
     variables = {v.name: v for v in read.dataset.variables}
-    with storage_errors(upstream.path):
+    with stored_values(upstream.path):
         return {
             name: _read(root, variables[name], upstream.grid, list(window.values()))
             for name in read.variables
@@ -294,10 +296,11 @@ def _is_run(index: Array) -> bool:
 
 
 def _cropped(values: xr.DataArray, grid: Grid, part: Block) -> xr.DataArray:
-    """Only the block's own cells, dimensions in the grid's order."""
-    if set(values.dims) != set(grid.dims):
+    """Only the block's own cells, dimensions in the grid's order; a lacking one is broadcast."""
+    if set(values.dims) - set(grid.dims):
         raise DeclarationError(f"a stage gives {values.name} on {values.dims}, not {grid.dims}.")
     own = {name: grid.axes[name].coordinate()[span] for name, span in part.spans.items()}
+    values = values.expand_dims({n: own[n] for n in grid.dims if n not in values.dims})
     cells = {name: _found(values, name, labels) for name, labels in own.items()}
     return values.isel(cells).transpose(*grid.dims)
 
@@ -358,7 +361,11 @@ def _write(job: Job, arrays: Mapping[str, Array]) -> None:
     root = zarr.open_group(job.fork.store, mode="r+")
     region = tuple(job.block.spans.values())
     for name, values in arrays.items():
-        _array(root, name)[region] = values
+        array = _array(root, name)
+        # The task owns the whole shard. Zarr would read the old one first, and stumble if damaged.
+        shard = array.metadata.encode_chunk_key(job.block.index)
+        sync((array.store_path / shard).delete())
+        array[region] = values
 
 
 def _digests(arrays: Mapping[str, Array], steps: int) -> Array:

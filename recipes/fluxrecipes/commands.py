@@ -22,13 +22,12 @@ def simulate(
     from fluxengine.errors import ConfigError
     from fluxengine.grid import parse_day
     from fluxrecipes import demo
-    from fluxrecipes.nature import archive
 
     begin, end = parse_day(first), parse_day(last)
     if end < begin:
         raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
     with show.bars("files") as progress:
-        demo.simulate_with_bars(progress, out, begin, end, archive=archive, seed=seed)
+        demo.simulate_with_bars(progress, out, begin, end, seed=seed)
     show.out.print(f"Simulated archive: {out} (its NOTICE.txt says so).")
 
 

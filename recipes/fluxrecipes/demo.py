@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2019, 1, 1), date(2019, 1, 30)
 SEED = 2019
 WORKERS = 2
+SYMBOLS = {
+    "air_temperature": "Ta",
+    "specific_humidity": "Qa",
+    "sensible_heat_flux": "SHF",
+    "latent_heat_flux": "LHF",
+}
 
 SIMULATED_RUN = """\
 # The demonstration: one simulated satellite and OISST, in the providers' file formats.
@@ -89,7 +95,8 @@ def simulated(out: Path) -> Finished:
     """Simulate an archive, make the record from it, and score it against the truth."""
     out.mkdir(parents=True, exist_ok=True)
     _say(1, f"simulate {(LAST - FIRST).days + 1} days of F17, OISST and buoys, as files")
-    _simulate(out / "archive")
+    with show.bars("files") as progress:
+        simulate_with_bars(progress, out / "archive", FIRST, LAST)
     _say(2, "ingest, fill, retrieve, compute fluxes, publish (a local Dask cluster)")
     run_file = _written(
         out / "run.yaml", SIMULATED_RUN.format(first=FIRST, last=LAST, workers=WORKERS)
@@ -111,38 +118,40 @@ def simulated(out: Path) -> Finished:
     return Finished(summary, out / "store", (picture,), scores_file)
 
 
-def _simulate(root: Path) -> None:
-    from fluxrecipes.nature import archive
-
-    with show.bars("files") as progress:
-        simulate_with_bars(progress, root, FIRST, LAST, archive=archive)
-
-
 def simulate_with_bars(
-    progress: show.Bars, root: Path, first: date, last: date, *, archive: Any, seed: int = SEED
+    progress: show.Bars, root: Path, first: date, last: date, *, seed: int = SEED
 ) -> None:
     """Write a simulated archive, showing how far it is."""
-    began = False
+    from fluxrecipes.nature import archive
+
+    told = 0
 
     def tell(done: int, total: int) -> None:
-        nonlocal began
-        if not began:
+        nonlocal told
+        if done == 0 and total:
             progress.begin("simulated archive", total)
-            began = True
-        progress.advance("simulated archive")
+        elif done:
+            progress.advance("simulated archive", done - told)
+        told = done
 
     archive.simulate(root, first, last, seed=seed, processes=WORKERS, progress=tell)
 
 
 def _scores(record: xr.Dataset, archive: Path) -> list[Score]:
+    from fluxrecipes.nature.archive import ndbc_path
     from fluxrecipes.nature.platforms import STATIONS
     from fluxrecipes.validation import Mooring, against_buoys, against_truth
 
-    folder = archive / "ndbc/historical/stdmet"
     moorings = [
-        Mooring(s.station, s.latitude, s.longitude, s.height_wind, s.height_air, path)
+        Mooring(
+            s.name,
+            s.latitude,
+            s.longitude,
+            s.anemometer,
+            s.thermometer,
+            ndbc_path(archive, s.name, FIRST.year),
+        )
         for s in STATIONS
-        for path in sorted(folder.glob(f"{s.station}h{FIRST:%Y}.txt*"))
     ]
     record = record.load()
     return [
@@ -165,10 +174,10 @@ def _score_table(scores: Iterable[Score]) -> None:
                 ("correlation", score.skill.correlation, 1.0, 3),
             )
         ]
-        name = score.variable.long_name.partition(",")[0].partition(" at ")[0]
-        rows.append((f"{name} [{unit}]", score.against, score.skill.count, *figures))
+        name = f"{SYMBOLS[score.variable.name]} [{unit}]"
+        rows.append((name, score.against, score.skill.count, *figures))
     show.out.print("\n[bold]Skill on a SIMULATED world[/], and in brackets what is expected of it")
-    columns = ("variable", "against", "#points", "#RMSE", "#bias", "#correlation")
+    columns = ("", "against", "#points", "#RMSE", "#bias", "#correlation")
     show.table("", columns, rows)
 
 

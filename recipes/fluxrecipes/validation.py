@@ -134,7 +134,7 @@ def daily_means(mooring: Mooring) -> xr.Dataset:
         pressure=reports["surface_pressure"].values,
         latitude=mooring.latitude,
     )
-    hourly = reports[[]].assign(
+    hourly = reports.drop_vars(list(reports.data_vars)).assign(
         {
             cf.air_temperature.name: ("time", made.air_temperature_10m),
             cf.specific_humidity.name: ("time", made.specific_humidity_10m),

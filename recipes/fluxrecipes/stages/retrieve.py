@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fluxengine.declare import Arrays, Variable
+from fluxkernels.regression import QuadraticRegression
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.plain import PlainStage, aligned
+
+
+def read_regression(path: Path) -> QuadraticRegression:
+    """The regression in a weights file, which holds JSON with a card of its making."""
+    stored = json.loads(path.read_text(encoding="utf-8"))["coefficients"]
+    return QuadraticRegression(**{name: tuple(values) for name, values in stored.items()})
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,7 @@ class RetrieveByRegression(PlainStage):
 
     def load(self) -> Callable[[Arrays], Arrays]:
         """Read the coefficients."""
-        from fluxkernels.regression import QuadraticRegression
-
-        regression = QuadraticRegression.load(self.model)
+        regression = read_regression(self.model)
 
         def retrieve(arrays: Arrays) -> Arrays:
             wind, vapour, sst = aligned(*(arrays[name] for name in self.inputs))
