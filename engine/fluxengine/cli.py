@@ -145,35 +145,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(records, indent=2))
         return
-    columns = (
-        "dataset",
-        "published",
-        "first",
-        "last",
-        "#valid",
-        "#failed",
-        "#no file",
-        "#unwritten",
-        "content",
-    )
-    rows = [
-        (
-            r["dataset"],
-            (r["published"] or "-") + (" +work" if r["unpublished_work"] else ""),
-            r["first"],
-            r["last"],
-            r["valid"],
-            r["failed"],
-            r["no_file"],
-            r["never_written"],
-            r["content"][:12],
-        )
-        for r in records
-    ]
-    show.table("", columns, rows)
-    for record in records:
-        for step, note in record["notes"].items():
-            show.err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+    show.status(records)
 
 
 @app.command(epilog="Example: fluxforge export deepflux -c run.yaml -o netcdf --per month")

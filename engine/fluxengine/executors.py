@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from fluxengine.errors import RunFailed
+from fluxengine.errors import FluxforgeError, RunFailed
 from fluxengine.task import Job, Outcome, run_block
 
 if TYPE_CHECKING:
@@ -56,15 +56,31 @@ def _submit(client: Client, job: Job) -> Future[Outcome]:
 
 
 def _result(future: Future[Outcome]) -> Outcome:
-    from distributed import KilledWorker
+    """The outcome of a block; whatever else comes back becomes an error in words."""
+    from distributed import CancelledError, KilledWorker
 
     try:
         outcome: Outcome = future.result()
+    except FluxforgeError:
+        raise
     except KilledWorker as error:
         raise RunFailed(
             "workers died again and again while they made one block, most likely for want of"
             " memory. Finished blocks are kept.",
             where=str(future.key),
             mend="Give each worker more `memory` in the run file, then run again.",
+        ) from error
+    except CancelledError as error:
+        raise RunFailed(
+            "the cluster is gone: its scheduler does not answer. Finished blocks are kept.",
+            mend="Start it again, then run the same command.",
+        ) from error
+    except Exception as error:  # such as a plug-in that is not installed there
+        cause = error.__cause__ or error
+        what = " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(".")
+        raise RunFailed(
+            f"a worker failed: {what}. Finished blocks are kept.",
+            where=str(future.key),
+            mend="Are fluxforge and its plug-ins installed there? `fluxforge --debug` shows more.",
         ) from error
     return outcome

@@ -11,14 +11,18 @@ import ast
 import dataclasses
 import functools
 import importlib.util
-from collections.abc import Iterable, Mapping
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
+import numpy as np
+
 from fluxengine.declare import Dataset, Source, Stage, Variable
-from fluxengine.digest import file_digest, json_digest
-from fluxengine.errors import ConfigError
+from fluxengine.digest import content_digest, file_digest, json_digest
+from fluxengine.errors import ConfigError, DeclarationError
 
 Parts = dict[str, Any]
 SHORT = 16  # hex digits of a digest that are kept to explain a change
@@ -27,8 +31,10 @@ ENGINE = "fluxengine"
 
 def code_digests(dataset: Dataset) -> dict[str, str]:
     """Digest of every module the dataset's values depend on, never of the engine itself."""
-    modules = sorted({_home_of(thing) for thing in _callables(dataset)})
-    return _reached(tuple(modules))
+    homes = {_home_of(thing) for thing in _callables(dataset)}
+    packages = {home.partition(".")[0] for home in homes} | {"fluxrecipes", "fluxkernels"}
+    held = {_home_of(part) for thing in _callables(dataset) for part in _parts_of(thing)}
+    return _reached(tuple(sorted(homes | {h for h in held if h.partition(".")[0] in packages})))
 
 
 def options_of(dataset: Dataset) -> dict[str, Any]:
@@ -50,12 +56,16 @@ def _decoder(decode: Any) -> dict[str, Any]:
 def weights_of(dataset: Dataset) -> dict[str, str]:
     """Digest of each weights file, by name."""
     stages = () if isinstance(dataset, Source) else dataset.stages
-    return {name: digest for stage in stages for name, digest in weights_of_stage(stage).items()}
+    found: dict[str, str] = {}
+    for stage in stages:
+        for name, digest in weights_of_stage(stage).items():
+            found[_unused(name, found)] = digest
+    return found
 
 
 def weights_of_stage(stage: Stage) -> dict[str, str]:
     """Digest of each of one stage's weights files, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for path in stage.weights:
         try:
             state = path.stat()
@@ -65,8 +75,15 @@ def weights_of_stage(stage: Stage) -> dict[str, str]:
                 where=str(path),
                 mend="`fluxforge train` makes them.",
             ) from error
-        found[path.name] = _weights_digest(path, state.st_size, state.st_mtime_ns)
+        digest = _weights_digest(path, state.st_size, state.st_mtime_ns)
+        found[_unused(path.name, found)] = digest
     return found
+
+
+def _unused(name: str, taken: Mapping[str, str]) -> str:
+    """The name, numbered where another folder's file has it already."""
+    numbered = (f"{name} #{number}" for number in itertools.count(2))
+    return next(n for n in itertools.chain([name], numbered) if n not in taken)
 
 
 def standing_parts(dataset: Dataset) -> Parts:
@@ -126,7 +143,25 @@ def _option_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _callables(dataset: Dataset) -> Iterable[Any]:
     if isinstance(dataset, Source):
         return [dataset.decode]
-    return [*(type(stage) for stage in dataset.stages), *dataset.gates]
+    return [*dataset.stages, *dataset.gates]
+
+
+def _parts_of(thing: Any) -> Iterator[Any]:
+    """Everything with code of its own that a stage, a gate or a decoder holds."""
+    yield thing
+    inner: Iterable[Any] = ()
+    if isinstance(thing, functools.partial):
+        inner = [thing.func, *thing.args, *thing.keywords.values()]
+    elif isinstance(thing, MethodType):
+        inner = [thing.__self__]
+    elif isinstance(thing, Mapping):
+        inner = thing.values()
+    elif isinstance(thing, tuple | list | set | frozenset):
+        inner = thing
+    elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        inner = [getattr(thing, f.name) for f in dataclasses.fields(thing)]
+    for part in inner:
+        yield from _parts_of(part)
 
 
 def _home_of(thing: Any) -> str:
@@ -146,6 +181,12 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(v) for v in value), key=str)
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape} {content_digest({'': value}).hex()[:SHORT]}"
+    if isinstance(value, np.generic):
+        return _plain(value.item())
     if isinstance(value, Path):
         return value.name  # where it lies may differ from machine to machine
     if isinstance(value, functools.partial):
@@ -154,7 +195,16 @@ def _plain(value: Any) -> Any:
         return [_plain(value.__func__), _plain(value.__self__)]
     if callable(value):
         return f"{_home_of(value)}.{getattr(value, '__qualname__', type(value).__name__)}"
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if repr(value) == object.__repr__(value):
+        raise DeclarationError(
+            f"{value!r} cannot enter a key: its text differs from process to process",
+            mend="Make it a frozen dataclass.",
+        )
+    return str(value)
 
 
 @functools.lru_cache(maxsize=256)
@@ -167,7 +217,7 @@ def _weights_digest(path: Path, size: int, stamp: int) -> str:
 def _reached(modules: tuple[str, ...]) -> dict[str, str]:
     """Digests of `modules` and of all they import, within their own and sibling packages."""
     packages = sorted({name.partition(".")[0] for name in modules})
-    found = {name for name in modules if not name.startswith(ENGINE)}
+    found = {name for name in modules if name.partition(".")[0] != ENGINE}
     graph = _import_graph(tuple(p for p in packages if _is_package(p)))
     if graph is not None:
         for name in modules:
@@ -195,9 +245,16 @@ def _is_package(name: str) -> bool:
 @functools.cache
 def _module_digest(name: str) -> str:
     """Digest of a module's syntax tree without docstrings and comments."""
+    if name == "__main__":
+        raise DeclarationError(
+            "a stage, gate or decoder of a script or notebook has no code to record",
+            mend="Put it in a module that can be imported.",
+        )
     spec = importlib.util.find_spec(name)
-    if spec is None or not spec.origin:
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return "built-in"
+    if not spec.origin.endswith(".py"):
+        return file_digest(Path(spec.origin))
     tree = ast.parse(Path(spec.origin).read_bytes())
     return json_digest(ast.unparse(_without_docstrings(tree)))
 

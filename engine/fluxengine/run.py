@@ -144,7 +144,8 @@ def run(
     RunFailed
         Where a source has no valid step at all, or under `strict`; nothing is published then.
     RunLocked, NoSpace, StoreError, PublicationConflict
-        Nothing is published, finished blocks are kept, and the same command goes on from there.
+        Finished blocks are kept, each dataset is published as before or as a whole, and the same
+        command goes on from there.
     """
     if request.store is None:
         raise RunFailed("a run needs a store.")
@@ -321,8 +322,11 @@ def _publish(state: _Run) -> dict[str, str]:
             mend="Mend the input, or run without --strict.",
         )
     published = {}
+    repositories = {name: state.store.repository(name) for name in state.published_before}
     for name, before in state.published_before.items():
-        new = state.store.repository(name).publish(before)
+        repositories[name].check_unmoved(before)  # of all, before the first one moves
+    for name, before in state.published_before.items():
+        new = repositories[name].publish(before)
         if new is not None:
             published[name] = new
     remember_product(state.store, state.request.product.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,25 @@ def summary(done: Summary, product: str) -> None:
             err.print(f"  {line}", markup=False, soft_wrap=True)
         if len(done.marked) > 10:
             err.print(f"  … and {len(done.marked) - 10} more (`fluxforge status` lists them)")
+
+
+def status(records: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each dataset, then each marked step with its reason."""
+    columns = ("dataset", "version", "first", "last", "#valid", "#marked", "content")
+
+    def row(r: Mapping[str, Any]) -> tuple[object, ...]:
+        version = (r["published"] or "none") + ("+" if r["unpublished_work"] else "")
+        steps = sum(r[state] for state in ("valid", "failed", "no_file", "never_written"))
+        marked = r["failed"] + r["no_file"]
+        valid = f"{r['valid']}/{steps}"
+        return r["dataset"], version, r["first"], r["last"], valid, marked, r["content"][:8]
+
+    table("", columns, [row(r) for r in records])
+    if any(r["unpublished_work"] for r in records):
+        out.print("+ has work that is not published yet: run again.")
+    for record in records:
+        for step, note in record["notes"].items():
+            err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
 
 
 def size(number: float) -> str:

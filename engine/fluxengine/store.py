@@ -319,17 +319,25 @@ class Repository:
             self.inner.create_tag(version, tip)
             return version
 
+    def check_unmoved(self, expected: str) -> None:
+        """Raise `PublicationConflict` where `main` is not what it was when the run began."""
+        if self.tip(MAIN) != expected:
+            raise self._conflict()
+
     def _move_main(self, tip: str, expected: str) -> None:
         try:
             self.inner.reset_branch(MAIN, tip, from_snapshot_id=expected)
         except icechunk.IcechunkError as error:
             if isinstance(_typed(error, self.path), NoSpace):
                 raise
-            raise PublicationConflict(
-                "the published version changed while this run was working.",
-                where=str(self.path),
-                mend="Look at what published it, then run again.",
-            ) from error
+            raise self._conflict() from error
+
+    def _conflict(self) -> PublicationConflict:
+        return PublicationConflict(
+            "the published version changed while this run was working.",
+            where=str(self.path),
+            mend="Look at what published it, then run again.",
+        )
 
     @property
     def versions(self) -> tuple[str, ...]:

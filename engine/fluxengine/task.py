@@ -35,6 +35,7 @@ from fluxengine.errors import (
     GateFailed,
     NoSpace,
     OutOfRange,
+    RunFailed,
     StoreError,
 )
 from fluxengine.files import FileId
@@ -116,12 +117,19 @@ def run_block(job: Job) -> Outcome:
     ------
     CodeMismatch
         Where this worker has other code or weights than the client.
-    NoSpace, StoreError
-        Where the storage fails: the run stops. What is wrong with the block itself never raises.
+    NoSpace, StoreError, RunFailed
+        Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
     _same_code(job)
-    made = _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+    try:
+        made = _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+    except MemoryError as error:
+        raise RunFailed(
+            f"the memory does not suffice for one block: {error}. Finished blocks are kept.",
+            where=job.name,
+            mend="Give each worker more `memory`, then run again.",
+        ) from error
     with storage_errors(job.path):
         _write(job, made.arrays)
     return Outcome(

@@ -28,7 +28,7 @@ def simulate(
         raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
     with show.bars("files") as progress:
         demo.simulate_with_bars(progress, out, begin, end, seed=seed)
-    show.out.print(f"Simulated archive: {out} (its NOTICE.txt says so).")
+    show.out.print(f"Simulated archive: {out} (its README.txt says so).")
 
 
 def demo(

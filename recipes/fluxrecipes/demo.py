@@ -175,7 +175,7 @@ def _score_table(scores: Iterable[Score]) -> None:
             )
         ]
         name = f"{SYMBOLS[score.variable.name]} [{unit}]"
-        rows.append((name, score.against, score.skill.count, *figures))
+        rows.append((name, score.against, score.skill.points, *figures))
     show.out.print("\n[bold]Skill on a SIMULATED world[/], and in brackets what is expected of it")
     columns = ("", "against", "#points", "#RMSE", "#bias", "#correlation")
     show.table("", columns, rows)

@@ -198,7 +198,7 @@ def test_skill_against_numpy():
     x = y + rng.normal(0.5, 0.3, 200)
     x[3] = NAN
     found, ok = skill(x, y), np.isfinite(x)
-    assert found.count == 199
+    assert found.points == 199
     assert found.bias == pytest.approx((x - y)[ok].mean())
     assert found.rmse == pytest.approx(np.sqrt(((x - y)[ok] ** 2).mean()))
     assert found.correlation == pytest.approx(np.corrcoef(x[ok], y[ok])[0, 1])

@@ -15,7 +15,7 @@ class Skill(NamedTuple):
 
     Parameters
     ----------
-    count : int
+    points : int
         Points compared.
     rmse, bias : float
         In the unit of the values; bias is estimate minus reference.
@@ -23,7 +23,7 @@ class Skill(NamedTuple):
         Pearson's.
     """
 
-    count: int
+    points: int
     rmse: float
     bias: float
     correlation: float

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def _one_day(
     points = Points(row.ravel(), (0.125 + 0.25 * column).ravel().astype("f4"), hours.ravel())
     truth = world.state(points)
     number = instruments.pass_number(day, which)
-    errors = instruments.Errors.of_pass(world, F17.name, number, points, column.ravel())
+    errors = instruments.Errors.of_pass(world, F17.name, number, points)
     seen = instruments.retrieve(truth, errors, world.physics.observation_error)
     sst = instruments.analysed_sst(world, day)["sst"][row, column] + 273.15
     bad = (truth.sea_ice_fraction > 0.15).reshape(row.shape)
@@ -100,9 +101,7 @@ def _one_day(
     return Sample(*(values[keep] for values in (*inputs, *labels)))
 
 
-def _draw_cells(
-    count: int, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _draw_cells(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the sixteen cells of `count` 1° cells, area-weighted: (count, 16)."""
     south, west = np.nonzero(land.sea_cells()[25:155])
     weight = np.cos(np.radians(south + 25 - 89.5))
@@ -125,7 +124,7 @@ def draw_days(years: tuple[int, int], count: int, rng: np.random.Generator) -> l
     first = np.datetime64(f"{years[0]}-01-01")
     span = int((np.datetime64(f"{years[1] + 1}-01-01") - first) / np.timedelta64(1, "D"))
     edges = np.linspace(0, span, count + 1)
-    return [first + int(rng.uniform(low, high)) for low, high in zip(edges, edges[1:])]  # noqa: B905
+    return [first + int(rng.uniform(low, high)) for low, high in pairwise(edges)]
 
 
 def train(days: int = _DAYS, points_a_day: int = _POINTS) -> tuple[QuadraticRegression, Sample]:

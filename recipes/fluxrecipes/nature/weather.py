@@ -1,0 +1,367 @@
+"""The simulated atmosphere over the sea: wind, near-surface air, vapour, cloud and rain.
+
+What a satellite can and cannot see decides the shape of it. The air-sea differences of
+temperature and humidity share an advective part, which goes with the wind across the SST
+gradient and with an air-mass anomaly that shows in the vapour; and a boundary-layer part with a
+memory of one to two days that no satellite input shows. Column vapour is near-surface humidity
+times a scale height that varies by itself, and cloud and rain go with that height: so they help
+to tell a deep moist column from a moist surface. The numbers are round, chosen to meet measured
+statistics; they are no model of the general circulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluxrecipes.nature.fields import (
+    LATITUDES,
+    Float,
+    Points,
+    RandomField,
+    annual_angle,
+)
+from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, sea, soft_excess
+
+KELVIN = 273.15
+
+
+def _by_row(
+    names: tuple[str, ...], knots: list[tuple[float, ...]]
+) -> dict[str, tuple[Float, Float]]:
+    """Interpolate a table by latitude to the world's rows: annual mean and July amplitude."""
+    table = np.array(knots)
+    rows = [np.interp(LATITUDES, table[:, 0], col).astype(np.float32) for col in table.T[1:]]
+    return dict(zip(names, zip(rows[::2], rows[1::2], strict=True), strict=True))
+
+
+# Latitude, then annual mean and amplitude (positive: larger in July) of: mean eastward and
+# northward wind, sd of the synoptic and of the mesoscale wind, all in m/s.
+_WINDS = _by_row(
+    ("eastward", "northward", "synoptic", "mesoscale"),
+    [
+        (-90, 0, 0, 0, 0, 3.0, 0.0, 1.6, 0),
+        (-70, -0.5, 0, 0, 0, 4.4, 0.0, 2.0, 0),
+        (-62, 5.5, 0.5, -0.5, 0, 4.4, 0.1, 2.2, 0),
+        (-53, 9.2, 0.6, -0.7, 0, 3.8, 0.2, 2.2, 0),
+        (-43, 7.2, 1.0, -0.2, 0, 3.9, 0.4, 2.2, 0),
+        (-33, 0.6, 2.4, 1.2, 0.2, 4.9, 0.5, 2.2, 0),
+        (-24, -5.2, 0.6, 2.5, 0.3, 3.2, 0.4, 2.1, 0),
+        (-15, -6.4, -1.0, 2.5, 0.6, 1.6, 0.2, 2.0, 0),
+        (-6, -5.6, -1.0, 2.1, 1.2, 1.4, 0.1, 2.1, 0),
+        (0, -5.0, 0.0, 0.8, 1.6, 1.4, 0.0, 2.2, 0),
+        (7, -5.2, 1.3, -1.5, 1.7, 1.6, -0.1, 2.2, 0),
+        (15, -6.8, 0.9, -2.6, 1.0, 1.8, -0.2, 2.0, 0),
+        (25, -4.2, -0.4, -1.5, 0.3, 3.4, -0.6, 2.1, 0),
+        (35, 3.2, -2.4, 0.2, 0.2, 4.7, -1.2, 2.2, 0),
+        (45, 6.0, -2.2, 0.6, 0.2, 4.2, -1.1, 2.2, 0),
+        (55, 4.6, -1.6, 0.4, 0.1, 4.4, -1.1, 2.2, 0),
+        (65, 1.0, -0.5, 0, 0, 4.8, -1.2, 2.2, 0),
+        (90, 0, 0, 0, 0, 3.0, -0.4, 1.6, 0),
+    ]
+)  # fmt: skip
+
+# Latitude, then annual mean and amplitude (July) of: SST minus air temperature, K; scale height
+# of the vapour, m; wetness (shift of the cloud's normal score); sea-level pressure, hPa; sd of
+# the air-mass anomaly, K; logit of relative humidity.
+_AIR = _by_row(
+    ("gap", "height", "wetness", "pressure", "mass", "humidity"),
+    [
+        (-90, 0.5, 0.3, 2300, 0, -0.3, 0.0, 990, 0, 1.0, 0.0, 1.62, 0),
+        (-65, 0.5, 0.3, 2300, 0, -0.3, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
+        (-50, 0.5, 0.3, 2200, 0, -0.2, 0.1, 998, 0, 1.0, 0.1, 1.62, 0),
+        (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 0.9, 0.2, 1.39, 0),
+        (-22, 1.0, 0.2, 1960, -150, -0.2, -0.2, 1018, 2, 0.7, 0.1, 1.32, 0),
+        (-10, 1.0, 0.1, 1930, -170, 0.1, -0.3, 1012, 1, 0.4, 0.0, 1.41, 0),
+        (0, 0.9, 0.0, 1950, -60, 0.2, -0.1, 1010, 0.5, 0.35, 0.0, 1.48, 0),
+        (7, 0.9, 0.0, 2020, 60, 0.3, 0.2, 1009, 0, 0.35, 0.0, 1.52, 0),
+        (15, 1.0, -0.1, 1840, 200, -0.3, 0.4, 1012, -1, 0.45, 0.0, 1.39, 0),
+        (25, 1.1, -0.4, 1760, 190, -0.3, 0.2, 1018, -1, 0.72, -0.2, 1.32, 0),
+        (35, 1.0, -0.6, 1860, 110, -0.2, -0.1, 1017, 0, 0.9, -0.3, 1.39, 0),
+        (47, 0.7, -0.7, 2060, 60, -0.3, 0.0, 1011, 2, 1.0, -0.2, 1.60, 0),
+        (60, 0.8, -0.6, 2180, 0, -0.3, 0.0, 1008, 2, 1.2, -0.3, 1.60, 0),
+        (90, 0.8, -0.6, 2300, 0, -0.4, 0.0, 1014, 0, 1.2, -0.3, 1.60, 0),
+    ]
+)  # fmt: skip
+
+# Where winter air comes off a continent: longitude, latitude, widths, extra SST minus air
+# temperature, K: annual mean and amplitude (July).
+_COLD_COASTS = (
+    (128, 36, 14, 8, 2.0, -2.6),  # East Asia
+    (145, 46, 14, 7, 1.6, -2.2),  # Okhotsk
+    (291, 38, 12, 8, 2.0, -2.8),  # North-West Atlantic
+    (305, 54, 10, 7, 1.2, -1.8),  # Labrador
+    (272, 28, 9, 4, 0.8, -1.2),  # Gulf of Mexico
+    (15, 72, 22, 6, 1.0, -1.0),  # Norwegian Sea
+    (283, -14, 12, 9, -0.4, 0.0),  # Peru: cold water under warm air
+    (10, -21, 9, 8, -0.4, 0.0),  # Benguela
+    (250, -1, 20, 3, -0.4, -0.3),  # Pacific cold tongue
+)
+
+_SYNOPTIC = RandomField(
+    "wind/synoptic", 43.0, 16.0, 12.5, power=2.0, spacing=1.0, kind="streamfunction"
+)
+_REGIME = RandomField(
+    "wind/regime", 13 * 24.0, 26.0, 11.0, power=1.7, spacing=1.0, steered=False, kind="pair"
+)
+_MESOSCALE = RandomField("wind/mesoscale", 14.0, 4.0, 3.0, power=1.3, kind="pair")
+_GUSTS = RandomField(
+    "wind/gusts", 5.0, 0.5, 0.45, power=1.2, spacing=0.25, period=90.0, kind="pair"
+)
+_AIR_MASS = RandomField("air/mass", 79.0, 16.0, 7.0, power=1.5, spacing=1.0)
+_LAYER = RandomField("air/layer", 37.0, 5.5, 3.8, power=1.4, spacing=1.0)
+_MOISTURE = RandomField("air/moisture", 33.0, 5.0, 3.5, power=1.4, spacing=1.0)
+_COLUMN = RandomField("vapour/column", 23.0, 8.0, 5.5, power=1.5)
+_SEASONAL = RandomField("vapour/seasonal", 17 * 24.0, 30.0, 11.0, power=1.7, spacing=1.0)
+_CLOUD = RandomField("cloud/systems", 13.0, 3.6, 2.8, power=1.4)
+_CELLS = RandomField(
+    "cloud/cells", 3.5, 0.55, 0.55, power=1.2, spacing=0.25, period=90.0, kind="pair"
+)
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What a second world may do differently (for tests of transfer).
+
+    Parameters
+    ----------
+    scale_height : float
+        Factor on the mean scale height of water vapour.
+    boundary_layer : float
+        Factor on the part of the air that no satellite sees.
+    observation_error : float
+        Factor on the satellites' conditional biases and noise.
+    """
+
+    scale_height: float = 1.0
+    boundary_layer: float = 1.0
+    observation_error: float = 1.0
+
+
+@dataclass(frozen=True)
+class State:
+    """Sea and air at points; flat float32 arrays of one length, SI unless said.
+
+    Parameters
+    ----------
+    sea_surface_temperature, air_temperature : ndarray
+        K; the air at 10 m.
+    eastward_wind, northward_wind : ndarray
+        Actual wind at 10 m, m s-1.
+    specific_humidity : ndarray
+        kg kg-1 at 10 m.
+    water_vapour, cloud_liquid_water : ndarray
+        kg m-2.
+    rain_rate : ndarray
+        mm h-1.
+    surface_pressure : ndarray
+        Pa.
+    sea_ice_fraction : ndarray
+        0 to 1.
+    """
+
+    sea_surface_temperature: Float
+    air_temperature: Float
+    eastward_wind: Float
+    northward_wind: Float
+    specific_humidity: Float
+    water_vapour: Float
+    cloud_liquid_water: Float
+    rain_rate: Float
+    surface_pressure: Float
+    sea_ice_fraction: Float
+
+    @property
+    def wind_speed(self) -> Float:
+        """Actual wind speed at 10 m, m s-1."""
+        return np.hypot(self.eastward_wind, self.northward_wind)
+
+
+def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> State:
+    """Sea and air at points.
+
+    Parameters
+    ----------
+    points : Points
+    seed : int
+    physics : Physics
+    fine : bool
+        With the variability of wind and vapour below 1° (as a 0.25° cell has it) or without
+        (as the mean over a 1° cell). Cloud and rain always have it: their mean depends on it.
+    """
+    below = sea(points, seed)
+    east, north, pressure = _wind(points, seed, fine)
+    warming = _diurnal(points, np.hypot(east, north))
+    column = _Column.at(points, seed)
+    surface = below.temperature + warming
+    gap = _gap(points, below, (east, north), column, physics)
+    air = surface - gap - 0.5 * warming
+    humidity = _humidity(air, pressure, gap, column, physics)
+    cells = _CELLS.at(points, seed)
+    vapour = _vapour(humidity, below, column, np.hypot(east, north), physics)
+    if fine:
+        vapour *= np.exp(0.022 * cells[1])
+    cloud, rain = _cloud_and_rain(column, (east, north), cells)
+    return State(
+        sea_surface_temperature=surface + KELVIN,
+        air_temperature=air + KELVIN,
+        eastward_wind=east,
+        northward_wind=north,
+        specific_humidity=humidity,
+        water_vapour=vapour,
+        cloud_liquid_water=cloud,
+        rain_rate=rain,
+        surface_pressure=pressure,
+        sea_ice_fraction=below.ice,
+    )
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The drivers of the air column: climate by latitude, and normal scores."""
+
+    gap: Float  # K
+    height: Float  # m
+    wetness: Float
+    mass_sd: Float  # K
+    humidity: Float  # logit
+    mass: Float
+    layer: Float
+    moisture: Float
+    depth: Float
+    seasonal: Float
+    system: Float
+
+    @classmethod
+    def at(cls, points: Points, seed: int) -> _Column:
+        cold, seasonal = _cold_coast(points), _SEASONAL.at(points, seed)[0]
+        return cls(
+            gap=_climate(points, _AIR["gap"]) + cold,
+            height=_climate(points, _AIR["height"]),
+            wetness=_climate(points, _AIR["wetness"]),
+            mass_sd=1.12 * _climate(points, _AIR["mass"]) + 0.75 * cold.clip(0.0),
+            humidity=_climate(points, _AIR["humidity"]),
+            mass=0.87 * _AIR_MASS.at(points, seed)[0] + 0.5 * seasonal,
+            layer=_LAYER.at(points, seed)[0],
+            moisture=_MOISTURE.at(points, seed)[0],
+            depth=_COLUMN.at(points, seed)[0],
+            seasonal=seasonal,
+            system=_CLOUD.at(points, seed)[0],
+        )
+
+
+def _wind(points: Points, seed: int, fine: bool) -> tuple[Float, Float, Float]:
+    """Wind components, m/s, and sea-level pressure, Pa."""
+    stream, east, north = _SYNOPTIC.at(points, seed)
+    synoptic = _climate(points, _WINDS["synoptic"])
+    meso = _climate(points, _WINDS["mesoscale"])
+    small = _MESOSCALE.at(points, seed)
+    if fine:
+        small += 0.16 * _GUSTS.at(points, seed)
+    slow = 1.5 * _REGIME.at(points, seed)
+    u = _climate(points, _WINDS["eastward"]) + slow[0] + synoptic * east + meso * small[0]
+    v = _climate(points, _WINDS["northward"]) + 0.6 * slow[1] + synoptic * north + meso * small[1]
+    # Geostrophy ties the pressure anomaly to the streamfunction; weak at the equator.
+    swing = 2.2 * np.sin(np.radians(points.latitude)) * synoptic
+    tide = np.cos((np.pi / 6.0) * (points.solar_hour - 10.0))
+    tide *= 1.2 * np.cos(np.radians(points.latitude))
+    pressure = _climate(points, _AIR["pressure"]) + swing * stream + tide
+    return u, v, 100.0 * pressure
+
+
+def _diurnal(points: Points, speed: Float) -> Float:
+    """Warming of the surface through the day, K: strong sun, little wind (about 1 K at most)."""
+    declination: Float = -23.4 * np.cos(annual_angle(points.hours, -10.0)).astype(np.float32)
+    sun = np.cos(np.radians(points.latitude - declination)).clip(0.0)
+    course = np.cos((np.pi / 12.0) * (points.solar_hour - 14.0))
+    warming: Float = 0.9 * sun * np.exp(speed / -3.2) * course
+    return warming
+
+
+def _gap(
+    points: Points, below: Sea, wind: tuple[Float, Float], column: _Column, physics: Physics
+) -> Float:
+    """SST minus air temperature at 10 m, K."""
+    # Air keeps the temperature of the water it crossed about five hours before: m/s times
+    # K per 1000 km times 5 h is 0.018 K.
+    advected = 0.018 * (
+        wind[0] * below.eastward_gradient.clip(-15, 15)
+        + wind[1] * below.northward_gradient.clip(-15, 15)
+    )
+    hidden = physics.boundary_layer * (0.25 + 0.33 * column.mass_sd)
+    score = 0.75 * column.mass_sd * column.mass + hidden * column.layer
+    excess: Float = advected - score
+    # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
+    excess += 0.08 * excess * np.abs(excess)
+    gap: Float = column.gap + below.unfelt + np.maximum(excess, -6.0)
+    return gap
+
+
+def _humidity(air: Float, pressure: Float, gap: Float, column: _Column, physics: Physics) -> Float:
+    """Specific humidity at 10 m: relative humidity below saturation by construction."""
+    unseen = physics.boundary_layer
+    logit = column.humidity + 0.12 * column.mass + 0.06 * column.seasonal
+    logit += unseen * (0.12 * column.layer + 0.14 * column.moisture)
+    logit += 0.10 * column.depth - 0.09 * (gap - 1.0)
+    humidity: Float = 0.985 / (1.0 + np.exp(-logit)) * saturation(air, pressure)
+    return humidity
+
+
+def saturation(celsius: NDArray[Any], pressure: NDArray[Any]) -> NDArray[Any]:
+    """Saturation specific humidity over water, kg/kg (Bolton, 1980); pressure in Pa."""
+    vapour = 611.2 * np.exp(17.67 * celsius / (celsius + 243.5))
+    return 0.622 * vapour / (pressure - 0.378 * vapour)
+
+
+def _vapour(humidity: Float, below: Sea, column: _Column, speed: Float, physics: Physics) -> Float:
+    """Column water vapour, kg/m²: near-surface humidity times a scale height."""
+    # Deep convection over warm water carries the vapour higher.
+    warm = 1.0 / (1.0 + np.exp((27.6 - below.climatology) / 0.7))
+    height = column.height * (0.93 + 0.33 * warm)
+    # Over water warmer than its latitude air rises, over colder water it sinks.
+    spread = 0.06 * below.regional.clip(-5.0, 4.0)
+    spread += 0.18 * column.depth + 0.10 * column.system + 0.16 * column.seasonal
+    spread += 0.07 * column.mass_sd * column.mass
+    spread += 0.012 * (speed - 7.5)  # storms lift moist air
+    vapour: Float = (1.2 * physics.scale_height) * humidity * height * np.exp(spread)
+    # A saturated tropical column holds some 70 kg/m²: lean towards it smoothly.
+    return vapour - 0.75 * soft_excess(vapour - 64.0, 5.0)
+
+
+def _cloud_and_rain(
+    column: _Column, wind: tuple[Float, Float], cells: Float
+) -> tuple[Float, Float]:
+    """Cloud water, kg/m², and rain, mm/h, from one normal score of wetness."""
+    score = column.wetness + 0.55 * column.depth + 0.30 * column.seasonal
+    score += 0.12 * column.mass + 0.60 * column.system
+    # Fronts and squalls: it rains more where it blows.
+    score += 0.09 * (np.hypot(*wind) - 7.6) + 0.60 * cells[0]
+    cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
+    cloud += 0.55 * np.maximum(score - 1.5, 0.0)
+    wet = np.maximum(score + 0.30 * cells[1] - 1.25, 0.0)
+    return cloud, (1.6 * wet) ** 1.7
+
+
+def _climate(points: Points, rows: tuple[Float, Float]) -> Float:
+    """Annual mean plus season at points."""
+    mean, amplitude = rows
+    return mean[points.row] + amplitude[points.row] * points.summer
+
+
+def _cold_coast(points: Points) -> Float:
+    mean, amplitude = look_up_fixed(_cold_coast_maps(), points)
+    extra: Float = mean + amplitude * points.summer
+    return extra
+
+
+@lru_cache(maxsize=1)
+def _cold_coast_maps() -> Float:
+    maps = np.zeros((2, LATITUDES.size, 720))
+    for lon, lat, width, height, annual, seasonal in _COLD_COASTS:
+        shape = bump(lon, lat, width, height)
+        maps += np.stack([annual * shape, seasonal * shape])
+    return np.asarray(maps, np.float32)

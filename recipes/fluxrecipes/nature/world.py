@@ -1,0 +1,172 @@
+"""The nature run: what sea and air were, at any time, from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fluxrecipes.nature import land, weather
+from fluxrecipes.nature.fields import Float, Points, hours_since_epoch
+from fluxrecipes.nature.weather import Physics, State
+
+_CHUNK = 1 << 16  # points at a time: temporaries stay in the processor's cache
+_SAMPLES = 8  # times a day in a daily mean
+
+# Four of a 1° cell's sixteen 0.25° cells, one in each row and in each column: their mean is
+# exact for any field that is linear, or quadratic along one axis.
+_SUB_ROWS = np.array([0, 1, 2, 3])
+_SUB_COLUMNS = np.array([1, 3, 0, 2])
+
+
+@dataclass(frozen=True)
+class World:
+    """One simulated world.
+
+    Any time may be asked without stepping to it; the same question always has the same
+    answer, bit for bit on one machine.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    physics : Physics, optional
+        Departures from the standard physics, for tests of transfer.
+    """
+
+    seed: int
+    physics: Physics = field(default_factory=Physics)
+
+    def state(self, points: Points, *, fine: bool = True) -> State:
+        """Sea and air at points; see `weather.state`."""
+        starts = range(0, max(len(points), 1), _CHUNK)
+        parts = [
+            weather.state(points.part(slice(i, i + _CHUNK)), self.seed, self.physics, fine=fine)
+            for i in starts
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        names = State.__dataclass_fields__
+        return State(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+    def surface(
+        self, time: np.datetime64, latitudes: tuple[float, float] = (-90.0, 90.0)
+    ) -> xr.Dataset:
+        """Means over the sea cells of the global 1° grid at one time.
+
+        Parameters
+        ----------
+        time : numpy.datetime64
+            UTC.
+        latitudes : tuple of float
+            Southern and northern edge, whole degrees.
+
+        Returns
+        -------
+        xarray.Dataset
+            On (lat, lon): sea_surface_temperature [K], wind_speed [m s-1, actual at 10 m],
+            air_temperature [K, 10 m], specific_humidity [kg kg-1, 10 m], water_vapour and
+            cloud_liquid_water [kg m-2], rain_rate [mm h-1], surface_pressure [Pa],
+            sea_ice_fraction; NaN over land.
+        """
+        cells = _Cells.between(latitudes)
+        means = cells.means(self, hours_since_epoch(time))
+        return cells.dataset(means).assign_coords(time=time.astype("datetime64[ns]"))
+
+    def daily_truth(
+        self, day: np.datetime64, latitudes: tuple[float, float] = (-90.0, 90.0)
+    ) -> xr.Dataset:
+        """Daily means, from eight times of the UTC day, and the turbulent fluxes.
+
+        Parameters
+        ----------
+        day : numpy.datetime64
+        latitudes : tuple of float
+            Southern and northern edge, whole degrees.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `surface`, and sensible_heat_flux and latent_heat_flux [W m-2, upward] by
+            COARE from each time's fields, then averaged.
+        """
+        cells = _Cells.between(latitudes)
+        start = hours_since_epoch(day.astype("datetime64[D]"))
+        total: dict[str, Float] = {}
+        for sample in range(_SAMPLES):
+            means = cells.means(self, start + 24.0 * (sample + 0.5) / _SAMPLES)
+            means |= _fluxes(means, cells.latitude)
+            for name, values in means.items():
+                total[name] = total.get(name, 0.0) + values / _SAMPLES
+        return cells.dataset(total).assign_coords(time=day.astype("datetime64[ns]"))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Sea cells of the 1° grid between two latitudes."""
+
+    south: int
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+    shape: tuple[int, int]
+
+    @classmethod
+    def between(cls, latitudes: tuple[float, float]) -> _Cells:
+        south, north = (round(edge) + 90 for edge in latitudes)
+        row, column = np.nonzero(land.sea_cells()[south:north])
+        return cls(south, row + south, column, (north - south, 360))
+
+    @property
+    def latitude(self) -> Float:
+        return self.row - 89.5
+
+    def means(self, world: World, hours: float) -> dict[str, Float]:
+        """Mean of each variable over each cell."""
+        row = 4 * self.row[:, None] + _SUB_ROWS
+        longitude = self.column[:, None] + 0.25 * _SUB_COLUMNS + 0.125
+        points = Points(row.ravel(), longitude.ravel().astype("f4"), np.full(row.size, hours))
+        state = world.state(points, fine=False)
+        names = [*State.__dataclass_fields__, "wind_speed"]
+        means = {n: getattr(state, n).reshape(-1, 4).mean(axis=1, dtype="f8") for n in names}
+        return {n: v for n, v in means.items() if not n.endswith("ward_wind")}
+
+    def dataset(self, values: dict[str, Float]) -> xr.Dataset:
+        """Put the cells' values on the grid, NaN elsewhere."""
+        variables = {}
+        for name, value in values.items():
+            grid = np.full(self.shape, np.nan)
+            grid[self.row - self.south, self.column] = value
+            variables[name] = (("lat", "lon"), grid, _ATTRIBUTES[name])
+        lat = self.south - 89.5 + np.arange(self.shape[0])
+        return xr.Dataset(variables, {"lat": lat, "lon": 0.5 + np.arange(360)})
+
+
+def _fluxes(means: dict[str, Float], latitude: Float) -> dict[str, Float]:
+    from fluxkernels.bulk import bulk_flux  # compiles at first use
+
+    flux = bulk_flux(
+        means["wind_speed"],
+        means["sea_surface_temperature"],
+        means["air_temperature"],
+        means["specific_humidity"],
+        pressure=means["surface_pressure"],
+        latitude=latitude,
+    )
+    return {"sensible_heat_flux": flux.sensible, "latent_heat_flux": flux.latent}
+
+
+_ATTRIBUTES = {
+    "sea_surface_temperature": {"units": "K"},
+    "wind_speed": {"units": "m s-1", "long_name": "actual wind speed at 10 m"},
+    "air_temperature": {"units": "K", "long_name": "air temperature at 10 m"},
+    "specific_humidity": {"units": "kg kg-1", "long_name": "specific humidity at 10 m"},
+    "water_vapour": {"units": "kg m-2"},
+    "cloud_liquid_water": {"units": "kg m-2"},
+    "rain_rate": {"units": "mm h-1"},
+    "surface_pressure": {"units": "Pa"},
+    "sea_ice_fraction": {"units": "1"},
+    "sensible_heat_flux": {"units": "W m-2", "long_name": "upward sensible heat flux"},
+    "latent_heat_flux": {"units": "W m-2", "long_name": "upward latent heat flux"},
+}

@@ -1,0 +1,88 @@
+"""A small world for tests of the engine: an archive of files, a store, and runs over them."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+from toyfields import products, source
+
+from fluxengine import executors
+from fluxengine.declare import Dataset
+from fluxengine.plan import Plan, Request, make_plan
+from fluxengine.run import Summary, run
+from fluxengine.status import of_store
+from fluxengine.store import Store
+
+FIRST = date(2020, 1, 1)
+RUN_FILE = """\
+product: toy
+period: {{first: {first}, last: {last}}}
+options: {options}
+archives: {{toy: {archive}}}
+profiles:
+  serial: {{store: {store}, cluster: {{kind: serial}}}}
+  local: {{store: {store}, cluster: {{kind: local, workers: 2, memory: 2GiB}}}}
+"""
+
+
+def day(number: int) -> date:
+    """Day 1 is the first of the archive."""
+    return FIRST + timedelta(days=number - 1)
+
+
+@dataclass
+class World:
+    """An archive with files of some days, and a store; in-process runs are serial."""
+
+    folder: Path
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def file(self, number: int) -> Path:
+        return self.archive / source.path(day(number))
+
+    def write(self, *numbers: int, seed: int = 0, dtype: str = "<i2") -> None:
+        """Files of some days: the same values for the same day and seed, whatever the dtype."""
+        for number in numbers:
+            random = np.random.default_rng([number, seed])
+            raw = random.integers(100, 3000, (2, 24, 48))
+            raw[random.random(raw.shape) < 0.2] = source.FILL
+            path = self.file(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, raw.astype(dtype))
+
+    def request(
+        self, last: int = 12, first: int = 1, product: Dataset | None = None, **options: object
+    ) -> Request:
+        wanted = product or products.toy(products.Options(**options))
+        store = Store.at(self.store, create=True)
+        return Request(wanted, day(first), day(last), store, {"toy": str(self.archive)})
+
+    def plan(self, *args: int, **options: object) -> Plan:
+        return make_plan(self.request(*args, **options))
+
+    def run(self, *args: int, strict: bool = False, **options: object) -> Summary:
+        request = self.request(*args, **options)
+        return run(request, lambda: nullcontext(executors.serial), strict=strict)
+
+    def content(self) -> dict[str, str]:
+        """One digest a dataset: equal content, equal digest."""
+        return content(self.store)
+
+    def run_file(self, last: int = 12, options: str = "{}", **changes: object) -> Path:
+        path = self.folder / "run.yaml"
+        known = {"archive": self.archive, "store": self.store} | changes
+        path.write_text(RUN_FILE.format(first=FIRST, last=day(last), options=options, **known))
+        return path
+
+
+def content(store: Path) -> dict[str, str]:
+    return {record["dataset"]: record["content"] for record in of_store(Store.at(store))}

@@ -1,0 +1,222 @@
+"""Missing, damaged and revised files: marked where they are bad, kept where they were good."""
+
+import json
+import os
+from contextlib import nullcontext
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from toyfields.products import Options, toy
+from toyworld import World, day
+
+from fluxengine import executors
+from fluxengine.errors import RunFailed, StoreError
+from fluxengine.plan import Request
+from fluxengine.run import run
+from fluxengine.status import of_store
+from fluxengine.store import Store, open_dataset
+
+
+def flags(world: World, number: int) -> set[int]:
+    stored = open_dataset(world.store, "toy-passes")["wind_flag"]
+    return set(np.unique(stored.sel(time=str(day(number)))).tolist())
+
+
+def states(world: World) -> dict[str, int]:
+    (record,) = (r for r in of_store(Store.at(world.store)) if r["dataset"] == "toy-passes")
+    return {name: record[name] for name in ("valid", "failed", "no_file", "never_written")}
+
+
+def test_a_missing_and_a_damaged_day_are_marked_and_the_rest_goes_on(world: World) -> None:
+    world.file(3).unlink()
+    world.file(7).write_bytes(world.file(7).read_bytes()[:100])
+    summary = world.run()
+    assert summary.published["toy"] == "v1"
+    assert [line.split(":")[0] for line in summary.marked] == [
+        "toy-passes 2020-01-03",
+        "toy-passes 2020-01-07",
+    ]
+    assert "no file 2020/wind_20200103.npy" in summary.marked[0]
+    assert "no NumPy file" in summary.marked[1]
+    assert states(world) == {"valid": 10, "failed": 1, "no_file": 1, "never_written": 0}
+    assert (flags(world, 3), flags(world, 7), flags(world, 8)) == ({1}, {1}, {2, 3})
+
+
+def test_bad_days_are_not_tried_again_until_their_file_changes(world: World) -> None:
+    sound = world.file(7).read_bytes()
+    world.file(7).write_bytes(b"")
+    world.run()
+    assert world.plan().is_empty
+    world.file(7).write_bytes(sound)
+    summary = world.run()
+    assert summary.blocks["toy-passes"] == 1
+    assert summary.marked == ()
+    assert flags(world, 7) == {2, 3}
+
+
+def test_a_late_file_fills_its_day(world: World, first_run: World) -> None:
+    late = world.file(12)
+    late.rename(late.with_suffix(".later"))
+    world.run()
+    late.with_suffix(".later").rename(late)
+    assert world.run().blocks == {"toy-passes": 1, "toy-coarse": 1, "toy-smooth": 3, "toy": 1}
+    assert world.content() == first_run.content()
+
+
+def test_a_damaged_replacement_of_a_good_day_keeps_the_good_values(made: World) -> None:
+    before = made.content()
+    made.file(6).write_bytes(b"\x00" * made.file(6).stat().st_size)
+    summary = made.run()
+    assert summary.blocks == {"toy-passes": 1}
+    (mark,) = summary.marked
+    assert "the values ingested before are kept" in mark
+    assert made.content() == before
+    assert made.plan().is_empty
+
+
+def test_a_vanished_file_keeps_the_values_and_runs_nothing(made: World) -> None:
+    before = made.content()
+    made.file(6).unlink()
+    assert made.run().did_nothing
+    assert made.content() == before
+
+
+def test_a_vanished_file_keeps_its_values_when_another_day_of_its_block_changes(
+    made: World,
+) -> None:
+    before = open_dataset(made.store, "toy-passes").sel(time=str(day(6))).load()
+    made.file(6).unlink()
+    made.write(7, seed=1)
+    assert made.run().blocks["toy-passes"] == 1
+    after = open_dataset(made.store, "toy-passes").sel(time=str(day(6))).load()
+    xr.testing.assert_identical(after, before)
+    assert made.run().did_nothing
+
+
+def test_a_vanished_file_that_comes_back_revised_is_taken(made: World) -> None:
+    made.file(6).unlink()
+    made.run()
+    made.write(6, seed=3)
+    assert made.run().blocks["toy-passes"] == 1
+
+
+def test_an_archive_may_keep_its_files_flat(world: World) -> None:
+    world.file(5).rename(world.archive / "wind_20200105.npy")
+    assert world.run().marked == ()
+    assert flags(world, 5) == {2, 3}
+
+
+def test_damage_that_a_decoder_did_not_foresee_marks_the_day_with_a_traceback(
+    world: World,
+) -> None:
+    raw = np.load(world.file(4))
+    raw[0, 0, 0] = 32767
+    np.save(world.file(4), raw)
+    (mark,) = world.run().marked
+    assert "ZeroDivisionError: a fault of this decoder" in mark
+    book = Store.at(world.store).repository("toy-passes")
+    record = book.ledger(book.tip()).records["0000-0-0-0"]
+    assert "in decode" in record["traceback"]
+
+
+def test_a_file_of_another_shape_is_refused_with_both_shapes(world: World) -> None:
+    np.save(world.file(4), np.zeros((2, 12, 24), "i2"))
+    (mark,) = world.run().marked
+    assert "[1, 2, 12, 24]" in mark.replace("(", "[").replace(")", "]")
+    assert "(1, 2, 24, 48)" in mark
+
+
+def test_what_is_no_file_marks_the_day_and_is_tried_again(world: World) -> None:
+    world.file(4).unlink()
+    world.file(4).mkdir()
+    (mark,) = world.run().marked
+    assert "Is a directory" in mark
+    again = world.run()
+    assert again.blocks == {"toy-passes": 1}
+    assert again.published == {}  # failed in the same way: no new version
+
+
+def test_all_files_bad_publish_nothing(world: World) -> None:
+    for number in range(1, 13):
+        world.file(number).write_bytes(b"")
+    with pytest.raises(RunFailed, match=r"not one step of toy-passes .*no NumPy file"):
+        world.run()
+    assert [r["published"] for r in of_store(Store.at(world.store))] == [None]
+
+
+def test_no_files_at_all_publish_nothing(world: World) -> None:
+    for number in range(1, 13):
+        world.file(number).unlink()
+    with pytest.raises(RunFailed, match="not one step"):
+        world.run()
+
+
+def test_an_archive_that_is_not_there_is_said_before_anything_runs(world: World) -> None:
+    world.archive.rename(world.folder / "elsewhere")
+    with pytest.raises(StoreError, match="no such folder of input files"):
+        world.plan()
+
+
+def test_strict_stops_unpublished_and_a_later_run_goes_on(world: World) -> None:
+    world.file(3).unlink()
+    with pytest.raises(RunFailed, match="toy-passes: stopped at 2020-01-03: no file"):
+        world.run(strict=True)
+    assert all(record["published"] is None for record in of_store(Store.at(world.store)))
+    with pytest.raises(RunFailed, match="2020-01-03"):
+        world.run(strict=True)
+    summary = world.run()
+    assert "toy-passes" not in summary.blocks  # its blocks were kept
+    assert summary.published["toy"] == "v1"
+
+
+def test_only_marks_of_the_period_are_told(world: World) -> None:
+    world.file(3).unlink()
+    world.run()
+    assert world.run(12, 9).marked == ()
+    assert len(world.run(12, 1).marked) == 1
+
+
+def test_every_file_leaves_its_path_size_and_digest_in_the_ledger(made: World) -> None:
+    book = Store.at(made.store).repository("toy-passes")
+    record = book.ledger(book.tip()).records["0001-0-0-0"]
+    file = record["parts"]["files"]["2020-01-06"]
+    assert file["path"].endswith("2020/wind_20200106.npy")
+    assert file["size"] == made.file(6).stat().st_size
+    assert len(file["sha256"]) == 64
+    assert json.dumps(record)
+
+
+def test_a_file_packed_otherwise_is_packed_again(world: World, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from toyfields.source import PASSES, decode
+
+    def celsius(path: Path, day: date) -> xr.Dataset:
+        found = decode(path, day)
+        found["wind"] = found["wind"].copy(data=np.where(found["wind"] == -32768, -1, 120))
+        found["wind"] = found["wind"].astype("i2")
+        found["wind"].attrs = {"scale_factor": 0.1, "add_offset": 1.0, "_FillValue": -1}
+        return found
+
+    world.run(product=replace(PASSES, decode=celsius))
+    winds = open_dataset(world.store, "toy-passes")["wind"]
+    assert np.unique(winds.values[np.isfinite(winds)]).tolist() == [13.0]
+    assert bool(winds.isnull().any())
+
+
+def test_remote_archives_are_read_through_fsspec(world: World, first_run: World) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    root = f"memory://toy-{os.getpid()}"
+    for number in range(1, 13):
+        target = f"{root}/{world.file(number).relative_to(world.archive)}"
+        memory.pipe_file(target, world.file(number).read_bytes())
+    store = Store.at(world.store, create=True)
+    request = Request(toy(Options()), day(1), day(12), store, {"toy": root})
+    run(request, lambda: nullcontext(executors.serial))
+    assert world.content() == first_run.content()
+    assert run(request, lambda: nullcontext(executors.refusing)).did_nothing

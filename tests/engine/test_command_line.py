@@ -1,0 +1,172 @@
+"""The command line as a user meets it: its words, its exit codes, and what it imports."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from toyworld import World
+
+from fluxengine import cli
+
+FLUXFORGE = Path(sys.executable).with_name("fluxforge")
+HEAVY = {"torch", "dask", "distributed", "xarray", "matplotlib", "pandas", "cartopy"}
+IMPORTED = """
+import atexit, sys
+atexit.register(lambda: print(*sorted({name.partition(".")[0] for name in sys.modules})))
+from fluxengine.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def fluxforge(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    """Run the command in this process and check its exit code."""
+
+    def run(*words: object, code: int = 0) -> Done:
+        monkeypatch.setattr(sys, "argv", ["fluxforge", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        done = Done(*capsys.readouterr())
+        assert ended.value.code == code, done
+        return done
+
+    return run
+
+
+def process(*words: object, code: int = 0) -> Done:
+    """Run the installed command in a process of its own and check its exit code."""
+    done = subprocess.run([FLUXFORGE, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return Done(done.stdout, done.stderr)
+
+
+def imported(*words: object) -> set[str]:
+    """Top-level packages that the command had imported when it ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    assert not imported("--help") & (HEAVY | {"zarr", "icechunk"})
+    before = os.times().children_user
+    process("--help")
+    assert os.times().children_user - before < 1  # seconds; 0.3 on an idle machine
+
+
+@pytest.mark.parametrize("verb", ["sources", "products", "plan", "run", "ingest", "status"])
+def test_every_verb_has_help_with_an_example(verb: str, fluxforge: Callable[..., Done]) -> None:
+    assert f"Example: fluxforge {verb}" in fluxforge(verb, "--help").stdout
+
+
+def test_a_plan_with_nothing_to_run_says_so_and_imports_neither_torch_nor_a_cluster(
+    made: World, fluxforge: Callable[..., Done]
+) -> None:
+    path = made.run_file()
+    assert "Nothing to run: toy is up to date for 2020-01-01 to 2020-01-12." in (
+        fluxforge("plan", "-c", path).stdout
+    )
+    assert not imported("plan", "-c", path) & {"torch", "distributed", "matplotlib", "cartopy"}
+
+
+def test_a_run_with_nothing_to_do_starts_no_cluster(
+    made: World, fluxforge: Callable[..., Done]
+) -> None:
+    path = made.run_file()
+    assert "Nothing to do" in fluxforge("run", "-c", path, "--profile", "local").stdout
+    assert "distributed" not in imported("run", "-c", path, "--profile", "local")
+
+
+def test_plan_and_run_give_machines_json(world: World, fluxforge: Callable[..., Done]) -> None:
+    path = world.run_file()
+    plan = json.loads(fluxforge("plan", "-c", path, "--json").stdout)
+    assert {d["name"]: len(d["will_run"]) for d in plan["datasets"]}["toy-passes"] == 3
+    summary = json.loads(fluxforge("run", "-c", path, "--json").stdout)
+    assert summary["blocks"] == {"toy-passes": 3, "toy-coarse": 3, "toy-smooth": 9, "toy": 3}
+    status = json.loads(fluxforge("status", "--store", world.store, "--json").stdout)
+    assert {record["dataset"]: record["content"] for record in status} == world.content()
+    assert json.loads(fluxforge("plan", "-c", path, "--json").stdout)["nothing_to_run"]
+
+
+def test_marked_days_are_exit_code_three_and_named(world: World) -> None:
+    world.file(3).unlink()
+    world.file(7).write_bytes(b"")
+    done = process("run", "-c", world.run_file(), code=3)
+    assert "Published: toy-passes v1" in done.stdout
+    assert "toy-passes 2020-01-03: no file" in done.stderr
+    assert "toy-passes 2020-01-07" in done.stderr
+    assert "no file 2020/wind_20200103.npy" in process("status", "--store", world.store).stderr
+
+
+def test_a_failed_block_is_exit_code_three(world: World, fluxforge: Callable[..., Done]) -> None:
+    path = world.run_file(options="{day: 2020-01-06}".replace("2020-01-06", "'2020-01-06'"))
+    assert "dislikes 2020-01-06" in fluxforge("run", "-c", path, code=3).stderr
+
+
+def test_strict_is_exit_code_one_and_publishes_nothing(world: World) -> None:
+    world.file(3).unlink()
+    done = process("run", "-c", world.run_file(), "--strict", code=1)
+    assert "Error FF503: toy-passes: stopped at 2020-01-03: no file" in done.stderr
+    status = json.loads(process("status", "--store", world.store, "--json").stdout)
+    assert [record["published"] for record in status] == [None]
+
+
+def test_one_source_can_be_ingested_alone(world: World, fluxforge: Callable[..., Done]) -> None:
+    toy = fluxforge("ingest", "toy-passes", "-c", world.run_file())
+    assert "Blocks made: toy-passes 3" in toy.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["plan", "-c", "no.yaml"], "Error FF201: no.yaml: cannot be read"),
+        (["products", "toi"], "there is no product 'toi'. Did you mean 'toy'?"),
+        (["sources", "toy-pases"], "Did you mean 'toy-passes'?"),
+        (["status", "--store", "/"], "this folder holds something else"),
+    ],
+)
+def test_an_error_is_one_paragraph_without_traceback(
+    words: list[str], complaint: str, fluxforge: Callable[..., Done]
+) -> None:
+    done = fluxforge(*words, code=1)
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = process("--debug", "plan", "-c", "no.yaml", code=1)
+    assert "Traceback" in done.stderr
+    assert "ConfigError" in done.stderr
+
+
+def test_a_store_in_use_is_exit_code_one(made: World) -> None:
+    from fluxengine.store import Store
+
+    made.write(5, seed=1)
+    with Store.at(made.store).locked():
+        assert "another run" in process("run", "-c", made.run_file(), code=1).stderr
+
+
+def test_plugins_are_listed_like_built_in_ones(fluxforge: Callable[..., Done]) -> None:
+    assert "toy-passes" in fluxforge("sources").stdout
+    assert "Daily toy wind" in fluxforge("products").stdout
+    assert "gain" in fluxforge("products", "toy").stdout
+    assert "product: toy" in fluxforge("products", "toy", "--run-file").stdout

@@ -1,0 +1,167 @@
+"""Run files: what is wrong in one is named, with the nearest right word."""
+
+from pathlib import Path
+
+import pytest
+from toyworld import World
+
+from fluxengine import api, config
+from fluxengine.clusters import ClusterConfig, executor
+from fluxengine.errors import ConfigError, FluxforgeError, UnknownName
+from fluxengine.registry import recipe
+
+GOOD = """\
+product: toy
+period: {first: 2020-01-01, last: 2020-01-12}
+options: {gain: 2}
+archives: {toy: ../archive}
+profiles:
+  local: {store: ./store, cluster: {kind: local, workers: 2, memory: 2GiB}}
+  serial: {store: ~/store, cluster: {kind: serial}}
+"""
+
+
+def load(folder: Path, text: str) -> config.RunFile:
+    (folder / "run.yaml").write_text(text)
+    return config.load(folder / "run.yaml")
+
+
+def test_paths_are_relative_to_the_run_file_and_the_first_profile_is_the_default(
+    tmp_path: Path,
+) -> None:
+    run_file = load(tmp_path, GOOD)
+    assert run_file.archives == {"toy": str(tmp_path / "../archive")}
+    assert run_file.profile(None).store == str(tmp_path / "store")
+    assert run_file.profile("serial").store == str(Path.home() / "store")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("options:", "opitons:", "unknown key 'opitons'. Did you mean 'options'?"),
+        ("first:", "fist:", "unknown key 'period.fist'. Did you mean 'first'?"),
+        ("store: ./", "stor: ./", "unknown key 'profiles.local.stor'. Did you mean 'store'?"),
+        (
+            "cluster: {kind: local",
+            "clustr: {kind: local",
+            "unknown key 'profiles.local.clustr'. Did you mean 'cluster'?",
+        ),
+        (
+            "workers: 2",
+            "wrokers: 2",
+            "unknown key 'profiles.local.cluster.wrokers'. Did you mean 'workers'?",
+        ),
+        ("workers: 2", "zzz: 2", "Known: address, kind, memory, options, threads, workers."),
+        ("product: toy\n", "", "the key 'product' is missing."),
+        (", last: 2020-01-12", "", "the key 'period.last' is missing."),
+        ("workers: 2", "workers: 0", "'profiles.local.cluster.workers': Input should be greater"),
+        ("kind: local", "kind: lokal", "'profiles.local.cluster.kind': Input should be 'serial'"),
+        ("2020-01-12", "2019-01-12", "the period ends on 2019-01-12, before it starts on 2020"),
+        ("2020-01-12", "2020-02-30", "it cannot be read as YAML: day is out of range for month"),
+        ("2020-01-12", "January", "'period.last': Input should be a valid date"),
+        ("{gain: 2}", "{gain: 2", "line 4: it cannot be read as YAML"),
+        ("product: toy", "- toy\n- run\n", "it cannot be read as YAML"),
+        (GOOD, "", "a run file is a table of keys"),
+        (GOOD[GOOD.index("profiles") :], "profiles: {}\n", "'profiles' is empty"),
+    ],
+)
+def test_a_wrong_run_file_is_told_what_and_where(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert str(caught.value).startswith(f"{tmp_path}/run.yaml: ")
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "secret: abc",
+        "options: {aws_secret_access_key: abc}",
+        "archives: {toy: 'https://me:word@host/path'}",
+        "password: x",
+        "token: x",
+    ],
+)
+def test_a_credential_in_a_run_file_is_refused_and_not_repeated(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match="line 8 looks like a credential") as caught:
+        load(tmp_path, GOOD + line + "\n")
+    assert "word" not in str(caught.value).replace("password", "")
+    assert "abc" not in str(caught.value)
+
+
+def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
+    load(tmp_path, GOOD + "# the token comes from the environment\n")
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\xff", None])
+def test_what_cannot_be_read_is_said_so(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "run.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"cannot be read: .*fluxforge products NAME --run-file"):
+        config.load(path)
+
+
+def test_an_unknown_profile_is_told_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no profile 'lcal'\. Did you mean 'local'"):
+        load(tmp_path, GOOD).profile("lcal")
+
+
+def test_an_unknown_product_is_told_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"no product 'toi'\. Did you mean 'toy'"):
+        recipe("toi")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"gian": 2}, "options of toy: unknown key 'gian'. Did you mean 'gain'?"),
+        ({"gain": "much"}, "options of toy: 'gain': Input should be a valid number"),
+    ],
+)
+def test_a_wrong_option_is_told_what_and_where(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        recipe("toy").product(options)
+    assert complaint in str(caught.value)
+
+
+def test_a_misspelt_option_of_the_cluster_is_refused_not_swallowed() -> None:
+    wrong = ClusterConfig(options={"n_wrokers": 3})
+    with pytest.raises(ConfigError, match="LocalCluster has no option n_wrokers"), executor(wrong):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [(None, "needs one"), ("tcp://127.0.0.1:9", "no scheduler answers")],
+)
+def test_a_cluster_that_is_not_there_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, complaint: str
+) -> None:
+    monkeypatch.setattr("fluxengine.clusters.CONNECT", "1s")
+    wrong = ClusterConfig(kind="address", address=address)
+    with pytest.raises(ConfigError, match=complaint), executor(wrong):
+        pass
+
+
+def test_a_store_on_object_storage_is_refused_before_anything_runs(world: World) -> None:
+    with pytest.raises(FluxforgeError, match="object storage"):
+        api.run(world.run_file(store="s3://bucket/store"))
+
+
+def test_plan_and_run_from_python(world: World) -> None:
+    path = world.run_file()
+    assert len(api.plan(path).datasets) == 4
+    assert not world.store.exists()  # a plan makes nothing
+    assert api.run(path, profile="serial").published["toy"] == "v1"
+    assert api.plan(path).is_empty
+
+
+def test_the_bundled_run_file_of_every_product_loads(tmp_path: Path) -> None:
+    from fluxengine.describe import run_file
+    from fluxengine.registry import product_names
+
+    for name in product_names():
+        assert load(tmp_path, run_file(recipe(name))).product == name

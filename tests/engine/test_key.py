@@ -1,0 +1,248 @@
+"""Keys: what makes a block run again, told in words."""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toyfields.products import Options, coarse, smooth, toy
+from toyfields.source import PASSES
+from toyfields.stages import Coarsen, Local
+
+from fluxengine.declare import Arrays, Product, Source, Variable
+from fluxengine.errors import ConfigError, DeclarationError
+from fluxengine.key import changed, code_digests, options_of, standing_parts, weights_of
+
+NUMBER = count()  # of modules written by these tests
+PLAIN = """\
+def decode(path, day):
+    return 1
+"""
+DOCUMENTED = '''\
+"""A decoder."""
+
+# It decodes.
+def decode(path, day):
+    """Decode.
+
+    All of it.
+    """
+    return (1)  # one
+'''
+
+
+@pytest.fixture
+def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Digest of a decoder's module, given its text."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(text: str) -> str:
+        name = f"decoder_{os.getpid()}_{next(NUMBER)}"
+        (tmp_path / f"{name}.py").write_text(text)
+        source = replace(PASSES, decode=import_module(name).decode)
+        sys.modules.pop(name)
+        return code_digests(source)[name]
+
+    return digest
+
+
+def test_comments_docstrings_and_layout_are_not_code(digest_of: Callable[[str], str]) -> None:
+    assert digest_of(PLAIN) == digest_of(DOCUMENTED)
+
+
+@pytest.mark.parametrize("other", ["return 2", "return 1.0", "return '1'", "return path"])
+def test_a_changed_statement_is_code(digest_of: Callable[[str], str], other: str) -> None:
+    assert digest_of(PLAIN) != digest_of(PLAIN.replace("return 1", other))
+
+
+def test_a_text_that_is_no_docstring_is_code(digest_of: Callable[[str], str]) -> None:
+    assert digest_of(PLAIN + "UNIT = 'K'\n") != digest_of(PLAIN + "UNIT = 'C'\n")
+
+
+def test_code_is_all_that_stages_and_gates_import_but_never_the_engine() -> None:
+    names = set(code_digests(smooth(Options())))
+    assert {"toyfields.stages", "toyfields.numbers", "toyfields.products"} <= names
+    assert not any(name.startswith("fluxengine") for name in names)
+
+
+def test_only_stages_that_hold_an_option_depend_on_it() -> None:
+    before, after = Options(), Options(gain=2.0)
+    assert options_of(toy(before)) != options_of(toy(after))
+    assert options_of(smooth(before)) == options_of(smooth(after))
+    assert options_of(coarse(before)) == options_of(coarse(after))
+
+
+def test_neither_batch_nor_titles_nor_gates_of_others_are_options() -> None:
+    product = smooth(Options())
+    assert standing_parts(replace(product, batch=1, title="x")) == standing_parts(product)
+
+
+def test_a_gate_less_is_a_change() -> None:
+    product = smooth(Options())
+    words, _ = _why(standing_parts(product), standing_parts(replace(product, gates=())))
+    assert "options changed: gates.toyfields.products.not_calm checked → absent" in words
+
+
+def test_a_changed_option_is_named_with_both_values() -> None:
+    words, _ = _why(standing_parts(toy(Options())), standing_parts(toy(Options(gain=2.0))))
+    assert words == ["options changed: MeanOfPasses.gain 1.0 → 2.0"]
+
+
+def test_changed_code_is_named_by_module() -> None:
+    old = standing_parts(coarse(Options()))
+    new = old | {"code": old["code"] | {"toyfields.stages": "0" * 16}}
+    assert _why(old, new)[0] == ["code changed: toyfields.stages"]
+
+
+def test_changed_weights_are_named_by_file_and_noticed_in_a_living_process(tmp_path: Path) -> None:
+    factor = tmp_path / "factor.txt"
+    factor.write_text("1.0")
+    product = toy(Options(factor=factor))
+    before = standing_parts(product)
+    factor.write_text("2.0")
+    os.utime(factor, ns=(1, 1))
+    assert _why(before, standing_parts(product))[0] == ["weights changed: factor.txt"]
+
+
+def test_weights_may_lie_anywhere(tmp_path: Path) -> None:
+    here, there = tmp_path / "here" / "factor.txt", tmp_path / "there" / "factor.txt"
+    for path in (here, there):
+        path.parent.mkdir()
+        path.write_text("1.0")
+    parts = [standing_parts(toy(Options(factor=path))) for path in (here, there)]
+    assert parts[0] == parts[1]
+
+
+def test_absent_weights_are_an_error_that_says_where(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.txt: the weights of MeanOfPasses"):
+        weights_of(toy(Options(factor=tmp_path / "nothing.txt")))
+
+
+def test_changed_days_are_named_and_many_are_summed_up() -> None:
+    digests = {f"2020-01-{d:02}": "a" for d in range(1, 9)}
+    words, days = _why({"inputs": {"x": digests}}, {"inputs": {"x": digests | {"2020-01-03": "b"}}})
+    assert (words, days) == (["inputs changed: x 2020-01-03"], ["2020-01-03"])
+    words, _ = _why({"inputs": {"x": digests}}, {"inputs": {"x": dict.fromkeys(digests, "b")}})
+    assert words == ["inputs changed: x 2020-01-01 … 2020-01-08 (8)"]
+
+
+def test_an_input_that_is_no_longer_read_is_a_change() -> None:
+    words, _ = _why({"inputs": {"x": {"2020-01-01": "a"}, "y": {}}}, {"inputs": {"y": {}}})
+    assert words == ["inputs changed: x 2020-01-01"]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Sources of a family share one decoder; what tells them apart is data."""
+
+    channels: int
+
+    def decode(self, path: Path, day: date) -> None: ...
+
+
+def _decode(path: Path, day: date, channels: int = 0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [lambda n: Instrument(n).decode, lambda n: partial(_decode, channels=n)],
+    ids=["method", "partial"],
+)
+def test_what_a_decoder_is_bound_to_is_an_option(decoder: Callable[[int], object]) -> None:
+    sources = [_bound_to(decoder(channels)) for channels in (5, 5, 7)]
+    five, again, seven = (options_of(source) for source in sources)
+    assert five == again
+    assert five != seven
+
+
+@dataclass(frozen=True)
+class Holding(Local):
+    """A stage that holds whatever it is given."""
+
+    held: object
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[Variable, ...] = ()
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        return lambda arrays: arrays
+
+
+def holding(*held: object) -> Product:
+    return replace(coarse(Options()), stages=(Coarsen(), *(Holding(h) for h in held)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.arange(5000), np.arange(5000) + (np.arange(5000) == 2500)),
+        (frozenset({"K", "degC", "Celsius"}), frozenset({"K"})),
+        (math.nan, math.inf),
+        (np.float32(0.5), 0.25),
+        (date(2020, 1, 1), date(2020, 1, 2)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_fields_of_any_kind_are_told_apart(one: object, other: object) -> None:
+    assert options_of(holding(one)) == options_of(holding(one))
+    assert options_of(holding(one)) != options_of(holding(other))
+
+
+def test_options_are_the_same_in_every_process(tmp_path: Path) -> None:
+    text = (
+        "from test_key import holding, options_of; print(options_of(holding(frozenset('abcdef'))))"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", text],
+            env=os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
+
+
+def test_an_object_without_a_lasting_text_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="cannot enter a key"):
+        options_of(holding(object()))
+
+
+def test_code_that_a_field_holds_counts_as_well() -> None:
+    from toyfields.numbers import moving_sum
+
+    assert "toyfields.numbers" in code_digests(holding(moving_sum))
+
+
+def test_libraries_that_a_field_holds_do_not_count() -> None:
+    assert not any(name.startswith("numpy") for name in code_digests(holding(np.mean)))
+
+
+def test_weights_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / orbit / "net.txt" for orbit in ("ascending", "descending")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_text(str(number))
+    product = toy(Options(factor=paths[0]))
+    product = replace(product, stages=(*product.stages, *toy(Options(factor=paths[1])).stages))
+    assert len(set(weights_of(product).values())) == 2
+
+
+def _bound_to(decode: object) -> Source:
+    return replace(PASSES, decode=decode)
+
+
+def _why(old: dict[str, object], new: dict[str, object]) -> tuple[list[str], list[str]]:
+    blank = {"inputs": {}, "code": {}, "options": {}, "weights": {}}
+    return changed(blank | old, blank | new)
