@@ -54,7 +54,7 @@ def _local(config: ClusterConfig) -> Iterator[Executor]:
         "threads_per_worker": config.threads,
         "memory_limit": config.memory,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",
         "silence_logs": 40,
     }
     with (

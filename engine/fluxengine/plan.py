@@ -255,7 +255,8 @@ def _attributes(
         return attrs | ({"notice": told} if told else {})
     notices = [upstream[r.dataset.name].stand.layout.attrs.get("notice") for r in dataset.reads]
     own = dataset.attrs.get("notice")
-    told = " ".join(dict.fromkeys(n for n in [*notices, own] if n))
+    # One notice a line, each once, however many ways it came.
+    told = "\n".join(dict.fromkeys(line for n in [*notices, own] if n for line in n.splitlines()))
     described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
     return described | dict(request.attributes) | ({"notice": told} if told else {})
 

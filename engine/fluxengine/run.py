@@ -36,6 +36,11 @@ BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
 RECORDED = ("numpy", "xarray", "zarr", "icechunk", "numba", "torch")
 
+MEND = {
+    True: "Mend the input (`archives` in the run file says where it is) and run again.",
+    False: "`fluxforge status --json` tells of every block; mend the cause and run again.",
+}
+
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
 
 
@@ -308,8 +313,7 @@ def _look_for_marks(state: _Run, stand: Stand) -> None:
         first = next(iter(notes.values()), "it is empty")
         raise RunFailed(
             f"not one step of {stand.dataset.name} can be used: {first.rstrip('.')}.",
-            mend="Nothing was published. Mend the input (`archives` in the run file says where"
-            " it is) and run again.",
+            mend="Nothing was published. " + MEND[isinstance(stand.dataset, Source)],
         )
     state.marked += [f"{place}: {note}" for place, note in sorted(notes.items())]
 

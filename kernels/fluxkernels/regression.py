@@ -7,6 +7,7 @@ logit scale. So no input can give humidity above saturation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,31 +71,39 @@ class QuadraticRegression:
         specific_humidity : ndarray
             kg kg-1, at most 98 % of saturation over sea water.
         """
-        wind, vapour, sst = np.broadcast_arrays(wind, vapour, sst)
-        terms = quadratic_terms(wind, vapour, sst, self.lower, self.upper)
-        air = sst - terms @ np.array(self.gap)
-        relative = _WETTEST / (1.0 + np.exp(-(terms @ np.array(self.humidity))))
-        return air, relative * _saturation(air)
+        scaled = scale((wind, vapour, sst), self.lower, self.upper)
+        air: Array = np.asarray(sst, np.float64) - _quadratic(scaled, self.gap)
+        logit = _quadratic(scaled, self.humidity)
+        return air, _WETTEST / (1.0 + np.exp(-logit)) * _saturation(air)
 
 
-def quadratic_terms(
-    wind: ArrayLike,
-    vapour: ArrayLike,
-    sst: ArrayLike,
-    lower: tuple[float, ...],
-    upper: tuple[float, ...],
-) -> Array:
-    """Constant, linear, squared and mixed terms of the inputs, scaled to -1 to 1.
+def scale(
+    inputs: Sequence[ArrayLike], lower: Sequence[float], upper: Sequence[float]
+) -> list[Array]:
+    """Hold each input within its range and map the range to -1 to 1."""
+    return [
+        2.0 * (np.clip(np.asarray(values, np.float64), low, high) - low) / (high - low) - 1.0
+        for values, low, high in zip(inputs, lower, upper, strict=True)
+    ]
+
+
+def _quadratic(scaled: Sequence[Array], coefficients: Sequence[float]) -> Array:
+    """The polynomial in the order of `quadratic_terms`, without storing its terms."""
+    w, v, s = scaled
+    c = coefficients
+    with_wind: Array = w * (c[1] + c[4] * w + c[7] * v + c[8] * s)
+    others: Array = v * (c[2] + c[5] * v + c[9] * s) + s * (c[3] + c[6] * s)
+    return c[0] + with_wind + others
+
+
+def quadratic_terms(scaled: Sequence[Array]) -> Array:
+    """Constant, linear, squared and mixed terms of wind, vapour, SST after `scale`.
 
     Returns
     -------
     ndarray, shape (..., 10)
         1, w, v, s, w², v², s², wv, ws, vs.
     """
-    scaled = []
-    for values, low, high in zip((wind, vapour, sst), lower, upper, strict=True):
-        held = np.clip(np.asarray(values, np.float64), low, high)
-        scaled.append(2.0 * (held - low) / (high - low) - 1.0)
     w, v, s = scaled
     return np.stack([np.ones_like(w), w, v, s, w * w, v * v, s * s, w * v, w * s, v * s], axis=-1)
 
@@ -118,7 +127,7 @@ def fit(
     bounds = [np.percentile(values, [0.1, 99.9]) for values in (wind, vapour, sst)]
     lower = tuple(float(low) for low, _ in bounds)
     upper = tuple(float(high) for _, high in bounds)
-    terms = quadratic_terms(wind, vapour, sst, lower, upper)
+    terms = quadratic_terms(scale((wind, vapour, sst), lower, upper))
     relative = specific_humidity / _saturation(air_temperature) / _WETTEST
     relative = np.clip(relative, 0.02, 0.99)
     targets = np.stack([sst - air_temperature, np.log(relative / (1.0 - relative))], axis=-1)

@@ -268,7 +268,7 @@ def _picture(record: xr.Dataset, path: Path, title: str) -> None:
         panels,
         path,
         title=f"deepflux: {title}",
-        note=record.attrs.get("notice", ""),
+        note=" ".join(record.attrs.get("notice", "").splitlines()),
         land=record[cf.flux_state.name] == cf.LAND,
     )
 

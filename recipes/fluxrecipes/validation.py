@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from fluxengine.declare import Variable
 from fluxkernels.stats.skill import Skill, skill
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.processes import pool
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,8 +63,8 @@ def against_truth(record: xr.Dataset, seed: int, *, processes: int = 2) -> list[
         Days of truth are computed in parallel.
     """
     days = [(seed, day) for day in record["time"].values]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        truth = list(pool.map(_truth_of_day, days))
+    with pool(processes) as workers:
+        truth = list(workers.map(_truth_of_day, days))
     weights = np.cos(np.deg2rad(record["lat"].values))[None, :, None]
     found = []
     for variable in SCORED:

@@ -139,7 +139,7 @@ latent_heat_flux = Variable(
     "W m-2",
     "turbulent latent heat flux at the sea surface, positive upward",
     "surface_upward_latent_heat_flux",
-    (-300, 1500),
+    (-700, 1600),
     Packing("i2", 0.05, 0, -32768),
 )
 sensible_heat_flux = Variable(
@@ -147,7 +147,7 @@ sensible_heat_flux = Variable(
     "W m-2",
     "turbulent sensible heat flux at the sea surface, positive upward",
     "surface_upward_sensible_heat_flux",
-    (-500, 1500),
+    (-700, 1600),
     Packing("i2", 0.05, 0, -32768),
 )
 

@@ -27,7 +27,7 @@ from fluxengine.cli import main
 main()
 """
 DAYS = 20  # five blocks of the source, 30 in all
-PAUSE = 0.1  # seconds that each block of toy-coarse takes
+PAUSE = 0.05  # seconds that each block of toy-coarse takes
 
 
 def start(world: World, profile: str) -> subprocess.Popen[str]:
@@ -63,6 +63,13 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).children(recursive=True)
     return []
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed run leaves behind goes where the test's own files go."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +124,12 @@ def reader(world: World, clean: World) -> Iterator[None]:
     assert watching.strange == []
 
 
-def kill_at_random_moments(world: World, clean: World, times: int) -> None:
+def kill_at_random_moments(world: World, clean: World, times: int, commits_each: int) -> None:
     dice = random.Random(times)
     with reader(world, clean):
         for _ in range(times):
             run = start(world, "local")
-            goal = commits(world.store) + dice.randrange(1, 6)
+            goal = commits(world.store) + dice.randrange(1, 1 + commits_each)
             wait_until(lambda: commits(world.store) >= goal or run.poll() is not None, "commits")  # noqa: B023
             time.sleep(dice.random() * 0.1)
             workers = workers_of(run)
@@ -142,12 +149,12 @@ def kill_at_random_moments(world: World, clean: World, times: int) -> None:
 def test_a_run_killed_at_any_moment_goes_on_and_readers_see_whole_versions(
     revised: tuple[World, World],
 ) -> None:
-    kill_at_random_moments(*revised, times=2)
+    kill_at_random_moments(*revised, times=2, commits_each=4)
 
 
 @pytest.mark.slow
 def test_a_run_killed_many_times_goes_on(revised: tuple[World, World]) -> None:
-    kill_at_random_moments(*revised, times=15)
+    kill_at_random_moments(*revised, times=8, commits_each=1)
 
 
 @pytest.mark.parametrize("moment", [0.1, 0.4])
@@ -242,7 +249,7 @@ def test_a_full_disk_leaves_the_published_version_and_the_same_run_goes_on(
     assert crowded.content() == clean.content()
 
 
-@pytest.mark.parametrize("profile", ["serial", "local"])
+@pytest.mark.parametrize("profile", ["serial", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_full_disk_is_exit_code_one_in_words(
     crowded: World, small_disk: Path, profile: str
 ) -> None:

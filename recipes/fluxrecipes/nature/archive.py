@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from fluxrecipes.nature import instruments, oisst_file, platforms
 from fluxrecipes.nature.orbits import F17, Pass
 from fluxrecipes.nature.weather import Physics
 from fluxrecipes.nature.world import World
+from fluxrecipes.processes import pool
 
 VERSION = 1  # of the world: raise it when the same seed no longer gives the same bytes
 Progress = Callable[[int, int], None]
@@ -48,8 +49,6 @@ can be tested against a known truth. Nothing in them was ever observed; the name
 and stations only say whose orbit, layout and position were imitated. Do not pass them on as
 data of those providers. world.json says what is here.
 """
-
-
 _PROVIDERS = ("rss", "oisst", "ndbc")
 _NOTICE = "SIMULATED DATA of an imagined world (seed {seed}): no observation went into it.\n"
 
@@ -194,18 +193,20 @@ def _run(
     """Do the tasks, here or in worker processes; gives counts of files, and buoy reports."""
     starts = range(0, len(tasks), _DAYS_A_TASK)
     parts = [(world, root, tasks[start : start + _DAYS_A_TASK]) for start in starts]
-    workers = min(processes or len(os.sched_getaffinity(0)), len(parts))
+    workers = min(processes or _processors(), len(parts))
     if workers <= 1:
         yield from (_work(*part) for part in parts)
         return
-    # Fresh processes: a fork of a process with threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_work, *part) for part in parts]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with pool(workers) as processors:
+        for future in as_completed([processors.submit(_work, *part) for part in parts]):
+            yield future.result()
+
+
+def _processors() -> int:
+    """How many processors this process may use; macOS tells only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _work(world: World, root: Path, tasks: list[Task]) -> tuple[int, Reports]:
@@ -239,14 +240,20 @@ def _kept_reports(root: Path, year: int) -> Reports:
     """Reports that the year's files hold already, by day; days that all stations have."""
     texts: dict[str, dict[date, str]] = {}
     for station in _STATIONS:
-        path = ndbc_path(root, station, year)
         texts[station] = defaultdict(str)
-        lines = gzip.decompress(path.read_bytes()).decode("ascii") if path.exists() else ""
-        for line in lines.splitlines(keepends=True):
+        for line in _lines(ndbc_path(root, station, year)):
             if not line.startswith("#"):
                 texts[station][date.fromisoformat(line[:10].replace(" ", "-"))] += line
     common = set.intersection(*(set(days) for days in texts.values()))
     return {day: {station: texts[station][day] for station in _STATIONS} for day in common}
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a reports file; none where it is absent or damaged: it is then made anew."""
+    try:
+        return gzip.decompress(path.read_bytes()).decode("ascii").splitlines(keepends=True)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        return []
 
 
 def _write_reports(root: Path, year: int, reports: Reports) -> None:

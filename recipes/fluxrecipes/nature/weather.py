@@ -12,7 +12,7 @@ statistics; they are no model of the general circulation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -113,8 +113,8 @@ _GUSTS = RandomField(
     "wind/gusts", 5.0, 0.5, 0.45, power=1.2, spacing=0.25, period=90.0, kind="pair"
 )
 _AIR_MASS = RandomField("air/mass", 79.0, 16.0, 7.0, power=1.5, spacing=1.0)
-_LAYER = RandomField("air/layer", 37.0, 5.5, 3.8, power=1.4, spacing=1.0)
-_MOISTURE = RandomField("air/moisture", 33.0, 5.0, 3.5, power=1.4, spacing=1.0)
+_LAYER = RandomField("air/layer", 37.0, 5.5, 3.8, power=1.4, spacing=1.0, steered=False)
+_MOISTURE = RandomField("air/moisture", 33.0, 5.0, 3.5, power=1.4, spacing=1.0, steered=False)
 _COLUMN = RandomField("vapour/column", 23.0, 8.0, 5.5, power=1.5)
 _SEASONAL = RandomField("vapour/seasonal", 17 * 24.0, 30.0, 11.0, power=1.7, spacing=1.0)
 _CLOUD = RandomField("cloud/systems", 13.0, 3.6, 2.8, power=1.4)
@@ -193,29 +193,27 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
         With the variability of wind and vapour below 1° (as a 0.25° cell has it) or without
         (as the mean over a 1° cell). Cloud and rain always have it: their mean depends on it.
     """
-    below = sea(points, seed)
-    east, north, pressure = _wind(points, seed, fine)
-    warming = _diurnal(points, np.hypot(east, north))
-    column = _Column.at(points, seed)
+    below, wind = sea(points, seed), _Wind.at(points, seed, fine)
+    column, cells = _Column.at(points, seed), _CELLS.at(points, seed)
+    warming = _diurnal(points, wind.speed)
     surface = below.temperature + warming
-    gap = _gap(points, below, (east, north), column, physics)
+    gap = _gap(below, wind, column, physics)
     air = surface - gap - 0.5 * warming
-    humidity = _humidity(air, pressure, gap, column, physics)
-    cells = _CELLS.at(points, seed)
-    vapour = _vapour(humidity, below, column, np.hypot(east, north), physics)
+    humidity = _humidity(air, wind.pressure, gap, column, physics)
+    vapour = _vapour(humidity, below, column, wind.speed, physics)
     if fine:
         vapour *= np.exp(0.022 * cells[1])
-    cloud, rain = _cloud_and_rain(column, (east, north), cells)
+    cloud, rain = _cloud_and_rain(column, wind.speed, cells)
     return State(
         sea_surface_temperature=surface + KELVIN,
         air_temperature=air + KELVIN,
-        eastward_wind=east,
-        northward_wind=north,
+        eastward_wind=wind.east,
+        northward_wind=wind.north,
         specific_humidity=humidity,
         water_vapour=vapour,
         cloud_liquid_water=cloud,
         rain_rate=rain,
-        surface_pressure=pressure,
+        surface_pressure=wind.pressure,
         sea_ice_fraction=below.ice,
     )
 
@@ -254,23 +252,37 @@ class _Column:
         )
 
 
-def _wind(points: Points, seed: int, fine: bool) -> tuple[Float, Float, Float]:
-    """Wind components, m/s, and sea-level pressure, Pa."""
-    stream, east, north = _SYNOPTIC.at(points, seed)
-    synoptic = _climate(points, _WINDS["synoptic"])
-    meso = _climate(points, _WINDS["mesoscale"])
-    small = _MESOSCALE.at(points, seed)
-    if fine:
-        small += 0.16 * _GUSTS.at(points, seed)
-    slow = 1.5 * _REGIME.at(points, seed)
-    u = _climate(points, _WINDS["eastward"]) + slow[0] + synoptic * east + meso * small[0]
-    v = _climate(points, _WINDS["northward"]) + 0.6 * slow[1] + synoptic * north + meso * small[1]
-    # Geostrophy ties the pressure anomaly to the streamfunction; weak at the equator.
-    swing = 2.2 * np.sin(np.radians(points.latitude)) * synoptic
-    tide = np.cos((np.pi / 6.0) * (points.solar_hour - 10.0))
-    tide *= 1.2 * np.cos(np.radians(points.latitude))
-    pressure = _climate(points, _AIR["pressure"]) + swing * stream + tide
-    return u, v, 100.0 * pressure
+@dataclass(frozen=True)
+class _Wind:
+    """Wind components, m/s: all of it, and the part that lasts for hours; pressure, Pa."""
+
+    east: Float
+    north: Float
+    steady_east: Float
+    steady_north: Float
+    pressure: Float
+
+    @classmethod
+    def at(cls, points: Points, seed: int, fine: bool) -> _Wind:
+        stream, east, north = _SYNOPTIC.at(points, seed)
+        synoptic = _climate(points, _WINDS["synoptic"])
+        small = _MESOSCALE.at(points, seed)
+        if fine:
+            small += 0.16 * _GUSTS.at(points, seed)
+        small *= _climate(points, _WINDS["mesoscale"])
+        slow = 1.5 * _REGIME.at(points, seed)
+        u = _climate(points, _WINDS["eastward"]) + slow[0] + synoptic * east
+        v = _climate(points, _WINDS["northward"]) + 0.6 * slow[1] + synoptic * north
+        # Geostrophy ties the pressure anomaly to the streamfunction; weak at the equator.
+        swing = 2.2 * np.sin(np.radians(points.latitude)) * synoptic
+        tide = np.cos((np.pi / 6.0) * (points.solar_hour - 10.0))
+        tide *= 1.2 * np.cos(np.radians(points.latitude))
+        pressure = 100.0 * (_climate(points, _AIR["pressure"]) + swing * stream + tide)
+        return cls(u + small[0], v + small[1], u, v, pressure)
+
+    @cached_property
+    def speed(self) -> Float:
+        return np.hypot(self.east, self.north)
 
 
 def _diurnal(points: Points, speed: Float) -> Float:
@@ -282,15 +294,13 @@ def _diurnal(points: Points, speed: Float) -> Float:
     return warming
 
 
-def _gap(
-    points: Points, below: Sea, wind: tuple[Float, Float], column: _Column, physics: Physics
-) -> Float:
+def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
     """SST minus air temperature at 10 m, K."""
     # Air keeps the temperature of the water it crossed about five hours before: m/s times
     # K per 1000 km times 5 h is 0.018 K.
     advected = 0.018 * (
-        wind[0] * below.eastward_gradient.clip(-15, 15)
-        + wind[1] * below.northward_gradient.clip(-15, 15)
+        wind.steady_east * below.eastward_gradient.clip(-15, 15)
+        + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
     hidden = physics.boundary_layer * (0.25 + 0.33 * column.mass_sd)
     score = 0.75 * column.mass_sd * column.mass + hidden * column.layer
@@ -305,7 +315,7 @@ def _humidity(air: Float, pressure: Float, gap: Float, column: _Column, physics:
     """Specific humidity at 10 m: relative humidity below saturation by construction."""
     unseen = physics.boundary_layer
     logit = column.humidity + 0.12 * column.mass + 0.06 * column.seasonal
-    logit += unseen * (0.12 * column.layer + 0.14 * column.moisture)
+    logit += unseen * (0.12 * column.layer + 0.17 * column.moisture)
     logit += 0.10 * column.depth - 0.09 * (gap - 1.0)
     humidity: Float = 0.985 / (1.0 + np.exp(-logit)) * saturation(air, pressure)
     return humidity
@@ -329,17 +339,15 @@ def _vapour(humidity: Float, below: Sea, column: _Column, speed: Float, physics:
     spread += 0.012 * (speed - 7.5)  # storms lift moist air
     vapour: Float = (1.2 * physics.scale_height) * humidity * height * np.exp(spread)
     # A saturated tropical column holds some 70 kg/m²: lean towards it smoothly.
-    return vapour - 0.75 * soft_excess(vapour - 64.0, 5.0)
+    return vapour - 0.85 * soft_excess(vapour - 64.0, 5.0)
 
 
-def _cloud_and_rain(
-    column: _Column, wind: tuple[Float, Float], cells: Float
-) -> tuple[Float, Float]:
+def _cloud_and_rain(column: _Column, speed: Float, cells: Float) -> tuple[Float, Float]:
     """Cloud water, kg/m², and rain, mm/h, from one normal score of wetness."""
     score = column.wetness + 0.55 * column.depth + 0.30 * column.seasonal
     score += 0.12 * column.mass + 0.60 * column.system
     # Fronts and squalls: it rains more where it blows.
-    score += 0.09 * (np.hypot(*wind) - 7.6) + 0.60 * cells[0]
+    score += 0.09 * (speed - 7.6) + 0.60 * cells[0]
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
     cloud += 0.55 * np.maximum(score - 1.5, 0.0)
     wet = np.maximum(score + 0.30 * cells[1] - 1.25, 0.0)

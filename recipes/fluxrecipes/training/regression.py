@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,13 +157,6 @@ def skill(model: QuadraticRegression, sample: Sample) -> dict[str, float]:
 
 def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values**2)))
-
-
-@lru_cache(maxsize=1)
-def load(path: Path = WEIGHTS) -> QuadraticRegression:
-    """Read the regression from its weights file."""
-    stored = json.loads(path.read_text(encoding="utf-8"))["coefficients"]
-    return QuadraticRegression(**{name: tuple(values) for name, values in stored.items()})
 
 
 def write(path: Path = WEIGHTS) -> dict[str, Any]:
