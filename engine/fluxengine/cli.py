@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -236,6 +237,22 @@ def main() -> Any:
             raise
         show.error(NoSpace("the disk is full.", where=str(problem.filename or "")))
         sys.exit(1)
+
+
+def script() -> None:
+    """Run `main` and leave at once, with its exit code.
+
+    Threads of the storage and of Dask may still be on their way out. An interpreter that winds down
+    under them aborts now and then, and a run that ended well would seem to have failed.
+    """
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _reraise_if_debugging() -> None:

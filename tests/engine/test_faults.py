@@ -23,8 +23,8 @@ from fluxengine.store import Store, open_dataset
 RUN = """
 import fluxengine.run
 fluxengine.run.BLOCKS_PER_COMMIT = 2  # so that a run of seconds commits many times
-from fluxengine.cli import main
-main()
+from fluxengine.cli import script
+script()
 """
 DAYS = 20  # five blocks of the source, 30 in all
 PAUSE = 0.05  # seconds that each block of toy-coarse takes

@@ -303,13 +303,13 @@ def test_versions_written_before_are_never_rewritten(made: World) -> None:
 # --- blocks, tiles and batches never change a value -----------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("batch", [1, 2])
 def test_batches_give_identical_digests(world: World, first_run: World, batch: int) -> None:
     world.run(product=toy(Options(), batch=batch))
     assert world.content() == first_run.content()
 
 
-@pytest.mark.parametrize(("block", "tile"), [(4, 0), (12, 8), (5, 12), (3, 2), (1, 24)])
+@pytest.mark.parametrize(("block", "tile"), [(4, 0), (5, 12), (3, 2)])
 def test_blocks_and_tiles_give_identical_values(
     world: World, first_run: World, block: int, tile: int
 ) -> None:

@@ -38,7 +38,7 @@ Task = tuple[date, frozenset[str]]  # a day and what is to be made of it
 _RECORD = "world.json"
 _BUOYS = "buoys"
 _STATIONS = tuple(station.name for station in platforms.STATIONS)
-_DAYS_A_TASK = 5  # neighbouring days share the knots of the fields
+_DAYS_A_TASK = 3  # neighbouring days share the knots of the fields
 # The provider's first map of a DMSP day holds the morning passes, which descend (F08 apart).
 _PASSES: tuple[Pass, ...] = ("descending", "ascending")
 _README = """SIMULATED DATA. These files are not the provider's.
