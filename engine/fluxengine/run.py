@@ -333,7 +333,8 @@ def _publish(state: _Run) -> dict[str, str]:
         new = repositories[name].publish(before)
         if new is not None:
             published[name] = new
-    remember_product(state.store, state.request.product.name)
+    if not isinstance(state.request.product, Source):
+        remember_product(state.store, state.request.product.name)
     return published
 
 

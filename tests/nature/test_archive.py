@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from fluxkernels.bulk import bulk_flux
 from fluxrecipes.nature import archive, instruments, land, platforms
+from fluxrecipes.nature.fields import Points
 
 SEED = 2018
 FIRST, LAST = date(2018, 1, 31), date(2018, 2, 1)
@@ -191,3 +193,25 @@ class TestNdbc:
             assert not land.rss_land()[row - 8 : row + 8, column - 8 : column + 8].any()
             assert abs(station.latitude) < 60
         assert len({station.name for station in platforms.STATIONS}) >= 8
+
+    def test_values_at_the_sensors_give_back_those_of_10_m(self, world):
+        stations = platforms.STATIONS
+        row = np.array([int((station.latitude + 90) * 4) for station in stations])
+        longitude = np.array([station.longitude for station in stations], np.float32)
+        truth = world.state(Points(row, longitude, np.full(row.size, 596_000.0)))
+        wind, air, humidity = platforms.at_sensors(truth)
+        heights = [station.thermometer for station in stations]
+        flux = bulk_flux(
+            wind,
+            truth.sea_surface_temperature.astype("f8"),
+            air,
+            humidity,
+            height_wind=[station.anemometer for station in stations],
+            height_temperature=heights,
+            height_humidity=heights,
+            pressure=truth.surface_pressure.astype("f8"),
+        )
+        assert (wind < truth.wind_speed).all()  # lower down it blows less
+        np.testing.assert_allclose(flux.wind_speed_10m, truth.wind_speed, atol=1e-3)
+        np.testing.assert_allclose(flux.air_temperature_10m, truth.air_temperature, atol=1e-3)
+        np.testing.assert_allclose(flux.specific_humidity_10m, truth.specific_humidity, atol=1e-6)

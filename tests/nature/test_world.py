@@ -57,6 +57,14 @@ def test_it_is_continuous_in_time(world):
         assert float(np.abs(a[name] - b[name]).max()) < limit, name
 
 
+def test_states_are_single_precision_and_an_empty_question_is_answered(world):
+    points = Points(np.array([400]), np.array([200.0], np.float32), np.array([596_000.0]))
+    for name in (state := world.state(points)).__dataclass_fields__:
+        assert getattr(state, name).dtype == np.float32, name
+    assert world.state(points.part(slice(0, 0))).wind_speed.size == 0
+    assert np.isnan(world.surface(NOON, (-90, -86)).wind_speed).all()
+
+
 def test_worlds_of_other_seeds_or_physics_differ(world):
     here, other = world.surface(NOON), World(world.seed + 1).surface(NOON)
     assert float(np.abs(here.wind_speed - other.wind_speed).mean()) > 1.0

@@ -102,6 +102,8 @@ _COLD_COASTS = (
     (250, -1, 20, 3, -0.4, -0.3),  # Pacific cold tongue
 )
 
+# Memory in hours, then lengths in degrees east and north. What the satellite sees of the air is
+# in the air mass, the column and the cloud; the layer and the moisture it does not see.
 _SYNOPTIC = RandomField(
     "wind/synoptic", 43.0, 16.0, 12.5, power=2.0, spacing=1.0, kind="streamfunction"
 )
