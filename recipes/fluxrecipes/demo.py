@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,7 @@ def _real_table(product: Mapping[str, Mapping[str, Any]]) -> None:
     for name in next(iter(product.values())):
         unit, factor = _shown(product["mean"][name]["units"])
         means = [
-            f"{part[name]['mean'] * factor:.2f} ({part[name]['valid']})"
+            f"{part[name].get('mean', nan) * factor:.2f} ({part[name]['valid']})"
             for part in product.values()
         ]
         rows.append((f"{name.replace('_', ' ')} [{unit}]", *means))
