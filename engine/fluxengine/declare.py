@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -367,5 +367,3 @@ __all__ = [
     "flag_variable",
     "upstream_first",
 ]
-
-DeviceKind = Literal["cpu", "gpu"]

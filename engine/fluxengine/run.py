@@ -18,7 +18,7 @@ from fluxengine import key
 from fluxengine.declare import Source, upstream_first
 from fluxengine.errors import RunFailed
 from fluxengine.executors import Executor
-from fluxengine.ledger import STATE_WORDS, VALID, BlockRows
+from fluxengine.ledger import VALID, BlockRows
 from fluxengine.plan import (
     FILES,
     DatasetPlan,
@@ -336,9 +336,3 @@ def _publish(state: _Run) -> dict[str, str]:
     if not isinstance(state.request.product, Source):
         remember_product(state.store, state.request.product.name)
     return published
-
-
-def standing(stand: Stand) -> dict[str, int]:
-    """Steps of a dataset by state, in words."""
-    states = stand.ledger.states
-    return {word: int((states == code).sum()) for code, word in STATE_WORDS.items()}

@@ -34,12 +34,12 @@ SYMBOLS = {
     "latent_heat_flux": "LHF",
 }
 
-SIMULATED_RUN = """\
-# The demonstration: one simulated satellite and OISST, in the providers' file formats.
+RUN_FILE = """\
+# {what}
 product: deepflux
 period: {{first: {first}, last: {last}}}
-options: {{satellite: f17, sst: oisst}}
-archives: {{rss: archive/rss, oisst: archive/oisst}}
+options: {{{options}}}
+archives: {{{archives}}}
 attributes:
   creator_name: fluxforge demonstration
   creator_email: nobody@example.org
@@ -49,32 +49,22 @@ attributes:
   publisher_url: https://example.org
   institution: none
   project: fluxforge demonstration
-  acknowledgement: none; the input is simulated
+  acknowledgement: {acknowledgement}
 profiles:
   local: {{store: store, cluster: {{kind: local, workers: {workers}, threads: 1, memory: 4GiB}}}}
   serial: {{store: store, cluster: {{kind: serial}}}}
 """
-
-REAL_RUN = """\
-# Real AMSR2 maps, both passes, with their own sea surface temperature.
-product: deepflux
-period: {{first: {first}, last: {last}}}
-options: {{satellite: amsr2-v7.2, sst: satellite}}
-archives: {{rss: {archive}}}
-attributes:
-  creator_name: fluxforge demonstration
-  creator_email: nobody@example.org
-  creator_url: https://example.org
-  publisher_name: fluxforge demonstration
-  publisher_email: nobody@example.org
-  publisher_url: https://example.org
-  institution: none
-  project: fluxforge demonstration
-  acknowledgement: AMSR2 data are produced by Remote Sensing Systems
-profiles:
-  local: {{store: store, cluster: {{kind: local, workers: {workers}, threads: 1, memory: 4GiB}}}}
-  serial: {{store: store, cluster: {{kind: serial}}}}
-"""
+SIMULATED = {
+    "what": "The demonstration: simulated F17 and OISST, in the providers' file formats.",
+    "options": "satellite: f17, sst: oisst",
+    "archives": "rss: archive/rss, oisst: archive/oisst",
+    "acknowledgement": "none; the input is simulated",
+}
+REAL = {
+    "what": "Real AMSR2 maps, both passes, with their own sea surface temperature.",
+    "options": "satellite: amsr2-v7.2, sst: satellite",
+    "acknowledgement": "AMSR2 data are produced by Remote Sensing Systems",
+}
 
 
 @dataclass(frozen=True)
@@ -97,10 +87,8 @@ def simulated(out: Path) -> Finished:
     with show.bars("files") as progress:
         simulate_with_bars(progress, out / "archive", FIRST, LAST)
     _say(2, "ingest, fill, retrieve, compute fluxes, publish (a local Dask cluster)")
-    run_file = _written(
-        out / "run.yaml", SIMULATED_RUN.format(first=FIRST, last=LAST, workers=WORKERS)
-    )
-    summary = _run(run_file, strict=False)
+    text = RUN_FILE.format(first=FIRST, last=LAST, workers=WORKERS, **SIMULATED)
+    summary = _run(_written(out / "run.yaml", text), strict=False)
     scores, picture = out / "scores.json", out / "deepflux.png"
     if not (summary.did_nothing and scores.exists() and picture.exists()):
         record = open_dataset(out / "store", "deepflux").load()
@@ -197,7 +185,8 @@ def real(folder: Path, out: Path) -> Finished:
     """
     archive, first, last = _amsr2_days(folder)
     out.mkdir(parents=True, exist_ok=True)
-    text = REAL_RUN.format(first=first, last=last, archive=archive, workers=WORKERS)
+    archives = f"rss: {json.dumps(str(archive))}"  # quoted: a path may hold a colon
+    text = RUN_FILE.format(first=first, last=last, workers=WORKERS, archives=archives, **REAL)
     summary = _run(_written(out / "run.yaml", text), strict=True)
     report = out / "summary.json"
     pictures = (out / "deepflux.png", out / "ascending.png", out / "descending.png")
