@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,33 +50,40 @@ def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Ste
     """Fetch and decode one file; a missing or damaged one gives failed cells and a note."""
     if file is None:
         expected = source.path(grid.step_day(step))
-        return Step(failed_cells(source, grid), MISSING_STEP, None, f"no file {expected}")
+        return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {expected}")
     try:
         with local_copy(file) as path:
             file = replace(file, sha256=file.sha256 or file_digest(path))
             dataset = source.decode(path, grid.step_day(step))
             return Step(conformed(source, grid, dataset, file.path), VALID, file)
     except MissingFile as error:
-        return Step(failed_cells(source, grid), MISSING_STEP, None, str(error))
+        return Step(_no_values(source, grid), MISSING_STEP, None, str(error))
     except (DamagedFile, OutOfRange) as error:
-        return Step(failed_cells(source, grid), FAILED_STEP, file, str(error))
+        return Step(_no_values(source, grid), FAILED_STEP, file, str(error))
     except (NoSpace, StoreError, MemoryError):
         raise
     except Exception as error:  # damage that the decoder did not foresee: the other days go on
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
         note = f"{file.path}: {type(error).__name__}: {error}"
-        told = "".join(traceback.format_exception(error))[-4000:]
-        return Step(failed_cells(source, grid), FAILED_STEP, file, note, told)
+        return Step(_no_values(source, grid), FAILED_STEP, file, note, traced(error))
 
 
-def failed_cells(source: Source, grid: Grid) -> dict[str, Array]:
-    """A step without values: fill everywhere, flags say failed."""
-    shape = (1, *grid.shape[1:])
+def _no_values(source: Source, grid: Grid) -> dict[str, Array]:
+    return failed_cells(source.provides, (1, *grid.shape[1:]))
+
+
+def failed_cells(variables: Iterable[Variable], shape: tuple[int, ...]) -> dict[str, Array]:
+    """Arrays without values: fill everywhere, flags say failed."""
     return {
         v.name: np.full(shape, FAILED if v.is_flag else v.packing.zarr_fill, v.packing.dtype)
-        for v in source.provides
+        for v in variables
     }
+
+
+def traced(error: Exception) -> str:
+    """The end of a traceback, as the ledger keeps it."""
+    return "".join(traceback.format_exception(error))[-4000:]
 
 
 def conformed(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> dict[str, Array]:

@@ -70,6 +70,12 @@ class Stand:
         """Grid closed to the store's extent and the period."""
         return self.layout.grid
 
+    def states_of(self, block: Block) -> Array:
+        """Ledger states of a block's steps, shape (steps,)."""
+        steps = block.steps
+        found: Array = self.ledger.states[steps.start : steps.stop, self.grid.tile(block)]
+        return found
+
 
 @dataclass(frozen=True)
 class PlannedBlock:
@@ -315,8 +321,7 @@ def _vanished(
     """Steps that are stored but whose file is gone: no reason to give them up."""
     if record is None:
         return []
-    before = record["parts"]["inputs"][f"{source.name} {FILES}"]
-    now = parts["inputs"][f"{source.name} {FILES}"]
+    before, now = (found["inputs"][_files_of(source)] for found in (record["parts"], parts))
     names = [stand.grid.step_name(step) for step in block.steps]
     return [name for name in names if name in before and name not in now]
 
@@ -330,7 +335,16 @@ def source_parts(
         for step, file in files.items()
         if file is not None
     }
-    return {**standing, "inputs": {f"{source.name} {FILES}": digests}}
+    return {**standing, "inputs": file_inputs(source, digests)}
+
+
+def file_inputs(source: Source, digests: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The ``inputs`` of a source block: digest of each file by step name."""
+    return {_files_of(source): dict(digests)}
+
+
+def _files_of(source: Source) -> str:
+    return f"{source.name} {FILES}"
 
 
 def _product_block(
@@ -370,7 +384,7 @@ def _reasons(
     everything = list(block.steps)
     if record is None:
         return ["never written"], everything
-    states = stand.ledger.states[block.steps.start : block.steps.stop, stand.grid.tile(block)]
+    states = stand.states_of(block)
     absent = [s for s, state in zip(block.steps, states, strict=True) if state == ABSENT]
     named = {stand.grid.step_name(s): s for s in block.steps}
     why, names = key.changed(_without(record["parts"], ignored), _without(parts, ignored))
@@ -464,5 +478,5 @@ def _touched(grid: Grid, window: Mapping[str, Indices]) -> tuple[list[int], list
 
 def valid_steps(stand: Stand, block: Block) -> frozenset[int]:
     """Steps of a block that hold values now."""
-    states = stand.ledger.states[block.steps.start : block.steps.stop, stand.grid.tile(block)]
-    return frozenset(s for s, state in zip(block.steps, states, strict=True) if state == VALID)
+    pairs = zip(block.steps, stand.states_of(block), strict=True)
+    return frozenset(step for step, state in pairs if state == VALID)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from fluxengine import key
-from fluxengine.declare import Source, upstream_first
+from fluxengine.declare import Dataset, Source, upstream_first
 from fluxengine.errors import RunFailed
 from fluxengine.executors import Executor
 from fluxengine.ledger import VALID, BlockRows
@@ -25,7 +25,9 @@ from fluxengine.plan import (
     PlannedBlock,
     Request,
     Stand,
+    file_inputs,
     plan_dataset,
+    take_stand,
     valid_steps,
     wanted_blocks,
 )
@@ -158,13 +160,13 @@ def run(
     with request.store.locked(), ExitStack() as stack:
         state = _Run(request, request.store, open_executor, progress or Quiet(), strict, stack)
         for dataset in upstream_first(request.product):
-            _bring_up_to_date(state, dataset.name)
+            _bring_up_to_date(state, dataset)
         published = _publish(state)
     return Summary(state.made, published, tuple(state.marked), time.perf_counter() - began)
 
 
-def _bring_up_to_date(state: _Run, name: str) -> None:
-    dataset = next(d for d in upstream_first(state.request.product) if d.name == name)
+def _bring_up_to_date(state: _Run, dataset: Dataset) -> None:
+    name = dataset.name
     plan = plan_dataset(state.request, dataset, state.plans)
     repository = _prepared(state, plan)
     state.published_before[name] = repository.tip(MAIN)
@@ -173,7 +175,8 @@ def _bring_up_to_date(state: _Run, name: str) -> None:
         state.progress.begin(name, len(plan.will_run))
         _make(state, plan, repository)
         state.made[name] = len(plan.will_run)
-        plan = plan_dataset(state.request, dataset, state.plans)
+        # What downstream needs is the ledger as it is now; no file is looked at a second time.
+        plan = replace(plan, stand=take_stand(state.request, dataset, state.plans))
     state.plans[name] = plan
     _look_for_marks(state, plan.stand)
 
@@ -265,11 +268,8 @@ def _rows(stand: Stand, planned: PlannedBlock, outcome: Outcome) -> BlockRows:
 def _as_read(stand: Stand, parts: key.Parts, outcome: Outcome) -> key.Parts:
     """Parts of a source block from the files as the worker read them, not as they were planned."""
     assert isinstance(stand.dataset, Source)
-    inputs = {
-        f"{stand.dataset.name} {FILES}": {
-            step: file["sha256"][: key.SHORT] for step, file in outcome.files.items()
-        }
-    }
+    digests = {step: file["sha256"][: key.SHORT] for step, file in outcome.files.items()}
+    inputs = file_inputs(stand.dataset, digests)
     return {**parts, "inputs": inputs, FILES: dict(outcome.files)}
 
 

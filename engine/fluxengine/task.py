@@ -6,7 +6,6 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ import zarr
 from zarr.core.sync import sync
 
 from fluxengine.declare import (
-    FAILED,
     Array,
     Arrays,
     Dataset,
@@ -40,7 +38,7 @@ from fluxengine.errors import (
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
-from fluxengine.ingest import Step, read_step
+from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, VALID
 from fluxengine.store import Fork, read_snapshot, storage_errors, stored_values
@@ -222,11 +220,8 @@ def _computed(job: Job, product: Product) -> _Made:
         known = isinstance(error, FluxforgeError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
         names = {f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}": note}
-        return _Made(_failed(job), states, names, traceback="" if known else _traced(error))
-
-
-def _traced(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-4000:]
+        cells = failed_cells(product.publishes, job.block.shape)
+        return _Made(cells, states, names, traceback="" if known else traced(error))
 
 
 def _batches(block: Block, length: int) -> Iterator[Block]:
@@ -337,15 +332,6 @@ def _same(found: Array, wanted: Array) -> bool:
 
 def _empty(job: Job) -> dict[str, Array]:
     return {v.name: np.empty(job.block.shape, v.packing.dtype) for v in job.dataset.variables}
-
-
-def _failed(job: Job) -> dict[str, Array]:
-    return {
-        v.name: np.full(
-            job.block.shape, FAILED if v.is_flag else v.packing.zarr_fill, v.packing.dtype
-        )
-        for v in job.dataset.variables
-    }
 
 
 def _packed(variable: Variable, values: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fluxengine.declare import Arrays, Variable
+from fluxengine.declare import Array, Arrays, Variable
 
 SUPERSATURATED_SHARE = 0.005  # of the cells with humidity
 PRESSURE = 101_300.0  # Pa
@@ -28,15 +28,20 @@ def valid_range(block: Arrays, published: tuple[Variable, ...]) -> str | None:
 
 def below_saturation(block: Arrays, published: tuple[Variable, ...]) -> str | None:
     """Air over the sea is hardly ever supersaturated."""
-    from fluxkernels.humidity import saturation_specific_humidity
-
-    humidity = block["specific_humidity"].values
-    limit = saturation_specific_humidity(block["air_temperature"].values, PRESSURE)
-    known = int(np.isfinite(humidity).sum())
-    above = int((humidity > limit).sum())
+    known, above = supersaturated(
+        block["specific_humidity"].values, block["air_temperature"].values
+    )
     if known and above > SUPERSATURATED_SHARE * known:
         return f"specific humidity is above saturation in {above} of {known} cells."
     return None
+
+
+def supersaturated(humidity: Array, air_temperature: Array) -> tuple[int, int]:
+    """Cells with humidity, and those of them above saturation at their air temperature."""
+    from fluxkernels.humidity import saturation_specific_humidity
+
+    limit = saturation_specific_humidity(air_temperature, PRESSURE)
+    return int(np.isfinite(humidity).sum()), int((humidity > limit).sum())
 
 
 def states_agree(block: Arrays, published: tuple[Variable, ...]) -> str | None:

@@ -10,12 +10,14 @@ from fluxengine import registry
 from fluxengine.declare import Array, Variable
 from fluxengine.store import Store, open_dataset, read_published
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.gates import supersaturated
+from fluxrecipes.products.deepflux import PUBLISHED
+from fluxrecipes.sources.rss import VALID
 
 if TYPE_CHECKING:
     import xarray as xr
 
 CODES = (251, 252, 253, 254, 255)
-PRESSURE = 101_300.0  # Pa, as the bulk flux stage takes it
 # The provider's name of each layer.
 LAYERS = {
     "pass_time": "time",
@@ -26,13 +28,6 @@ LAYERS = {
     "cloud_liquid_water": "cloud",
     "rain_rate": "rain",
 }
-PRODUCT = (
-    cf.sea_surface_temperature,
-    cf.wind_speed,
-    cf.water_vapour,
-    *cf.NEAR_SURFACE,
-    *cf.FLUXES,
-)
 
 
 def of_real_run(store: Store, source: str) -> dict[str, Any]:
@@ -70,7 +65,7 @@ def _input(store: Store, source: str, orbits: list[str]) -> dict[str, Any]:
 
 def _layer(layer: Variable, raw: Array, flags: Array) -> dict[str, Any]:
     """Statistics straight from the stored bytes, in the provider's unit."""
-    valid = raw[flags == 2]
+    valid = raw[flags == VALID]
     celsius = layer.units == "K"
     offset = layer.packing.offset - (cf.KELVIN if celsius else 0.0)
 
@@ -89,8 +84,11 @@ def _layer(layer: Variable, raw: Array, flags: Array) -> dict[str, Any]:
 
 
 def _product(record: xr.Dataset) -> dict[str, Any]:
-    found: dict[str, Any] = {v.name: _statistics(record[v.name]) for v in PRODUCT}
-    found["specific_humidity"]["share_above_saturation"] = _supersaturated(record)
+    found: dict[str, Any] = {v.name: _statistics(record[v.name]) for v in PUBLISHED}
+    known, above = supersaturated(
+        record["specific_humidity"].values, record["air_temperature"].values
+    )
+    found["specific_humidity"]["share_above_saturation"] = above / max(1, known)
     return found
 
 
@@ -100,14 +98,3 @@ def _statistics(values: xr.DataArray) -> dict[str, Any]:
     if finite.size:
         found |= {"mean": finite.mean(), "min": finite.min(), "max": finite.max()}
     return found | {"units": values.attrs["units"]}
-
-
-def _supersaturated(record: xr.Dataset) -> float:
-    """Share of the cells whose humidity exceeds saturation at their air temperature."""
-    from fluxkernels.humidity import saturation_specific_humidity
-
-    humidity = record["specific_humidity"].values.astype(np.float64)
-    limit = saturation_specific_humidity(
-        record["air_temperature"].values.astype(np.float64), PRESSURE
-    )
-    return float((humidity > limit).sum() / max(1, np.isfinite(humidity).sum()))
