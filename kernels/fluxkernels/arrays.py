@@ -1,8 +1,7 @@
-"""From what callers hold to blocks of numbers and back: checks, broadcasting, dtype, labels.
+"""From what callers hold to arrays that kernels take, and back: checks, broadcasting, labels.
 
-Physics sees blocks of float64, one row for each input, of at most `BLOCK` points: memory stays
-bounded whatever the size of the arrays, and no point can touch another. Callers' arrays are
-only read.
+Callers' arrays are only read. Kernels see one-dimensional arrays of one dtype, of one value or of
+as many as the result has, and fill arrays of the result's size: no point can touch another.
 """
 
 from __future__ import annotations
@@ -25,12 +24,18 @@ from fluxkernels.errors import (
 )
 
 Array: TypeAlias = NDArray[Any]
-Solve: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64], int], None]
-"""Fills the output rows (n_outputs, BLOCK) from the input rows (n_inputs, BLOCK) for the first
-`count` columns; the input rows are its own to change."""
+Solve: TypeAlias = Callable[[Sequence[Array], Sequence[Array | None], int], None]
+"""Fills the outputs that are not None, each of the given size, from the inputs."""
 
-BLOCK = 4096
 KELVIN_OF_ZERO_CELSIUS = 273.15
+_TO_CELSIUS = (1.0, -KELVIN_OF_ZERO_CELSIUS)
+_CONVERSIONS: Mapping[str, tuple[float, float]] = {
+    "sea_surface_temperature": _TO_CELSIUS,
+    "air_temperature": _TO_CELSIUS,
+    "temperature": _TO_CELSIUS,
+    "pressure": (0.01, 0.0),  # Pa to hPa
+    "rain": (3600.0, 0.0),  # kg m-2 s-1 to mm h-1
+}
 _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 
 
@@ -67,6 +72,9 @@ LIMITS: Mapping[str, Limits] = {
     "shortwave_down": _RADIATION,
     "longwave_down": _RADIATION,
     "albedo": Limits(0.0, 1.0, "1", _FILL),
+    "rain": Limits(0.0, 0.5, "kg m-2 s-1", f"If it is in mm h-1, divide by 3600. {_FILL}"),
+    "wave_speed": Limits(0.0, 100.0, "m s-1", _FILL),
+    "wave_height": Limits(0.0, 50.0, "m", _FILL),
     "height_wind": _HEIGHT,
     "height_temperature": _HEIGHT,
     "height_humidity": _HEIGHT,
@@ -75,27 +83,27 @@ LIMITS: Mapping[str, Limits] = {
 
 
 def evaluate(
-    solve: Solve, inputs: Mapping[str, Any], n_outputs: int, dtype: DTypeLike | None
+    solve: Solve, inputs: Mapping[str, Any], wanted: Sequence[bool], dtype: DTypeLike | None
 ) -> list[Any]:
-    """Broadcast named inputs, check them, and solve them block by block.
+    """Broadcast named inputs, check them, and solve them.
 
     Parameters
     ----------
     solve : callable
         See `Solve`.
     inputs : mapping of str to array_like
-        In the order of the rows that `solve` expects; any shapes that broadcast. Masked
+        In the order that `solve` expects; any shapes that broadcast. Masked
         points count as missing (NaN). A DataArray makes the results DataArrays, lazy ones
         where it holds a Dask array.
-    n_outputs : int
-        How many arrays `solve` fills.
+    wanted : sequence of bool
+        Which of the outputs of `solve` are asked for.
     dtype : dtype or None
         float32 or float64; None for float32 when all arrays are float32, else float64.
 
     Returns
     -------
     list of ndarray, scalar or DataArray
-        Each of the broadcast shape; NumPy scalars when all inputs are scalars.
+        Those wanted, each of the broadcast shape; NumPy scalars when all inputs are scalars.
 
     Raises
     ------
@@ -103,28 +111,23 @@ def evaluate(
         Before anything is computed.
     """
     if any(_is_labelled(value) for value in inputs.values()):
-        return _evaluate_labelled(solve, inputs, n_outputs, dtype)
+        return _evaluate_labelled(solve, inputs, wanted, dtype)
     arrays = {name: _as_floats(name, value) for name, value in inputs.items()}
     result_dtype = _result_dtype(inputs.values(), dtype)
     shape = _broadcast_shape(arrays)
     for name, array in arrays.items():
         _check_limits(name, array, LIMITS[name])
-    return _run(solve, list(arrays.values()), shape, n_outputs, result_dtype)
+    return _run(solve, list(arrays.values()), shape, wanted, result_dtype)
 
 
-def to_celsius(row: NDArray[np.float64]) -> None:
-    """Turn kelvin into °C in place: 0 °C is 273.15 K by definition."""
-    row -= KELVIN_OF_ZERO_CELSIUS
+def is_given(value: Any) -> bool:
+    """Whether an optional input is more than a single NaN."""
+    return not (isinstance(value, float) and math.isnan(value))
 
 
-def to_kelvin(row: NDArray[np.float64]) -> None:
-    """Turn °C into kelvin in place."""
-    row += KELVIN_OF_ZERO_CELSIUS
-
-
-def to_hectopascal(row: NDArray[np.float64]) -> None:
-    """Turn Pa into hPa in place."""
-    row /= 100.0
+def conversions(names: Iterable[str]) -> list[tuple[float, float]]:
+    """How each input, in SI, becomes the physics': the factor, and what is added then."""
+    return [_CONVERSIONS.get(name, (1.0, 0.0)) for name in names]
 
 
 def _as_floats(name: str, value: Any) -> Array:
@@ -203,29 +206,16 @@ def _run(
     solve: Solve,
     arrays: Sequence[Array],
     shape: tuple[int, ...],
-    n_outputs: int,
+    wanted: Sequence[bool],
     dtype: np.dtype[Any],
 ) -> list[Any]:
-    """Solve block by block; scalars stay single numbers until they enter a block."""
+    """Solve flat arrays; scalars stay single numbers."""
     rows = [a if a.size == 1 else np.broadcast_to(a, shape) for a in arrays]
-    flat = [row.reshape(-1) for row in rows]
+    flat = [np.ascontiguousarray(row.reshape(-1), dtype) for row in rows]
     size = math.prod(shape)
-    results = [np.empty(size, dtype) for _ in range(n_outputs)]
-    block_in = np.empty((len(flat), min(BLOCK, size)))
-    block_out = np.empty((n_outputs, min(BLOCK, size)))
-    for start in range(0, size, BLOCK):
-        count = min(BLOCK, size - start)
-        for target, row in zip(block_in, flat, strict=True):
-            target[:count] = row if row.size == 1 else row[start : start + count]
-        solve(block_in, block_out, count)
-        _store(block_out, results, start, count)
-    return [result.reshape(shape)[()] for result in results]
-
-
-def _store(block: Array, results: Sequence[Array], start: int, count: int) -> None:
-    with np.errstate(over="ignore"):  # an Obukhov length too great for float32 is infinite
-        for values, result in zip(block, results, strict=True):
-            result[start : start + count] = values[:count]
+    results = [np.empty(size, dtype) if asked else None for asked in wanted]
+    solve(flat, results, size)
+    return [result.reshape(shape)[()] for result in results if result is not None]
 
 
 def _is_labelled(value: Any) -> bool:
@@ -235,14 +225,15 @@ def _is_labelled(value: Any) -> bool:
 
 
 def _evaluate_labelled(
-    solve: Solve, inputs: Mapping[str, Any], n_outputs: int, dtype: DTypeLike | None
+    solve: Solve, inputs: Mapping[str, Any], wanted: Sequence[bool], dtype: DTypeLike | None
 ) -> list[Any]:
     """Evaluate on the arrays inside DataArrays, broadcasting by the names of dimensions."""
     result_dtype = _result_dtype(inputs.values(), dtype)
+    n_outputs = sum(wanted)
 
     def on_arrays(*values: Any) -> Any:
         named = dict(zip(inputs, values, strict=True))
-        results = evaluate(solve, named, n_outputs, result_dtype)
+        results = evaluate(solve, named, wanted, result_dtype)
         return tuple(results) if n_outputs > 1 else results[0]
 
     try:

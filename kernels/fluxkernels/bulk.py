@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fluxkernels import arrays
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
+from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 
@@ -42,8 +44,10 @@ class BulkFlux(NamedTuple):
     """m; infinite where the surface layer is exactly neutral."""
     roughness_length: Array
     """For momentum, m."""
-    roughness_length_scalar: Array
-    """For heat and moisture, m."""
+    roughness_length_heat: Array
+    """m."""
+    roughness_length_moisture: Array
+    """m."""
     gustiness: Array
     """m s-1."""
     skin_cooling: Array
@@ -58,6 +62,8 @@ class BulkFlux(NamedTuple):
     """kg m-2 s-1."""
     wind_speed: Array
     """Mean wind at `height_wind`, m s-1: the input, or what a neutral wind stands for."""
+    rain_heat: Array
+    """Heat that rain at the wet-bulb temperature takes from the sea, W m-2."""
     wind_speed_10m: Array
     """Mean wind at 10 m, m s-1."""
     neutral_wind_10m: Array
@@ -86,8 +92,12 @@ def bulk_flux(
     shortwave_down: ArrayLike = 150.0,
     longwave_down: ArrayLike = 370.0,
     albedo: ArrayLike = 0.055,
+    rain: ArrayLike = 0.0,
+    wave_speed: ArrayLike = math.nan,
+    wave_height: ArrayLike = math.nan,
     algorithm: str = "coare36",
     dtype: DTypeLike | None = None,
+    threads: int | None = None,
 ) -> BulkFlux:
     """Turbulent fluxes of heat, moisture and momentum between sea and air.
 
@@ -127,11 +137,21 @@ def bulk_flux(
     albedo : array_like, optional
         Of the surface for shortwave; 0.055 is COARE's constant. To give *net* shortwave,
         pass it as `shortwave_down` with ``albedo=0``.
-    algorithm : {"coare36"}, optional
+    rain : array_like, optional
+        kg m-2 s-1; enters `rain_heat` only.
+    wave_speed : array_like, optional
+        Phase speed (m s-1) of the waves at the spectral peak; where it is NaN, or nowhere given,
+        the wind alone makes the roughness.
+    wave_height : array_like, optional
+        Significant height (m) of the waves; where it is NaN it comes from their age and the wind.
+    algorithm : {"coare36", "coare35", "coare30"}, optional
         Bulk algorithm.
     dtype : dtype, optional
-        float32 or float64 for the outputs; by default float32 when all arrays are float32,
-        else float64. Computed in float64 in any case.
+        float32 or float64, to compute in and for the outputs; by default float32 when all arrays
+        are float32, else float64.
+    threads : int, optional
+        Default: one for each processor that this process may use; a single one for few points,
+        or when called from a thread that is not the main one.
 
     Returns
     -------
@@ -180,7 +200,6 @@ def bulk_flux(
     >>> flux.latent.round(1)
     array([ 85.5, 213.9])
     """
-    solve = _solver(algorithm, neutral=_is_neutral(wind_kind), cool_skin=bool(cool_skin))
     inputs = {
         "wind_speed": wind_speed,
         "sea_surface_temperature": sea_surface_temperature,
@@ -196,41 +215,46 @@ def bulk_flux(
         "shortwave_down": shortwave_down,
         "longwave_down": longwave_down,
         "albedo": albedo,
+        "rain": rain,
+        "wave_speed": wave_speed,
+        "wave_height": wave_height,
     }
-    return BulkFlux(*arrays.evaluate(solve, inputs, len(BulkFlux._fields), dtype))
-
-
-def _coare36(neutral: bool, cool_skin: bool) -> arrays.Solve:
-    """COARE 3.6 in this module's units; compiled when first called."""
-    from fluxkernels import coare  # brings the compiler in: not before it is needed
-
-    sea, air, pressure = (
-        coare.Inputs._fields.index(name)
-        for name in ("sea_surface_temperature", "air_temperature", "pressure")
+    physics = _algorithm(
+        algorithm, inputs, neutral=_is_neutral(wind_kind), cool_skin=bool(cool_skin)
     )
-    air_10m = coare.Fluxes._fields.index("air_temperature_10m")
+    from fluxkernels import cpu  # brings the compiler in: not before it is needed
 
-    def solve(inputs: Any, outputs: Any, count: int) -> None:
-        arrays.to_celsius(inputs[sea])
-        arrays.to_celsius(inputs[air])
-        arrays.to_hectopascal(inputs[pressure])
-        coare.solve_block(inputs, outputs, count, neutral, cool_skin, coare.PASSES)
-        arrays.to_kelvin(outputs[air_10m])
-
-    return solve
+    solve = cpu.solver(physics, arrays.conversions(inputs), threads)
+    wanted = [True] * len(BulkFlux._fields)
+    return BulkFlux(*arrays.evaluate(solve, inputs, wanted, dtype))
 
 
-_ALGORITHMS: dict[str, Callable[[bool, bool], arrays.Solve]] = {"coare36": _coare36}
+_VERSIONS = {"coare30": 30, "coare35": 35, "coare36": 36}
 
 
-def _solver(algorithm: str, *, neutral: bool, cool_skin: bool) -> arrays.Solve:
-    if algorithm not in _ALGORITHMS:
+def _algorithm(name: str, inputs: Mapping[str, Any], *, neutral: bool, cool_skin: bool) -> Any:
+    """Choose the physics, no more general than the inputs need."""
+    if name not in _VERSIONS:
         raise UnknownAlgorithmError(
-            f"there is no bulk algorithm {algorithm!r}.",
+            f"there is no bulk algorithm {name!r}.",
             "algorithm",
-            f"Choose one of: {', '.join(_ALGORITHMS)}.",
+            f"Choose one of: {', '.join(_VERSIONS)}.",
         )
-    return _ALGORITHMS[algorithm](neutral, cool_skin)
+    from fluxkernels import coare
+
+    waves = arrays.is_given(inputs["wave_speed"])
+    return coare.algorithm(Options(_VERSIONS[name], neutral, cool_skin, waves, _levels(inputs)))
+
+
+def _levels(inputs: Mapping[str, Any]) -> int:
+    """Tell which heights are known to be equal."""
+    heights = [inputs[f"height_{name}"] for name in ("wind", "temperature", "humidity")]
+    if not all(isinstance(height, int | float) for height in heights):
+        return ANY
+    wind, temperature, humidity = heights
+    if temperature != humidity:
+        return ANY
+    return EQUAL if temperature == wind else LEVEL
 
 
 def _is_neutral(wind_kind: str) -> bool:

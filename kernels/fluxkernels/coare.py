@@ -1,13 +1,15 @@
-"""COARE 3.6 bulk fluxes at one point, without waves, rain or a warm layer.
+"""The COARE bulk algorithms 3.0, 3.5 and 3.6 at one point.
 
-Everything here is scalar and in the reference's units (°C, hPa, m, kg kg-1). The numbers that
-look like slips (273.16, exponents 0.333 and 0.3333, ten passes) are the reference's own:
+Everything here is scalar and in the references' units (°C, hPa, m, kg kg-1), and works out both
+sides of every choice, so that a loop over points runs in vector registers. The numbers that
+look like slips (273.16, exponents 0.333 and 0.3333, ten passes) are the references' own:
 published fluxes were computed with them, and "better" ones change the answer.
 
-The reference is the Python `coare36vn_zrf_et` of NOAA-PSL/COARE-algorithm (October 2021
-physics). Two things differ from it on purpose: a surface below freezing keeps its temperature
-throughout (there, an aliased array raises it to the freezing point), and humidity is adjusted
-to 10 m with the stability at its own height, not at the thermometer's.
+The references are, of NOAA-PSL/COARE-algorithm, Python `coare36vn_zrf_et` (October 2021
+physics), Python `coare35vn` and Fortran `cor30a`. Two things differ from 3.6 on purpose: a surface
+below freezing keeps its temperature throughout (there, an aliased array raises it to the freezing
+point), and humidity is adjusted to another height with the stability at its own height, not at the
+thermometer's.
 
 References
 ----------
@@ -16,78 +18,78 @@ parameterization of air-sea fluxes: updates and verification for the COARE algor
 J. Climate, 16, 571-591.
 Edson, J. B., et al., 2013: On the exchange of momentum over the open ocean. J. Phys.
 Oceanogr., 43, 1589-1610.
+Oost, W. A., et al., 2002: New evidence for a relation between wind stress and wave age from
+measurements during ASGAMAGE. Bound.-Layer Meteor., 103, 409-438.
+Taylor, P. K., and M. J. Yelland, 2001: The dependence of sea surface roughness on the height and
+steepness of the waves. J. Phys. Oceanogr., 31, 572-590.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fluxkernels import humidity, skin, stability
-from fluxkernels.compile import block_loop, inline
+from fluxkernels.compile import Algorithm
+from fluxkernels.humidity import freezing_point, mixing, vapour_pressure, vapour_pressure_over_water
+from fluxkernels.skin import (
+    CONDUCTIVITY,
+    absorbed_shortwave,
+    buoyancy_loss,
+    haline_contraction,
+    net_longwave,
+    salty_expansion,
+    skin_thickness,
+    thermal_expansion,
+)
+from fluxkernels.stability import (
+    power_scalar,
+    power_wind,
+    psi_momentum,
+    psi_momentum_30,
+    psi_momentum_first_guess,
+    psi_scalar,
+    psi_scalar_30,
+)
+from fluxkernels.surface_layer import (
+    ANY,
+    EQUAL,
+    LEVEL,
+    Fluxes,
+    Inputs,
+    Options,
+    air_viscosity,
+    gravity,
+    is_known,
+)
+from fluxkernels.vector_math import NAN, exp, log, log_or_nan, power, power_or_nan, sqrt, where
 
 PASSES = 10
-"""Passes of the iteration: fixed, for about 0.2 % of points with a cool skin never settle."""
+"""Passes of 3.5 and 3.6: fixed, for about 0.2 % of points with a cool skin never settle."""
+PASSES_30 = 3
 
 _KARMAN = 0.4
-_ABSOLUTE_ZERO = 273.16  # what the reference adds to °C; not the 273.15 of the front door
+_ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
+_DOOR_ZERO = 273.15
 _GAS_CONSTANT = 287.1
 _HEAT_CAPACITY = 1004.67
+_WATER_HEAT_CAPACITY = 4000.0
+_LAPSE_RATE = 0.0098  # of 3.0 and 3.5; 3.6 takes g / cp
 _GUST_FACTOR = 1.2
+_GUST_CUBED = _GUST_FACTOR**3
 _ICE_ROUGHNESS = 0.0005
 _EXTREME = 50.0
-
-Array: TypeAlias = NDArray[np.float64]
-
-
-class Inputs(NamedTuple):
-    """What is known at one point; the rows of an input block, in this order."""
-
-    wind_speed: float  # m s-1, at height_wind, or the 10-m equivalent neutral wind
-    sea_surface_temperature: float  # °C
-    air_temperature: float  # °C
-    specific_humidity: float  # kg kg-1
-    height_wind: float  # m
-    height_temperature: float  # m
-    height_humidity: float  # m
-    pressure: float  # hPa, at sea level
-    latitude: float  # degrees north
-    boundary_layer_height: float  # m
-    salinity: float
-    shortwave_down: float  # W m-2
-    longwave_down: float  # W m-2
-    albedo: float
-
-
-class Fluxes(NamedTuple):
-    """What is computed at one point; the rows of an output block, in this order."""
-
-    sensible: float
-    latent: float
-    stress: float
-    friction_velocity: float
-    temperature_scale: float
-    humidity_scale: float
-    transfer_coefficient_momentum: float
-    transfer_coefficient_heat: float
-    transfer_coefficient_moisture: float
-    obukhov_length: float
-    roughness_length: float
-    roughness_length_scalar: float
-    gustiness: float
-    skin_cooling: float
-    surface_humidity: float
-    air_density: float
-    webb_latent: float
-    evaporation: float
-    wind_speed: float
-    wind_speed_10m: float
-    neutral_wind_10m: float
-    air_temperature_10m: float
-    specific_humidity_10m: float
+_FIRST_ROUGHNESS = 1e-4
+_FIRST_COOLING = 0.3
+_FIRST_THICKNESS = 0.001
+_LOG_FIRST_ROUGHNESS = math.log(_FIRST_ROUGHNESS)
+_LOG_10 = math.log(10.0)
+_LOG_100000 = math.log(10.0 / _FIRST_ROUGHNESS)
+# Scalar roughness: the largest, and the factor of its fall with the roughness Reynolds number.
+_LOG_LARGEST = math.log(1.6e-4)
+_LOG_FACTOR = math.log(5.8e-5)
+_LOG_LARGEST_30 = math.log(1.15e-4)
+_LOG_FACTOR_30 = math.log(5.5e-5)
+_TWO_PI = 2.0 * math.pi
 
 
 class Surface(NamedTuple):
@@ -101,356 +103,541 @@ class Surface(NamedTuple):
     viscosity: float
     vaporisation: float
     gravity: float
-    ice: bool
-    cools: bool  # has a cool skin
+    ice: float  # 1 where the surface is taken for ice
+    cools: float  # 1 where it has a cool skin
     wetness: float  # humidity of the surface lost for each kelvin of cooling
     expansion: float
     net_shortwave: float
+    wave_height: float
+    buoyancy: float  # z/L of unit scales
+    moist: float  # K of t* that are worth one of q*
+    lift: float  # upward buoyancy of unit t*
+    per_gravity: float
+    per_viscosity: float
+    log_wind_height: float
+    log_temperature_height: float
+    log_humidity_height: float
 
 
 class State(NamedTuple):
-    """What a pass takes from the one before."""
+    """What a pass takes from the one before, and leaves."""
 
     friction: float  # u*
     temperature: float  # t*
     humidity: float  # q*
     wind: float  # mean wind at height_wind
     gust: float
+    speed: float  # mean wind with gusts
     charnock: float
-    roughness: float
-    roughness_scalar: float
-    obukhov: float
+    log_roughness: float
+    log_roughness_scalar: float
+    zeta: float  # height_wind over the Obukhov length
+    wind_power: float  # what the stability functions take of zeta: see `fluxkernels.stability`
+    heat_power: float
+    vapour_power: float
+    wind_psi: float  # stability functions at the three heights
+    heat_psi: float
+    vapour_psi: float
     cooling: float  # of the skin
+    thickness: float
+    net_longwave: float
+    extreme: float  # 1 where only the first pass is to be trusted
+
+
+class Kept(NamedTuple):
+    """What is kept of the first pass."""
+
+    friction: float
+    temperature: float
+    humidity: float
+    zeta: float
+    cooling: float
+
+
+class Lengths(NamedTuple):
+    """What the first step changes."""
+
+    zeta: float
+    log_roughness: float
+    log_roughness_scalar: float
+
+
+class Powers(NamedTuple):
+    """What the second step changes."""
+
+    wind_power: float
+    heat_power: float
+    vapour_power: float
+
+
+class Psis(NamedTuple):
+    """What the third step changes."""
+
+    wind_psi: float
+    heat_psi: float
+    vapour_psi: float
+
+
+class Scales(NamedTuple):
+    """What the fourth step changes."""
+
+    wind: float
+    friction: float
+    temperature: float
+    humidity: float
+
+
+class Gust(NamedTuple):
+    """What the fifth step changes."""
+
+    gust: float
+
+
+class Wind(NamedTuple):
+    """What the sixth step changes."""
+
+    speed: float
+    charnock: float
+
+
+class Skin(NamedTuple):
+    """What the last step changes, if there is a cool skin."""
+
+    cooling: float
     thickness: float
     net_longwave: float
 
 
-@inline
-def gravity(latitude: float) -> float:
-    """Acceleration of gravity (m s-2) at sea level."""
-    x = math.sin(latitude * math.pi / 180.0)
-    series = 0.0052790414 * x**2 + 2.32718e-5 * x**4 + 1.262e-7 * x**6 + 7e-10 * x**8
-    return 9.7803267715 * (1.0 + series)
+def algorithm(options: Options) -> Algorithm:
+    """COARE of `options.version`, for these options."""
+    steps = (lengths, powers, psis, scales, gusts, winds)
+    return Algorithm(
+        name="coare",
+        prepare=prepare,
+        guess=guess,
+        steps=(*steps, skin) if options.cool_skin else steps,
+        finish=finish,
+        passes=PASSES_30 if options.version == 30 else PASSES,
+        inputs=Inputs,
+        fixed=Surface,
+        state=State,
+        kept=Kept,
+        outputs=Fluxes,
+        options=options,
+    )
 
 
-@inline
+def prepare(x: Inputs, o: Options) -> Surface:
+    """Derive from the inputs what stays fixed during the iteration."""
+    sea, q = x.sea_surface_temperature, x.specific_humidity
+    air_kelvin = x.air_temperature + _ABSOLUTE_ZERO
+    sea_kelvin = sea + _ABSOLUTE_ZERO
+    g = gravity(x.latitude)
+    viscosity = air_viscosity(x.air_temperature)
+    vaporisation = (2.501 - 0.00237 * sea) * 1e6
+    ice = is_ice(x, o)
+    saturated = surface_humidity(x, ice, o)
+    moist = 0.61 * air_kelvin
+    if o.version == 30:
+        moist = moist / (1.0 + 0.61 * q)
+    cools = 1.0 - ice if o.cool_skin else 0.0
+    log_wind, log_temperature, log_humidity = log_heights(x, o)
+    return Surface(
+        air_kelvin=air_kelvin,
+        temperature_difference=sea - x.air_temperature - lapse_rate(g, o) * x.height_temperature,
+        humidity=saturated,
+        humidity_difference=saturated - q,
+        density=air_pressure(x, o) * 100.0 / (_GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q)),
+        viscosity=viscosity,
+        vaporisation=vaporisation,
+        gravity=g,
+        ice=ice,
+        cools=cools,
+        wetness=0.622 * vaporisation * saturated / (_GAS_CONSTANT * (sea_kelvin * sea_kelvin)),
+        expansion=expansion(x, o),
+        net_shortwave=(1.0 - x.albedo) * x.shortwave_down,
+        wave_height=wave_height(x, log_wind, o),
+        buoyancy=_KARMAN * g * x.height_wind / air_kelvin,
+        moist=moist,
+        lift=-g / air_kelvin,
+        per_gravity=1.0 / g,
+        per_viscosity=1.0 / viscosity,
+        log_wind_height=log_wind,
+        log_temperature_height=log_temperature,
+        log_humidity_height=log_humidity,
+    )
+
+
+def lapse_rate(g: float, o: Options) -> float:
+    """Cooling with height (K m-1) of air that mixes freely."""
+    return g * (1.0 / _HEAT_CAPACITY) if o.version == 36 else _LAPSE_RATE
+
+
+def is_ice(x: Inputs, o: Options) -> float:
+    """Tell (1 or 0) whether the surface is below freezing; only 3.6 knows ice."""
+    if o.version == 36:
+        return where(x.sea_surface_temperature < freezing_point(x.salinity), 1.0, 0.0)
+    return 0.0
+
+
+def air_pressure(x: Inputs, o: Options) -> float:
+    """Pressure (hPa) of the air; 3.6 takes it at the thermometer's height, the sea's at its own."""
+    return x.pressure - 0.125 * x.height_temperature if o.version == 36 else x.pressure
+
+
+def surface_humidity(x: Inputs, ice: float, o: Options) -> float:
+    """Specific humidity (kg kg-1) of air saturated at the surface."""
+    sea = x.sea_surface_temperature
+    if o.version == 36:
+        salty = 1.0 - 0.02 * x.salinity / 35.0
+        return mixing(salty * vapour_pressure(sea, x.pressure, ice > 0.5), x.pressure)
+    vapour = 0.98 * vapour_pressure_over_water(sea, x.pressure)
+    if o.version == 30:
+        vapour = vapour * (6.112 / 6.1121)
+        return 0.62197 * vapour / (x.pressure - 0.378 * vapour)
+    return mixing(vapour, x.pressure)
+
+
+def expansion(x: Inputs, o: Options) -> float:
+    """Thermal expansion coefficient of the water (K-1), needed for a cool skin only."""
+    if not o.cool_skin:
+        return 0.0
+    if o.version == 36:
+        return thermal_expansion(x.sea_surface_temperature, x.salinity)
+    return salty_expansion(x.sea_surface_temperature)
+
+
+def log_heights(x: Inputs, o: Options) -> tuple[float, float, float]:
+    """Logarithms of the heights of wind, temperature and humidity, no more than are needed."""
+    wind = log(x.height_wind)
+    if o.heights == EQUAL:
+        return wind, wind, wind
+    temperature = log(x.height_temperature)
+    if o.heights == LEVEL:
+        return wind, temperature, temperature
+    return wind, temperature, log(x.height_humidity)
+
+
+def with_gusts(wind: float, gust: float) -> float:
+    """Wind speed that drives the fluxes: mean wind and gustiness together."""
+    return sqrt(wind * wind + gust * gust)
+
+
+def first_winds(x: Inputs, log_height: float, o: Options) -> tuple[float, float]:
+    """Mean wind at its height before anything is known of stability, and the factor to 10 m."""
+    to_10m = _LOG_100000 / (log_height - _LOG_FIRST_ROUGHNESS)
+    return x.wind_speed / to_10m if o.neutral else x.wind_speed, to_10m
+
+
+def wave_height(x: Inputs, log_height: float, o: Options) -> float:
+    """Significant height of the waves (m): as given, or in 3.6 from their age and the wind."""
+    if not (o.waves and o.version == 36):
+        return x.wave_height
+    wind, to_10m = first_winds(x, log_height, o)
+    u10 = with_gusts(wind, 0.5) * to_10m
+    grown = (0.02 * power_or_nan(x.wave_speed / u10, 1.1) - 0.0025) * u10 * u10
+    return where(x.wave_height >= 0.0, x.wave_height, max(grown, 0.25))
+
+
 def charnock(neutral_wind: float) -> float:
     """Charnock's number from the 10-m neutral wind (Edson et al., 2013); negative in a calm."""
     return 0.0017 * min(neutral_wind, 19.0) - 0.005
 
 
-@inline
-def air_viscosity(temperature: float) -> float:
-    """Kinematic viscosity of air (m2 s-1) at °C."""
-    t = temperature
-    return 1.326e-5 * (1.0 + 0.006542 * t + 8.301e-6 * t**2 - 4.84e-9 * t**3)
+def charnock_30(gusty_wind: float) -> float:
+    """Charnock's number of COARE 3.0 (Fairall et al., 2003)."""
+    return 0.011 + 0.007 * max(0.0, min(1.0, (gusty_wind - 10.0) * 0.125))
 
 
-@inline
-def is_missing(x: Inputs, cool_skin: bool) -> bool:
-    """Whether the point cannot be solved: a needed input not finite, or a negative wind."""
-    total = x.wind_speed + x.sea_surface_temperature + x.air_temperature + x.specific_humidity
-    total += x.height_wind + x.height_temperature + x.height_humidity + x.pressure
-    total += x.latitude + x.boundary_layer_height + x.salinity
-    if cool_skin:
-        total += x.shortwave_down + x.longwave_down + x.albedo
-    return not (math.isfinite(total) and x.wind_speed >= 0.0)
+def of_waves(
+    x: Inputs, s: Surface, friction: float, wind_sea: float, later: bool, o: Options
+) -> float:
+    """Charnock's number of the waves given, or of the wind sea where none are.
+
+    3.6: sea state. 3.5: sea state, or wave age where no height is given. 3.0: Taylor and Yelland
+    (2001), or Oost et al. (2002) where no height is given.
+    """
+    speed, age = x.wave_speed, friction / x.wave_speed
+    per_square = s.gravity / (friction * friction)
+    if o.version == 36:
+        number = s.wave_height * 0.2 * power_or_nan(age, 2.2) * per_square
+    elif o.version == 35:
+        rough = s.wave_height * 0.091 * (age * age)
+        if later:  # the reference takes the smooth flow's roughness off in all passes but the first
+            rough = rough - 0.11 * s.viscosity / friction
+        number = where(s.wave_height >= 0.0, rough * per_square, 0.114 * power_or_nan(age, 0.622))
+    else:
+        length = _TWO_PI * speed * speed / s.gravity
+        steep = 1200.0 * s.wave_height * power_or_nan(s.wave_height / length, 4.5)
+        oost = 50.0 / _TWO_PI * length * power_or_nan(age, 4.5)
+        number = where(s.wave_height > 0.0, steep, oost) * per_square
+    return where(x.wave_speed > 0.0, number, wind_sea)
 
 
-@inline
-def prepare(x: Inputs, cool_skin: bool) -> Surface:
-    """Derive from the inputs what stays fixed during the iteration."""
-    sea, air, q = x.sea_surface_temperature, x.air_temperature, x.specific_humidity
-    air_kelvin = air + _ABSOLUTE_ZERO
-    # The reference takes the air's pressure at the thermometer's height, the sea's at its own.
-    air_pressure = x.pressure - 0.125 * x.height_temperature
-    vapour = humidity.saturation_vapour_pressure(sea, x.pressure, x.salinity)
-    saturated = humidity.mixing(vapour, x.pressure)
-    vaporisation = (2.501 - 0.00237 * sea) * 1e6
-    g = gravity(x.latitude)
-    ice = sea < humidity.freezing_point(x.salinity)
-    return Surface(
-        air_kelvin=air_kelvin,
-        temperature_difference=sea - air - g / _HEAT_CAPACITY * x.height_temperature,
-        humidity=saturated,
-        humidity_difference=saturated - q,
-        density=air_pressure * 100.0 / (_GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q)),
-        viscosity=air_viscosity(air),
-        vaporisation=vaporisation,
-        gravity=g,
-        ice=ice,
-        cools=cool_skin and not ice,
-        wetness=0.622 * vaporisation * saturated / (_GAS_CONSTANT * (sea + _ABSOLUTE_ZERO) ** 2),
-        expansion=skin.thermal_expansion(sea, x.salinity),
-        net_shortwave=(1.0 - x.albedo) * x.shortwave_down,
-    )
-
-
-@inline
-def exchange(height: float, roughness: float, obukhov: float) -> float:
-    """Scale of temperature or humidity for each unit of difference between sea and `height`."""
-    return _KARMAN / (math.log(height / roughness) - stability.psi_scalar(height / obukhov))
-
-
-@inline
-def exchanges(x: Inputs, roughness: float, obukhov: float) -> tuple[float, float]:
-    """`exchange` of temperature and of humidity, worked out once where the heights are equal."""
-    heat = exchange(x.height_temperature, roughness, obukhov)
-    if x.height_humidity == x.height_temperature:
-        return heat, heat
-    return heat, exchange(x.height_humidity, roughness, obukhov)
-
-
-@inline
-def with_gusts(wind: float, gust: float) -> float:
-    """Wind speed that drives the fluxes: mean wind and gustiness together."""
-    return math.sqrt(wind**2 + gust**2)
-
-
-@inline
 def bulk_stability(
-    x: Inputs, s: Surface, cooling: float, gusty: float, ratio: float
-) -> tuple[float, bool]:
-    """First guess of z/L from the bulk Richardson number; `ratio` is kappa Ct / Cd.
+    x: Inputs, s: Surface, cooling: float, speed: float, ratio: float
+) -> tuple[float, float]:
+    """First guess of z/L from the bulk Richardson number, and the same by the stable formula.
 
-    Also returns whether the point is too far from neutral to iterate. The reference tells
-    that from the stable formula, unstable or not: calm points of both kinds are caught.
+    `ratio` is kappa Ct / Cd.
     """
     virtual = s.temperature_difference - cooling + 0.61 * s.air_kelvin * s.humidity_difference
-    richardson = -s.gravity * x.height_wind / s.air_kelvin * virtual / gusty**2
+    richardson = s.lift * x.height_wind * virtual / (speed * speed)
     stable = ratio * richardson * (1.0 + 27.0 / 9.0 * richardson / ratio)
-    free = -x.height_wind / x.boundary_layer_height / 0.004 / _GUST_FACTOR**3
+    free = -x.height_wind / x.boundary_layer_height / 0.004 / _GUST_CUBED
     unstable = ratio * richardson / (1.0 + richardson / free)
-    return unstable if richardson < 0.0 else stable, stable > _EXTREME
+    return where(richardson < 0.0, unstable, stable), stable
 
 
-@inline
-def first_guess(x: Inputs, s: Surface, neutral: bool) -> tuple[State, bool]:
+def guess(x: Inputs, s: Surface, o: Options) -> State:
     """Begin the iteration as if the roughness were 0.1 mm and Charnock's number 0.011.
 
-    Also returns whether only the first pass is to be trusted.
+    A point may be too far from neutral to iterate. The references tell that from the stable
+    formula, unstable or not: calm points of both kinds are caught. Only 3.0 tells it from the
+    guess itself.
     """
-    to_10m = math.log(10.0 / 0.0001) / math.log(x.height_wind / 0.0001)
-    wind = x.wind_speed / to_10m if neutral else x.wind_speed
-    gusty = with_gusts(wind, 0.5)
-    friction = 0.035 * (gusty * to_10m)
-    zo = 0.011 * friction**2 / s.gravity + 0.11 * s.viscosity / friction
-    zot = 10.0 / math.exp(_KARMAN / (0.00115 / (_KARMAN / math.log(10.0 / zo))))
-    cooling = 0.3 if s.cools else 0.0
-    drag = (_KARMAN / math.log(x.height_wind / zo)) ** 2
-    ratio = _KARMAN * (_KARMAN / math.log(x.height_temperature / zot)) / drag
-    zeta, extreme = bulk_stability(x, s, cooling, gusty, ratio)
-    obukhov = x.height_wind / zeta
-    profile = math.log(x.height_wind / zo) - stability.psi_momentum_first_guess(zeta)
-    heat, vapour = exchanges(x, zot, obukhov)
-    guess = State(
-        friction=gusty * _KARMAN / profile,
+    wind, to_10m = first_winds(x, s.log_wind_height, o)
+    speed = with_gusts(wind, 0.5)
+    friction = 0.035 * (speed * to_10m)
+    log_zo = log(0.011 * friction * friction * s.per_gravity + 0.11 * s.viscosity / friction)
+    # Such that the exchange coefficient of heat at 10 m is 0.00115.
+    log_zot = _LOG_10 - _KARMAN * _KARMAN / (0.00115 * (_LOG_10 - log_zo))
+    cooling = _FIRST_COOLING * s.cools
+    root_drag = _KARMAN / (s.log_wind_height - log_zo)
+    ratio = _KARMAN * (_KARMAN / (s.log_temperature_height - log_zot)) / (root_drag * root_drag)
+    zeta, stable_zeta = bulk_stability(x, s, cooling, speed, ratio)
+    if o.version == 30:
+        psi = psi_momentum_30(zeta, power_wind(zeta))
+        number, told_by = charnock_30(speed), zeta
+    else:
+        psi = psi_momentum_first_guess(zeta)
+        number, told_by = charnock(speed * to_10m), stable_zeta
+    friction = speed * _KARMAN / (s.log_wind_height - log_zo - psi)
+    heat, vapour = exchanges(x, s, log_zot, zeta, o)
+    if o.waves:
+        number = of_waves(x, s, friction, number, False, o)
+    extreme = where(told_by > _EXTREME, 1.0, 0.0)
+    return State(
+        friction=friction,
         temperature=-(s.temperature_difference - cooling) * heat,
         humidity=-(s.humidity_difference - s.wetness * cooling) * vapour,
         wind=wind,
         gust=0.5,
-        charnock=charnock(gusty * to_10m),
-        roughness=zo,
-        roughness_scalar=zot,
-        obukhov=obukhov,
+        speed=speed,
+        charnock=number,
+        log_roughness=log_zo,
+        log_roughness_scalar=log_zot,
+        zeta=zeta,
+        wind_power=1.0,
+        heat_power=1.0,
+        vapour_power=1.0,
+        wind_psi=0.0,
+        heat_psi=0.0,
+        vapour_psi=0.0,
         cooling=cooling,
-        thickness=0.001,
+        thickness=_FIRST_THICKNESS,
         net_longwave=longwave_loss(x, cooling),
+        extreme=extreme,
     )
-    return guess, extreme
 
 
-@inline
+def psi_heat(zeta: float, power: float, o: Options) -> float:
+    """Stability function of the temperature and humidity profiles."""
+    return psi_scalar_30(zeta, power) if o.version == 30 else psi_scalar(zeta, power)
+
+
+def zetas(x: Inputs, zeta: float, o: Options) -> tuple[float, float]:
+    """Stability at the heights of temperature and humidity."""
+    if o.heights == EQUAL:
+        return zeta, zeta
+    heat = zeta * (x.height_temperature / x.height_wind)
+    return heat, heat if o.heights == LEVEL else zeta * (x.height_humidity / x.height_wind)
+
+
+def exchanges(
+    x: Inputs, s: Surface, log_roughness: float, zeta: float, o: Options
+) -> tuple[float, float]:
+    """Scales of temperature and humidity for each unit of difference between sea and air."""
+    at_heat, at_vapour = zetas(x, zeta, o)
+    heat_psi = psi_heat(at_heat, power_scalar(at_heat), o)
+    heat = _KARMAN / (s.log_temperature_height - log_roughness - heat_psi)
+    if o.heights != ANY:
+        return heat, heat
+    vapour_psi = psi_heat(at_vapour, power_scalar(at_vapour), o)
+    return heat, _KARMAN / (s.log_humidity_height - log_roughness - vapour_psi)
+
+
 def longwave_loss(x: Inputs, cooling: float) -> float:
     """Net longwave radiation (W m-2, upward) of a surface with this skin cooling."""
-    skin_kelvin = x.sea_surface_temperature - cooling + _ABSOLUTE_ZERO
-    return skin.net_longwave(skin_kelvin, x.longwave_down)
+    return net_longwave(x.sea_surface_temperature - cooling + _ABSOLUTE_ZERO, x.longwave_down)
 
 
-@inline
-def obukhov_length(x: Inputs, s: Surface, old: State) -> float:
-    """Obukhov length (m) from the scales of the pass before; infinite where it is neutral."""
-    buoyant = old.temperature + 0.61 * s.air_kelvin * old.humidity
-    zeta = _KARMAN * s.gravity * x.height_wind / s.air_kelvin * buoyant / old.friction**2
-    return x.height_wind / zeta
+def lengths(x: Inputs, s: Surface, old: State, o: Options) -> Lengths:
+    """First step of a pass: stability and roughness lengths from the scales."""
+    friction = old.friction
+    zeta = s.buoyancy * (old.temperature + s.moist * old.humidity) / (friction * friction)
+    zo = old.charnock * friction * friction * s.per_gravity + 0.11 * s.viscosity / friction
+    zo = where(s.ice > 0.5, _ICE_ROUGHNESS, zo)
+    log_zo = log_or_nan(zo)
+    log_reynolds = log_or_nan(zo * friction * s.per_viscosity)
+    if o.version == 30:
+        return Lengths(zeta, log_zo, min(_LOG_LARGEST_30, _LOG_FACTOR_30 - 0.6 * log_reynolds))
+    return Lengths(zeta, log_zo, min(_LOG_LARGEST, _LOG_FACTOR - 0.72 * log_reynolds))
 
 
-@inline
-def roughness_lengths(s: Surface, old: State) -> tuple[float, float]:
-    """Roughness lengths (m) of momentum, and of heat and moisture alike."""
-    zo = old.charnock * old.friction**2 / s.gravity + 0.11 * s.viscosity / old.friction
-    if s.ice:
-        zo = _ICE_ROUGHNESS
-    reynolds = zo * old.friction / s.viscosity
-    return zo, min(0.00016, 5.8e-5 / math.pow(reynolds, 0.72))
+def powers(x: Inputs, s: Surface, old: State, o: Options) -> Powers:
+    """Second step: what the stability functions take of zeta."""
+    at_heat, at_vapour = zetas(x, old.zeta, o)
+    heat = power_scalar(at_heat)
+    vapour = power_scalar(at_vapour) if o.heights == ANY else heat
+    return Powers(power_wind(old.zeta), heat, vapour)
 
 
-@inline
-def gustiness(x: Inputs, s: Surface, friction: float, warmth: float, moisture: float) -> float:
-    """Gustiness (m s-1) from the buoyancy flux (Stull, 1988) of the scales t* and q*."""
-    virtual = warmth * (1.0 + 0.61 * x.specific_humidity) + 0.61 * s.air_kelvin * moisture
-    buoyancy = -s.gravity / s.air_kelvin * friction * virtual
-    if buoyancy > 0.0:
-        return _GUST_FACTOR * math.pow(buoyancy * x.boundary_layer_height, 0.333)
-    return 0.2
+def psis(x: Inputs, s: Surface, old: State, o: Options) -> Psis:
+    """Third step: the stability functions."""
+    at_heat, at_vapour = zetas(x, old.zeta, o)
+    heat = psi_heat(at_heat, old.heat_power, o)
+    vapour = psi_heat(at_vapour, old.vapour_power, o) if o.heights == ANY else heat
+    if o.version == 30:
+        return Psis(psi_momentum_30(old.zeta, old.wind_power), heat, vapour)
+    return Psis(psi_momentum(old.zeta, old.wind_power), heat, vapour)
 
 
-@inline
-def cool(
-    x: Inputs, s: Surface, old: State, friction: float, warmth: float, moisture: float
-) -> tuple[float, float]:
-    """Cooling (K) and thickness (m) of the skin under the fluxes of this pass."""
-    sensible = -s.density * _HEAT_CAPACITY * friction * warmth
-    latent = -s.density * s.vaporisation * friction * moisture
-    heat = old.net_longwave + sensible + latent
-    heat -= skin.absorbed_shortwave(s.net_shortwave, old.thickness)
-    buoyancy = skin.buoyancy_loss(heat, latent, s.vaporisation, s.expansion, x.salinity)
-    thickness = skin.skin_thickness(buoyancy, friction, s.density, s.gravity)
-    return heat * thickness / skin.CONDUCTIVITY, thickness
-
-
-@inline
-def one_pass(x: Inputs, s: Surface, old: State, neutral: bool) -> State:
-    """One pass: length, roughness, wind, scales, gustiness, skin, Charnock's number."""
-    obukhov = obukhov_length(x, s, old)
-    zo, zoq = roughness_lengths(s, old)
-    profile = math.log(x.height_wind / zo) - stability.psi_momentum(x.height_wind / obukhov)
-    log_10m = math.log(10.0 / zo)
-    # Mean wind and neutral wind are the same u* / (kappa gust factor) times their profiles.
-    wind = x.wind_speed * profile / log_10m if neutral else x.wind_speed
-    friction = with_gusts(wind, old.gust) * _KARMAN / profile
-    heat, vapour = exchanges(x, zoq, obukhov)
-    warmth = -(s.temperature_difference - old.cooling) * heat
-    moisture = -(s.humidity_difference - s.wetness * old.cooling) * vapour
-    gust = gustiness(x, s, friction, warmth, moisture)
-    cooling, thickness, net_longwave = old.cooling, old.thickness, old.net_longwave
-    if s.cools:
-        cooling, thickness = cool(x, s, old, friction, warmth, moisture)
-        net_longwave = longwave_loss(x, cooling)
-    neutral_wind = friction / _KARMAN * (wind / with_gusts(wind, gust)) * log_10m
-    return State(
-        friction=friction,
-        temperature=warmth,
-        humidity=moisture,
+def scales(x: Inputs, s: Surface, old: State, o: Options) -> Scales:
+    """Fourth step: the scales from the profiles."""
+    profile = s.log_wind_height - old.log_roughness - old.wind_psi
+    wind, speed = x.wind_speed, old.speed
+    if o.neutral:
+        # Mean and neutral wind are the same u* / (kappa gust factor) times their profiles.
+        wind = x.wind_speed * profile / (_LOG_10 - old.log_roughness)
+        speed = with_gusts(wind, old.gust)
+    heat = _KARMAN / (s.log_temperature_height - old.log_roughness_scalar - old.heat_psi)
+    vapour = heat
+    if o.heights == ANY:
+        vapour = _KARMAN / (s.log_humidity_height - old.log_roughness_scalar - old.vapour_psi)
+    return Scales(
         wind=wind,
-        gust=gust,
-        charnock=charnock(x.wind_speed if neutral else neutral_wind),
-        roughness=zo,
-        roughness_scalar=zoq,
-        obukhov=obukhov,
-        cooling=cooling,
-        thickness=thickness,
-        net_longwave=net_longwave,
+        friction=speed * _KARMAN / profile,
+        temperature=-(s.temperature_difference - old.cooling) * heat,
+        humidity=-(s.humidity_difference - s.wetness * old.cooling) * vapour,
     )
 
 
-@inline
-def keep_first(first: State, last: State) -> State:
-    """Take the first pass but the last one's wind, as the reference does far from neutral."""
-    return State(
-        friction=first.friction,
-        temperature=first.temperature,
-        humidity=first.humidity,
-        wind=last.wind,
-        gust=last.gust,
-        charnock=last.charnock,
-        roughness=last.roughness,
-        roughness_scalar=last.roughness_scalar,
-        obukhov=first.obukhov,
-        cooling=first.cooling,
-        thickness=first.thickness,
-        net_longwave=last.net_longwave,
-    )
+def gusts(x: Inputs, s: Surface, old: State, o: Options) -> Gust:
+    """Fifth step: gustiness from the buoyancy flux; in 3.6 that of Stull (1988, p. 146)."""
+    warm = old.temperature
+    if o.version == 36:
+        warm = warm * (1.0 + 0.61 * x.specific_humidity)
+    buoyancy = s.lift * old.friction * (warm + 0.61 * s.air_kelvin * old.humidity)
+    rising = max(buoyancy, 1e-30) * x.boundary_layer_height
+    return Gust(where(buoyancy > 0.0, _GUST_FACTOR * power(rising, 0.333), 0.2))
 
 
-@inline
-def iterate(x: Inputs, s: Surface, neutral: bool, passes: int) -> State:
-    """Iterate to the fluxes; points too far from neutral to converge keep their first pass."""
-    guess, extreme = first_guess(x, s, neutral)
-    first = one_pass(x, s, guess, neutral)
-    last = first
-    for _ in range(1, passes):
-        last = one_pass(x, s, last, neutral)
-    if extreme:
-        return keep_first(first, last)
-    return last
+def winds(x: Inputs, s: Surface, old: State, o: Options) -> Wind:
+    """Sixth step: wind with gusts, and Charnock's number for the next pass."""
+    speed = with_gusts(old.wind, old.gust)
+    number = old.charnock
+    if o.version != 30:
+        slope = old.friction * (1.0 / _KARMAN) * (old.wind / speed)
+        neutral_wind = x.wind_speed if o.neutral else slope * (_LOG_10 - old.log_roughness)
+        number = charnock(neutral_wind)
+    if o.waves:
+        number = of_waves(x, s, old.friction, number, True, o)
+    return Wind(speed, number)
 
 
-@inline
-def ratio_or(numerator: float, denominator: float, otherwise: float) -> float:
-    """Quotient, or its limit where both are zero (sea and air alike)."""
-    return otherwise if denominator == 0.0 else numerator / denominator
+def skin(x: Inputs, s: Surface, old: State, o: Options) -> Skin:
+    """Last step: cooling and thickness of the skin under the fluxes of this pass."""
+    sensible = -s.density * _HEAT_CAPACITY * old.friction * old.temperature
+    latent = -s.density * s.vaporisation * old.friction * old.humidity
+    # 3.0 has the longwave of the pass's own cooling, as old as that of the others: the same.
+    heat = old.net_longwave + sensible + latent
+    heat = heat - absorbed_shortwave(s.net_shortwave, old.thickness)
+    haline = haline_contraction(x.salinity) if o.version == 36 else 0.026
+    buoyancy = buoyancy_loss(heat, latent, s.vaporisation, s.expansion, haline)
+    thickness = skin_thickness(buoyancy, old.friction, s.density, s.gravity)
+    cooling = heat * thickness / CONDUCTIVITY * s.cools
+    return Skin(cooling, thickness, longwave_loss(x, cooling))
 
 
-@inline
-def coefficients(x: Inputs, s: Surface, e: State) -> tuple[float, float, float]:
-    """Transfer coefficients of momentum, heat and moisture, relative to the gusty wind."""
-    gusty = with_gusts(e.wind, e.gust)
-    drag = e.friction**2 * (e.wind / gusty) / gusty / max(0.1, e.wind)
-    heat, vapour = exchanges(x, e.roughness_scalar, e.obukhov)
-    warmth = s.temperature_difference - e.cooling
-    moisture = s.humidity_difference - s.wetness * e.cooling
-    stanton = ratio_or(-e.friction * e.temperature / gusty, warmth, e.friction / gusty * heat)
-    dalton = ratio_or(-e.friction * e.humidity / gusty, moisture, e.friction / gusty * vapour)
-    return drag, stanton, dalton
+def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxes:
+    """Fluxes and what else describes the surface layer, from the state at the end.
 
-
-@inline
-def winds_at_10m(x: Inputs, e: State) -> tuple[float, float]:
-    """Mean wind and equivalent neutral wind at 10 m (m s-1)."""
-    height = x.height_wind
-    slope = e.friction / _KARMAN * (e.wind / with_gusts(e.wind, e.gust))
-    neutral = math.log(10.0 / height) + stability.psi_momentum(height / e.obukhov)
-    mean = neutral - stability.psi_momentum(10.0 / e.obukhov)
-    return e.wind + slope * mean, e.wind + slope * neutral
-
-
-@inline
-def rise_to_10m(height: float, scale: float, obukhov: float) -> float:
-    """Difference of a scalar between `height` and 10 m."""
-    psi = stability.psi_scalar(height / obukhov) - stability.psi_scalar(10.0 / obukhov)
-    return scale / _KARMAN * (math.log(10.0 / height) + psi)
-
-
-@inline
-def fluxes(x: Inputs, s: Surface, e: State) -> Fluxes:
-    """Fluxes and what else describes the surface layer, from the state at the end."""
-    sensible = -s.density * _HEAT_CAPACITY * e.friction * e.temperature
-    latent = -s.density * s.vaporisation * e.friction * e.humidity
-    drag, stanton, dalton = coefficients(x, s, e)
-    wind_10m, neutral_wind_10m = winds_at_10m(x, e)
-    descent = s.gravity / _HEAT_CAPACITY * (x.height_temperature - 10.0)
-    warming = rise_to_10m(x.height_temperature, e.temperature, e.obukhov) + descent
-    moistening = rise_to_10m(x.height_humidity, e.humidity, e.obukhov)
+    Far from neutral the references take the first pass but the last one's wind.
+    """
+    extreme = last.extreme > 0.5
+    friction = where(extreme, first.friction, last.friction)
+    known = is_known(x, o) and friction == friction and last.speed == last.speed
+    friction = where(known, friction, NAN)
+    temperature = where(known, where(extreme, first.temperature, last.temperature), NAN)
+    humidity = where(known, where(extreme, first.humidity, last.humidity), NAN)
+    zeta = where(extreme, first.zeta, last.zeta)
+    cooling = where(known, where(extreme, first.cooling, last.cooling), NAN)
+    sensible = -s.density * _HEAT_CAPACITY * friction * temperature
+    latent = -s.density * s.vaporisation * friction * humidity
+    warmth = s.temperature_difference - cooling
+    moisture = s.humidity_difference - s.wetness * cooling
+    # Written with U/S, not with the gust factor S/U: at no wind the stress is 0, not 0/0.
+    share = last.wind / last.speed
+    still = friction / last.speed
+    heat, vapour = exchanges(x, s, last.log_roughness_scalar, zeta, o)
+    slope = friction * (1.0 / _KARMAN) * share
+    zeta_10m = zeta * (10.0 / x.height_wind)
+    neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, o)
+    heat_rise, vapour_rise = rises(x, s, zeta, o)
+    descent = lapse_rate(s.gravity, o) * (x.height_temperature - 10.0)
+    air_10m = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
+    scalar_roughness = where(known, exp(last.log_roughness_scalar), NAN)
     return Fluxes(
         sensible=sensible,
         latent=latent,
-        # Written with U/S, not with the gust factor S/U: at no wind it is 0, not 0/0.
-        stress=s.density * e.friction**2 * (e.wind / with_gusts(e.wind, e.gust)),
-        friction_velocity=e.friction,
-        temperature_scale=e.temperature,
-        humidity_scale=e.humidity,
-        transfer_coefficient_momentum=drag,
-        transfer_coefficient_heat=stanton,
-        transfer_coefficient_moisture=dalton,
-        obukhov_length=e.obukhov,
-        roughness_length=e.roughness,
-        roughness_length_scalar=e.roughness_scalar,
-        gustiness=e.gust,
-        skin_cooling=e.cooling,
-        surface_humidity=s.humidity - s.wetness * e.cooling,
-        air_density=s.density,
+        stress=s.density * friction * friction * share,
+        friction_velocity=friction,
+        temperature_scale=temperature,
+        humidity_scale=humidity,
+        transfer_coefficient_momentum=friction * still * share / max(0.1, last.wind),
+        # Where sea and air are alike the quotients are 0/0: their limit is the exchange itself.
+        transfer_coefficient_heat=still * where(warmth == 0.0, heat, -temperature / warmth),
+        transfer_coefficient_moisture=still * where(moisture == 0.0, vapour, -humidity / moisture),
+        obukhov_length=where(known, x.height_wind / zeta, NAN),
+        roughness_length=where(known, exp(last.log_roughness), NAN),
+        roughness_length_heat=scalar_roughness,
+        roughness_length_moisture=scalar_roughness,
+        gustiness=where(known, last.gust, NAN),
+        skin_cooling=cooling,
+        surface_humidity=s.humidity - s.wetness * cooling,
+        air_density=where(known, s.density, NAN),
         webb_latent=webb(x, s, sensible, latent),
         evaporation=latent / s.vaporisation,
-        wind_speed=e.wind,
-        wind_speed_10m=wind_10m,
-        neutral_wind_10m=neutral_wind_10m,
-        air_temperature_10m=x.air_temperature + warming,
-        specific_humidity_10m=x.specific_humidity + moistening,
+        wind_speed=where(known, last.wind, NAN),
+        rain_heat=rain_heat(x, s, cooling),
+        wind_speed_10m=last.wind + slope * (neutral_rise - psi_wind(zeta_10m, o)),
+        neutral_wind_10m=last.wind + slope * neutral_rise,
+        air_temperature_10m=air_10m + _DOOR_ZERO,
+        specific_humidity_10m=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
     )
 
 
-@inline
+def rises(x: Inputs, s: Surface, zeta: float, o: Options) -> tuple[float, float]:
+    """Temperature and humidity at 10 m less those at their heights, in scales / kappa."""
+    at_heat, at_vapour = zetas(x, zeta, o)
+    at_10m = zeta * (10.0 / x.height_wind)
+    psi_10m = psi_heat(at_10m, power_scalar(at_10m), o)
+    heat = (
+        _LOG_10 - s.log_temperature_height - psi_10m + psi_heat(at_heat, power_scalar(at_heat), o)
+    )
+    vapour = (
+        _LOG_10 - s.log_humidity_height - psi_10m + psi_heat(at_vapour, power_scalar(at_vapour), o)
+    )
+    return heat, vapour
+
+
+def psi_wind(zeta: float, o: Options) -> float:
+    """Stability function of the wind profile."""
+    power = power_wind(zeta)
+    return psi_momentum_30(zeta, power) if o.version == 30 else psi_momentum(zeta, power)
+
+
 def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
     """Webb's correction (W m-2) of a measured vapour flux for the mean vertical motion."""
     wet = 1.61 * latent / s.vaporisation / (1.0 + 1.61 * x.specific_humidity) / s.density
@@ -458,38 +645,15 @@ def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
     return s.density * (wet + warm) * x.specific_humidity * s.vaporisation
 
 
-@inline
-def solve_point(x: Inputs, neutral: bool, cool_skin: bool, passes: int) -> Fluxes:
-    """COARE 3.6 at one point, from the actual or the 10-m equivalent neutral wind."""
-    s = prepare(x, cool_skin)
-    return fluxes(x, s, iterate(x, s, neutral, passes))
-
-
-@block_loop
-def solve_block(
-    inputs: Array, outputs: Array, count: int, neutral: bool, cool_skin: bool, passes: int
-) -> None:
-    """Solve the first `count` columns; rows as the fields of `Inputs` and of `Fluxes`."""
-    for i in range(count):
-        x = Inputs(
-            inputs[0, i],
-            inputs[1, i],
-            inputs[2, i],
-            inputs[3, i],
-            inputs[4, i],
-            inputs[5, i],
-            inputs[6, i],
-            inputs[7, i],
-            inputs[8, i],
-            inputs[9, i],
-            inputs[10, i],
-            inputs[11, i],
-            inputs[12, i],
-            inputs[13, i],
-        )
-        if is_missing(x, cool_skin):
-            outputs[:, i] = math.nan
-        else:
-            result = solve_point(x, neutral, cool_skin, passes)
-            for row, value in enumerate(result):
-                outputs[row, i] = value
+def rain_heat(x: Inputs, s: Surface, cooling: float) -> float:
+    """Heat (W m-2) that rain takes from the sea, at the wet-bulb temperature (Gosnell, 1995)."""
+    t = x.air_temperature
+    diffusivity_vapour = 2.11e-5 * power(s.air_kelvin / _ABSOLUTE_ZERO, 1.94)
+    conductivity = (1.0 + 0.003309 * t - 1.44e-6 * t * t) * 0.02411
+    diffusivity_heat = conductivity / (s.density * _HEAT_CAPACITY)
+    square = s.air_kelvin * s.air_kelvin
+    rise = x.specific_humidity * s.vaporisation / (_GAS_CONSTANT * square)
+    wet = 0.622 * rise * s.vaporisation * diffusivity_vapour / (_HEAT_CAPACITY * diffusivity_heat)
+    warmth = x.sea_surface_temperature - t - cooling
+    moisture = (s.humidity_difference - s.wetness * cooling) * s.vaporisation / _HEAT_CAPACITY
+    return x.rain / (1.0 + wet) * _WATER_HEAT_CAPACITY * (warmth + moisture) / 3600.0

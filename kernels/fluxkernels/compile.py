@@ -1,64 +1,123 @@
-"""How physics becomes machine code: the only module that knows Numba's options.
+"""How plain physics is made over for one dtype and one processor.
 
-The physics modules hold small scalar functions and mark them with `inline` or `block_loop`.
-What the marks mean can change here, for another processor or another compiler, without
-touching the physics.
-
-Numba recompiles a cached function when its own file changes, but not when a function that it
-calls, in another file, does: yesterday's physics would run under today's code. `block_loop`
-therefore puts a digest of all the package's modules into the cache key.
+The physics modules hold plain Python functions of single numbers. `Specialiser` copies such a
+function, and all that it reaches inside this package, with its numbers of one dtype and with the
+processor's own elementary functions in the place of `fluxkernels.vector_math`'s. The copies are
+compiled into one another: `fluxkernels.cpu` and `fluxkernels.cuda` say how.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dis import get_instructions
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import FunctionType
+from typing import Any, NamedTuple
 
-from numba.core import decorators
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-# Division by zero gives inf, as in NumPy and in the reference. No fast-math flag: the answers
-# are compared with a reference bit by bit further than its flags would allow.
-_SCALAR: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+import numpy as np
 
 
-def inline(function: F) -> F:
-    """Compile a scalar function that other compiled functions call.
+class Algorithm(NamedTuple):
+    """An iterative algorithm at one point, as its parts and the records they exchange.
 
-    It is not cached by itself: it becomes part of each `block_loop` that uses it.
+    `prepare(x)` makes the `fixed` record from the inputs, `guess(x, fixed)` the first `state`;
+    each of `steps`, called as `step(x, fixed, state)`, returns a record of those fields of the
+    state that it changes. A pass is all steps in turn. `finish(x, fixed, first, state)` makes the
+    outputs from the last state and from what is `kept` of the first pass. All take the options
+    as a last argument.
+
+    Short steps are fast ones: their loops run one after the other over a block of points, and
+    the fewer instructions a loop has, the more of its points a processor works at side by side.
     """
-    return cast(F, _njit(function))
+
+    name: str
+    prepare: Callable[..., Any]
+    guess: Callable[..., Any]
+    steps: tuple[Callable[..., Any], ...]
+    finish: Callable[..., Any]
+    passes: int
+    inputs: type
+    fixed: type
+    state: type
+    kept: type
+    outputs: type
+    options: Any
 
 
-def block_loop(function: F) -> F:
-    """Compile a loop over the points of a block, and keep the code on disk.
+class Map(NamedTuple):
+    """A function of one point, called as `function(x, options)`, that needs no iteration."""
 
-    The loop releases the GIL and shares nothing between points, so threads may each run it
-    on blocks of their own.
+    name: str
+    function: Callable[..., Any]
+    inputs: type
+    outputs: type
+    options: Any
+
+
+class Specialiser:
+    """Copies functions for one dtype and one processor; a function is copied only once.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        Of every number in the copies.
+    substitutes : mapping of function to function
+        What to copy in the place of what.
+    compiled : callable
+        Compiles a copy that other copies will call.
     """
-    dispatcher = _njit(function)
-    try:
-        dispatcher.enable_caching()
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache can be written to (a sealed
-        # image, say): compile once in each process instead.
-        return cast(F, dispatcher)
-    plain_key: Callable[[Any, Any], tuple[Any, ...]] = dispatcher._cache._index_key
-    dispatcher._cache._index_key = lambda sig, codegen: (*plain_key(sig, codegen), _digest())
-    return cast(F, dispatcher)
+
+    def __init__(
+        self,
+        dtype: str,
+        substitutes: Mapping[Callable[..., Any], Callable[..., Any]],
+        compiled: Callable[[FunctionType], Any],
+    ) -> None:
+        self._real: Callable[[float], Any] = np.float32 if dtype == "float32" else float
+        self._substitutes = substitutes
+        self._compiled = compiled
+        self._made: dict[Any, Any] = {}
+
+    def __call__(self, function: Any) -> Any:
+        """Compile the copy of a function, and of all that it reaches."""
+        if function not in self._made:
+            chosen = self._substitutes.get(function, function)
+            plain = isinstance(chosen, FunctionType)
+            self._made[function] = self._compiled(self._copy(chosen)) if plain else chosen
+        return self._made[function]
+
+    def _copy(self, function: FunctionType) -> FunctionType:
+        code = function.__code__
+        constants = tuple(self._number(constant) for constant in code.co_consts)
+        named = {
+            step.argval: function.__globals__[step.argval]
+            for step in get_instructions(code)
+            if step.opname == "LOAD_GLOBAL" and step.argval in function.__globals__
+        }
+        scope = {name: self._value(value) for name, value in named.items()}
+        return renamed(function, scope, code.replace(co_consts=constants))
+
+    def _value(self, value: Any) -> Any:
+        ours = isinstance(value, FunctionType) and value.__module__.startswith("fluxkernels.")
+        return self(value) if ours else self._number(value)
+
+    def _number(self, value: Any) -> Any:
+        return self._real(value) if type(value) is float else value
 
 
-def _njit(function: Callable[..., Any]) -> Any:
-    njit: Any = decorators.njit
-    return njit(**_SCALAR)(function)
+def renamed(function: Any, scope: Mapping[str, Any], code: Any = None) -> FunctionType:
+    """Copy a function with other globals."""
+    scope = {"__builtins__": __builtins__, "__name__": function.__module__, **scope}
+    copy = FunctionType(code or function.__code__, scope, function.__name__)
+    copy.__defaults__ = function.__defaults__
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return copy
 
 
 @cache
-def _digest() -> str:
+def sources_digest() -> str:
     """Digest of the sources that a compiled loop may have taken code from."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()

@@ -11,67 +11,62 @@ J. Appl. Meteor., 20, 1527-1532.
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from fluxkernels import arrays
-from fluxkernels.compile import block_loop, inline
+from fluxkernels.compile import Map
+from fluxkernels.vector_math import exp, sqrt, where
 
-Array = NDArray[np.float64]
 
-
-@inline
 def freezing_point(salinity: float) -> float:
     """Temperature (°C) at which sea water of this practical salinity freezes at the surface."""
-    return (
-        -0.0575 * salinity
-        + 0.00171052 * math.pow(salinity, 1.5)
-        - 0.0002154996 * salinity * salinity
-    )
+    s = salinity
+    return -0.0575 * s + 0.00171052 * (s * sqrt(s)) - 0.0002154996 * s * s
 
 
-@inline
 def vapour_pressure_over_water(temperature: float, pressure: float) -> float:
     """Saturation vapour pressure (hPa) over liquid water at °C and hPa (Buck, 1981)."""
-    enhancement = 1.0007 + 3.46e-6 * pressure
-    return 6.1121 * math.exp(17.502 * temperature / (temperature + 240.97)) * enhancement
+    return vapour_pressure(temperature, pressure, False)
 
 
-@inline
-def vapour_pressure_over_ice(temperature: float, pressure: float) -> float:
-    """Saturation vapour pressure (hPa) over ice at °C and hPa (Buck, 1981)."""
-    enhancement = 1.0003 + 4.18e-6 * pressure
-    return 6.1115 * math.exp(22.452 * temperature / (temperature + 272.55)) * enhancement
+def vapour_pressure(temperature: float, pressure: float, ice: bool) -> float:
+    """Saturation vapour pressure (hPa) over liquid water or ice at °C and hPa (Buck, 1981)."""
+    t = temperature
+    power = where(ice, 22.452, 17.502) * t / (t + where(ice, 272.55, 240.97))
+    enhancement = where(ice, 1.0003, 1.0007) + where(ice, 4.18e-6, 3.46e-6) * pressure
+    return where(ice, 6.1115, 6.1121) * exp(power) * enhancement
 
 
-@inline
-def saturation_vapour_pressure(temperature: float, pressure: float, salinity: float) -> float:
-    """Saturation vapour pressure (hPa) over sea water, or over ice below its freezing point.
-
-    Dissolved salt lowers it in proportion, by 2 % at salinity 35.
-    """
-    if temperature < freezing_point(salinity):
-        pure = vapour_pressure_over_ice(temperature, pressure)
-    else:
-        pure = vapour_pressure_over_water(temperature, pressure)
-    return (1.0 - 0.02 * salinity / 35.0) * pure
-
-
-@inline
 def mixing(vapour_pressure: float, pressure: float) -> float:
     """Specific humidity (kg kg-1) of air with this vapour pressure, both in one unit."""
-    return 622.0 * vapour_pressure / (pressure - 0.378 * vapour_pressure) / 1000.0
+    return 0.622 * vapour_pressure / (pressure - 0.378 * vapour_pressure)
 
 
-@block_loop
-def _humidity_loop(inputs: Array, outputs: Array, count: int) -> None:
-    """Specific humidity of `count` points; rows of `inputs`: °C, hPa, salinity, saturation."""
-    for i in range(count):
-        vapour = saturation_vapour_pressure(inputs[0, i], inputs[1, i], inputs[2, i])
-        outputs[0, i] = mixing(inputs[3, i] * vapour, inputs[1, i])
+class Moisture(NamedTuple):
+    """What specific humidity is computed from."""
+
+    temperature: float  # °C
+    pressure: float  # hPa
+    salinity: float
+    relative_humidity: float
+
+
+class Humidity(NamedTuple):
+    """What is computed."""
+
+    specific_humidity: float
+
+
+def humidity_at(x: Moisture, options: None) -> Humidity:
+    """Specific humidity (kg kg-1) over water of a salinity, or over ice below its freezing."""
+    ice = x.temperature < freezing_point(x.salinity)
+    vapour = (1.0 - 0.02 * x.salinity / 35.0) * vapour_pressure(x.temperature, x.pressure, ice)
+    return Humidity(mixing(x.relative_humidity * vapour, x.pressure))
+
+
+HUMIDITY = Map("humidity", humidity_at, Moisture, Humidity, None)
 
 
 def saturation_specific_humidity(
@@ -170,16 +165,13 @@ def _specific_humidity(
     relative_humidity: ArrayLike,
     dtype: DTypeLike | None,
 ) -> Any:
+    from fluxkernels import cpu  # brings the compiler in: not before it is needed
+
     inputs = {
         "temperature": temperature,
         "pressure": pressure,
         "salinity": salinity,
         "relative_humidity": relative_humidity,
     }
-    return arrays.evaluate(_solve, inputs, 1, dtype)[0]
-
-
-def _solve(inputs: Array, outputs: Array, count: int) -> None:
-    arrays.to_celsius(inputs[0])
-    arrays.to_hectopascal(inputs[1])
-    _humidity_loop(inputs, outputs, count)
+    solve = cpu.solver(HUMIDITY, arrays.conversions(inputs))
+    return arrays.evaluate(solve, inputs, (True,), dtype)[0]

@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
     "specific_humidity": np.array([0.015, 0.016]),
 }
 CASES = [
-    ({"algorithm": "coare30"}, "FK101", ValueError, "coare36"),
+    ({"algorithm": "coare26"}, "FK101", ValueError, "coare36"),
     ({"wind_kind": "10m"}, "FK102", ValueError, "neutral"),
     ({"wind_speed": np.ones(3)}, "FK103", ValueError, r"wind_speed \(3,\)"),
     ({"wind_speed": ["a", "b"]}, "FK104", TypeError, "wind_speed"),

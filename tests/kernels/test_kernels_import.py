@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba.core import dispatcher
 
 import fluxkernels
 from fluxkernels import compile as compiling
+from fluxkernels import cpu
+from fluxkernels.humidity import HUMIDITY
 
 
 def test_import_brings_no_compiler_in() -> None:
@@ -46,16 +49,23 @@ def test_the_cache_key_covers_every_module(tmp_path: Path, monkeypatch: pytest.M
     """A change in any module of physics makes other compiled code."""
     (tmp_path / "coare.py").write_text("A = 1")
     monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compile.py"))
-    digest = compiling._digest.__wrapped__
+    digest = compiling.sources_digest.__wrapped__
     before = digest()
     (tmp_path / "coare.py").write_text("A = 2")
     assert digest() != before
 
 
-def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:
-    """A function without a file cannot be cached, as none can in a sealed image."""
-    space: dict[str, Any] = {}
-    exec("def twice(row, out, count):\n    out[0] = 2.0 * row[0]", space)
+def test_without_a_place_for_the_cache_it_compiles_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a sealed image, where nothing can be written, each process compiles for itself."""
+
+    def sealed(*_: Any) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
+
+    physics = HUMIDITY._replace(name="humidity in a sealed image")
+    monkeypatch.setattr(dispatcher.Dispatcher, "enable_caching", sealed)
     out = np.zeros(1)
-    compiling.block_loop(space["twice"])(np.array([3.0]), out, 1)
-    assert out[0] == 6.0
+    values = [np.array([value]) for value in (20.0, 1000.0, 0.0, 1.0)]
+    cpu.solver(physics, [(1.0, 0.0)] * 4)(values, [out], 1)
+    assert out[0] == pytest.approx(0.014729, abs=1e-6)

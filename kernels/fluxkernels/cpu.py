@@ -1,0 +1,195 @@
+"""Physics on a CPU: loops over blocks of points that run in vector registers, on threads.
+
+A loop of ten passes for each point does not vectorise; ten loops over a block of points do, if
+nothing in them branches or calls. `fluxkernels.loops` therefore works through blocks of `BLOCK`
+points; what passes between the loops stands in rows of a scratch array that stays in the
+processor's first cache.
+
+Numba recompiles a cached function when its own file changes, but not when a function that it
+calls, in another file, does: yesterday's physics would run under today's code. The key of what
+is kept on disk therefore holds a digest of all the package's modules.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+from numba.core import decorators
+from numpy.typing import NDArray
+
+from fluxkernels import loops, vector_math
+from fluxkernels.compile import Algorithm, Map, Specialiser, renamed, sources_digest
+from fluxkernels.intrinsics import BLOCK, SUBSTITUTES
+
+Array: TypeAlias = NDArray[Any]
+
+_POINTS_A_THREAD = 16384  # fewer are not worth a thread of their own
+_CACHE_LINE = 64
+_INT64 = np.dtype(np.int64)
+
+# Division by zero gives inf, as in NumPy and in the references. Of the fast-math flags only
+# those that keep NaN and the order of sums: multiply-add in one, no sign of zero, x * (1 / y).
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "fastmath": {"contract", "nsz", "arcp"},
+}
+# What is compiled into its callers only.
+_PART = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+njit: Any = decorators.njit
+
+Conversions: TypeAlias = Sequence[tuple[float, float]]
+"""How callers' values become the physics': value * factor + offset."""
+
+
+def solver(
+    physics: Algorithm | Map, conversions: Conversions, threads: int | None = None
+) -> Callable[[Sequence[Array], Sequence[Array | None], int], None]:
+    """Make what fills outputs from inputs; compiled at its first use, and kept on disk.
+
+    Parameters
+    ----------
+    physics : Algorithm or Map
+        What to compute.
+    conversions : sequence of (float, float)
+        From the callers' units to the physics', for each field of its inputs.
+    threads : int, optional
+        Default: one for each processor that this process may use, but a single one when
+        called from a thread that is not the main one (whose maker is parallel already), and
+        never one for fewer than 16384 points.
+
+    Returns
+    -------
+    callable
+        ``solve(inputs, outputs, size)``: contiguous arrays of one dtype, of `size` or 1 values,
+        one for each field of the physics' inputs; arrays of `size` values and that dtype, or
+        None, one for each field of its outputs.
+    """
+    factors, offsets = (np.array(column, np.float64) for column in zip(*conversions, strict=True))
+
+    def solve(inputs: Sequence[Array], outputs: Sequence[Array | None], size: int) -> None:
+        dtype = inputs[0].dtype
+        run = _compiled(physics, dtype.name)
+        addresses = np.array([array.ctypes.data for array in inputs], _INT64)
+        steps = np.array([int(array.size > 1) for array in inputs], _INT64)
+        targets = np.array([0 if a is None else a.ctypes.data for a in outputs], _INT64)
+
+        def part(start: int, stop: int) -> None:
+            scratch = _aligned(run.scratch_size, dtype)
+            run(addresses, steps, factors, offsets, targets, scratch, start, stop)
+
+        pieces = _pieces(size, _threads(threads))
+        if len(pieces) == 1:
+            part(0, size)
+            return
+        with ThreadPoolExecutor(len(pieces)) as pool:
+            for done in [pool.submit(part, *piece) for piece in pieces]:
+                done.result()
+
+    return solve
+
+
+def _threads(wanted: int | None) -> int:
+    if wanted is not None:
+        return wanted
+    if threading.current_thread() is not threading.main_thread():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _pieces(size: int, threads: int) -> list[tuple[int, int]]:
+    """Cut the points into pieces of whole blocks, one for each thread."""
+    count = max(1, min(threads, size // _POINTS_A_THREAD))
+    blocks = -(-size // BLOCK)
+    ends = [min(size, BLOCK * (blocks * (k + 1) // count)) for k in range(count)]
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Scratch array that begins where a cache line does."""
+    raw = np.empty(size * dtype.itemsize + _CACHE_LINE, np.uint8)
+    begin = -raw.ctypes.data % _CACHE_LINE
+    return raw[begin : begin + size * dtype.itemsize].view(dtype)
+
+
+@cache
+def _compiled(physics: Algorithm | Map, dtype: str) -> Any:
+    """Compile a driver: its arguments are those of `fluxkernels.loops.run`."""
+    inlined: Any = njit(
+        **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
+    copy = Specialiser(dtype, {**SUBSTITUTES, **vector_math.VECTOR[dtype]}, inlined)
+    scope, size = _layout(physics)
+
+    def loop(template: Callable[..., Any], **names: Any) -> Any:
+        return inlined(renamed(template, {**vars(loops), **scope, **names}))
+
+    if isinstance(physics, Map):
+        work = loop(loops.map_block, function=copy(physics.function))
+    else:
+
+        def one_after_other(a: Any, b: Any) -> Any:
+            return loop(loops.both_blocks, one=a, other=b)
+
+        stepping = [loop(loops.step_block, step=copy(step)) for step in physics.steps]
+        work = loop(
+            loops.iterate_block,
+            prepare_all=loop(loops.prepare_block, prepare=copy(physics.prepare)),
+            guess_all=loop(loops.guess_block, guess=copy(physics.guess)),
+            one_pass=reduce(one_after_other, stepping),
+            keep_all=loop(loops.keep_block),
+            finish_all=loop(loops.finish_block, finish=copy(physics.finish)),
+        )
+    names = {"work": work, "gather": loop(loops.gather_block), "scatter": loop(loops.scatter_block)}
+    driver = njit(**_OPTIONS)(renamed(loops.run, {**vars(loops), **scope, **names}))
+    _keep_on_disk(driver, (_key(physics), dtype, sources_digest()))
+    driver.scratch_size = size
+    return driver
+
+
+def _layout(physics: Algorithm | Map) -> tuple[dict[str, Any], int]:
+    """Names for the loops, with the first row of each record, and the size of the scratch."""
+    scope: dict[str, Any] = {
+        "INPUTS": physics.inputs,
+        "OUTPUTS": physics.outputs,
+        "OPTIONS": physics.options,
+    }
+    records = {"INPUT": physics.inputs, "OUTPUT": physics.outputs}
+    if isinstance(physics, Algorithm):
+        scope |= {"FIXED": physics.fixed, "STATE": physics.state, "KEPT": physics.kept}
+        scope["PASSES"] = physics.passes
+        records |= {"FIXED": physics.fixed, "STATE": physics.state, "KEPT": physics.kept}
+    row = 0
+    record: Any
+    for name, record in records.items():
+        scope[f"{name}_ROW"] = row * BLOCK
+        row += len(record._fields)
+    return scope, row * BLOCK
+
+
+def _key(physics: Algorithm | Map) -> str:
+    """Tell apart what is compiled from the same sources; functions by name, not by address."""
+    return repr([part if isinstance(part, int | str) else _label(part) for part in physics])
+
+
+def _label(part: Any) -> str:
+    if isinstance(part, tuple) and part and callable(part[0]):
+        return " ".join(_label(one) for one in part)
+    return f"{part.__module__}.{part.__qualname__}" if callable(part) else repr(part)
+
+
+def _keep_on_disk(driver: Any, key: tuple[str, ...]) -> None:
+    try:
+        driver.enable_caching()
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache can be written to (a sealed
+        # image, say): compile once in each process instead.
+        return
+    plain: Callable[..., tuple[Any, ...]] = driver._cache._index_key
+    driver._cache._index_key = lambda sig, codegen: (*plain(sig, codegen), *key)
