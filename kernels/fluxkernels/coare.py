@@ -294,7 +294,7 @@ def surface_humidity(x: Inputs, ice: float, o: Options) -> float:
     vapour = 0.98 * vapour_pressure_over_water(sea, x.pressure)
     if o.version == 30:
         vapour = vapour * (6.112 / 6.1121)
-        return 0.62197 * vapour / (x.pressure - 0.378 * vapour)
+    # NOAA's test output of 3.0 has 0.622 in `mixing`, too; its Fortran of today has 0.62197.
     return mixing(vapour, x.pressure)
 
 
@@ -610,7 +610,7 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
         webb_latent=webb(x, s, sensible, latent),
         evaporation=latent / s.vaporisation,
         wind_speed=where(known, last.wind, NAN),
-        rain_heat=rain_heat(x, s, cooling),
+        rain_heat=rain_heat(x, s, cooling, o),
         wind_speed_10m=last.wind + slope * (neutral_rise - psi_wind(zeta_10m, o)),
         neutral_wind_10m=last.wind + slope * neutral_rise,
         air_temperature_10m=air_10m + _DOOR_ZERO,
@@ -645,15 +645,17 @@ def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
     return s.density * (wet + warm) * x.specific_humidity * s.vaporisation
 
 
-def rain_heat(x: Inputs, s: Surface, cooling: float) -> float:
+def rain_heat(x: Inputs, s: Surface, cooling: float, o: Options) -> float:
     """Heat (W m-2) that rain takes from the sea, at the wet-bulb temperature (Gosnell, 1995)."""
     t = x.air_temperature
     diffusivity_vapour = 2.11e-5 * power(s.air_kelvin / _ABSOLUTE_ZERO, 1.94)
     conductivity = (1.0 + 0.003309 * t - 1.44e-6 * t * t) * 0.02411
     diffusivity_heat = conductivity / (s.density * _HEAT_CAPACITY)
     square = s.air_kelvin * s.air_kelvin
-    rise = x.specific_humidity * s.vaporisation / (_GAS_CONSTANT * square)
-    wet = 0.622 * rise * s.vaporisation * diffusivity_vapour / (_HEAT_CAPACITY * diffusivity_heat)
+    rise = 0.622 * x.specific_humidity * s.vaporisation / (_GAS_CONSTANT * square)
+    if o.version == 30:
+        rise = s.wetness  # of the sea's humidity; the later ones take the air's
+    wet = rise * s.vaporisation * diffusivity_vapour / (_HEAT_CAPACITY * diffusivity_heat)
     warmth = x.sea_surface_temperature - t - cooling
     moisture = (s.humidity_difference - s.wetness * cooling) * s.vaporisation / _HEAT_CAPACITY
     return x.rain / (1.0 + wet) * _WATER_HEAT_CAPACITY * (warmth + moisture) / 3600.0
