@@ -63,7 +63,7 @@ LIMITS: Mapping[str, Limits] = {
     "air_temperature": _KELVIN,
     "temperature": _KELVIN,
     "specific_humidity": Limits(
-        -0.2, 0.2, "kg kg-1", f"If it is in g kg-1, divide by 1000. {_FILL}"
+        -0.1, 0.1, "kg kg-1", f"If it is in g kg-1, divide by 1000. {_FILL}"
     ),
     "relative_humidity": _FRACTION,
     "pressure": Limits(2000.0, 200000.0, "Pa", f"If it is in hPa, multiply by 100. {_FILL}"),
@@ -75,6 +75,7 @@ LIMITS: Mapping[str, Limits] = {
     "rain": Limits(0.0, 0.5, "kg m-2 s-1", f"If it is in mm h-1, divide by 3600. {_FILL}"),
     "wave_speed": Limits(0.0, 100.0, "m s-1", _FILL),
     "wave_height": Limits(0.0, 50.0, "m", _FILL),
+    "current": Limits(-10.0, 10.0, "m s-1", _FILL),
     "height_wind": _HEIGHT,
     "height_temperature": _HEIGHT,
     "height_humidity": _HEIGHT,

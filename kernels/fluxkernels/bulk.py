@@ -95,6 +95,7 @@ def bulk_flux(
     rain: ArrayLike = 0.0,
     wave_speed: ArrayLike = math.nan,
     wave_height: ArrayLike = math.nan,
+    current: ArrayLike = 0.0,
     algorithm: str = "coare36",
     dtype: DTypeLike | None = None,
     threads: int | None = None,
@@ -108,7 +109,8 @@ def bulk_flux(
     Parameters
     ----------
     wind_speed : array_like
-        m s-1, relative to the water. A negative speed counts as missing.
+        m s-1, relative to the water, or to the ground if there is a `current`. A negative speed
+        counts as missing.
     sea_surface_temperature : array_like
         Kelvin; of the interface, or with `cool_skin` of the water just below it. Below the
         freezing point of the salinity the surface is taken for ice.
@@ -144,6 +146,10 @@ def bulk_flux(
         the wind alone makes the roughness.
     wave_height : array_like, optional
         Significant height (m) of the waves; where it is NaN it comes from their age and the wind.
+    current : array_like, optional
+        Of the water along the wind, m s-1: the fluxes are those of the wind over the water.
+        Leave it out where the wind comes from a scatterometer or a radiometer, which see the
+        water's roughness and so that wind already.
     algorithm : {"coare36", "coare35", "coare30"}, optional
         Bulk algorithm.
     dtype : dtype, optional
@@ -218,6 +224,7 @@ def bulk_flux(
         "rain": rain,
         "wave_speed": wave_speed,
         "wave_height": wave_height,
+        "current": current,
     }
     physics = _algorithm(
         algorithm, inputs, neutral=_is_neutral(wind_kind), cool_skin=bool(cool_skin)

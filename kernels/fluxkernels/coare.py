@@ -95,6 +95,7 @@ _TWO_PI = 2.0 * math.pi
 class Surface(NamedTuple):
     """What the iteration does not change."""
 
+    wind: float  # over the water: actual, or 10-m equivalent neutral
     air_kelvin: float
     temperature_difference: float  # sea minus air, brought to the surface by the lapse rate
     humidity: float  # of the saturated surface, no cool skin
@@ -232,6 +233,7 @@ def prepare(x: Inputs, o: Options) -> Surface:
     sea, q = x.sea_surface_temperature, x.specific_humidity
     air_kelvin = x.air_temperature + _ABSOLUTE_ZERO
     sea_kelvin = sea + _ABSOLUTE_ZERO
+    wind = abs(x.wind_speed - x.current)
     g = gravity(x.latitude)
     viscosity = air_viscosity(x.air_temperature)
     vaporisation = (2.501 - 0.00237 * sea) * 1e6
@@ -243,6 +245,7 @@ def prepare(x: Inputs, o: Options) -> Surface:
     cools = 1.0 - ice if o.cool_skin else 0.0
     log_wind, log_temperature, log_humidity = log_heights(x, o)
     return Surface(
+        wind=wind,
         air_kelvin=air_kelvin,
         temperature_difference=sea - x.air_temperature - lapse_rate(g, o) * x.height_temperature,
         humidity=saturated,
@@ -256,7 +259,7 @@ def prepare(x: Inputs, o: Options) -> Surface:
         wetness=0.622 * vaporisation * saturated / (_GAS_CONSTANT * (sea_kelvin * sea_kelvin)),
         expansion=expansion(x, o),
         net_shortwave=(1.0 - x.albedo) * x.shortwave_down,
-        wave_height=wave_height(x, log_wind, o),
+        wave_height=wave_height(x, wind, log_wind, o),
         buoyancy=_KARMAN * g * x.height_wind / air_kelvin,
         moist=moist,
         lift=-g / air_kelvin,
@@ -323,17 +326,17 @@ def with_gusts(wind: float, gust: float) -> float:
     return sqrt(wind * wind + gust * gust)
 
 
-def first_winds(x: Inputs, log_height: float, o: Options) -> tuple[float, float]:
+def first_winds(given: float, log_height: float, o: Options) -> tuple[float, float]:
     """Mean wind at its height before anything is known of stability, and the factor to 10 m."""
     to_10m = _LOG_100000 / (log_height - _LOG_FIRST_ROUGHNESS)
-    return x.wind_speed / to_10m if o.neutral else x.wind_speed, to_10m
+    return given / to_10m if o.neutral else given, to_10m
 
 
-def wave_height(x: Inputs, log_height: float, o: Options) -> float:
+def wave_height(x: Inputs, over_water: float, log_height: float, o: Options) -> float:
     """Significant height of the waves (m): as given, or in 3.6 from their age and the wind."""
     if not (o.waves and o.version == 36):
         return x.wave_height
-    wind, to_10m = first_winds(x, log_height, o)
+    wind, to_10m = first_winds(over_water, log_height, o)
     u10 = with_gusts(wind, 0.5) * to_10m
     grown = (0.02 * power_or_nan(x.wave_speed / u10, 1.1) - 0.0025) * u10 * u10
     return where(x.wave_height >= 0.0, x.wave_height, max(grown, 0.25))
@@ -396,7 +399,7 @@ def guess(x: Inputs, s: Surface, o: Options) -> State:
     formula, unstable or not: calm points of both kinds are caught. Only 3.0 tells it from the
     guess itself.
     """
-    wind, to_10m = first_winds(x, s.log_wind_height, o)
+    wind, to_10m = first_winds(s.wind, s.log_wind_height, o)
     speed = with_gusts(wind, 0.5)
     friction = 0.035 * (speed * to_10m)
     log_zo = log(0.011 * friction * friction * s.per_gravity + 0.11 * s.viscosity / friction)
@@ -506,10 +509,10 @@ def psis(x: Inputs, s: Surface, old: State, o: Options) -> Psis:
 def scales(x: Inputs, s: Surface, old: State, o: Options) -> Scales:
     """Fourth step: the scales from the profiles."""
     profile = s.log_wind_height - old.log_roughness - old.wind_psi
-    wind, speed = x.wind_speed, old.speed
+    wind, speed = s.wind, old.speed
     if o.neutral:
         # Mean and neutral wind are the same u* / (kappa gust factor) times their profiles.
-        wind = x.wind_speed * profile / (_LOG_10 - old.log_roughness)
+        wind = s.wind * profile / (_LOG_10 - old.log_roughness)
         speed = with_gusts(wind, old.gust)
     heat = _KARMAN / (s.log_temperature_height - old.log_roughness_scalar - old.heat_psi)
     vapour = heat
@@ -539,7 +542,7 @@ def winds(x: Inputs, s: Surface, old: State, o: Options) -> Wind:
     number = old.charnock
     if o.version != 30:
         slope = old.friction * (1.0 / _KARMAN) * (old.wind / speed)
-        neutral_wind = x.wind_speed if o.neutral else slope * (_LOG_10 - old.log_roughness)
+        neutral_wind = s.wind if o.neutral else slope * (_LOG_10 - old.log_roughness)
         number = charnock(neutral_wind)
     if o.waves:
         number = of_waves(x, s, old.friction, number, True, o)

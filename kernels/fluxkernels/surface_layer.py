@@ -32,6 +32,7 @@ class Inputs(NamedTuple):
     rain: float  # mm h-1
     wave_speed: float  # phase speed at the spectral peak, m s-1; NaN: none given
     wave_height: float  # significant, m; NaN: none given
+    current: float  # of the water along the wind, m s-1
 
 
 class Fluxes(NamedTuple):
@@ -93,7 +94,7 @@ def is_known(x: Inputs, o: Options) -> bool:
     total = x.wind_speed + x.sea_surface_temperature + x.air_temperature + x.specific_humidity
     total += x.height_wind + x.height_temperature + x.height_humidity + x.pressure
     total += x.latitude + x.boundary_layer_height + x.salinity
-    total += x.rain
+    total += x.rain + x.current
     if o.cool_skin:
         total += x.shortwave_down + x.longwave_down + x.albedo
     return total - total == 0.0 and x.wind_speed >= 0.0

@@ -18,6 +18,7 @@ from pycoare.coare_36 import coare_36
 from fluxkernels import bulk_flux
 
 K = 273.15
+PEER = "pycoare 0.4.3, float64"
 
 
 def weather(points: int) -> dict[str, np.ndarray]:
@@ -80,7 +81,7 @@ def main() -> None:
         ("float32, all 10 m, two threads", "f4", 10.0, 2),
         ("float64, all 10 m, two threads", "f8", 10.0, 2),
     ]
-    calls = {("pycoare 0.4.3, float64", skin): theirs(given, skin) for skin in (False, True)}
+    calls = {(PEER, skin): theirs(given, skin) for skin in (False, True)}
     for label, dtype, height, threads in rows:
         for skin in (False, True):
             calls[label, skin] = ours(given, dtype, height, skin, threads)
@@ -88,9 +89,9 @@ def main() -> None:
         call()  # compiled, and memory at hand, before anything is timed
     turns = [{key: seconds(call) for key, call in calls.items()} for _ in range(chosen.turns)]
     rate = {key: chosen.points / np.median([turn[key] for turn in turns]) / 1e6 for key in calls}
-    for label in ("pycoare 0.4.3, float64", *(row[0] for row in rows)):
+    for label in (PEER, *(row[0] for row in rows)):
         cells = [
-            f"{rate[label, skin]:7.2f} M/s {rate[label, skin] / rate['pycoare 0.4.3, float64', skin]:6.1f} x"
+            f"{rate[label, skin]:7.2f} M/s {rate[label, skin] / rate[PEER, skin]:6.1f} x"
             for skin in (False, True)
         ]
         print(f"{label:34}{cells[0]:>24}{cells[1]:>24}")

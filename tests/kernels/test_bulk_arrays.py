@@ -33,9 +33,10 @@ PHYSICAL = {
     "rain": (0.0, 0.01),
     "wave_speed": (1.0, 25.0),
     "wave_height": (0.1, 12.0),
+    "current": (-2.0, 2.0),
 }
 WAVES = {"wave_speed", "wave_height"}  # where they are NaN the wind makes the waves
-RARE = WAVES | {"rain"}
+RARE = WAVES | {"rain", "current"}
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -141,7 +142,11 @@ def test_chunks_equal_the_whole(weather: dict[str, np.ndarray]) -> None:
 def test_every_argument_matters(weather: dict[str, np.ndarray], name: str) -> None:
     """Changing any one argument changes some flux; all of them are plumbed in."""
     base = dict(weather) | {k: DEFAULTS[k] for k in PHYSICAL if k not in weather}
-    base |= {"wave_speed": 8.0, "wave_height": 2.0, "rain": 1e-3} if name in RARE else {}
+    base |= (
+        {"wave_speed": 8.0, "wave_height": 2.0, "rain": 1e-3, "current": 1.0}
+        if name in RARE
+        else {}
+    )
     changed = base | {name: base[name] * 0.9 + (0.1 if name == "albedo" else 0.0)}
     if name in ("sea_surface_temperature", "air_temperature"):
         changed[name] = base[name] + 1.0

@@ -100,3 +100,15 @@ def test_net_shortwave_may_be_given() -> None:
     args = (3.0, 300.0, 299.0, 0.015)
     net = bulk_flux(*args, cool_skin=True, shortwave_down=800.0 * 0.945, albedo=0.0)
     assert net.latent == bulk_flux(*args, cool_skin=True, shortwave_down=800.0).latent
+
+
+@pytest.mark.parametrize("kind", ["actual", "neutral"])
+def test_only_the_wind_over_the_water_counts(kind: str) -> None:
+    """Water that runs with the wind takes from it, water against the wind adds to it."""
+    over_water = np.array([6.0, 10.0, 1.0, 0.0])
+    current = np.array([2.0, -2.0, 9.0, 8.0])
+    flux = bulk_flux(8.0, 300.0, 298.0, 0.015, current=current, wind_kind=kind)
+    same = bulk_flux(over_water, 300.0, 298.0, 0.015, wind_kind=kind)
+    np.testing.assert_array_equal(flux.latent, same.latent)
+    np.testing.assert_array_equal(flux.stress, same.stress)
+    assert np.isnan(bulk_flux(-0.1, 300.0, 298.0, 0.015, current=-2.0).latent)
