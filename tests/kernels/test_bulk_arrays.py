@@ -240,3 +240,11 @@ def test_dask_arrays_stay_lazy() -> None:
     assert flux.latent.dtype == np.float32
     expected = bulk_flux(wind.values, 300.0, 299.0, 0.015).latent
     assert np.array_equal(flux.latent.compute(scheduler="synchronous"), expected)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_threads_leave_no_trace(weather: dict[str, np.ndarray], threads: int) -> None:
+    """Points are cut between threads at whole blocks: not a bit depends on where."""
+    many = {name: np.tile(array, 7) for name, array in weather.items()}
+    assert many["wind_speed"].size > 3 * 16384
+    assert same(bulk_flux(**many, threads=threads), bulk_flux(**many, threads=1))
