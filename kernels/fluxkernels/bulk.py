@@ -177,9 +177,11 @@ def bulk_flux(
 
     Notes
     -----
-    COARE 3.6 (Fairall et al., 1996b, 2003; Edson et al., 2013), without waves, rain and warm
-    layer, with the numerics of NOAA's Python `coare36vn_zrf_et`: exactly ten passes, and 0 °C
-    taken for 273.16 K inside. Temperatures are converted at the door by 273.15 K.
+    COARE 3.6 (Fairall et al., 1996b, 2003; Edson et al., 2013), without its warm layer, with
+    the numerics of NOAA's Python `coare36vn_zrf_et`: exactly ten passes, and 0 °C taken for
+    273.16 K inside. 3.5 and 3.0 as NOAA's Python `coare35vn` and Fortran `cor30a` have them:
+    they know neither salinity nor ice, and 3.0 makes three passes. Temperatures are converted
+    at the door by 273.15 K.
 
     The *equivalent neutral wind* is COARE's: the mean wind that would blow at 10 m under
     neutral stratification with the same stress and roughness, U10N = (u* / kappa) (U / S)
@@ -226,9 +228,8 @@ def bulk_flux(
         "wave_height": wave_height,
         "current": current,
     }
-    physics = _algorithm(
-        algorithm, inputs, neutral=_is_neutral(wind_kind), cool_skin=bool(cool_skin)
-    )
+    neutral = _is_neutral(wind_kind)
+    physics = _algorithm(algorithm, inputs, neutral=neutral, cool_skin=bool(cool_skin))
     from fluxkernels import cpu  # brings the compiler in: not before it is needed
 
     solve = cpu.solver(physics, arrays.conversions(inputs), threads)

@@ -16,6 +16,7 @@ from numba import types as numba_types
 
 from fluxkernels import vector_math
 
+types: Any = numba_types
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -23,8 +24,6 @@ def intrinsic(codegen: F) -> Any:
     """Make an intrinsic of what types it and writes its code."""
     return extending.intrinsic(codegen)  # what calls it has other arguments than `codegen`
 
-
-types: Any = numba_types
 
 BLOCK = 128
 """Points that are solved side by side: what their passes touch fits in a first-level cache."""
