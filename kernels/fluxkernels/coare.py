@@ -29,10 +29,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from fluxkernels.arrays import KELVIN_OF_ZERO_CELSIUS
 from fluxkernels.compile import Algorithm
 from fluxkernels.humidity import freezing_point, mixing, vapour_pressure, vapour_pressure_over_water
 from fluxkernels.skin import (
     CONDUCTIVITY,
+    WATER_HEAT_CAPACITY,
     absorbed_shortwave,
     buoyancy_loss,
     haline_contraction,
@@ -69,10 +71,8 @@ PASSES_30 = 3
 
 _KARMAN = 0.4
 _ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
-_DOOR_ZERO = 273.15
 _GAS_CONSTANT = 287.1
 _HEAT_CAPACITY = 1004.67
-_WATER_HEAT_CAPACITY = 4000.0
 _LAPSE_RATE = 0.0098  # of 3.0 and 3.5; 3.6 takes g / cp
 _GUST_FACTOR = 1.2
 _GUST_CUBED = _GUST_FACTOR**3
@@ -444,6 +444,11 @@ def guess(x: Inputs, s: Surface, o: Options) -> State:
     )
 
 
+def psi_wind(zeta: float, power: float, o: Options) -> float:
+    """Stability function of the wind profile."""
+    return psi_momentum_30(zeta, power) if o.version == 30 else psi_momentum(zeta, power)
+
+
 def psi_heat(zeta: float, power: float, o: Options) -> float:
     """Stability function of the temperature and humidity profiles."""
     return psi_scalar_30(zeta, power) if o.version == 30 else psi_scalar(zeta, power)
@@ -501,9 +506,7 @@ def psis(x: Inputs, s: Surface, old: State, o: Options) -> Psis:
     at_heat, at_vapour = zetas(x, old.zeta, o)
     heat = psi_heat(at_heat, old.heat_power, o)
     vapour = psi_heat(at_vapour, old.vapour_power, o) if o.heights == ANY else heat
-    if o.version == 30:
-        return Psis(psi_momentum_30(old.zeta, old.wind_power), heat, vapour)
-    return Psis(psi_momentum(old.zeta, old.wind_power), heat, vapour)
+    return Psis(psi_wind(old.zeta, old.wind_power, o), heat, vapour)
 
 
 def scales(x: Inputs, s: Surface, old: State, o: Options) -> Scales:
@@ -586,7 +589,8 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     heat, vapour = exchanges(x, s, last.log_roughness_scalar, zeta, o)
     slope = friction * (1.0 / _KARMAN) * share
     zeta_10m = zeta * (10.0 / x.height_wind)
-    neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, o)
+    wind_psi_10m = psi_wind(zeta_10m, power_wind(zeta_10m), o)
+    neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
     heat_rise, vapour_rise = rises(x, s, zeta, o)
     descent = lapse_rate(s.gravity, o) * (x.height_temperature - 10.0)
     air_10m = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
@@ -614,9 +618,9 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
         evaporation=latent / s.vaporisation,
         wind_speed=where(known, last.wind, NAN),
         rain_heat=rain_heat(x, s, cooling, o),
-        wind_speed_10m=last.wind + slope * (neutral_rise - psi_wind(zeta_10m, o)),
+        wind_speed_10m=last.wind + slope * (neutral_rise - wind_psi_10m),
         neutral_wind_10m=last.wind + slope * neutral_rise,
-        air_temperature_10m=air_10m + _DOOR_ZERO,
+        air_temperature_10m=air_10m + KELVIN_OF_ZERO_CELSIUS,
         specific_humidity_10m=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
     )
 
@@ -633,12 +637,6 @@ def rises(x: Inputs, s: Surface, zeta: float, o: Options) -> tuple[float, float]
         _LOG_10 - s.log_humidity_height - psi_10m + psi_heat(at_vapour, power_scalar(at_vapour), o)
     )
     return heat, vapour
-
-
-def psi_wind(zeta: float, o: Options) -> float:
-    """Stability function of the wind profile."""
-    power = power_wind(zeta)
-    return psi_momentum_30(zeta, power) if o.version == 30 else psi_momentum(zeta, power)
 
 
 def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
@@ -661,4 +659,4 @@ def rain_heat(x: Inputs, s: Surface, cooling: float, o: Options) -> float:
     wet = rise * s.vaporisation * diffusivity_vapour / (_HEAT_CAPACITY * diffusivity_heat)
     warmth = x.sea_surface_temperature - t - cooling
     moisture = (s.humidity_difference - s.wetness * cooling) * s.vaporisation / _HEAT_CAPACITY
-    return x.rain / (1.0 + wet) * _WATER_HEAT_CAPACITY * (warmth + moisture) / 3600.0
+    return x.rain / (1.0 + wet) * WATER_HEAT_CAPACITY * (warmth + moisture) / 3600.0

@@ -121,9 +121,7 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 @cache
 def _compiled(physics: Algorithm | Map, dtype: str) -> Any:
     """Compile a driver: its arguments are those of `fluxkernels.loops.run`."""
-    inlined: Any = njit(
-        **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )
+    inlined = njit(**_OPTIONS, **_PART)
     copy = Specialiser(dtype, {**SUBSTITUTES, **vector_math.VECTOR[dtype]}, inlined)
     scope, size = _layout(physics)
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 from fluxkernels.vector_math import exp, power, power_or_nan, sqrt, where
 
 # Sea water: specific heat, density, kinematic viscosity, thermal conductivity (SI).
-HEAT_CAPACITY = 4000.0
+WATER_HEAT_CAPACITY = 4000.0
 DENSITY = 1022.0
 VISCOSITY = 1e-6
 CONDUCTIVITY = 0.6
 _EMISSIVITY = 0.97
 _STEFAN_BOLTZMANN = 5.67e-8
 _THICKEST = 0.01
-_SAUNDERS = 16.0 * HEAT_CAPACITY * (DENSITY * VISCOSITY) ** 3 / CONDUCTIVITY**2
+_SAUNDERS = 16.0 * WATER_HEAT_CAPACITY * (DENSITY * VISCOSITY) ** 3 / CONDUCTIVITY**2
 
 
 def thermal_expansion(temperature: float, salinity: float) -> float:
@@ -61,7 +61,7 @@ def buoyancy_loss(
     cooling: float, latent: float, vaporisation: float, expansion: float, haline: float
 ) -> float:
     """Surface buoyancy loss as a heat flux times expansion: cooling, and salt left behind."""
-    return expansion * cooling + haline * latent * HEAT_CAPACITY / vaporisation
+    return expansion * cooling + haline * latent * WATER_HEAT_CAPACITY / vaporisation
 
 
 def skin_thickness(

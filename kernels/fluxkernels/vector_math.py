@@ -1,12 +1,9 @@
 """Elementary functions of one number, as the physics calls them and as vector units run them.
 
 Physics imports `log`, `exp`, `atan`, `sin`, `power`, `sqrt` and `where` from here and calls them on
-single numbers. As plain Python they are the standard library's. `fluxkernels.compile` puts
-other makers of the same values in their place:
-
-- on a CPU the `VECTOR` ones below, without branches, tables or calls, so that the compiler can
-  run a loop of them in vector registers;
-- on a GPU the processor's own (`fluxkernels.compile` knows them).
+single numbers. As plain Python they are the standard library's. `fluxkernels.cpu` puts the
+`VECTOR` ones below in their place, without branches, tables or calls, so that the compiler can run
+a loop of them in vector registers.
 
 The polynomials are minimax fits made by the Remez exchange for this package, in the form named
 beside each; the largest error of each is below half a unit in the last place of the result's
