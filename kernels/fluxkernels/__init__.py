@@ -17,8 +17,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fluxkernels.bulk import BulkFlux, bulk_flux
+    from fluxkernels.bulk import bulk_flux
     from fluxkernels.errors import KernelError
+    from fluxkernels.fluxes import BulkFlux
     from fluxkernels.humidity import saturation_specific_humidity, specific_humidity
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "BulkFlux": "bulk",
+    "BulkFlux": "fluxes",
     "KernelError": "errors",
     "bulk_flux": "bulk",
     "saturation_specific_humidity": "humidity",

@@ -26,6 +26,8 @@ from fluxkernels.errors import (
 Array: TypeAlias = NDArray[Any]
 Solve: TypeAlias = Callable[[Sequence[Array], Sequence[Array | None], int], None]
 """Fills the outputs that are not None, each of the given size, from the inputs."""
+Outputs: TypeAlias = Sequence[Mapping[str, str] | None]
+"""What is asked for: see `evaluate`."""
 
 KELVIN_OF_ZERO_CELSIUS = 273.15
 _TO_CELSIUS = (1.0, -KELVIN_OF_ZERO_CELSIUS)
@@ -80,11 +82,12 @@ LIMITS: Mapping[str, Limits] = {
     "height_temperature": _HEIGHT,
     "height_humidity": _HEIGHT,
     "boundary_layer_height": _HEIGHT,
+    "at_height": _HEIGHT,
 }
 
 
 def evaluate(
-    solve: Solve, inputs: Mapping[str, Any], wanted: Sequence[bool], dtype: DTypeLike | None
+    solve: Solve, inputs: Mapping[str, Any], outputs: Outputs, dtype: DTypeLike | None
 ) -> list[Any]:
     """Broadcast named inputs, check them, and solve them.
 
@@ -96,15 +99,17 @@ def evaluate(
         In the order that `solve` expects; any shapes that broadcast. Masked
         points count as missing (NaN). A DataArray makes the results DataArrays, lazy ones
         where it holds a Dask array.
-    wanted : sequence of bool
-        Which of the outputs of `solve` are asked for.
+    outputs : sequence of (mapping of str to str) or None
+        Attributes of each output of `solve`, for a DataArray to carry; None if it is not asked
+        for.
     dtype : dtype or None
         float32 or float64; None for float32 when all arrays are float32, else float64.
 
     Returns
     -------
     list of ndarray, scalar or DataArray
-        Those wanted, each of the broadcast shape; NumPy scalars when all inputs are scalars.
+        One for each output, of the broadcast shape, or None if it was not asked for; NumPy scalars
+        when all inputs are scalars.
 
     Raises
     ------
@@ -112,13 +117,13 @@ def evaluate(
         Before anything is computed.
     """
     if any(_is_labelled(value) for value in inputs.values()):
-        return _evaluate_labelled(solve, inputs, wanted, dtype)
+        return _evaluate_labelled(solve, inputs, outputs, dtype)
     arrays = {name: _as_floats(name, value) for name, value in inputs.items()}
     result_dtype = _result_dtype(inputs.values(), dtype)
     shape = _broadcast_shape(arrays)
     for name, array in arrays.items():
         _check_limits(name, array, LIMITS[name])
-    return _run(solve, list(arrays.values()), shape, wanted, result_dtype)
+    return _run(solve, list(arrays.values()), shape, outputs, result_dtype)
 
 
 def is_given(value: Any) -> bool:
@@ -207,16 +212,16 @@ def _run(
     solve: Solve,
     arrays: Sequence[Array],
     shape: tuple[int, ...],
-    wanted: Sequence[bool],
+    outputs: Outputs,
     dtype: np.dtype[Any],
 ) -> list[Any]:
     """Solve flat arrays; scalars stay single numbers."""
     rows = [a if a.size == 1 else np.broadcast_to(a, shape) for a in arrays]
     flat = [np.ascontiguousarray(row.reshape(-1), dtype) for row in rows]
     size = math.prod(shape)
-    results = [np.empty(size, dtype) if asked else None for asked in wanted]
+    results = [None if wanted is None else np.empty(size, dtype) for wanted in outputs]
     solve(flat, results, size)
-    return [result.reshape(shape)[()] for result in results if result is not None]
+    return [None if result is None else result.reshape(shape)[()] for result in results]
 
 
 def _is_labelled(value: Any) -> bool:
@@ -226,28 +231,31 @@ def _is_labelled(value: Any) -> bool:
 
 
 def _evaluate_labelled(
-    solve: Solve, inputs: Mapping[str, Any], wanted: Sequence[bool], dtype: DTypeLike | None
+    solve: Solve, inputs: Mapping[str, Any], outputs: Outputs, dtype: DTypeLike | None
 ) -> list[Any]:
     """Evaluate on the arrays inside DataArrays, broadcasting by the names of dimensions."""
     result_dtype = _result_dtype(inputs.values(), dtype)
-    n_outputs = sum(wanted)
+    wanted = [attributes for attributes in outputs if attributes is not None]
 
     def on_arrays(*values: Any) -> Any:
         named = dict(zip(inputs, values, strict=True))
-        results = evaluate(solve, named, wanted, result_dtype)
-        return tuple(results) if n_outputs > 1 else results[0]
+        made = evaluate(solve, named, outputs, result_dtype)
+        results = tuple(result for result in made if result is not None)
+        return results if len(wanted) > 1 else results[0]
 
     try:
-        results = sys.modules["xarray"].apply_ufunc(
+        made = sys.modules["xarray"].apply_ufunc(
             on_arrays,
             *inputs.values(),
-            output_core_dims=[()] * n_outputs,
+            output_core_dims=[()] * len(wanted),
             dask="parallelized",
-            output_dtypes=[result_dtype] * n_outputs,
+            output_dtypes=[result_dtype] * len(wanted),
+            keep_attrs=False,
         )
     except KernelError:
         raise
     except ValueError as error:
         mend = "Align the coordinates first, e.g. with xarray.align."
         raise ShapeError(f"{error}.", "DataArrays", mend) from error
-    return list(results) if n_outputs > 1 else [results]
+    results = iter(made if len(wanted) > 1 else [made])
+    return [None if asked is None else next(results).assign_attrs(asked) for asked in outputs]

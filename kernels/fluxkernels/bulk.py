@@ -3,75 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from fluxkernels import arrays
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
+from fluxkernels.fluxes import BulkFlux, chosen
 from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
-
-Array: TypeAlias = NDArray[np.floating[Any]]
-
-
-class BulkFlux(NamedTuple):
-    """Fluxes between sea and air, each of the broadcast shape of the inputs.
-
-    Positive is upward: the ocean loses heat.
-    """
-
-    sensible: Array
-    """Sensible heat flux, W m-2 (CF: surface_upward_sensible_heat_flux)."""
-    latent: Array
-    """Latent heat flux, W m-2, Webb correction not included (surface_upward_latent_heat_flux)."""
-    stress: Array
-    """Magnitude of the wind stress along the mean wind, N m-2; 0 in a calm."""
-    friction_velocity: Array
-    """u*, gustiness included, m s-1."""
-    temperature_scale: Array
-    """t*, K."""
-    humidity_scale: Array
-    """q*, kg kg-1."""
-    transfer_coefficient_momentum: Array
-    """Drag coefficient, relative to the wind with gustiness at `height_wind`."""
-    transfer_coefficient_heat: Array
-    """Stanton number, relative to the wind with gustiness."""
-    transfer_coefficient_moisture: Array
-    """Dalton number, relative to the wind with gustiness."""
-    obukhov_length: Array
-    """m; infinite where the surface layer is exactly neutral."""
-    roughness_length: Array
-    """For momentum, m."""
-    roughness_length_heat: Array
-    """m."""
-    roughness_length_moisture: Array
-    """m."""
-    gustiness: Array
-    """m s-1."""
-    skin_cooling: Array
-    """How much colder the interface is than the water below, K; 0 without `cool_skin`."""
-    surface_humidity: Array
-    """Saturated specific humidity at the interface, kg kg-1."""
-    air_density: Array
-    """kg m-3, at `height_temperature`."""
-    webb_latent: Array
-    """Webb correction, W m-2: what to add to an eddy-covariance latent heat flux."""
-    evaporation: Array
-    """kg m-2 s-1."""
-    wind_speed: Array
-    """Mean wind at `height_wind`, m s-1: the input, or what a neutral wind stands for."""
-    rain_heat: Array
-    """Heat that rain at the wet-bulb temperature takes from the sea, W m-2."""
-    wind_speed_10m: Array
-    """Mean wind at 10 m, m s-1."""
-    neutral_wind_10m: Array
-    """10-m equivalent neutral wind, m s-1."""
-    air_temperature_10m: Array
-    """At 10 m, K."""
-    specific_humidity_10m: Array
-    """At 10 m, kg kg-1."""
 
 
 def bulk_flux(
@@ -96,7 +36,9 @@ def bulk_flux(
     wave_speed: ArrayLike = math.nan,
     wave_height: ArrayLike = math.nan,
     current: ArrayLike = 0.0,
+    at_height: ArrayLike = 10.0,
     algorithm: str = "coare36",
+    outputs: Collection[str] | None = None,
     dtype: DTypeLike | None = None,
     threads: int | None = None,
 ) -> BulkFlux:
@@ -150,8 +92,15 @@ def bulk_flux(
         Of the water along the wind, m s-1: the fluxes are those of the wind over the water.
         Leave it out where the wind comes from a scatterometer or a radiometer, which see the
         water's roughness and so that wind already.
+    at_height : array_like, optional
+        Metres above the sea: where the outputs `wind_speed_at_height`,
+        `air_temperature_at_height` and `specific_humidity_at_height` are wanted, such as a
+        buoy's sensors.
     algorithm : {"coare36", "coare35", "coare30"}, optional
         Bulk algorithm.
+    outputs : collection of str, optional
+        Fields of the result that are wanted; the others are None, and cost no memory. By
+        default all.
     dtype : dtype, optional
         float32 or float64, to compute in and for the outputs; by default float32 when all arrays
         are float32, else float64.
@@ -163,12 +112,13 @@ def bulk_flux(
     -------
     BulkFlux
         Named tuple of arrays of the broadcast shape; of NumPy scalars when all inputs are
-        scalars; of DataArrays, with dimensions and coordinates kept, when one is a DataArray.
+        scalars; of DataArrays, with dimensions and coordinates kept and CF attributes, when one
+        is a DataArray.
 
     Raises
     ------
-    UnknownAlgorithmError, UnknownWindKindError
-        FK101, FK102.
+    UnknownAlgorithmError, UnknownWindKindError, UnknownOutputError
+        FK101, FK102, FK108.
     ShapeError, NotNumericError, HeightError, DtypeError
         FK103, FK104, FK105 (a height not above zero), FK107.
     OutOfRangeError
@@ -227,13 +177,14 @@ def bulk_flux(
         "wave_speed": wave_speed,
         "wave_height": wave_height,
         "current": current,
+        "at_height": at_height,
     }
+    wanted = chosen(outputs)
     neutral = _is_neutral(wind_kind)
     physics = _algorithm(algorithm, inputs, neutral=neutral, cool_skin=bool(cool_skin))
     from fluxkernels import cpu  # brings the compiler in: not before it is needed
 
     solve = cpu.solver(physics, arrays.conversions(inputs), threads)
-    wanted = [True] * len(BulkFlux._fields)
     return BulkFlux(*arrays.evaluate(solve, inputs, wanted, dtype))
 
 
@@ -251,7 +202,9 @@ def _algorithm(name: str, inputs: Mapping[str, Any], *, neutral: bool, cool_skin
     from fluxkernels import coare
 
     waves = arrays.is_given(inputs["wave_speed"])
-    return coare.algorithm(Options(_VERSIONS[name], neutral, cool_skin, waves, _levels(inputs)))
+    moved = not _is_number(inputs["at_height"], 10.0)
+    options = Options(_VERSIONS[name], neutral, cool_skin, waves, _levels(inputs), moved)
+    return coare.algorithm(options)
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:
@@ -263,6 +216,10 @@ def _levels(inputs: Mapping[str, Any]) -> int:
     if temperature != humidity:
         return ANY
     return EQUAL if temperature == wind else LEVEL
+
+
+def _is_number(value: Any, number: float) -> bool:
+    return isinstance(value, int | float) and value == number
 
 
 def _is_neutral(wind_kind: str) -> bool:

@@ -588,12 +588,11 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     still = friction / last.speed
     heat, vapour = exchanges(x, s, last.log_roughness_scalar, zeta, o)
     slope = friction * (1.0 / _KARMAN) * share
-    zeta_10m = zeta * (10.0 / x.height_wind)
-    wind_psi_10m = psi_wind(zeta_10m, power_wind(zeta_10m), o)
+    height, log_height = output_height(x, o)
+    wind_rise, heat_rise, vapour_rise = rises(x, s, zeta, height, log_height, o)
     neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
-    heat_rise, vapour_rise = rises(x, s, zeta, o)
-    descent = lapse_rate(s.gravity, o) * (x.height_temperature - 10.0)
-    air_10m = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
+    descent = lapse_rate(s.gravity, o) * (x.height_temperature - height)
+    air = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
     scalar_roughness = where(known, exp(last.log_roughness_scalar), NAN)
     return Fluxes(
         sensible=sensible,
@@ -618,25 +617,33 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
         evaporation=latent / s.vaporisation,
         wind_speed=where(known, last.wind, NAN),
         rain_heat=rain_heat(x, s, cooling, o),
-        wind_speed_10m=last.wind + slope * (neutral_rise - wind_psi_10m),
         neutral_wind_10m=last.wind + slope * neutral_rise,
-        air_temperature_10m=air_10m + KELVIN_OF_ZERO_CELSIUS,
-        specific_humidity_10m=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
+        wind_speed_at_height=last.wind + slope * wind_rise,
+        air_temperature_at_height=air + KELVIN_OF_ZERO_CELSIUS,
+        specific_humidity_at_height=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
     )
 
 
-def rises(x: Inputs, s: Surface, zeta: float, o: Options) -> tuple[float, float]:
-    """Temperature and humidity at 10 m less those at their heights, in scales / kappa."""
+def output_height(x: Inputs, o: Options) -> tuple[float, float]:
+    """Height (m) that the state of the air is reduced to, and its logarithm."""
+    return (x.at_height, log(x.at_height)) if o.at_height else (10.0, _LOG_10)
+
+
+def rises(
+    x: Inputs, s: Surface, zeta: float, height: float, log_height: float, o: Options
+) -> tuple[float, float, float]:
+    """Wind, temperature and humidity at a height less those at their own, in scales / kappa."""
     at_heat, at_vapour = zetas(x, zeta, o)
-    at_10m = zeta * (10.0 / x.height_wind)
-    psi_10m = psi_heat(at_10m, power_scalar(at_10m), o)
-    heat = (
-        _LOG_10 - s.log_temperature_height - psi_10m + psi_heat(at_heat, power_scalar(at_heat), o)
+    above = zeta * (height / x.height_wind)
+    wind_psi = psi_wind(zeta, power_wind(zeta), o) - psi_wind(above, power_wind(above), o)
+    scalar_psi = psi_heat(above, power_scalar(above), o)
+    heat_psi = psi_heat(at_heat, power_scalar(at_heat), o) - scalar_psi
+    vapour_psi = psi_heat(at_vapour, power_scalar(at_vapour), o) - scalar_psi
+    return (
+        log_height - s.log_wind_height + wind_psi,
+        log_height - s.log_temperature_height + heat_psi,
+        log_height - s.log_humidity_height + vapour_psi,
     )
-    vapour = (
-        _LOG_10 - s.log_humidity_height - psi_10m + psi_heat(at_vapour, power_scalar(at_vapour), o)
-    )
-    return heat, vapour
 
 
 def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:

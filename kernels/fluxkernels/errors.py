@@ -78,3 +78,9 @@ class DtypeError(KernelError, TypeError):
     """`dtype` is neither float32 nor float64."""
 
     code = "FK107"
+
+
+class UnknownOutputError(KernelError, ValueError):
+    """`outputs` names what no bulk algorithm gives."""
+
+    code = "FK108"

@@ -66,6 +66,11 @@ def humidity_at(x: Moisture, options: None) -> Humidity:
     return Humidity(mixing(x.relative_humidity * vapour, x.pressure))
 
 
+_SPECIFIC_HUMIDITY = {
+    "standard_name": "specific_humidity",
+    "long_name": "specific humidity",
+    "units": "kg kg-1",
+}
 HUMIDITY = Map("humidity", humidity_at, Moisture, Humidity, None)
 
 
@@ -174,4 +179,4 @@ def _specific_humidity(
         "relative_humidity": relative_humidity,
     }
     solve = cpu.solver(HUMIDITY, arrays.conversions(inputs))
-    return arrays.evaluate(solve, inputs, (True,), dtype)[0]
+    return arrays.evaluate(solve, inputs, (_SPECIFIC_HUMIDITY,), dtype)[0]

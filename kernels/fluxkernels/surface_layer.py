@@ -33,6 +33,7 @@ class Inputs(NamedTuple):
     wave_speed: float  # phase speed at the spectral peak, m s-1; NaN: none given
     wave_height: float  # significant, m; NaN: none given
     current: float  # of the water along the wind, m s-1
+    at_height: float  # m, of what is reduced to another height
 
 
 class Fluxes(NamedTuple):
@@ -59,10 +60,10 @@ class Fluxes(NamedTuple):
     evaporation: float
     wind_speed: float
     rain_heat: float
-    wind_speed_10m: float
     neutral_wind_10m: float
-    air_temperature_10m: float
-    specific_humidity_10m: float
+    wind_speed_at_height: float
+    air_temperature_at_height: float
+    specific_humidity_at_height: float
 
 
 class Options(NamedTuple):
@@ -73,6 +74,7 @@ class Options(NamedTuple):
     cool_skin: bool = False
     waves: bool = False
     heights: int = ANY
+    at_height: bool = False  # a height is given to reduce to; else it is 10 m
 
 
 def gravity(latitude: float) -> float:
@@ -95,6 +97,8 @@ def is_known(x: Inputs, o: Options) -> bool:
     total += x.height_wind + x.height_temperature + x.height_humidity + x.pressure
     total += x.latitude + x.boundary_layer_height + x.salinity
     total += x.rain + x.current
+    if o.at_height:
+        total += x.at_height
     if o.cool_skin:
         total += x.shortwave_down + x.longwave_down + x.albedo
     return total - total == 0.0 and x.wind_speed >= 0.0

@@ -135,8 +135,8 @@ def daily_means(mooring: Mooring) -> xr.Dataset:
     )
     hourly = reports.drop_vars(list(reports.data_vars)).assign(
         {
-            cf.air_temperature.name: ("time", made.air_temperature_10m),
-            cf.specific_humidity.name: ("time", made.specific_humidity_10m),
+            cf.air_temperature.name: ("time", made.air_temperature_at_height),
+            cf.specific_humidity.name: ("time", made.specific_humidity_at_height),
             cf.sensible_heat_flux.name: ("time", made.sensible),
             cf.latent_heat_flux.name: ("time", made.latent),
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fluxkernels import bulk_flux
-from fluxkernels.bulk import BulkFlux
 from fluxkernels.cpu import BLOCK
+from fluxkernels.fluxes import ATTRIBUTES, BulkFlux
 
 PHYSICAL = {
     "wind_speed": (0.0, 40.0),
@@ -34,9 +36,10 @@ PHYSICAL = {
     "wave_speed": (1.0, 25.0),
     "wave_height": (0.1, 12.0),
     "current": (-2.0, 2.0),
+    "at_height": (1.0, 40.0),
 }
 WAVES = {"wave_speed", "wave_height"}  # where they are NaN the wind makes the waves
-RARE = WAVES | {"rain", "current"}
+RARE = WAVES | {"rain", "current", "at_height"}
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -65,7 +68,8 @@ def pick(flux: BulkFlux, index: Any) -> BulkFlux:
 def test_the_table_above_has_every_physical_argument() -> None:
     """A new argument must enter these tests."""
     names = set(inspect.signature(bulk_flux).parameters)
-    assert names - set(PHYSICAL) == {"wind_kind", "cool_skin", "algorithm", "dtype", "threads"}
+    choices = {"wind_kind", "cool_skin", "algorithm", "outputs", "dtype", "threads"}
+    assert names - set(PHYSICAL) == choices
 
 
 @quick
@@ -143,7 +147,7 @@ def test_every_argument_matters(weather: dict[str, np.ndarray], name: str) -> No
     """Changing any one argument changes some flux; all of them are plumbed in."""
     base = dict(weather) | {k: DEFAULTS[k] for k in PHYSICAL if k not in weather}
     base |= (
-        {"wave_speed": 8.0, "wave_height": 2.0, "rain": 1e-3, "current": 1.0}
+        {"wave_speed": 8.0, "wave_height": 2.0, "rain": 1e-3, "current": 1.0, "at_height": 4.0}
         if name in RARE
         else {}
     )
@@ -151,8 +155,8 @@ def test_every_argument_matters(weather: dict[str, np.ndarray], name: str) -> No
     if name in ("sea_surface_temperature", "air_temperature"):
         changed[name] = base[name] + 1.0
     before, after = bulk_flux(**base, cool_skin=True), bulk_flux(**changed, cool_skin=True)
-    share = np.mean((before.latent != after.latent) | (before.rain_heat != after.rain_heat))
-    assert share > 0.1
+    seen = ("latent", "rain_heat", "specific_humidity_at_height")
+    assert max(np.mean(getattr(before, out) != getattr(after, out)) for out in seen) > 0.1
 
 
 @pytest.mark.parametrize("changed", [{"cool_skin": True}, {"wind_kind": "neutral"}])
@@ -228,6 +232,39 @@ def test_dataarrays_keep_dimensions_and_coordinates() -> None:
     assert list(flux.stress.time) == [1, 2, 3]
     assert flux.latent.values[1, 1] == bulk_flux(8.0, 300.0, 298.0, 0.015).latent
     assert np.isnan(flux.latent.values[2]).all()
+
+
+def test_dataarrays_carry_the_attributes_of_their_results() -> None:
+    """None of an input's; and the standard names exist, with these units."""
+    xr = pytest.importorskip("xarray")
+    wind = xr.DataArray([5.0, 8.0], dims="time", attrs={"standard_name": "wind_speed", "note": "x"})
+    flux = bulk_flux(wind, 300.0, 299.0, 0.015)
+    assert {name: field.attrs for name, field in flux._asdict().items()} == ATTRIBUTES
+    assert flux.latent.attrs["units"] == "W m-2"
+    data = Path(pytest.importorskip("compliance_checker").__file__).parent / "data"
+    entries = ElementTree.parse(data / "cf-standard-name-table.xml").iter("entry")
+    units = {entry.get("id"): entry.findtext("canonical_units") for entry in entries}
+    named = [a for a in ATTRIBUTES.values() if "standard_name" in a]
+    assert len(named) > 10
+    for attributes in named:
+        canonical = str(units[attributes["standard_name"]]).replace("Pa", "N m-2")
+        assert canonical == attributes["units"].replace("kg kg-1", "1"), attributes
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_only_the_outputs_asked_for(labelled: bool) -> None:
+    """The others are None; what is given is the same."""
+    xr = pytest.importorskip("xarray")
+    wind = np.array([3.0, 9.0])
+    given_ = xr.DataArray(wind, dims="time") if labelled else wind
+    whole = bulk_flux(wind, 300.0, 299.0, 0.015)
+    for names in (["stress"], ("latent", "stress"), "latent"):
+        flux = bulk_flux(given_, 300.0, 299.0, 0.015, outputs=names)
+        for name, field in flux._asdict().items():
+            if name == names or (not isinstance(names, str) and name in names):
+                assert np.array_equal(field, getattr(whole, name))
+            else:
+                assert field is None
 
 
 def test_dask_arrays_stay_lazy() -> None:

@@ -50,7 +50,7 @@ def test_fluxes_are_their_transfer_coefficients(u: float, ts: float, dt: float, 
 def test_a_calm_has_heat_fluxes_and_no_stress() -> None:
     """Gustiness carries heat at no wind; the mean stress vanishes without a 0/0."""
     flux = bulk_flux(0.0, 300.0, 298.0, 0.015)
-    assert flux.stress == flux.transfer_coefficient_momentum == flux.wind_speed_10m == 0.0
+    assert flux.stress == flux.transfer_coefficient_momentum == flux.wind_speed_at_height == 0.0
     assert flux.sensible > 1.0
     assert flux.latent > 10.0
 
@@ -112,3 +112,38 @@ def test_only_the_wind_over_the_water_counts(kind: str) -> None:
     np.testing.assert_array_equal(flux.latent, same.latent)
     np.testing.assert_array_equal(flux.stress, same.stress)
     assert np.isnan(bulk_flux(-0.1, 300.0, 298.0, 0.015, current=-2.0).latent)
+
+
+@pytest.mark.parametrize("algorithm", ["coare30", "coare35", "coare36"])
+def test_the_profile_joins_what_is_given(algorithm: str) -> None:
+    """Reduced to the sensors' own heights, wind, temperature and humidity are the inputs."""
+    given_ = {"wind_speed": [3.0, 8.0, 8.0], "sea_surface_temperature": [300.0, 299.0, 283.0]}
+    given_ |= {"air_temperature": [298.0, 299.5, 285.0], "specific_humidity": [0.015, 0.016, 0.008]}
+    heights = {"height_wind": 4.0, "height_temperature": 3.0, "height_humidity": 2.0}
+    for field, height in (
+        ("wind_speed", 4.0),
+        ("air_temperature", 3.0),
+        ("specific_humidity", 2.0),
+    ):
+        flux = bulk_flux(**given_, **heights, at_height=height, algorithm=algorithm)
+        np.testing.assert_allclose(getattr(flux, f"{field}_at_height"), given_[field], rtol=1e-12)
+
+
+def test_fluxes_do_not_depend_on_the_height_of_observation(weather: dict[str, np.ndarray]) -> None:
+    """What would be seen at 4 m of a surface layer known at 10 m gives its fluxes again.
+
+    COARE takes the air's density at the thermometer's height: that alone is 0.07 %.
+    """
+    flux = bulk_flux(**weather, at_height=4.0)
+    seen = {
+        name: getattr(flux, f"{name}_at_height")
+        for name in ("wind_speed", "air_temperature", "specific_humidity")
+    }
+    heights = {"height_wind": 4.0, "height_temperature": 4.0, "height_humidity": 4.0}
+    again = bulk_flux(**(weather | seen), **heights)
+    steady = np.abs(10.0 / flux.obukhov_length) < 1.0  # elsewhere ten passes are not enough
+    assert steady.mean() > 0.8
+    for name, atol in (("sensible", 0.05), ("latent", 0.1), ("stress", 1e-4)):
+        np.testing.assert_allclose(
+            getattr(again, name)[steady], getattr(flux, name)[steady], rtol=3e-3, atol=atol
+        )

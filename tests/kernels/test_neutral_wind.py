@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fluxkernels import bulk_flux, coare
-from fluxkernels.bulk import BulkFlux
+from fluxkernels.fluxes import BulkFlux
 
 KARMAN = 0.4
 
@@ -88,4 +88,4 @@ def test_the_neutral_wind_is_one_at_ten_metres() -> None:
     flux = bulk_flux(9.0, 299.0, 297.5, 0.013, height_wind=heights, wind_kind="neutral")
     assert (np.diff(flux.wind_speed) > 0.1).all()
     np.testing.assert_allclose(flux.latent, flux.latent[1], rtol=1e-3)
-    np.testing.assert_allclose(flux.wind_speed_10m, flux.wind_speed_10m[1], rtol=1e-3)
+    np.testing.assert_allclose(flux.wind_speed_at_height, flux.wind_speed_at_height[1], rtol=1e-3)

@@ -212,6 +212,6 @@ class TestNdbc:
             pressure=truth.surface_pressure.astype("f8"),
         )
         assert (wind < truth.wind_speed).all()  # lower down it blows less
-        np.testing.assert_allclose(flux.wind_speed_10m, truth.wind_speed, atol=1e-3)
+        np.testing.assert_allclose(flux.wind_speed_at_height, truth.wind_speed, atol=1e-3)
         np.testing.assert_allclose(flux.air_temperature_10m, truth.air_temperature, atol=1e-3)
         np.testing.assert_allclose(flux.specific_humidity_10m, truth.specific_humidity, atol=1e-6)

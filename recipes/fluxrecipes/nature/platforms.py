@@ -174,9 +174,9 @@ def at_sensors(truth: State) -> tuple[Series, Series, Series]:
             height_humidity=thermometer,
             pressure=truth.surface_pressure.astype("f8"),
         )
-        wind = np.maximum(wind + target[0] - flux.wind_speed_10m, 0.0)
-        air = air + target[1] - flux.air_temperature_10m
-        humidity = np.maximum(humidity + target[2] - flux.specific_humidity_10m, 1e-5)
+        wind = np.maximum(wind + target[0] - flux.wind_speed_at_height, 0.0)
+        air = air + target[1] - flux.air_temperature_at_height
+        humidity = np.maximum(humidity + target[2] - flux.specific_humidity_at_height, 1e-5)
     return wind, air, humidity
 
 

@@ -46,6 +46,7 @@ class BulkFlux(PlainStage):
                 latitude=latitude.values,
                 wind_kind="neutral",
                 algorithm=self.algorithm,
+                outputs=("sensible", "latent"),
             )
             return {
                 cf.sensible_heat_flux.name: wind.copy(data=made.sensible),
