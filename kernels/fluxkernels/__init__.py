@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from fluxkernels.errors import KernelError
     from fluxkernels.fluxes import BulkFlux
     from fluxkernels.humidity import saturation_specific_humidity, specific_humidity
+    from fluxkernels.series import WarmLayer, bulk_flux_series
 
 __all__ = [
     "BulkFlux",
     "KernelError",
+    "WarmLayer",
     "bulk_flux",
+    "bulk_flux_series",
     "saturation_specific_humidity",
     "specific_humidity",
 ]
@@ -34,6 +37,8 @@ _HOME = {
     "BulkFlux": "fluxes",
     "KernelError": "errors",
     "bulk_flux": "bulk",
+    "bulk_flux_series": "series",
+    "WarmLayer": "series",
     "saturation_specific_humidity": "humidity",
     "specific_humidity": "humidity",
 }

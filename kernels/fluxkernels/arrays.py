@@ -58,6 +58,7 @@ _RADIATION = Limits(
     -50.0, 2000.0, "W m-2", f"If it is accumulated (J m-2), divide by the seconds. {_FILL}"
 )
 _HEIGHT = Limits(_ABOVE_ZERO, math.inf, "m", "A height must be above the sea.", HeightError)
+_ANY = Limits(-math.inf, math.inf, "1", "")
 
 LIMITS: Mapping[str, Limits] = {
     "wind_speed": Limits(-math.inf, 200.0, "m s-1", _FILL),
@@ -83,6 +84,10 @@ LIMITS: Mapping[str, Limits] = {
     "height_humidity": _HEIGHT,
     "boundary_layer_height": _HEIGHT,
     "at_height": _HEIGHT,
+    "utc_day": _ANY,
+    "utc_seconds": _ANY,
+    "longitude": Limits(-180.0, 360.0, "degrees_east", _FILL),
+    "sensor_depth": Limits(0.0, 100.0, "m", "A depth is positive downward."),
 }
 
 
@@ -116,14 +121,14 @@ def evaluate(
     NotNumericError, DtypeError, ShapeError, HeightError, OutOfRangeError
         Before anything is computed.
     """
-    if any(_is_labelled(value) for value in inputs.values()):
+    if any(is_labelled(value) for value in inputs.values()):
         return _evaluate_labelled(solve, inputs, outputs, dtype)
     arrays = {name: _as_floats(name, value) for name, value in inputs.items()}
-    result_dtype = _result_dtype(inputs.values(), dtype)
+    chosen = result_dtype(inputs.values(), dtype)
     shape = _broadcast_shape(arrays)
     for name, array in arrays.items():
         _check_limits(name, array, LIMITS[name])
-    return _run(solve, list(arrays.values()), shape, outputs, result_dtype)
+    return _run(solve, list(arrays.values()), shape, outputs, chosen)
 
 
 def is_given(value: Any) -> bool:
@@ -155,7 +160,7 @@ def _as_floats(name: str, value: Any) -> Array:
     return np.ma.filled(array, np.nan) if masked else array
 
 
-def _result_dtype(values: Iterable[Any], requested: DTypeLike | None) -> np.dtype[Any]:
+def result_dtype(values: Iterable[Any], requested: DTypeLike | None) -> np.dtype[Any]:
     """Choose float32 or float64; arrays decide before scalars, Python's numbers never do."""
     if requested is not None:
         return _requested_dtype(requested)
@@ -224,7 +229,7 @@ def _run(
     return [None if result is None else result.reshape(shape)[()] for result in results]
 
 
-def _is_labelled(value: Any) -> bool:
+def is_labelled(value: Any) -> bool:
     """Tell a DataArray without importing xarray: who passes one has imported it."""
     xarray = sys.modules.get("xarray")
     return xarray is not None and isinstance(value, xarray.DataArray)
@@ -234,12 +239,12 @@ def _evaluate_labelled(
     solve: Solve, inputs: Mapping[str, Any], outputs: Outputs, dtype: DTypeLike | None
 ) -> list[Any]:
     """Evaluate on the arrays inside DataArrays, broadcasting by the names of dimensions."""
-    result_dtype = _result_dtype(inputs.values(), dtype)
+    chosen = result_dtype(inputs.values(), dtype)
     wanted = [attributes for attributes in outputs if attributes is not None]
 
     def on_arrays(*values: Any) -> Any:
         named = dict(zip(inputs, values, strict=True))
-        made = evaluate(solve, named, outputs, result_dtype)
+        made = evaluate(solve, named, outputs, chosen)
         results = tuple(result for result in made if result is not None)
         return results if len(wanted) > 1 else results[0]
 
@@ -249,7 +254,7 @@ def _evaluate_labelled(
             *inputs.values(),
             output_core_dims=[()] * len(wanted),
             dask="parallelized",
-            output_dtypes=[result_dtype] * len(wanted),
+            output_dtypes=[chosen] * len(wanted),
             keep_attrs=False,
         )
     except KernelError:

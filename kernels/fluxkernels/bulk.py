@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike, DTypeLike
 
 from fluxkernels import arrays
+from fluxkernels.compile import Algorithm
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
 from fluxkernels.fluxes import BulkFlux, chosen
 from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
@@ -180,22 +182,31 @@ def bulk_flux(
         "at_height": at_height,
     }
     wanted = chosen(outputs)
-    neutral = _is_neutral(wind_kind)
-    physics = _algorithm(algorithm, inputs, neutral=neutral, cool_skin=bool(cool_skin))
+    physics = physics_for(inputs, algorithm, wind_kind, cool_skin)
     from fluxkernels import cpu  # brings the compiler in: not before it is needed
 
     solve = cpu.solver(physics, arrays.conversions(inputs), threads)
     return BulkFlux(*arrays.evaluate(solve, inputs, wanted, dtype))
 
 
+def all_arguments(*observations: Any, **options: Any) -> dict[str, Any]:
+    """Arguments of a call of `bulk_flux`, by name, with those that were left out."""
+    call = inspect.signature(bulk_flux).bind(*observations, **options)
+    call.apply_defaults()
+    return call.arguments
+
+
 _VERSIONS = {"coare30": 30, "coare35": 35, "coare36": 36}
 
 
-def _algorithm(name: str, inputs: Mapping[str, Any], *, neutral: bool, cool_skin: bool) -> Any:
+def physics_for(
+    inputs: Mapping[str, Any], algorithm: str, wind_kind: str, cool_skin: bool
+) -> Algorithm:
     """Choose the physics, no more general than the inputs need."""
-    if name not in _VERSIONS:
+    neutral = _is_neutral(wind_kind)
+    if algorithm not in _VERSIONS:
         raise UnknownAlgorithmError(
-            f"there is no bulk algorithm {name!r}.",
+            f"there is no bulk algorithm {algorithm!r}.",
             "algorithm",
             f"Choose one of: {', '.join(_VERSIONS)}.",
         )
@@ -203,8 +214,10 @@ def _algorithm(name: str, inputs: Mapping[str, Any], *, neutral: bool, cool_skin
 
     waves = arrays.is_given(inputs["wave_speed"])
     moved = not _is_number(inputs["at_height"], 10.0)
-    options = Options(_VERSIONS[name], neutral, cool_skin, waves, _levels(inputs), moved)
-    return coare.algorithm(options)
+    levels = _levels(inputs)
+    return coare.algorithm(
+        Options(_VERSIONS[algorithm], neutral, bool(cool_skin), waves, levels, moved)
+    )
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:

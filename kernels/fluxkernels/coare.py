@@ -53,6 +53,7 @@ from fluxkernels.stability import (
     psi_scalar_30,
 )
 from fluxkernels.surface_layer import (
+    ABSOLUTE_ZERO,
     ANY,
     EQUAL,
     LEVEL,
@@ -70,7 +71,6 @@ PASSES = 10
 PASSES_30 = 3
 
 _KARMAN = 0.4
-_ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
 _GAS_CONSTANT = 287.1
 _HEAT_CAPACITY = 1004.67
 _LAPSE_RATE = 0.0098  # of 3.0 and 3.5; 3.6 takes g / cp
@@ -231,8 +231,8 @@ def algorithm(options: Options) -> Algorithm:
 def prepare(x: Inputs, o: Options) -> Surface:
     """Derive from the inputs what stays fixed during the iteration."""
     sea, q = x.sea_surface_temperature, x.specific_humidity
-    air_kelvin = x.air_temperature + _ABSOLUTE_ZERO
-    sea_kelvin = sea + _ABSOLUTE_ZERO
+    air_kelvin = x.air_temperature + ABSOLUTE_ZERO
+    sea_kelvin = sea + ABSOLUTE_ZERO
     wind = abs(x.wind_speed - x.current)
     g = gravity(x.latitude)
     viscosity = air_viscosity(x.air_temperature)
@@ -477,7 +477,7 @@ def exchanges(
 
 def longwave_loss(x: Inputs, cooling: float) -> float:
     """Net longwave radiation (W m-2, upward) of a surface with this skin cooling."""
-    return net_longwave(x.sea_surface_temperature - cooling + _ABSOLUTE_ZERO, x.longwave_down)
+    return net_longwave(x.sea_surface_temperature - cooling + ABSOLUTE_ZERO, x.longwave_down)
 
 
 def lengths(x: Inputs, s: Surface, old: State, o: Options) -> Lengths:
@@ -656,7 +656,7 @@ def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
 def rain_heat(x: Inputs, s: Surface, cooling: float, o: Options) -> float:
     """Heat (W m-2) that rain takes from the sea, at the wet-bulb temperature (Gosnell, 1995)."""
     t = x.air_temperature
-    diffusivity_vapour = 2.11e-5 * power(s.air_kelvin / _ABSOLUTE_ZERO, 1.94)
+    diffusivity_vapour = 2.11e-5 * power(s.air_kelvin / ABSOLUTE_ZERO, 1.94)
     conductivity = (1.0 + 0.003309 * t - 1.44e-6 * t * t) * 0.02411
     diffusivity_heat = conductivity / (s.density * _HEAT_CAPACITY)
     square = s.air_kelvin * s.air_kelvin

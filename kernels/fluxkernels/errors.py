@@ -84,3 +84,9 @@ class UnknownOutputError(KernelError, ValueError):
     """`outputs` names what no bulk algorithm gives."""
 
     code = "FK108"
+
+
+class TimeError(KernelError, ValueError):
+    """Times are missing, not increasing, or not along the arrays."""
+
+    code = "FK109"

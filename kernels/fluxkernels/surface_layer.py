@@ -8,6 +8,7 @@ from typing import NamedTuple
 from fluxkernels.vector_math import sin
 
 _DEGREE = math.pi / 180.0
+ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
 ANY, LEVEL, EQUAL = 0, 1, 2
 """Heights: any three; one for temperature and humidity; one for all."""
 
