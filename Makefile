@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow bench lint clean
+.PHONY: help demo test slow bench gpu lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 bench: $(VENV)/.dev-ready  ## the bulk-flux kernel beside its peer: 2 minutes on a quiet machine
 	@$(PIP) -e ".[bench]"
 	$(BIN)/python tests/bench/bulk_flux.py
+
+gpu: $(VENV)/.dev-ready  ## compile the kernels for a GPU, and test and time them where there is one
+	@$(PIP) -e ".[cuda13]"
+	$(BIN)/pytest -v tests/kernels/gpu
+	$(BIN)/python tests/bench/bulk_flux_gpu.py
 
 lint: $(VENV)/.dev-ready  ## style, format, types, direction of imports
 	$(BIN)/ruff check .

@@ -9,10 +9,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from fluxkernels import arrays
 from fluxkernels.compile import Algorithm
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
+from fluxkernels.evaluation import evaluate
 from fluxkernels.fluxes import BulkFlux, chosen
+from fluxkernels.limits import conversions
+from fluxkernels.solving import Processor, Solve
 from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
 
 
@@ -183,10 +185,11 @@ def bulk_flux(
     }
     wanted = chosen(outputs)
     physics = physics_for(inputs, algorithm, wind_kind, cool_skin)
-    from fluxkernels import cpu  # brings the compiler in: not before it is needed
 
-    solve = cpu.solver(physics, arrays.conversions(inputs), threads)
-    return BulkFlux(*arrays.evaluate(solve, inputs, wanted, dtype))
+    def make(processor: Processor) -> Solve:
+        return processor.solver(physics, conversions(inputs), threads)
+
+    return BulkFlux(*evaluate(make, inputs, wanted, dtype))
 
 
 def all_arguments(*observations: Any, **options: Any) -> dict[str, Any]:
@@ -212,7 +215,7 @@ def physics_for(
         )
     from fluxkernels import coare
 
-    waves = arrays.is_given(inputs["wave_speed"])
+    waves = _is_given(inputs["wave_speed"])
     moved = not _is_number(inputs["at_height"], 10.0)
     levels = _levels(inputs)
     return coare.algorithm(
@@ -229,6 +232,10 @@ def _levels(inputs: Mapping[str, Any]) -> int:
     if temperature != humidity:
         return ANY
     return EQUAL if temperature == wind else LEVEL
+
+
+def _is_given(value: Any) -> bool:
+    return not (isinstance(value, float) and math.isnan(value))
 
 
 def _is_number(value: Any, number: float) -> bool:

@@ -29,9 +29,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from fluxkernels.arrays import KELVIN_OF_ZERO_CELSIUS
 from fluxkernels.compile import Algorithm
 from fluxkernels.humidity import freezing_point, mixing, vapour_pressure, vapour_pressure_over_water
+from fluxkernels.limits import KELVIN_OF_ZERO_CELSIUS
 from fluxkernels.skin import (
     CONDUCTIVITY,
     WATER_HEAT_CAPACITY,

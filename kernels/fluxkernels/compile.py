@@ -84,8 +84,8 @@ class Specialiser:
         """Compile the copy of a function, and of all that it reaches."""
         if function not in self._made:
             chosen = self._substitutes.get(function, function)
-            plain = isinstance(chosen, FunctionType)
-            self._made[function] = self._compiled(self._copy(chosen)) if plain else chosen
+            ours = _is_ours(chosen)
+            self._made[function] = self._compiled(self._copy(chosen)) if ours else chosen
         return self._made[function]
 
     def _copy(self, function: FunctionType) -> FunctionType:
@@ -100,11 +100,14 @@ class Specialiser:
         return renamed(function, scope, code.replace(co_consts=constants))
 
     def _value(self, value: Any) -> Any:
-        ours = isinstance(value, FunctionType) and value.__module__.startswith("fluxkernels.")
-        return self(value) if ours else self._number(value)
+        return self(value) if _is_ours(value) else self._number(value)
 
     def _number(self, value: Any) -> Any:
         return self._real(value) if type(value) is float else value
+
+
+def _is_ours(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__module__.startswith("fluxkernels.")
 
 
 def renamed(function: Any, scope: Mapping[str, Any], code: Any = None) -> FunctionType:
@@ -116,8 +119,36 @@ def renamed(function: Any, scope: Mapping[str, Any], code: Any = None) -> Functi
     return copy
 
 
+def key(physics: Algorithm | Map) -> str:
+    """Tell apart what is compiled from the same sources; functions by name, not by address."""
+    return repr([part if isinstance(part, int | str) else _label(part) for part in physics])
+
+
+def _label(part: Any) -> str:
+    if isinstance(part, tuple) and part and callable(part[0]):
+        return " ".join(_label(one) for one in part)
+    return f"{part.__module__}.{part.__qualname__}" if callable(part) else repr(part)
+
+
+def keep_on_disk(dispatcher: Any, variant: tuple[str, ...]) -> None:
+    """Let Numba keep what it compiles on disk, under a key that knows all of its sources.
+
+    By itself Numba recompiles a cached function when its own file changes, but not when a function
+    that it calls, in another file, does: yesterday's physics would run under today's code.
+    """
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache can be written to (a sealed
+        # image, say): compile once in each process instead.
+        return
+    plain: Callable[..., tuple[Any, ...]] = dispatcher._cache._index_key
+    extra = (*variant, _sources_digest())
+    dispatcher._cache._index_key = lambda sig, codegen: (*plain(sig, codegen), *extra)
+
+
 @cache
-def sources_digest() -> str:
-    """Digest of the sources that a compiled loop may have taken code from."""
+def _sources_digest() -> str:
+    """Digest of the sources that a compiled function may have taken code from."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()

@@ -24,8 +24,9 @@ from numba.core import decorators
 from numpy.typing import NDArray
 
 from fluxkernels import loops, vector_math
-from fluxkernels.compile import Algorithm, Map, Specialiser, renamed, sources_digest
+from fluxkernels.compile import Algorithm, Map, Specialiser, keep_on_disk, key, renamed
 from fluxkernels.intrinsics import BLOCK, SUBSTITUTES
+from fluxkernels.solving import Solve
 
 Array: TypeAlias = NDArray[Any]
 
@@ -48,9 +49,7 @@ Conversions: TypeAlias = Sequence[tuple[float, float]]
 """How callers' values become the physics': value * factor + offset."""
 
 
-def solver(
-    physics: Algorithm | Map, conversions: Conversions, threads: int | None = None
-) -> Callable[[Sequence[Array], Sequence[Array | None], int], None]:
+def solver(physics: Algorithm | Map, conversions: Conversions, threads: int | None = None) -> Solve:
     """Make what fills outputs from inputs; compiled at its first use, and kept on disk.
 
     Parameters
@@ -66,18 +65,17 @@ def solver(
 
     Returns
     -------
-    callable
-        ``solve(inputs, outputs, size)``: contiguous arrays of one dtype, of `size` or 1 values,
-        one for each field of the physics' inputs; arrays of `size` values and that dtype, or
-        None, one for each field of its outputs.
+    Solve
+        See `fluxkernels.solving`.
     """
     factors, offsets = (np.array(column, np.float64) for column in zip(*conversions, strict=True))
 
-    def solve(inputs: Sequence[Array], outputs: Sequence[Array | None], size: int) -> None:
-        dtype = inputs[0].dtype
+    def solve(inputs: Sequence[Any], outputs: Sequence[Array | None], size: int) -> None:
+        dtype = next(array.dtype for array in outputs if array is not None)
         run = _compiled(physics, dtype.name)
-        addresses = np.array([array.ctypes.data for array in inputs], _INT64)
-        steps = np.array([int(array.size > 1) for array in inputs], _INT64)
+        varies = [isinstance(x, np.ndarray) for x in inputs]
+        numbers = np.array([0.0 if v else x for x, v in zip(inputs, varies, strict=True)], dtype)
+        addresses, steps = _addresses(inputs, numbers), np.array(varies, _INT64)
         targets = np.array([0 if a is None else a.ctypes.data for a in outputs], _INT64)
 
         def part(start: int, stop: int) -> None:
@@ -93,6 +91,15 @@ def solver(
                 done.result()
 
     return solve
+
+
+def _addresses(inputs: Sequence[Any], numbers: Array) -> Array:
+    """Where each input begins: in its array, or at its place among the numbers."""
+    places = [
+        x.ctypes.data if isinstance(x, np.ndarray) else numbers[k:].ctypes.data
+        for k, x in enumerate(inputs)
+    ]
+    return np.array(places, _INT64)
 
 
 def _threads(wanted: int | None) -> int:
@@ -146,7 +153,7 @@ def _compiled(physics: Algorithm | Map, dtype: str) -> Any:
         )
     names = {"work": work, "gather": loop(loops.gather_block), "scatter": loop(loops.scatter_block)}
     driver = njit(**_OPTIONS)(renamed(loops.run, {**vars(loops), **scope, **names}))
-    _keep_on_disk(driver, (_key(physics), dtype, sources_digest()))
+    keep_on_disk(driver, (key(physics), dtype))
     driver.scratch_size = size
     return driver
 
@@ -169,25 +176,3 @@ def _layout(physics: Algorithm | Map) -> tuple[dict[str, Any], int]:
         scope[f"{name}_ROW"] = row * BLOCK
         row += len(record._fields)
     return scope, row * BLOCK
-
-
-def _key(physics: Algorithm | Map) -> str:
-    """Tell apart what is compiled from the same sources; functions by name, not by address."""
-    return repr([part if isinstance(part, int | str) else _label(part) for part in physics])
-
-
-def _label(part: Any) -> str:
-    if isinstance(part, tuple) and part and callable(part[0]):
-        return " ".join(_label(one) for one in part)
-    return f"{part.__module__}.{part.__qualname__}" if callable(part) else repr(part)
-
-
-def _keep_on_disk(driver: Any, key: tuple[str, ...]) -> None:
-    try:
-        driver.enable_caching()
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache can be written to (a sealed
-        # image, say): compile once in each process instead.
-        return
-    plain: Callable[..., tuple[Any, ...]] = driver._cache._index_key
-    driver._cache._index_key = lambda sig, codegen: (*plain(sig, codegen), *key)

@@ -90,3 +90,15 @@ class TimeError(KernelError, ValueError):
     """Times are missing, not increasing, or not along the arrays."""
 
     code = "FK109"
+
+
+class PlaceError(KernelError, TypeError):
+    """Arrays that lie in different memories, or in one that this package does not know."""
+
+    code = "FK110"
+
+
+class MissingPackageError(KernelError, ImportError):
+    """A package that only some computers need is not installed."""
+
+    code = "FK111"

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from fluxkernels import arrays
 from fluxkernels.compile import Map
+from fluxkernels.evaluation import evaluate
+from fluxkernels.limits import conversions
+from fluxkernels.solving import Processor, Solve
 from fluxkernels.vector_math import exp, sqrt, where
 
 
@@ -170,13 +172,14 @@ def _specific_humidity(
     relative_humidity: ArrayLike,
     dtype: DTypeLike | None,
 ) -> Any:
-    from fluxkernels import cpu  # brings the compiler in: not before it is needed
-
     inputs = {
         "temperature": temperature,
         "pressure": pressure,
         "salinity": salinity,
         "relative_humidity": relative_humidity,
     }
-    solve = cpu.solver(HUMIDITY, arrays.conversions(inputs))
-    return arrays.evaluate(solve, inputs, (_SPECIFIC_HUMIDITY,), dtype)[0]
+
+    def make(processor: Processor) -> Solve:
+        return processor.solver(HUMIDITY, conversions(inputs))
+
+    return evaluate(make, inputs, (_SPECIFIC_HUMIDITY,), dtype)[0]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from array_api_compat import array_namespace, device
+from numpy.typing import ArrayLike
 
-from fluxkernels import arrays, warm_layer
-from fluxkernels.arrays import Array, Solve
+from fluxkernels import warm_layer
 from fluxkernels.bulk import all_arguments, physics_for
-from fluxkernels.compile import Algorithm
 from fluxkernels.errors import ShapeError, TimeError
-from fluxkernels.fluxes import BulkFlux, chosen
+from fluxkernels.evaluation import evaluate, is_labelled, result_dtype
+from fluxkernels.fluxes import Array, BulkFlux, chosen
+from fluxkernels.limits import conversions
+from fluxkernels.solving import Processor, Solve
 from fluxkernels.surface_layer import Inputs
 from fluxkernels.warm_layer import BEFORE, Layer, Step
 
 _FED_BACK = ("sensible", "latent", "rain_heat", "stress", "skin_cooling")
-_OF_SERIES = ("utc_day", "utc_seconds", "longitude", "sensor_depth")
+_OF_SERIES = ("longitude", "sensor_depth")
 
 
 class WarmLayer(NamedTuple):
@@ -110,20 +113,24 @@ def bulk_flux_series(
     observed = (wind_speed, sea_surface_temperature, air_temperature, specific_humidity)
     call = all_arguments(*observed, **options)
     given = {name: call[name] for name in Inputs._fields}
-    days, seconds = _days_and_seconds(time)
-    day, second = _along_time(time, days, seconds, [*given.values(), longitude, sensor_depth])
-    inputs = dict(zip(_OF_SERIES, (day, second, longitude, sensor_depth), strict=True)) | given
-    _refuse_cut_time(inputs)
+    places = {"longitude": longitude, "sensor_depth": sensor_depth}
+    moments = _days_and_seconds(time)
+    inputs = _led_by_time(time, len(moments), {**given, **places})
     physics = physics_for(given, call["algorithm"], call["wind_kind"], call["cool_skin"])
-    solve = _in_time(physics, warm_layer.Options(noaa_days), len(days), call["threads"])
+    advancing = warm_layer.advancing(warm_layer.Options(noaa_days))
+    units, threads = conversions(Step._fields), call["threads"]
+
+    def make(processor: Processor) -> Solve:
+        fluxes = processor.solver(physics, conversions(given), threads)
+        return _in_time(fluxes, processor.solver(advancing, units, threads), moments)
+
     wanted = [*chosen(call["outputs"]), *_ATTRIBUTES]
-    dtype = arrays.result_dtype(given.values(), call["dtype"])
-    made = arrays.evaluate(solve, inputs, wanted, dtype)
+    made = evaluate(make, inputs, wanted, result_dtype(given.values(), call["dtype"]))
     count = len(BulkFlux._fields)
     return BulkFlux(*made[:count]), WarmLayer(*made[count:])
 
 
-def _days_and_seconds(time: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _days_and_seconds(time: Any) -> list[tuple[float, float]]:
     """Split times into whole days since the first and seconds of the day."""
     try:
         moments = np.atleast_1d(np.asarray(time, "datetime64[ns]"))
@@ -138,84 +145,83 @@ def _days_and_seconds(time: Any) -> tuple[NDArray[np.float64], NDArray[np.float6
         raise TimeError(what, where, "Sort the times, and drop what is double.")
     midnights = moments.astype("datetime64[D]")
     days = (midnights - midnights[:1]) / np.timedelta64(1, "D")
-    return days, (moments - midnights) / np.timedelta64(1, "s")
+    seconds = (moments - midnights) / np.timedelta64(1, "s")
+    return list(zip(days.tolist(), seconds.tolist(), strict=True))
 
 
-def _along_time(
-    time: Any, days: NDArray[np.float64], seconds: NDArray[np.float64], others: Sequence[Any]
-) -> tuple[Any, Any]:
-    """Give days and seconds the dimension of time: by name, or the first of all."""
-    if arrays.is_labelled(time):
-        return time.copy(data=days), time.copy(data=seconds)
-    if any(arrays.is_labelled(value) for value in others):
+def _led_by_time(time: Any, times: int, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Check that time is a dimension of the inputs, and make it the first of all."""
+    labelled = [value for value in inputs.values() if is_labelled(value)]
+    if labelled or is_labelled(time):
+        return _led_by_name(time, inputs)
+    axes = max(np.ndim(value) for value in inputs.values())
+    lengths = {np.shape(value)[0] for value in inputs.values() if 0 < axes == np.ndim(value)}
+    if max(lengths, default=0) != times:
+        what = f"{times} times, but first axes of {sorted(lengths)}."
+        raise ShapeError(what, "time", "Time must be the first axis, of one input at least.")
+    return inputs
+
+
+def _led_by_name(time: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Give the wind, the first of all inputs, time as its first dimension."""
+    if not is_labelled(time):
         mend = "Pass it as one, e.g. dataset.time."
         raise TimeError("it is no DataArray, but others are.", "time", mend)
-    axes = max(1, *(np.ndim(value) for value in others))
-    first = [np.shape(value)[0] for value in others if np.ndim(value) == axes]
-    if any(length not in (1, len(days)) for length in first):
-        what = f"{len(days)} times, but first axes of {sorted(set(first))}."
-        raise ShapeError(what, "time", "Time must be the first axis.")
-    shape = (-1,) + (1,) * (axes - 1)
-    return days.reshape(shape), seconds.reshape(shape)
-
-
-def _refuse_cut_time(inputs: Mapping[str, Any]) -> None:
     for name, value in inputs.items():
-        if not arrays.is_labelled(value):
-            continue
-        for dim in inputs["utc_day"].dims:
-            if len(value.chunksizes.get(dim, ())) > 1:
-                mend = f"Rechunk it first: .chunk({{{dim!r}: -1}})."
-                raise ShapeError("it is cut along time.", name, mend)
+        cut = [dim for dim in time.dims if len(getattr(value, "chunksizes", {}).get(dim, ())) > 1]
+        if cut:
+            mend = f"Rechunk it first: .chunk({{{cut[0]!r}: -1}})."
+            raise ShapeError("it is cut along time.", name, mend)
+    import xarray as xr
+
+    wind = inputs["wind_speed"]
+    wind = wind if is_labelled(wind) else xr.full_like(time, wind, dtype=float)
+    try:
+        wind, time = xr.align(wind, time, join="exact")
+    except ValueError as error:
+        mend = "Align the coordinates first, e.g. with xarray.align."
+        raise ShapeError(f"{error}.", "time", mend) from error
+    return {**inputs, "wind_speed": xr.broadcast(wind, time)[0].transpose(*time.dims, ...)}
 
 
-def _in_time(
-    physics: Algorithm, layer_options: warm_layer.Options, times: int, threads: int | None
-) -> Solve:
+def _in_time(fluxes: Solve, advance: Solve, moments: Sequence[tuple[float, float]]) -> Solve:
     """Make what fills fluxes and layer, one time after the other."""
-    from fluxkernels import cpu  # brings the compiler in: not before it is needed
-
-    fluxes = cpu.solver(physics, arrays.conversions(Inputs._fields), threads)
-    advance = cpu.solver(
-        warm_layer.advancing(layer_options), arrays.conversions(Step._fields), threads
-    )
-
     names = (*BulkFlux._fields, *WarmLayer._fields)
 
-    def solve(inputs: Sequence[Array], outputs: Sequence[Array | None], size: int) -> None:
-        points, dtype = size // times, inputs[0].dtype
-        given = dict(zip((*_OF_SERIES, *Inputs._fields), inputs, strict=True))
-        asked: dict[str, Any] = dict(zip(names, outputs, strict=True))
-        layer = {name: np.full(points, x, dtype) for name, x in BEFORE._asdict().items()}
-        past = {name: np.zeros(points, dtype) for name in _FED_BACK}
-        for start in range(0, size, points):
-            here = slice(start, start + points)
-            now = {name: x if x.size == 1 else x[here] for name, x in given.items()}
-            step = now | past | layer
-            moved = {name: np.empty(points, dtype) for name in Layer._fields}
+    def solve(inputs: Sequence[Any], outputs: Sequence[Any], size: int) -> None:
+        given = dict(zip((*Inputs._fields, *_OF_SERIES), inputs, strict=True))
+        asked = dict(zip(names, outputs, strict=True))
+        like = asked["warming"]
+        points, xp = size // len(moments), array_namespace(like)
+
+        def row(value: float = 0.0) -> Any:
+            return xp.full(points, value, dtype=like.dtype, device=device(like))
+
+        layer = {name: row(value) for name, value in BEFORE._asdict().items()}
+        past = {name: row() for name in _FED_BACK}
+        for k, (day, seconds) in enumerate(moments if points else ()):
+            here = slice(k * points, (k + 1) * points)
+            now = {n: x if isinstance(x, float) else x[here] for n, x in given.items()}
+            step = now | past | layer | {"utc_day": day, "utc_seconds": seconds}
+            moved = {name: row() for name in Layer._fields}
             advance([step[name] for name in Step._fields], list(moved.values()), points)
 
-            now["sea_surface_temperature"] = (
-                now["sea_surface_temperature"] + moved["sensor_warming"]
-            )
-            made = _rows(asked, here, past)
+            warmed = now["sea_surface_temperature"] + moved["sensor_warming"]
+            now = now | {"sea_surface_temperature": warmed}
+            made = {n: _part(asked[n], here, row if n in past else None) for n in BulkFlux._fields}
             fluxes([now[name] for name in Inputs._fields], list(made.values()), points)
 
-            known = np.isfinite(made["stress"])
-            for name in _FED_BACK:
-                np.copyto(past[name], made[name], where=known)
-            for name in Layer._fields:
-                np.copyto(layer[name], moved[name], where=known)
+            known = xp.isfinite(made["stress"])
+            past = {name: xp.where(known, made[name], past[name]) for name in past}
+            layer = {name: xp.where(known, moved[name], layer[name]) for name in layer}
             for name in WarmLayer._fields:
-                asked[name][here] = np.where(known, moved[name], np.nan)
+                asked[name][here] = xp.where(known, moved[name], row(math.nan))
 
     return solve
 
 
-def _rows(asked: Mapping[str, Any], here: slice, past: Mapping[str, Array]) -> dict[str, Any]:
-    """Where the fluxes of one time go: what the next time needs is made even if not asked for."""
-    rows = {name: asked[name] for name in BulkFlux._fields}
-    return {
-        name: row[here] if row is not None else np.empty_like(past[name]) if name in past else None
-        for name, row in rows.items()
-    }
+def _part(whole: Any, here: slice, else_make: Callable[[], Any] | None) -> Any:
+    """Where a flux of one time goes: what the next time needs is made even if not asked for."""
+    if whole is not None:
+        return whole[here]
+    return else_make() if else_make else None

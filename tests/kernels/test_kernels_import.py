@@ -49,7 +49,7 @@ def test_the_cache_key_covers_every_module(tmp_path: Path, monkeypatch: pytest.M
     """A change in any module of physics makes other compiled code."""
     (tmp_path / "coare.py").write_text("A = 1")
     monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compile.py"))
-    digest = compiling.sources_digest.__wrapped__
+    digest = compiling._sources_digest.__wrapped__
     before = digest()
     (tmp_path / "coare.py").write_text("A = 2")
     assert digest() != before
