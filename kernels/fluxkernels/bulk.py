@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike, DTypeLike
 
 from fluxkernels.compile import Algorithm
-from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError
+from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError, UnsupportedOptionError
 from fluxkernels.evaluation import evaluate
 from fluxkernels.fluxes import BulkFlux, chosen
 from fluxkernels.limits import conversions
@@ -69,9 +70,9 @@ def bulk_flux(
     pressure : array_like, optional
         Pa, at sea level.
     latitude : array_like, optional
-        Degrees north; gives the acceleration of gravity.
+        Degrees north; gives COARE the acceleration of gravity.
     boundary_layer_height : array_like, optional
-        Metres; scales the gustiness of an unstable boundary layer.
+        Metres; scales COARE's gustiness of an unstable boundary layer.
     salinity : array_like, optional
         Practical salinity of the surface.
     wind_kind : {"actual", "neutral"}, optional
@@ -100,8 +101,8 @@ def bulk_flux(
         Metres above the sea: where the outputs `wind_speed_at_height`,
         `air_temperature_at_height` and `specific_humidity_at_height` are wanted, such as a
         buoy's sensors.
-    algorithm : {"coare36", "coare35", "coare30"}, optional
-        Bulk algorithm.
+    algorithm : {"coare36", "coare35", "coare30", "ncar", "ecmwf"}, optional
+        Bulk algorithm; the last two know neither `cool_skin` nor waves.
     outputs : collection of str, optional
         Fields of the result that are wanted; the others are None, and cost no memory. By
         default all.
@@ -121,8 +122,8 @@ def bulk_flux(
 
     Raises
     ------
-    UnknownAlgorithmError, UnknownWindKindError, UnknownOutputError
-        FK101, FK102, FK108.
+    UnknownAlgorithmError, UnknownWindKindError, UnknownOutputError, UnsupportedOptionError
+        FK101, FK102, FK108, FK112.
     ShapeError, NotNumericError, HeightError, DtypeError
         FK103, FK104, FK105 (a height not above zero), FK107.
     OutOfRangeError
@@ -136,6 +137,11 @@ def bulk_flux(
     273.16 K inside. 3.5 and 3.0 as NOAA's Python `coare35vn` and Fortran `cor30a` have them:
     they know neither salinity nor ice, and 3.0 makes three passes. Temperatures are converted
     at the door by 273.15 K.
+
+    NCAR's is Large and Yeager (2009), ECMWF's that of the IFS cycles 40r1 to 45r1, both with the
+    numerics of AeroBulk (Brodeau et al., 2017), five passes, and the humidity of the surface of
+    their own papers. Their coefficients are relative to the air at `height_wind`, to which they
+    bring temperature and humidity.
 
     The *equivalent neutral wind* is COARE's: the mean wind that would blow at 10 m under
     neutral stratification with the same stress and roughness, U10N = (u* / kappa) (U / S)
@@ -154,6 +160,9 @@ def bulk_flux(
     Fairall, C. W., et al., 1996b: J. Geophys. Res., 101, 3747-3764.
     Fairall, C. W., et al., 2003: J. Climate, 16, 571-591.
     Edson, J. B., et al., 2013: J. Phys. Oceanogr., 43, 1589-1610.
+    Large, W. G., and S. G. Yeager, 2009: Climate Dyn., 33, 341-364.
+    ECMWF, 2021: IFS documentation CY47R3, part IV, chapter 3.
+    Brodeau, L., et al., 2017: J. Phys. Oceanogr., 47, 5-28.
 
     Examples
     --------
@@ -199,7 +208,21 @@ def all_arguments(*observations: Any, **options: Any) -> dict[str, Any]:
     return call.arguments
 
 
-_VERSIONS = {"coare30": 30, "coare35": 35, "coare36": 36}
+class _Origin(NamedTuple):
+    """Where an algorithm is, and what it can."""
+
+    module: str
+    version: int = 0
+    skin_and_waves: bool = False
+
+
+_ALGORITHMS = {
+    "coare30": _Origin("coare", 30, True),
+    "coare35": _Origin("coare", 35, True),
+    "coare36": _Origin("coare", 36, True),
+    "ncar": _Origin("ncar"),
+    "ecmwf": _Origin("ecmwf"),
+}
 
 
 def physics_for(
@@ -207,20 +230,23 @@ def physics_for(
 ) -> Algorithm:
     """Choose the physics, no more general than the inputs need."""
     neutral = _is_neutral(wind_kind)
-    if algorithm not in _VERSIONS:
+    if algorithm not in _ALGORITHMS:
         raise UnknownAlgorithmError(
             f"there is no bulk algorithm {algorithm!r}.",
             "algorithm",
-            f"Choose one of: {', '.join(_VERSIONS)}.",
+            f"Choose one of: {', '.join(_ALGORITHMS)}.",
         )
-    from fluxkernels import coare
-
+    origin = _ALGORITHMS[algorithm]
     waves = _is_given(inputs["wave_speed"])
+    for name, asked in (("cool_skin", cool_skin), ("wave_speed", waves)):
+        if asked and not origin.skin_and_waves:
+            mend = "Leave it out, or choose a version of COARE."
+            raise UnsupportedOptionError(f"{algorithm} has no use for it here.", name, mend)
     moved = not _is_number(inputs["at_height"], 10.0)
-    levels = _levels(inputs)
-    return coare.algorithm(
-        Options(_VERSIONS[algorithm], neutral, bool(cool_skin), waves, levels, moved)
-    )
+    options = Options(origin.version, neutral, bool(cool_skin), waves, _levels(inputs), moved)
+    module = importlib.import_module(f"fluxkernels.{origin.module}")
+    physics: Algorithm = module.algorithm(options)
+    return physics
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:

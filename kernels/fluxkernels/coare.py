@@ -34,7 +34,6 @@ from fluxkernels.humidity import freezing_point, mixing, vapour_pressure, vapour
 from fluxkernels.limits import KELVIN_OF_ZERO_CELSIUS
 from fluxkernels.skin import (
     CONDUCTIVITY,
-    WATER_HEAT_CAPACITY,
     absorbed_shortwave,
     buoyancy_loss,
     haline_contraction,
@@ -56,13 +55,20 @@ from fluxkernels.surface_layer import (
     ABSOLUTE_ZERO,
     ANY,
     EQUAL,
+    GAS_CONSTANT,
+    HEAT_CAPACITY,
     LEVEL,
+    Air,
     Fluxes,
     Inputs,
     Options,
     air_viscosity,
     gravity,
     is_known,
+    latent_heat,
+    rain_heat,
+    saturation_slope,
+    webb_correction,
 )
 from fluxkernels.vector_math import NAN, exp, log, log_or_nan, power, power_or_nan, sqrt, where
 
@@ -71,8 +77,6 @@ PASSES = 10
 PASSES_30 = 3
 
 _KARMAN = 0.4
-_GAS_CONSTANT = 287.1
-_HEAT_CAPACITY = 1004.67
 _LAPSE_RATE = 0.0098  # of 3.0 and 3.5; 3.6 takes g / cp
 _GUST_FACTOR = 1.2
 _GUST_CUBED = _GUST_FACTOR**3
@@ -236,7 +240,7 @@ def prepare(x: Inputs, o: Options) -> Surface:
     wind = abs(x.wind_speed - x.current)
     g = gravity(x.latitude)
     viscosity = air_viscosity(x.air_temperature)
-    vaporisation = (2.501 - 0.00237 * sea) * 1e6
+    vaporisation = latent_heat(sea)
     ice = is_ice(x, o)
     saturated = surface_humidity(x, ice, o)
     moist = 0.61 * air_kelvin
@@ -250,13 +254,13 @@ def prepare(x: Inputs, o: Options) -> Surface:
         temperature_difference=sea - x.air_temperature - lapse_rate(g, o) * x.height_temperature,
         humidity=saturated,
         humidity_difference=saturated - q,
-        density=air_pressure(x, o) * 100.0 / (_GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q)),
+        density=air_pressure(x, o) * 100.0 / (GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q)),
         viscosity=viscosity,
         vaporisation=vaporisation,
         gravity=g,
         ice=ice,
         cools=cools,
-        wetness=0.622 * vaporisation * saturated / (_GAS_CONSTANT * (sea_kelvin * sea_kelvin)),
+        wetness=saturation_slope(saturated, vaporisation, sea_kelvin),
         expansion=expansion(x, o),
         net_shortwave=(1.0 - x.albedo) * x.shortwave_down,
         wave_height=wave_height(x, wind, log_wind, o),
@@ -273,7 +277,7 @@ def prepare(x: Inputs, o: Options) -> Surface:
 
 def lapse_rate(g: float, o: Options) -> float:
     """Cooling with height (K m-1) of air that mixes freely."""
-    return g * (1.0 / _HEAT_CAPACITY) if o.version == 36 else _LAPSE_RATE
+    return g * (1.0 / HEAT_CAPACITY) if o.version == 36 else _LAPSE_RATE
 
 
 def is_ice(x: Inputs, o: Options) -> float:
@@ -554,7 +558,7 @@ def winds(x: Inputs, s: Surface, old: State, o: Options) -> Wind:
 
 def skin(x: Inputs, s: Surface, old: State, o: Options) -> Skin:
     """Last step: cooling and thickness of the skin under the fluxes of this pass."""
-    sensible = -s.density * _HEAT_CAPACITY * old.friction * old.temperature
+    sensible = -s.density * HEAT_CAPACITY * old.friction * old.temperature
     latent = -s.density * s.vaporisation * old.friction * old.humidity
     # 3.0 has the longwave of the pass's own cooling, as old as that of the others: the same.
     heat = old.net_longwave + sensible + latent
@@ -579,7 +583,7 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     humidity = where(known, where(extreme, first.humidity, last.humidity), NAN)
     zeta = where(extreme, first.zeta, last.zeta)
     cooling = where(known, where(extreme, first.cooling, last.cooling), NAN)
-    sensible = -s.density * _HEAT_CAPACITY * friction * temperature
+    sensible = -s.density * HEAT_CAPACITY * friction * temperature
     latent = -s.density * s.vaporisation * friction * humidity
     warmth = s.temperature_difference - cooling
     moisture = s.humidity_difference - s.wetness * cooling
@@ -592,7 +596,8 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     wind_rise, heat_rise, vapour_rise = rises(x, s, zeta, height, log_height, o)
     neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
     descent = lapse_rate(s.gravity, o) * (x.height_temperature - height)
-    air = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
+    reduced = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
+    air = Air(s.air_kelvin, s.density, s.vaporisation)
     scalar_roughness = where(known, exp(last.log_roughness_scalar), NAN)
     return Fluxes(
         sensible=sensible,
@@ -613,13 +618,15 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
         skin_cooling=cooling,
         surface_humidity=s.humidity - s.wetness * cooling,
         air_density=where(known, s.density, NAN),
-        webb_latent=webb(x, s, sensible, latent),
+        webb_latent=webb_correction(x, air, sensible, latent),
         evaporation=latent / s.vaporisation,
         wind_speed=where(known, last.wind, NAN),
-        rain_heat=rain_heat(x, s, cooling, o),
+        rain_heat=rain_heat(
+            x, air, x.sea_surface_temperature - cooling, moisture, wet_slope(x, s, o)
+        ),
         neutral_wind_10m=last.wind + slope * neutral_rise,
         wind_speed_at_height=last.wind + slope * wind_rise,
-        air_temperature_at_height=air + KELVIN_OF_ZERO_CELSIUS,
+        air_temperature_at_height=reduced + KELVIN_OF_ZERO_CELSIUS,
         specific_humidity_at_height=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
     )
 
@@ -646,24 +653,8 @@ def rises(
     )
 
 
-def webb(x: Inputs, s: Surface, sensible: float, latent: float) -> float:
-    """Webb's correction (W m-2) of a measured vapour flux for the mean vertical motion."""
-    wet = 1.61 * latent / s.vaporisation / (1.0 + 1.61 * x.specific_humidity) / s.density
-    warm = sensible / s.density / _HEAT_CAPACITY / s.air_kelvin
-    return s.density * (wet + warm) * x.specific_humidity * s.vaporisation
-
-
-def rain_heat(x: Inputs, s: Surface, cooling: float, o: Options) -> float:
-    """Heat (W m-2) that rain takes from the sea, at the wet-bulb temperature (Gosnell, 1995)."""
-    t = x.air_temperature
-    diffusivity_vapour = 2.11e-5 * power(s.air_kelvin / ABSOLUTE_ZERO, 1.94)
-    conductivity = (1.0 + 0.003309 * t - 1.44e-6 * t * t) * 0.02411
-    diffusivity_heat = conductivity / (s.density * _HEAT_CAPACITY)
-    square = s.air_kelvin * s.air_kelvin
-    rise = 0.622 * x.specific_humidity * s.vaporisation / (_GAS_CONSTANT * square)
+def wet_slope(x: Inputs, s: Surface, o: Options) -> float:
+    """Rise of saturation humidity with temperature (K-1): of the sea in 3.0, else of the air."""
     if o.version == 30:
-        rise = s.wetness  # of the sea's humidity; the later ones take the air's
-    wet = rise * s.vaporisation * diffusivity_vapour / (_HEAT_CAPACITY * diffusivity_heat)
-    warmth = x.sea_surface_temperature - t - cooling
-    moisture = (s.humidity_difference - s.wetness * cooling) * s.vaporisation / _HEAT_CAPACITY
-    return x.rain / (1.0 + wet) * WATER_HEAT_CAPACITY * (warmth + moisture) / 3600.0
+        return s.wetness
+    return saturation_slope(x.specific_humidity, s.vaporisation, s.air_kelvin)

@@ -103,6 +103,8 @@ class Specialiser:
         return self(value) if _is_ours(value) else self._number(value)
 
     def _number(self, value: Any) -> Any:
+        if type(value) is tuple:  # of constants; options are named tuples
+            return tuple(self._number(part) for part in value)
         return self._real(value) if type(value) is float else value
 
 

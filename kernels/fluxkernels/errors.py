@@ -102,3 +102,9 @@ class MissingPackageError(KernelError, ImportError):
     """A package that only some computers need is not installed."""
 
     code = "FK111"
+
+
+class UnsupportedOptionError(KernelError, ValueError):
+    """An option that the algorithm chosen does not know."""
+
+    code = "FK112"

@@ -21,15 +21,20 @@ Fairall, C. W., E. F. Bradley, J. E. Hare, A. A. Grachev and J. B. Edson, 2003: 
 parameterization of air-sea fluxes. J. Climate, 16, 571-591.
 Edson, J. B., et al., 2013: On the exchange of momentum over the open ocean. J. Phys.
 Oceanogr., 43, 1589-1610.
+ECMWF, 2021: IFS documentation CY47R3, part IV: physical processes, section 3.2.
+Large, W. G., and S. G. Yeager, 2009: The global climatology of an interannually varying air-sea
+flux data set. Climate Dyn., 33, 341-364.
 """
 
 from __future__ import annotations
 
 import math
 
-from fluxkernels.vector_math import LOG2_E, atan, exp2, log, log2, sqrt, where
+from fluxkernels.vector_math import LOG2_E, atan, exp, exp2, log, log2, sqrt, where
 
 _ROOT3 = math.sqrt(3.0)
+_TWO_THIRDS = 2.0 / 3.0
+_ECMWF_TURN = 5.0 / 0.35
 # The references' exponent: a true cube root gives other fluxes in the last digits they print.
 _THIRD = 0.3333
 
@@ -72,6 +77,48 @@ def psi_scalar_30(zeta: float, power: float) -> float:
     return where(zeta == 0.0, 0.0, _psi_scalar(zeta, 2.0 / 3.0, power))
 
 
+def psi_momentum_ncar(zeta: float) -> float:
+    """Wind profile of Large and Yeager (2009)."""
+    return where(zeta >= 0.0, -5.0 * zeta, _kansas_wind(zeta, 16.0))
+
+
+def psi_scalar_ncar(zeta: float) -> float:
+    """Temperature and humidity profiles of Large and Yeager (2009)."""
+    return where(zeta >= 0.0, -5.0 * zeta, _kansas_scalar(zeta, 16.0))
+
+
+def psi_momentum_ecmwf(zeta: float) -> float:
+    """Wind profile of the IFS (ECMWF, 2021, eq. 3.20-3.24), level beyond zeta -50 and 5."""
+    z = max(-50.0, min(5.0, zeta))
+    stable = -_decay_ecmwf(max(z, 0.0)) - max(z, 0.0) - _TWO_THIRDS * _ECMWF_TURN
+    return where(z < 0.0, _kansas_wind(z, 16.0), stable)
+
+
+def psi_scalar_ecmwf(zeta: float) -> float:
+    """Temperature and humidity profiles of the IFS, likewise."""
+    z = max(-50.0, min(5.0, zeta))
+    growth = 1.0 + _TWO_THIRDS * max(z, 0.0)
+    constant = 1.0 - _TWO_THIRDS * _ECMWF_TURN
+    stable = -_decay_ecmwf(max(z, 0.0)) - growth * sqrt(growth) + constant
+    return where(z < 0.0, _kansas_scalar(z, 16.0), stable)
+
+
+def psi_momentum_ecmwf_guess(zeta: float) -> float:
+    """Wind profile of COARE 3.0 as the IFS's first guess is made with."""
+    stable, power = max(zeta, 0.0), power_wind(zeta)
+    value = -((1.0 + stable) + 0.6667 * (stable - 14.28) * power + 8.525)
+    return where(zeta < 0.0, _blend(zeta, _kansas_wind(zeta, 15.0), _convective(power)), value)
+
+
+def psi_scalar_ecmwf_guess(zeta: float) -> float:
+    """Temperature and humidity profiles likewise."""
+    return _psi_scalar(zeta, _TWO_THIRDS, power_scalar(zeta))
+
+
+def _decay_ecmwf(zeta: float) -> float:
+    return _TWO_THIRDS * (zeta - _ECMWF_TURN) * exp(-0.35 * zeta)
+
+
 def _psi_wind(zeta: float, slope: float, kansas: float, power: float) -> float:
     """Wind function with its stable slope and its two unstable coefficients."""
     stable = max(zeta, 0.0)
@@ -83,8 +130,8 @@ def _psi_wind(zeta: float, slope: float, kansas: float, power: float) -> float:
 
 def _psi_scalar(zeta: float, slope: float, power: float) -> float:
     """Scalar function with the slope inside its stable power."""
-    stable, unstable = max(zeta, 0.0), min(zeta, 0.0)
-    kansas = 2.0 * log((1.0 + sqrt(1.0 - 15.0 * unstable)) * 0.5)
+    stable = max(zeta, 0.0)
+    kansas = _kansas_scalar(zeta, 15.0)
     growth = 1.0 + slope * stable
     value = -(growth * sqrt(growth) + 0.6667 * (stable - 14.28) * power + 8.525)
     return where(zeta < 0.0, _blend(zeta, kansas, _convective(power)), value)
@@ -96,6 +143,11 @@ def _kansas_wind(zeta: float, coefficient: float) -> float:
     x = sqrt(square)
     rise = 1.0 + x
     return log(rise * rise * (1.0 + square) * 0.125) - 2.0 * atan((x - 1.0) / rise)
+
+
+def _kansas_scalar(zeta: float, coefficient: float) -> float:
+    """Weakly unstable scalar function."""
+    return 2.0 * log((1.0 + sqrt(1.0 - coefficient * min(zeta, 0.0))) * 0.5)
 
 
 def _convection_or_decay(zeta: float, coefficient: float) -> float:

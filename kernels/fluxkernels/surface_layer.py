@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from fluxkernels.vector_math import sin
+from fluxkernels.skin import WATER_HEAT_CAPACITY
+from fluxkernels.vector_math import power_or_nan, sin
 
 _DEGREE = math.pi / 180.0
+HEAT_CAPACITY = 1004.67  # of dry air, J kg-1 K-1
+GAS_CONSTANT = 287.1  # of dry air, J kg-1 K-1
 ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
 ANY, LEVEL, EQUAL = 0, 1, 2
 """Heights: any three; one for temperature and humidity; one for all."""
@@ -67,6 +70,14 @@ class Fluxes(NamedTuple):
     specific_humidity_at_height: float
 
 
+class Air(NamedTuple):
+    """What corrections to fluxes need to know of the air."""
+
+    kelvin: float
+    density: float  # kg m-3
+    vaporisation: float  # J kg-1
+
+
 class Options(NamedTuple):
     """What is fixed when an algorithm is compiled."""
 
@@ -90,6 +101,38 @@ def air_viscosity(temperature: float) -> float:
     """Kinematic viscosity of air (m2 s-1) at °C."""
     t = temperature
     return 1.326e-5 * (1.0 + t * (0.006542 + t * (8.301e-6 - t * 4.84e-9)))
+
+
+def latent_heat(temperature: float) -> float:
+    """Latent heat of vaporisation (J kg-1) of water at °C."""
+    return (2.501 - 0.00237 * temperature) * 1e6
+
+
+def saturation_slope(humidity: float, vaporisation: float, kelvin: float) -> float:
+    """Rise of a saturated humidity with temperature (K-1), after Clausius and Clapeyron."""
+    return 0.622 * vaporisation * humidity / (GAS_CONSTANT * (kelvin * kelvin))
+
+
+def webb_correction(x: Inputs, air: Air, sensible: float, latent: float) -> float:
+    """Webb's correction (W m-2) of a measured vapour flux for the mean vertical motion."""
+    wet = 1.61 * latent / air.vaporisation / (1.0 + 1.61 * x.specific_humidity) / air.density
+    warm = sensible / air.density / HEAT_CAPACITY / air.kelvin
+    return air.density * (wet + warm) * x.specific_humidity * air.vaporisation
+
+
+def rain_heat(x: Inputs, air: Air, interface: float, moisture: float, slope: float) -> float:
+    """Heat (W m-2) that rain takes from the sea, at the wet-bulb temperature (Gosnell, 1995).
+
+    `interface` in °C; `moisture` is the humidity there less that of the air, `slope` the rise of a
+    saturated humidity with temperature.
+    """
+    t = x.air_temperature
+    diffusivity_vapour = 2.11e-5 * power_or_nan(air.kelvin / ABSOLUTE_ZERO, 1.94)
+    conductivity = (1.0 + 0.003309 * t - 1.44e-6 * t * t) * 0.02411
+    diffusivity_heat = conductivity / (air.density * HEAT_CAPACITY)
+    wet = slope * air.vaporisation * diffusivity_vapour / (HEAT_CAPACITY * diffusivity_heat)
+    warmth = interface - t + moisture * air.vaporisation / HEAT_CAPACITY
+    return x.rain / (1.0 + wet) * WATER_HEAT_CAPACITY * warmth / 3600.0
 
 
 def is_known(x: Inputs, o: Options) -> bool:

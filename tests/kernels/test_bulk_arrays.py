@@ -114,6 +114,22 @@ def test_nan_stays_at_its_point(
     assert same(pick(flux, others), pick(whole, others))
 
 
+@pytest.mark.parametrize("algorithm", ["coare30", "coare35", "ncar", "ecmwf"])
+def test_nan_stays_at_its_point_in_every_algorithm(
+    weather: dict[str, np.ndarray], algorithm: str
+) -> None:
+    """The same of each of the others, in the four arguments that all must give."""
+    whole = bulk_flux(**weather, algorithm=algorithm)
+    assert np.isfinite(whole.latent).all()
+    for place, name in enumerate(weather):
+        spoilt = weather[name].copy()
+        spoilt[place] = np.nan
+        flux = bulk_flux(**(weather | {name: spoilt}), algorithm=algorithm)
+        assert all(np.isnan(field[place]) for field in flux)
+        others = np.arange(spoilt.size) != place
+        assert same(pick(flux, others), pick(whole, others))
+
+
 DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(bulk_flux).parameters.items()
 }

@@ -41,6 +41,8 @@ CASES = [
     ({"salinity": -1.0}, "FK106", ValueError, "salinity"),
     ({"albedo": 6.0}, "FK106", ValueError, "albedo"),
     ({"dtype": "int32"}, "FK107", TypeError, "float32 or float64"),
+    ({"algorithm": "ncar", "cool_skin": True}, "FK112", ValueError, "cool_skin.*ncar"),
+    ({"algorithm": "ecmwf", "wave_speed": 8.0}, "FK112", ValueError, "wave_speed.*ecmwf"),
     ({"outputs": ["latent", "laten"]}, "FK108", ValueError, "no 'laten'.*latent"),
     ({"at_height": 0.0}, "FK105", ValueError, "at_height"),
     ({"dtype": "no such"}, "FK107", TypeError, "no such"),
@@ -65,7 +67,7 @@ def test_codes_are_unique() -> None:
     """One code, one meaning."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = [kind.code for kind in kinds if issubclass(kind, errors.KernelError)]
-    assert len(codes) == len(set(codes)) == 12
+    assert len(codes) == len(set(codes)) == 13
 
 
 def test_all_missing_is_no_error() -> None:

@@ -40,6 +40,8 @@ CASES: dict[str, dict[str, Any]] = {
     "heights": {"height_temperature": 2.0, "height_humidity": 3.0, "at_height": 4.0},
     "waves": {"wave_speed": 9.0, "wave_height": 2.0, "rain": 1e-3, "current": 0.5},
     "3.5": {"algorithm": "coare35", "cool_skin": True},
+    "ncar": {"algorithm": "ncar", "height_temperature": 2.0, "wind_kind": "neutral"},
+    "ecmwf": {"algorithm": "ecmwf", "height_temperature": 2.0},
     "3.0": {"algorithm": "coare30", "wave_speed": 9.0},
 }
 

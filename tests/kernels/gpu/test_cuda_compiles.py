@@ -46,10 +46,12 @@ def assembly(physics: Any, arrays: int, dtype: str) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("options", [{}, {"cool_skin": True}, {"wave_speed": 8.0}])
-@pytest.mark.parametrize("algorithm", ["coare30", "coare35", "coare36"])
-def test_bulk_fluxes(algorithm: str, options: dict[str, Any], dtype: str) -> None:
+@pytest.mark.parametrize("extras", [False, True])
+@pytest.mark.parametrize("algorithm", ["coare30", "coare35", "coare36", "ncar", "ecmwf"])
+def test_bulk_fluxes(algorithm: str, extras: bool, dtype: str) -> None:
     """In single precision without a double, and without a call."""
+    coare = {"cool_skin": True, "wave_speed": 8.0} if algorithm.startswith("coare") else {}
+    options = {**coare, "at_height": 2.0} if extras else {}
     call = all_arguments(8.0, 300.0, 299.0, 0.015, **options)
     given = {name: call[name] for name in Inputs._fields}
     text = assembly(physics_for(given, algorithm, "actual", call["cool_skin"]), 4, dtype)
