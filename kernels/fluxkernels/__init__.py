@@ -18,29 +18,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fluxkernels.bulk import bulk_flux
+    from fluxkernels.derivatives import bulk_flux_derivatives
     from fluxkernels.errors import KernelError
     from fluxkernels.fluxes import BulkFlux
-    from fluxkernels.humidity import saturation_specific_humidity, specific_humidity
     from fluxkernels.series import WarmLayer, bulk_flux_series
+    from fluxkernels.thermodynamics import (
+        air_density,
+        dew_point,
+        latent_heat_of_vaporisation,
+        relative_humidity,
+        saturation_specific_humidity,
+        saturation_vapour_pressure,
+        specific_humidity,
+        wet_bulb_temperature,
+    )
 
 __all__ = [
     "BulkFlux",
     "KernelError",
     "WarmLayer",
+    "air_density",
     "bulk_flux",
+    "bulk_flux_derivatives",
     "bulk_flux_series",
+    "dew_point",
+    "latent_heat_of_vaporisation",
+    "relative_humidity",
     "saturation_specific_humidity",
+    "saturation_vapour_pressure",
     "specific_humidity",
+    "wet_bulb_temperature",
 ]
 
 _HOME = {
     "BulkFlux": "fluxes",
     "KernelError": "errors",
-    "bulk_flux": "bulk",
-    "bulk_flux_series": "series",
     "WarmLayer": "series",
-    "saturation_specific_humidity": "humidity",
-    "specific_humidity": "humidity",
+    "air_density": "thermodynamics",
+    "bulk_flux": "bulk",
+    "bulk_flux_derivatives": "derivatives",
+    "bulk_flux_series": "series",
+    "dew_point": "thermodynamics",
+    "latent_heat_of_vaporisation": "thermodynamics",
+    "relative_humidity": "thermodynamics",
+    "saturation_specific_humidity": "thermodynamics",
+    "saturation_vapour_pressure": "thermodynamics",
+    "specific_humidity": "thermodynamics",
+    "wet_bulb_temperature": "thermodynamics",
 }
 
 

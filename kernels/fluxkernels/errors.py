@@ -108,3 +108,15 @@ class UnsupportedOptionError(KernelError, ValueError):
     """An option that the algorithm chosen does not know."""
 
     code = "FK112"
+
+
+class UnknownInputError(KernelError, ValueError):
+    """`by` names what is no physical argument of a bulk flux."""
+
+    code = "FK113"
+
+
+class UnknownFormulaError(KernelError, ValueError):
+    """`formula` or `over` names no way of taking saturation."""
+
+    code = "FK114"

@@ -1,25 +1,27 @@
-"""Water vapour over sea, ice and in air, as COARE takes it: Buck (1981).
+"""Saturation of water vapour over water, sea and ice, by the formulas in use.
 
-Scalar functions work in the reference's units (°C, hPa, kg kg-1); the public ones in SI on
-arrays.
+Scalar, in °C, hPa and kg kg-1; `fluxkernels.thermodynamics` has them for arrays in SI. COARE, and
+with it this package where nothing else is said, takes Buck's.
 
 References
 ----------
+Bolton, D., 1980: The computation of equivalent potential temperature. Mon. Wea. Rev., 108,
+1046-1053 (eq. 10).
 Buck, A. L., 1981: New equations for computing vapor pressure and enhancement factor.
 J. Appl. Meteor., 20, 1527-1532.
+ECMWF, 2021: IFS documentation CY47R3, part IV: physical processes (eq. 7.5; after Buck and
+Alduchov and Eskridge).
+Goff, J. A., 1957: Saturation pressure of water on the new Kelvin temperature scale. Trans. Am.
+Soc. Heat. Vent. Eng., 63, 347-354 (as in WMO-No. 49, appendix A).
+Murphy, D. M., and T. Koop, 2005: Review of the vapour pressures of ice and supercooled water for
+atmospheric applications. Q. J. R. Meteorol. Soc., 131, 1539-1565 (eq. 7 and 10).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from fluxkernels.vector_math import exp, log, sqrt, where
 
-from numpy.typing import ArrayLike, DTypeLike
-
-from fluxkernels.compile import Map
-from fluxkernels.evaluation import evaluate
-from fluxkernels.limits import conversions
-from fluxkernels.solving import Processor, Solve
-from fluxkernels.vector_math import exp, sqrt, where
+_LN10 = 2.302585092994046
 
 
 def freezing_point(salinity: float) -> float:
@@ -46,140 +48,35 @@ def mixing(vapour_pressure: float, pressure: float) -> float:
     return 0.622 * vapour_pressure / (pressure - 0.378 * vapour_pressure)
 
 
-class Moisture(NamedTuple):
-    """What specific humidity is computed from."""
-
-    temperature: float  # °C
-    pressure: float  # hPa
-    salinity: float
-    relative_humidity: float
+def bolton(temperature: float) -> float:
+    """Saturation vapour pressure (hPa) over water at °C (Bolton, 1980)."""
+    return 6.112 * exp(17.67 * temperature / (temperature + 243.5))
 
 
-class Humidity(NamedTuple):
-    """What is computed."""
-
-    specific_humidity: float
-
-
-def humidity_at(x: Moisture, options: None) -> Humidity:
-    """Specific humidity (kg kg-1) over water of a salinity, or over ice below its freezing."""
-    ice = x.temperature < freezing_point(x.salinity)
-    vapour = (1.0 - 0.02 * x.salinity / 35.0) * vapour_pressure(x.temperature, x.pressure, ice)
-    return Humidity(mixing(x.relative_humidity * vapour, x.pressure))
+def ifs(temperature: float, ice: bool) -> float:
+    """Saturation vapour pressure (hPa) over water or ice at °C, as ECMWF's model has it."""
+    t = temperature + 273.15
+    return 6.1121 * exp(where(ice, 22.587, 17.502) * (t - 273.16) / (t - where(ice, -0.7, 32.19)))
 
 
-_SPECIFIC_HUMIDITY = {
-    "standard_name": "specific_humidity",
-    "long_name": "specific humidity",
-    "units": "kg kg-1",
-}
-HUMIDITY = Map("humidity", humidity_at, Moisture, Humidity, None)
+def goff(temperature: float, ice: bool) -> float:
+    """Saturation vapour pressure (hPa) over water or ice at °C (Goff, 1957)."""
+    ratio = (temperature + 273.15) / 273.16
+    inverse, logarithm = 1.0 / ratio, log(ratio) * (1.0 / _LN10)
+    cold = exp(_LN10 * (-8.2969 * (ratio - 1.0)))
+    warm = exp(_LN10 * (4.76955 * (1.0 - inverse)))
+    water = 10.79574 * (1.0 - inverse) - 5.02800 * logarithm
+    water = water + 1.50475e-4 * (1.0 - cold) + 0.42873e-3 * (warm - 1.0) + 0.78614
+    frozen = -9.09685 * (inverse - 1.0) + 3.56654 * logarithm + 0.87682 * (1.0 - ratio) + 0.78614
+    return exp(_LN10 * where(ice, frozen, water))
 
 
-def saturation_specific_humidity(
-    temperature: ArrayLike,
-    pressure: ArrayLike,
-    salinity: ArrayLike = 0.0,
-    *,
-    dtype: DTypeLike | None = None,
-) -> Any:
-    """Specific humidity of saturated air over water of a given salinity.
-
-    Over ice below the freezing point of that water: 0 °C at salinity 0, so that the default
-    is also the saturation humidity of air as COARE takes it; -1.92 °C at salinity 35. With a
-    dew point as `temperature` it gives the actual specific humidity.
-
-    Parameters
-    ----------
-    temperature : array_like
-        Kelvin, any shape.
-    pressure : array_like
-        Pa at the same place, broadcast against `temperature`.
-    salinity : array_like, optional
-        Practical salinity; 35 for the open ocean's surface, 0 for air.
-    dtype : dtype, optional
-        float32 or float64; by default float32 when all arrays are float32, else float64.
-
-    Returns
-    -------
-    ndarray, scalar or DataArray
-        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked.
-
-    Raises
-    ------
-    OutOfRangeError, ShapeError, NotNumericError, DtypeError
-        As `fluxkernels.bulk_flux` does.
-
-    Notes
-    -----
-    Buck (1981): e = 6.1121 exp(17.502 t / (t + 240.97)) (1.0007 + 3.46e-6 p) over water,
-    e = 6.1115 exp(22.452 t / (t + 272.55)) (1.0003 + 4.18e-6 p) over ice, t in °C, e and p
-    in hPa; e is multiplied by 1 - 0.02 S / 35; q = 0.622 e / (p - 0.378 e).
-
-    Examples
-    --------
-    >>> round(float(saturation_specific_humidity(300.15, 101300.0, salinity=35.0)), 5)
-    0.02183
-    """
-    return _specific_humidity(temperature, pressure, salinity, 1.0, dtype)
-
-
-def specific_humidity(
-    relative_humidity: ArrayLike,
-    temperature: ArrayLike,
-    pressure: ArrayLike,
-    *,
-    dtype: DTypeLike | None = None,
-) -> Any:
-    """Specific humidity of air from its relative humidity, as COARE converts it.
-
-    Relative to ice where the air is below 0 °C.
-
-    Parameters
-    ----------
-    relative_humidity : array_like
-        Fraction (CF unit 1), not per cent.
-    temperature : array_like
-        Air temperature, kelvin.
-    pressure : array_like
-        Pa at the height of the sensor; COARE takes the sea-level pressure less 12.5 Pa a
-        metre.
-    dtype : dtype, optional
-        float32 or float64; by default float32 when all arrays are float32, else float64.
-
-    Returns
-    -------
-    ndarray, scalar or DataArray
-        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked.
-
-    Raises
-    ------
-    OutOfRangeError, ShapeError, NotNumericError, DtypeError
-        As `fluxkernels.bulk_flux` does.
-
-    Examples
-    --------
-    >>> round(float(specific_humidity(0.8, 298.15, 101175.0)), 5)
-    0.01579
-    """
-    return _specific_humidity(temperature, pressure, 0.0, relative_humidity, dtype)
-
-
-def _specific_humidity(
-    temperature: ArrayLike,
-    pressure: ArrayLike,
-    salinity: ArrayLike,
-    relative_humidity: ArrayLike,
-    dtype: DTypeLike | None,
-) -> Any:
-    inputs = {
-        "temperature": temperature,
-        "pressure": pressure,
-        "salinity": salinity,
-        "relative_humidity": relative_humidity,
-    }
-
-    def make(processor: Processor) -> Solve:
-        return processor.solver(HUMIDITY, conversions(inputs))
-
-    return evaluate(make, inputs, (_SPECIFIC_HUMIDITY,), dtype)[0]
+def murphy_koop(temperature: float, ice: bool) -> float:
+    """Saturation vapour pressure (hPa) over water or ice at °C (Murphy and Koop, 2005)."""
+    t = temperature + 273.15
+    logarithm = log(t)
+    bend = 1.0 - 2.0 / (exp(0.083 * (t - 218.8)) + 1.0)  # tanh
+    water = 54.842763 - 6763.22 / t - 4.210 * logarithm + 0.000367 * t
+    water = water + bend * (53.878 - 1331.22 / t - 9.44523 * logarithm + 0.014025 * t)
+    frozen = 9.550426 - 5723.265 / t + 3.53068 * logarithm - 0.00728332 * t
+    return 0.01 * exp(where(ice, frozen, water))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fluxkernels.humidity import saturation_specific_humidity
+from fluxkernels.thermodynamics import saturation_specific_humidity
 
 Array = NDArray[np.floating[Any]]
 

@@ -38,7 +38,7 @@ def below_saturation(block: Arrays, published: tuple[Variable, ...]) -> str | No
 
 def supersaturated(humidity: Array, air_temperature: Array) -> tuple[int, int]:
     """Cells with humidity, and those of them above saturation at their air temperature."""
-    from fluxkernels.humidity import saturation_specific_humidity
+    from fluxkernels.thermodynamics import saturation_specific_humidity
 
     limit = saturation_specific_humidity(air_temperature, PRESSURE)
     return int(np.isfinite(humidity).sum()), int((humidity > limit).sum())

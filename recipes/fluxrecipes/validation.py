@@ -115,7 +115,7 @@ def daily_means(mooring: Mooring) -> xr.Dataset:
         On time (days): the variables of `SCORED`, NaN on days with too few reports.
     """
     from fluxkernels.bulk import bulk_flux
-    from fluxkernels.humidity import saturation_specific_humidity
+    from fluxkernels.thermodynamics import saturation_specific_humidity
     from fluxrecipes.sources.ndbc import read_stdmet
 
     reports = read_stdmet(mooring.path)

@@ -16,7 +16,7 @@ from numba.core import dispatcher
 import fluxkernels
 from fluxkernels import compile as compiling
 from fluxkernels import cpu
-from fluxkernels.humidity import HUMIDITY
+from fluxkernels.thermodynamics import HUMIDITY
 
 
 def test_import_brings_no_compiler_in() -> None:
@@ -37,7 +37,10 @@ def test_public_names() -> None:
         _ = fluxkernels.no_such
 
 
-@pytest.mark.parametrize("name", ["fluxkernels", "fluxkernels.bulk", "fluxkernels.humidity"])
+DOORS = ["", ".bulk", ".derivatives", ".thermodynamics"]
+
+
+@pytest.mark.parametrize("name", [f"fluxkernels{door}" for door in DOORS])
 def test_examples(name: str) -> None:
     """The examples in the documentation are true."""
     result = doctest.testmod(importlib.import_module(name))
@@ -66,6 +69,5 @@ def test_without_a_place_for_the_cache_it_compiles_all_the_same(
     physics = HUMIDITY._replace(name="humidity in a sealed image")
     monkeypatch.setattr(dispatcher.Dispatcher, "enable_caching", sealed)
     out = np.zeros(1)
-    values = [np.array([value]) for value in (20.0, 1000.0, 0.0, 1.0)]
-    cpu.solver(physics, [(1.0, 0.0)] * 4)(values, [out], 1)
+    cpu.solver(physics, [(1.0, 0.0)] * 5)([20.0, 1000.0, 0.0, 1.0, 0.0], [out], 1)
     assert out[0] == pytest.approx(0.014729, abs=1e-6)

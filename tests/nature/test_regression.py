@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fluxkernels.bulk import bulk_flux
-from fluxkernels.humidity import saturation_specific_humidity
 from fluxkernels.regression import QuadraticRegression, fit, quadratic_terms, scale
+from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes.training import regression as training
 
 

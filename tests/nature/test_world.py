@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fluxkernels.humidity import saturation_specific_humidity
+from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes.nature import Physics, World, land
 from fluxrecipes.nature.fields import Points, hours_since_epoch
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluxkernels import cuda, humidity, warm_layer
+from fluxkernels import cuda, thermodynamics, warm_layer
 from fluxkernels.bulk import all_arguments, physics_for
 from fluxkernels.limits import conversions
 from fluxkernels.surface_layer import Inputs
@@ -63,6 +63,6 @@ def test_bulk_fluxes(algorithm: str, extras: bool, dtype: str) -> None:
 
 def test_other_kernels() -> None:
     """Humidity and the warm layer."""
-    assert ".target sm_90" in assembly(humidity.HUMIDITY, 2, "float32")
+    assert ".target sm_90" in assembly(thermodynamics.HUMIDITY, 2, "float32")
     layer = warm_layer.advancing(warm_layer.Options(noaa_days=False))
     assert ".target sm_90" in assembly(layer, 5, "float32")
