@@ -128,8 +128,7 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 @cache
 def _compiled(physics: Algorithm | Map, dtype: str) -> Any:
     """Compile a driver: its arguments are those of `fluxkernels.loops.run`."""
-    inlined = njit(**_OPTIONS, **_PART)
-    copy = Specialiser(dtype, {**SUBSTITUTES, **vector_math.VECTOR[dtype]}, inlined)
+    inlined, copy = njit(**_OPTIONS, **_PART), _specialiser(dtype)
     scope, size = _layout(physics)
 
     def loop(template: Callable[..., Any], **names: Any) -> Any:
@@ -156,6 +155,13 @@ def _compiled(physics: Algorithm | Map, dtype: str) -> Any:
     keep_on_disk(driver, (key(physics), dtype))
     driver.scratch_size = size
     return driver
+
+
+@cache
+def _specialiser(dtype: str) -> Specialiser:
+    """Copies that all drivers of a dtype share: each is compiled once, whatever the options."""
+    substitutes = {**SUBSTITUTES, **vector_math.VECTOR[dtype]}
+    return Specialiser(dtype, substitutes, njit(**_OPTIONS, **_PART))
 
 
 def _layout(physics: Algorithm | Map) -> tuple[dict[str, Any], int]:

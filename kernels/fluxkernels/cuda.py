@@ -116,7 +116,7 @@ def _compiled(physics: Algorithm | Map, shape: Shape) -> Any:
 
 def written(physics: Algorithm | Map, shape: Shape) -> FunctionType:
     """Write a kernel as a Python function, with all that it calls compiled for the GPU."""
-    copy = Specialiser(shape.dtype, _math(shape.dtype), cuda.jit(device=True))
+    copy = _specialiser(shape.dtype)
     real = np.dtype(shape.dtype).type
     scope: dict[str, Any] = {"cuda": cuda, "INPUTS": physics.inputs, "OPTIONS": physics.options}
     scope["scaled"] = copy(_scaled)
@@ -133,6 +133,12 @@ def written(physics: Algorithm | Map, shape: Shape) -> FunctionType:
         solution = [line.format(kept=kept) for line in _ITERATION]
     body = [f"x = INPUTS({', '.join(_reads(shape))})", *solution, *_writes(physics, shape)]
     return _function("kernel", _KERNEL.format(body="\n        ".join(body)), scope)
+
+
+@cache
+def _specialiser(dtype: str) -> Specialiser:
+    """Copies that all kernels of a dtype share."""
+    return Specialiser(dtype, _math(dtype), cuda.jit(device=True))
 
 
 _KERNEL = """
