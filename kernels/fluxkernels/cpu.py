@@ -30,7 +30,8 @@ from fluxkernels.solving import Solve
 
 Array: TypeAlias = NDArray[Any]
 
-_POINTS_A_THREAD = 16384  # fewer are not worth a thread of their own
+_POINTS_A_PIECE = 16384  # fewer are not worth a thread's while
+_PIECES_A_THREAD = 8
 _CACHE_LINE = 64
 _INT64 = np.dtype(np.int64)
 
@@ -61,7 +62,7 @@ def solver(physics: Algorithm | Map, conversions: Conversions, threads: int | No
     threads : int, optional
         Default: one for each processor that this process may use, but a single one when
         called from a thread that is not the main one (whose maker is parallel already), and
-        never one for fewer than 16384 points.
+        never more than one for fewer than 32768 points.
 
     Returns
     -------
@@ -82,11 +83,12 @@ def solver(physics: Algorithm | Map, conversions: Conversions, threads: int | No
             scratch = _aligned(run.scratch_size, dtype)
             run(addresses, steps, factors, offsets, targets, scratch, start, stop)
 
-        pieces = _pieces(size, _threads(threads))
+        workers = _threads(threads)
+        pieces = _pieces(size, workers)
         if len(pieces) == 1:
             part(0, size)
             return
-        with ThreadPoolExecutor(len(pieces)) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(part, *piece) for piece in pieces]:
                 done.result()
 
@@ -111,8 +113,9 @@ def _threads(wanted: int | None) -> int:
 
 
 def _pieces(size: int, threads: int) -> list[tuple[int, int]]:
-    """Cut the points into pieces of whole blocks, one for each thread."""
-    count = max(1, min(threads, size // _POINTS_A_THREAD))
+    """Cut the points into pieces of whole blocks, some for each thread: none waits for long."""
+    most = 1 if threads == 1 else threads * _PIECES_A_THREAD
+    count = max(1, min(most, size // _POINTS_A_PIECE))
     blocks = -(-size // BLOCK)
     ends = [min(size, BLOCK * (blocks * (k + 1) // count)) for k in range(count)]
     return list(zip([0, *ends[:-1]], ends, strict=True))
