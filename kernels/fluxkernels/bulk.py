@@ -51,7 +51,8 @@ def bulk_flux(
 
     All physical arguments may be arrays of any shapes that broadcast; none is changed. A NaN
     (or a masked point, or a negative wind) gives NaN at that point in every output, and
-    touches no other point.
+    touches no other point. Arrays on an NVIDIA GPU, CuPy's or torch's, stay there: the fluxes are
+    computed by it, and none may stand beside an array in main memory.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def bulk_flux(
     BulkFlux
         Named tuple of arrays of the broadcast shape; of NumPy scalars when all inputs are
         scalars; of DataArrays, with dimensions and coordinates kept and CF attributes, when one
-        is a DataArray.
+        is a DataArray; on the GPU when one is.
 
     Raises
     ------
@@ -129,6 +130,8 @@ def bulk_flux(
     OutOfRangeError
         FK106: a value that its unit does not allow, such as a temperature in °C, a humidity
         in g kg-1, a pressure in hPa, or a fill value.
+    PlaceError, MissingPackageError
+        FK110 (arrays in different memories), FK111 (no compiler for the GPU).
 
     Notes
     -----

@@ -77,13 +77,11 @@ def solver(
         arrays = tuple(x for x in inputs if not isinstance(x, float))
         converted = zip(inputs, conversions, strict=True)
         numbers = [dtype.type(x * f + o) for x, (f, o) in converted if isinstance(x, float)]
-        numbers.append(dtype.type(0))  # a kernel takes no empty tuple
+        spare = dtype.type(0)  # a kernel takes no empty tuple
         run = _compiled(physics, shape)
         index, stream = _place(results[0])
         with cuda.gpus[index]:
-            run[-(-size // _THREADS), _THREADS, stream](
-                arrays, (*numbers, dtype.type(0)), results, size
-            )
+            run[-(-size // _THREADS), _THREADS, stream](arrays, (*numbers, spare), results, size)
 
     return solve
 

@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_jax_array, is_torch_array
 
 from fluxkernels.errors import NotNumericError, PlaceError
-from fluxkernels.limits import LIMITS, impossible
+from fluxkernels.limits import LIMITS, check_number, impossible
 from fluxkernels.solving import Outputs, Solve, broadcast_shape
 
 
@@ -27,7 +27,10 @@ def evaluate(
     real = xp.float32 if dtype == np.float32 else xp.float64
     shape = broadcast_shape({name: tuple(array.shape) for name, array in arrays.items()})
     for name, value in values.items():
-        _check_limits(xp, name, xp.asarray(value, device=place))
+        if isinstance(value, float):
+            check_number(name, value)
+        else:
+            _check_limits(xp, name, value)
     size = math.prod(shape)
     flat = [x if isinstance(x, float) else _flat(xp, x, shape, real) for x in values.values()]
     results = [None if o is None else xp.empty(size, dtype=real, device=place) for o in outputs]

@@ -74,6 +74,13 @@ def conversions(names: Iterable[str]) -> list[tuple[float, float]]:
     return [_CONVERSIONS.get(name, (1.0, 0.0)) for name in names]
 
 
+def check_number(name: str, value: float) -> None:
+    """Refuse a single number outside its limits; NaN and inf pass as missing."""
+    limits = LIMITS[name]
+    if math.isfinite(value) and not limits.low <= value <= limits.high:
+        raise impossible(name, value, (), 1, 1)
+
+
 def impossible(
     name: str, value: float, place: tuple[int, ...], count: int, size: int
 ) -> KernelError:

@@ -192,7 +192,7 @@ def _in_time(fluxes: Solve, advance: Solve, moments: Sequence[tuple[float, float
         given = dict(zip((*Inputs._fields, *_OF_SERIES), inputs, strict=True))
         asked = dict(zip(names, outputs, strict=True))
         like = asked["warming"]
-        points, xp = size // len(moments), array_namespace(like)
+        points, xp = size // max(1, len(moments)), array_namespace(like)
 
         def row(value: float = 0.0) -> Any:
             return xp.full(points, value, dtype=like.dtype, device=device(like))

@@ -170,6 +170,12 @@ def test_single_precision_is_enough() -> None:
     np.testing.assert_allclose(single[0].latent, flux.latent, atol=2e-2)
 
 
+def test_a_series_of_no_times() -> None:
+    """Gives nothing, and no error."""
+    flux, layer = calm(time=HOURS[:0], shortwave_down=sunshine()[:0])
+    assert flux.latent.shape == layer.warming.shape == (0,)
+
+
 def test_only_what_was_asked_for() -> None:
     """What the next time needs is made, but not given."""
     flux, layer = calm(outputs=["latent"])

@@ -213,5 +213,7 @@ class TestNdbc:
         )
         assert (wind < truth.wind_speed).all()  # lower down it blows less
         np.testing.assert_allclose(flux.wind_speed_at_height, truth.wind_speed, atol=1e-3)
-        np.testing.assert_allclose(flux.air_temperature_10m, truth.air_temperature, atol=1e-3)
-        np.testing.assert_allclose(flux.specific_humidity_10m, truth.specific_humidity, atol=1e-6)
+        np.testing.assert_allclose(flux.air_temperature_at_height, truth.air_temperature, atol=1e-3)
+        np.testing.assert_allclose(
+            flux.specific_humidity_at_height, truth.specific_humidity, atol=1e-6
+        )

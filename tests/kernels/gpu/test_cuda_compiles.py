@@ -12,6 +12,7 @@ from fluxkernels import cuda, thermodynamics, warm_layer
 from fluxkernels.bulk import all_arguments, physics_for
 from fluxkernels.limits import conversions
 from fluxkernels.surface_layer import Inputs
+from fluxkernels.thermodynamics import Moisture
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,17 @@ def test_bulk_fluxes(algorithm: str, extras: bool, dtype: str) -> None:
     if dtype == "float32":
         assert not re.search(r"\b(add|mul|fma|div|sqrt|cvt)\.[a-z.]*f64", text)
         assert not re.search(r"\bcall\.", text)
+
+
+def test_what_is_compiled_is_kept() -> None:
+    """On disk, under a key that knows the sources; numba-cuda's cache takes functions of text."""
+    varying = (True, True, *(False,) * (len(Moisture._fields) - 2))
+    units = tuple(conversions(Moisture._fields))
+    shape = cuda.Shape(varying, (True,), units, "float32")
+    kernel = cuda._compiled(thermodynamics.HUMIDITY, shape)
+    assert type(kernel._cache).__name__ == "CUDACache"
+    codegen = type("Codegen", (), {"magic_tuple": lambda self: ("sm_90",)})()
+    assert len(kernel._cache._index_key((), codegen)[-1]) == 64
 
 
 def test_other_kernels() -> None:
