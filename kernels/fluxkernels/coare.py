@@ -18,10 +18,6 @@ parameterization of air-sea fluxes: updates and verification for the COARE algor
 J. Climate, 16, 571-591.
 Edson, J. B., et al., 2013: On the exchange of momentum over the open ocean. J. Phys.
 Oceanogr., 43, 1589-1610.
-Oost, W. A., et al., 2002: New evidence for a relation between wind stress and wave age from
-measurements during ASGAMAGE. Bound.-Layer Meteor., 103, 409-438.
-Taylor, P. K., and M. J. Yelland, 2001: The dependence of sea surface roughness on the height and
-steepness of the waves. J. Phys. Oceanogr., 31, 572-590.
 """
 
 from __future__ import annotations
@@ -32,6 +28,7 @@ from typing import NamedTuple
 from fluxkernels.compile import Algorithm
 from fluxkernels.humidity import freezing_point, mixing, vapour_pressure, vapour_pressure_over_water
 from fluxkernels.limits import KELVIN_OF_ZERO_CELSIUS
+from fluxkernels.sea_state import charnock, charnock_30, grown_height, of_waves
 from fluxkernels.skin import (
     CONDUCTIVITY,
     absorbed_shortwave,
@@ -70,7 +67,7 @@ from fluxkernels.surface_layer import (
     saturation_slope,
     webb_correction,
 )
-from fluxkernels.vector_math import NAN, exp, log, log_or_nan, power, power_or_nan, sqrt, where
+from fluxkernels.vector_math import NAN, exp, log, log_or_nan, power, sqrt, where
 
 PASSES = 10
 """Passes of 3.5 and 3.6: fixed, for about 0.2 % of points with a cool skin never settle."""
@@ -93,7 +90,6 @@ _LOG_LARGEST = math.log(1.6e-4)
 _LOG_FACTOR = math.log(5.8e-5)
 _LOG_LARGEST_30 = math.log(1.15e-4)
 _LOG_FACTOR_30 = math.log(5.5e-5)
-_TWO_PI = 2.0 * math.pi
 
 
 class Surface(NamedTuple):
@@ -341,44 +337,8 @@ def wave_height(x: Inputs, over_water: float, log_height: float, o: Options) -> 
     if not (o.waves and o.version == 36):
         return x.wave_height
     wind, to_10m = first_winds(over_water, log_height, o)
-    u10 = with_gusts(wind, 0.5) * to_10m
-    grown = (0.02 * power_or_nan(x.wave_speed / u10, 1.1) - 0.0025) * u10 * u10
-    return where(x.wave_height >= 0.0, x.wave_height, max(grown, 0.25))
-
-
-def charnock(neutral_wind: float) -> float:
-    """Charnock's number from the 10-m neutral wind (Edson et al., 2013); negative in a calm."""
-    return 0.0017 * min(neutral_wind, 19.0) - 0.005
-
-
-def charnock_30(gusty_wind: float) -> float:
-    """Charnock's number of COARE 3.0 (Fairall et al., 2003)."""
-    return 0.011 + 0.007 * max(0.0, min(1.0, (gusty_wind - 10.0) * 0.125))
-
-
-def of_waves(
-    x: Inputs, s: Surface, friction: float, wind_sea: float, later: bool, o: Options
-) -> float:
-    """Charnock's number of the waves given, or of the wind sea where none are.
-
-    3.6: sea state. 3.5: sea state, or wave age where no height is given. 3.0: Taylor and Yelland
-    (2001), or Oost et al. (2002) where no height is given.
-    """
-    speed, age = x.wave_speed, friction / x.wave_speed
-    per_square = s.gravity / (friction * friction)
-    if o.version == 36:
-        number = s.wave_height * 0.2 * power_or_nan(age, 2.2) * per_square
-    elif o.version == 35:
-        rough = s.wave_height * 0.091 * (age * age)
-        if later:  # the reference takes the smooth flow's roughness off in all passes but the first
-            rough = rough - 0.11 * s.viscosity / friction
-        number = where(s.wave_height >= 0.0, rough * per_square, 0.114 * power_or_nan(age, 0.622))
-    else:
-        length = _TWO_PI * speed * speed / s.gravity
-        steep = 1200.0 * s.wave_height * power_or_nan(s.wave_height / length, 4.5)
-        oost = 50.0 / _TWO_PI * length * power_or_nan(age, 4.5)
-        number = where(s.wave_height > 0.0, steep, oost) * per_square
-    return where(x.wave_speed > 0.0, number, wind_sea)
+    grown = grown_height(x.wave_speed, with_gusts(wind, 0.5) * to_10m)
+    return where(x.wave_height >= 0.0, x.wave_height, grown)
 
 
 def bulk_stability(
@@ -422,7 +382,7 @@ def guess(x: Inputs, s: Surface, o: Options) -> State:
     friction = speed * _KARMAN / (s.log_wind_height - log_zo - psi)
     heat, vapour = exchanges(x, s, log_zot, zeta, o)
     if o.waves:
-        number = of_waves(x, s, friction, number, False, o)
+        number = of_waves(x, s.wave_height, s.gravity, s.viscosity, friction, number, False, o)
     extreme = where(told_by > _EXTREME, 1.0, 0.0)
     return State(
         friction=friction,
@@ -552,7 +512,7 @@ def winds(x: Inputs, s: Surface, old: State, o: Options) -> Wind:
         neutral_wind = s.wind if o.neutral else slope * (_LOG_10 - old.log_roughness)
         number = charnock(neutral_wind)
     if o.waves:
-        number = of_waves(x, s, old.friction, number, True, o)
+        number = of_waves(x, s.wave_height, s.gravity, s.viscosity, old.friction, number, True, o)
     return Wind(speed, number)
 
 

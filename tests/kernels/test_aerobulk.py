@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,26 +15,10 @@ from fluxkernels.bulk import all_arguments, physics_for
 from fluxkernels.limits import conversions
 from fluxkernels.surface_layer import Inputs, Options
 
-HERE = Path(__file__).parent
+GOLDEN = Path(__file__).parent / "golden"
+Solve = Callable[..., tuple[Any, Any]]
+Table = Callable[[Path], np.ndarray]
 MODULES = {"ncar": ncar, "ecmwf": ecmwf}
-
-
-def _plain() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain", HERE / "plain.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain = _plain()
-
-
-def golden(name: str) -> np.ndarray:
-    """Read AeroBulk's table."""
-    path = HERE / "golden" / f"aerobulk_{name}.csv.gz"
-    return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="ascii")
 
 
 def inputs(row: Any) -> Inputs:
@@ -68,14 +51,16 @@ def inputs(row: Any) -> Inputs:
 # exactly neutral rows stand on a jump of the neutral Stanton number.
 @pytest.mark.parametrize(("name", "rtol"), [("ncar", 1e-12), ("ecmwf", 1e-9)])
 @pytest.mark.filterwarnings("ignore:divide by zero")
-def test_every_row_of_aerobulk(name: str, rtol: float) -> None:
+def test_every_row_of_aerobulk(
+    name: str, rtol: float, table: Table, in_plain_python: Solve
+) -> None:
     """Coefficients, the air at the wind's height, and fluxes, edges included."""
-    rows = golden(name)
+    rows = table(GOLDEN / f"aerobulk_{name}.csv.gz")
     assert len(rows) == 538
     physics = MODULES[name].algorithm(Options())
     for row in rows:
         given = {"humidity": row["qs"], "potential": row["theta_zt_K"], "sea": row["sst_K"]}
-        flux, state = plain.solve(physics, inputs(row), **given)
+        flux, state = in_plain_python(physics, inputs(row), **given)
         made = {
             "Cd": flux.transfer_coefficient_momentum,
             "Ch": flux.transfer_coefficient_heat,
@@ -97,7 +82,9 @@ def test_every_row_of_aerobulk(name: str, rtol: float) -> None:
 
 @pytest.mark.parametrize("name", ["ncar", "ecmwf", "coare30", "coare35", "coare36"])
 @pytest.mark.parametrize("kind", ["actual", "neutral"])
-def test_compiled_is_what_is_written(name: str, kind: str, weather: dict[str, np.ndarray]) -> None:
+def test_compiled_is_what_is_written(
+    name: str, kind: str, weather: dict[str, np.ndarray], in_plain_python: Solve
+) -> None:
     """Vector loops and fast functions give what the physics says in plain Python."""
     few = {field: values[:40] for field, values in weather.items()}
     few |= {"height_temperature": np.full(40, 2.0), "height_humidity": np.full(40, 3.0)}
@@ -109,7 +96,7 @@ def test_compiled_is_what_is_written(name: str, kind: str, weather: dict[str, np
     for k in range(40):
         values = (np.broadcast_to(given[field], 40)[k] for field in Inputs._fields)
         x = [value * factor + offset for value, (factor, offset) in zip(values, units, strict=True)]
-        flux, _ = plain.solve(physics, x)
+        flux, _ = in_plain_python(physics, x)
         for field in physics.outputs._fields:
             assert getattr(compiled, field)[k] == pytest.approx(
                 getattr(flux, field), rel=1e-8, abs=1e-13, nan_ok=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fluxkernels import bulk_flux, specific_humidity
 from fluxkernels.coare import Fluxes
 from fluxkernels.fluxes import BulkFlux
 
+Table = Callable[[Path], np.ndarray]
 GOLDEN = Path(__file__).parent / "golden" / "coare36_varied.csv"
 K = 273.15
 
@@ -39,11 +41,6 @@ def deviation(flux: BulkFlux, name: str, expected: np.ndarray) -> float:
     return float(np.max(np.where(np.isnan(difference), np.inf, difference)))
 
 
-def table(path: Path) -> np.ndarray:
-    """Read a table with named columns, gzipped or not."""
-    return np.genfromtxt(path, delimiter="," if ".csv" in path.name else None, names=True)
-
-
 def noaa_fluxes(given: np.ndarray, expected: np.ndarray) -> BulkFlux:
     """NOAA's cruise rows; their warm layer is fed as a warmer sea surface."""
     at_sensor = 100.0 * (given["P"] - 0.125 * given["zt"])
@@ -66,7 +63,7 @@ def noaa_fluxes(given: np.ndarray, expected: np.ndarray) -> BulkFlux:
     )
 
 
-def test_noaa_test_rows(coare_data: Path) -> None:
+def test_noaa_test_rows(coare_data: Path, table: Table) -> None:
     """The 2165 rows that NOAA ships, printed with eleven digits."""
     given = table(coare_data / "test_36_data.txt")
     expected = table(coare_data / "test_36_output_nowaves_warmlayer.txt.gz")
@@ -88,7 +85,9 @@ def test_noaa_test_rows(coare_data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "height", "cool_skin"), [("zt10_jcool0", 10.0, False), ("zt2_jcool1", 2.0, True)]
 )
-def test_generated_points(coare_data: Path, name: str, height: float, cool_skin: bool) -> None:
+def test_generated_points(
+    coare_data: Path, table: Table, name: str, height: float, cool_skin: bool
+) -> None:
     """6176 points, the edges too: ice, calm, storm, extreme stability."""
     points = table(coare_data / f"noaa36py_zu10_{name}.csv.gz")
     flux = bulk_flux(
@@ -112,7 +111,7 @@ def test_generated_points(coare_data: Path, name: str, height: float, cool_skin:
 
 
 @pytest.mark.parametrize("cool_skin", [False, True])
-def test_golden_points_of_varied_surroundings(cool_skin: bool) -> None:
+def test_golden_points_of_varied_surroundings(cool_skin: bool, table: Table) -> None:
     """Unequal heights, latitude, pressure, salinity, mixed layer and radiation (see README)."""
     rows = table(GOLDEN)
     rows = rows[rows["cool_skin"] == cool_skin]
