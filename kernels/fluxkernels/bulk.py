@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike, DTypeLike
 
+from fluxkernels import coare, ecmwf, ncar
 from fluxkernels.compile import Algorithm
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError, UnsupportedOptionError
 from fluxkernels.evaluation import evaluate
@@ -212,19 +212,19 @@ def all_arguments(*observations: Any, **options: Any) -> dict[str, Any]:
 
 
 class _Origin(NamedTuple):
-    """Where an algorithm is, and what it can."""
+    """What makes an algorithm, and what it can."""
 
-    module: str
+    make: Callable[[Options], Algorithm]
     version: int = 0
     skin_and_waves: bool = False
 
 
 _ALGORITHMS = {
-    "coare30": _Origin("coare", 30, True),
-    "coare35": _Origin("coare", 35, True),
-    "coare36": _Origin("coare", 36, True),
-    "ncar": _Origin("ncar"),
-    "ecmwf": _Origin("ecmwf"),
+    "coare30": _Origin(coare.algorithm, 30, True),
+    "coare35": _Origin(coare.algorithm, 35, True),
+    "coare36": _Origin(coare.algorithm, 36, True),
+    "ncar": _Origin(ncar.algorithm),
+    "ecmwf": _Origin(ecmwf.algorithm),
 }
 
 
@@ -246,10 +246,8 @@ def physics_for(
             mend = "Leave it out, or choose a version of COARE."
             raise UnsupportedOptionError(f"{algorithm} has no use for it here.", name, mend)
     moved = not _is_number(inputs["at_height"], 10.0)
-    options = Options(origin.version, neutral, bool(cool_skin), waves, _levels(inputs), moved)
-    module = importlib.import_module(f"fluxkernels.{origin.module}")
-    physics: Algorithm = module.algorithm(options)
-    return physics
+    levels = _levels(inputs)
+    return origin.make(Options(origin.version, neutral, bool(cool_skin), waves, levels, moved))
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:

@@ -28,7 +28,9 @@ _MORNING = 21600.0  # s: the first layer is begun no later than 6 h local time
 _DAY = 86400.0
 _LEAST_HEATING = 50.0  # W m-2 that begin a layer
 _LEAST_STRESS = 0.002  # N m-2
+_FIRST_SHARE = 0.5  # of the shortwave that a new layer absorbs
 _PASSES = 5
+_HEAT_CAPACITY_POWER = WATER_HEAT_CAPACITY**1.5
 _COLDEST = -80.0  # exponents below are as good as this one
 
 
@@ -49,7 +51,7 @@ class Layer(NamedTuple):
     sensor_warming: float  # K, between the thermometer and the interface
 
 
-BEFORE = Layer(0.0, 0.0, 0.5, 0.0, _THICKEST, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+BEFORE = Layer(0.0, 0.0, _FIRST_SHARE, 0.0, _THICKEST, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 """The state before the first time."""
 
 
@@ -90,12 +92,15 @@ class Options(NamedTuple):
     noaa_days: bool  # as in the reference: see `fluxkernels.series`
 
 
-class Stirred(NamedTuple):
-    """What a warming layer's heat and momentum make of it."""
+class Grown(NamedTuple):
+    """What a step makes of a layer."""
 
     heat: float
+    momentum: float
     absorbed: float
+    warming: float
     thickness: float
+    current: float
 
 
 def absorption(thickness: float) -> float:
@@ -106,19 +111,34 @@ def absorption(thickness: float) -> float:
     return 1.0 - (near + red + blue) / thickness
 
 
-def stirred(x: Step, momentum: float, elapsed: float, lost: float, expansion: float) -> Stirred:
-    """Spread the heat of a time step: the thicker the layer, the more of the sun it keeps."""
-    net_shortwave = (1.0 - x.albedo) * x.shortwave_down
-    reach = sqrt(
-        2.0 * _RICHARDSON * WATER_HEAT_CAPACITY / (expansion * gravity(x.latitude) * DENSITY)
-    )
+def losses(x: Step) -> float:
+    """Heat (W m-2) that the surface lost at the last time."""
+    skin = x.sea_surface_temperature - x.skin_cooling + ABSOLUTE_ZERO
+    return net_longwave(skin, x.longwave_down) + x.sensible + x.latent + x.rain_heat
+
+
+def grown(x: Step, elapsed: float, sun: float, lost: float) -> Grown:
+    """Spread the heat of a step's seconds: the thicker the layer, the more of the sun it keeps."""
+    weight = salty_expansion(x.sea_surface_temperature) * gravity(x.latitude)
+    reach = sqrt(2.0 * _RICHARDSON * WATER_HEAT_CAPACITY / (weight * DENSITY))
+    momentum = x.momentum + max(_LEAST_STRESS, x.stress) * elapsed
     absorbed, thickness, heat = x.absorbed, x.thickness, x.heat
     for _ in range(_PASSES):
         absorbed = absorption(thickness)
-        heat = x.heat + (absorbed * net_shortwave - lost) * elapsed
+        heat = x.heat + (absorbed * sun - lost) * elapsed
         shallow = min(_THICKEST, reach * momentum / sqrt(where(heat > 0.0, heat, 1.0)))
         thickness = where(heat > 0.0, shallow, thickness)
-    return Stirred(heat, absorbed, thickness)
+
+    fades = x.heat + (x.absorbed * sun - lost) * elapsed <= 0.0
+    absorbed = where(fades, 0.75, absorbed)
+    thickness = where(fades, _THICKEST, thickness)
+    heat = where(fades, x.heat + (0.75 * sun - lost) * elapsed, heat)
+
+    stored = max(heat, 0.0)
+    scale = sqrt(2.0 * weight / (_RICHARDSON * DENSITY)) / _HEAT_CAPACITY_POWER
+    warming = scale * stored * sqrt(stored) / momentum
+    current = where(stored > 0.0, 2.0 * momentum / (thickness * DENSITY), 0.0)
+    return Grown(heat, momentum, absorbed, where(stored > 0.0, warming, 0.0), thickness, current)
 
 
 def local_time(x: Step, o: Options) -> tuple[float, float]:
@@ -133,50 +153,35 @@ def local_time(x: Step, o: Options) -> tuple[float, float]:
     return x.utc_day + days, seconds - days * _DAY
 
 
+def kept(same_day: bool, old: float, none: float) -> float:
+    """What is left of a layer that does not grow: all of it, until the next day."""
+    return where(same_day, old, none)
+
+
 def advance(x: Step, o: Options) -> Layer:
     """Bring the layer to this time."""
     day, seconds = local_time(x, o)
-    net_shortwave = (1.0 - x.albedo) * x.shortwave_down
-    skin = x.sea_surface_temperature - x.skin_cooling + ABSOLUTE_ZERO
-    lost = net_longwave(skin, x.longwave_down) + x.sensible + x.latent + x.rain_heat
-    expansion = salty_expansion(x.sea_surface_temperature)
-    elapsed = seconds - x.seconds
-    gain = x.absorbed * net_shortwave - lost
-
+    sun, lost = (1.0 - x.albedo) * x.shortwave_down, losses(x)
     seen_night = x.begun > 0.5 and (seconds <= _MORNING or x.awake > 0.5)
     same_day = seconds >= x.seconds if o.noaa_days else day == x.day
-    grows = seen_night and same_day and (gain >= _LEAST_HEATING or x.grows > 0.5)
-    fades = x.heat + gain * elapsed <= 0.0
-
-    momentum = x.momentum + max(_LEAST_STRESS, x.stress) * elapsed
-    warm = stirred(x, momentum, elapsed, lost, expansion)
-    absorbed = where(fades, 0.75, warm.absorbed)
-    thickness = where(fades, _THICKEST, warm.thickness)
-    heat = where(fades, x.heat + (0.75 * net_shortwave - lost) * elapsed, warm.heat)
-
-    lightness = sqrt(2.0 * expansion * gravity(x.latitude) / (_RICHARDSON * DENSITY))
-    scale = lightness / (WATER_HEAT_CAPACITY * sqrt(WATER_HEAT_CAPACITY))
-    stored = max(heat, 0.0)
-    warming = where(stored > 0.0, scale * stored * sqrt(stored) / momentum, 0.0)
-    current = where(stored > 0.0, 2.0 * momentum / (thickness * DENSITY), 0.0)
-
-    # A layer that does not grow stays as it was, until the next day does away with it.
-    new_warming = where(grows, warming, where(same_day, x.warming, 0.0))
-    new_thickness = where(grows, thickness, where(same_day, x.thickness, _THICKEST))
-    above = min(1.0, x.sensor_depth / new_thickness)
+    heated = x.absorbed * sun - lost >= _LEAST_HEATING or x.grows > 0.5
+    grows = seen_night and same_day and heated
+    new = grown(x, seconds - x.seconds, sun, lost)
+    warming = where(grows, new.warming, kept(same_day, x.warming, 0.0))
+    thickness = where(grows, new.thickness, kept(same_day, x.thickness, _THICKEST))
     return Layer(
-        heat=where(grows, heat, where(same_day, x.heat, 0.0)),
-        momentum=where(grows, momentum, where(same_day, x.momentum, 0.0)),
-        absorbed=where(grows, absorbed, where(same_day, x.absorbed, 0.5)),
-        warming=new_warming,
-        thickness=new_thickness,
-        current=where(grows, current, where(same_day, x.current, 0.0)),
-        grows=where(grows, 1.0, where(same_day, x.grows, 0.0)),
+        heat=where(grows, new.heat, kept(same_day, x.heat, 0.0)),
+        momentum=where(grows, new.momentum, kept(same_day, x.momentum, 0.0)),
+        absorbed=where(grows, new.absorbed, kept(same_day, x.absorbed, _FIRST_SHARE)),
+        warming=warming,
+        thickness=thickness,
+        current=where(grows, new.current, kept(same_day, x.current, 0.0)),
+        grows=where(grows, 1.0, kept(same_day, x.grows, 0.0)),
         awake=where(seen_night, 1.0, 0.0),
         begun=1.0,
         day=day,
         seconds=seconds,
-        sensor_warming=new_warming * above,
+        sensor_warming=warming * min(1.0, x.sensor_depth / thickness),
     )
 
 

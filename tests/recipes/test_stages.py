@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fluxengine.key import code_digests
 from fluxkernels.gaps import EMPTY, INTERPOLATED, KEPT, PERSISTED, fill_in_time
 from fluxkernels.stats.skill import skill
 from fluxrecipes import gates
@@ -229,3 +230,10 @@ def _chain(options):
     from fluxengine.declare import upstream_first
 
     return upstream_first(deepflux.deepflux(options))
+
+
+def test_the_physics_of_fluxes_enters_their_key():
+    """A block is made again when what made it changes, down to the loops it ran in."""
+    fluxes = {product.name: product for product in _chain(deepflux.Options())}["deepflux-passes"]
+    names = {name.removeprefix("fluxkernels.") for name in code_digests(fluxes)}
+    assert {"coare", "stability", "skin", "humidity", "compile", "cpu", "loops"} <= names
