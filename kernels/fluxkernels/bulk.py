@@ -1,4 +1,4 @@
-"""Bulk fluxes: the front door, in SI units, for NumPy and xarray."""
+"""Bulk fluxes: the front door, in SI units, for arrays of all kinds."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The physics modules hold plain Python functions of single numbers. `Specialiser` copies such a
 function, and all that it reaches inside this package, with its numbers of one dtype and with the
 processor's own elementary functions in the place of `fluxkernels.vector_math`'s. The copies are
-compiled into one another: `fluxkernels.cpu` says how.
+compiled into one another: `fluxkernels.cpu` and `fluxkernels.cuda` say how.
 """
 
 from __future__ import annotations

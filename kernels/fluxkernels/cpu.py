@@ -4,10 +4,6 @@ A loop of ten passes for each point does not vectorise; ten loops over a block o
 nothing in them branches or calls. `fluxkernels.loops` therefore works through blocks of `BLOCK`
 points; what passes between the loops stands in rows of a scratch array that stays in the
 processor's first cache.
-
-Numba recompiles a cached function when its own file changes, but not when a function that it
-calls, in another file, does: yesterday's physics would run under today's code. The key of what
-is kept on disk therefore holds a digest of all the package's modules.
 """
 
 from __future__ import annotations

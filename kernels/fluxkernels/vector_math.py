@@ -3,7 +3,7 @@
 Physics imports `log`, `exp`, `atan`, `sin`, `power`, `sqrt` and `where` from here and calls them on
 single numbers. As plain Python they are the standard library's. `fluxkernels.cpu` puts the
 `VECTOR` ones below in their place, without branches, tables or calls, so that the compiler can run
-a loop of them in vector registers.
+a loop of them in vector registers; `fluxkernels.cuda` the GPU's own.
 
 The polynomials are minimax fits made by the Remez exchange for this package, in the form named
 beside each; the largest error of each is below half a unit in the last place of the result's
