@@ -55,6 +55,7 @@ from fluxkernels.surface_layer import (
     GAS_CONSTANT,
     HEAT_CAPACITY,
     LEVEL,
+    LOG_10,
     Air,
     Fluxes,
     Inputs,
@@ -63,6 +64,7 @@ from fluxkernels.surface_layer import (
     gravity,
     is_known,
     latent_heat,
+    output_height,
     rain_heat,
     saturation_slope,
     webb_correction,
@@ -83,7 +85,6 @@ _FIRST_ROUGHNESS = 1e-4
 _FIRST_COOLING = 0.3
 _FIRST_THICKNESS = 0.001
 _LOG_FIRST_ROUGHNESS = math.log(_FIRST_ROUGHNESS)
-_LOG_10 = math.log(10.0)
 _LOG_100000 = math.log(10.0 / _FIRST_ROUGHNESS)
 # Scalar roughness: the largest, and the factor of its fall with the roughness Reynolds number.
 _LOG_LARGEST = math.log(1.6e-4)
@@ -368,7 +369,7 @@ def guess(x: Inputs, s: Surface, o: Options) -> State:
     friction = 0.035 * (speed * to_10m)
     log_zo = log(0.011 * friction * friction * s.per_gravity + 0.11 * s.viscosity / friction)
     # Such that the exchange coefficient of heat at 10 m is 0.00115.
-    log_zot = _LOG_10 - _KARMAN * _KARMAN / (0.00115 * (_LOG_10 - log_zo))
+    log_zot = LOG_10 - _KARMAN * _KARMAN / (0.00115 * (LOG_10 - log_zo))
     cooling = _FIRST_COOLING * s.cools
     root_drag = _KARMAN / (s.log_wind_height - log_zo)
     ratio = _KARMAN * (_KARMAN / (s.log_temperature_height - log_zot)) / (root_drag * root_drag)
@@ -479,7 +480,7 @@ def scales(x: Inputs, s: Surface, old: State, o: Options) -> Scales:
     wind, speed = s.wind, old.speed
     if o.neutral:
         # Mean and neutral wind are the same u* / (kappa gust factor) times their profiles.
-        wind = s.wind * profile / (_LOG_10 - old.log_roughness)
+        wind = s.wind * profile / (LOG_10 - old.log_roughness)
         speed = with_gusts(wind, old.gust)
     heat = _KARMAN / (s.log_temperature_height - old.log_roughness_scalar - old.heat_psi)
     vapour = heat
@@ -509,7 +510,7 @@ def winds(x: Inputs, s: Surface, old: State, o: Options) -> Wind:
     number = old.charnock
     if o.version != 30:
         slope = old.friction * (1.0 / _KARMAN) * (old.wind / speed)
-        neutral_wind = s.wind if o.neutral else slope * (_LOG_10 - old.log_roughness)
+        neutral_wind = s.wind if o.neutral else slope * (LOG_10 - old.log_roughness)
         number = charnock(neutral_wind)
     if o.waves:
         number = of_waves(x, s.wave_height, s.gravity, s.viscosity, old.friction, number, True, o)
@@ -554,7 +555,7 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     slope = friction * (1.0 / _KARMAN) * share
     height, log_height = output_height(x, o)
     wind_rise, heat_rise, vapour_rise = rises(x, s, zeta, height, log_height, o)
-    neutral_rise = _LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
+    neutral_rise = LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
     descent = lapse_rate(s.gravity, o) * (x.height_temperature - height)
     reduced = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
     air = Air(s.air_kelvin, s.density, s.vaporisation)
@@ -589,11 +590,6 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
         air_temperature_at_height=reduced + KELVIN_OF_ZERO_CELSIUS,
         specific_humidity_at_height=x.specific_humidity + humidity * (1.0 / _KARMAN) * vapour_rise,
     )
-
-
-def output_height(x: Inputs, o: Options) -> tuple[float, float]:
-    """Height (m) that the state of the air is reduced to, and its logarithm."""
-    return (x.at_height, log(x.at_height)) if o.at_height else (10.0, _LOG_10)
 
 
 def rises(

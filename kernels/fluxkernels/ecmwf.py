@@ -23,7 +23,7 @@ from fluxkernels.stability import (
     psi_scalar_ecmwf,
     psi_scalar_ecmwf_guess,
 )
-from fluxkernels.surface_layer import Fluxes, Inputs, Options, air_viscosity
+from fluxkernels.surface_layer import LOG_10, Fluxes, Inputs, Options, air_viscosity, output_height
 from fluxkernels.transfer import (
     DRY_GAS,
     GRAVITY,
@@ -32,11 +32,11 @@ from fluxkernels.transfer import (
     LEAST_COEFFICIENT,
     VAPOUR_GAS,
     End,
+    Nothing,
     Surface,
     bounded,
     fluxes,
     inverse_length,
-    output_height,
     salty,
     surface,
     virtual,
@@ -50,9 +50,8 @@ _BOUNDARY_LAYER = 1000.0  # m
 _ROUGHEST = 0.001  # m
 _LEAST_WIND = 0.2
 _LEAST_WARMTH, _LEAST_MOISTURE = 1e-9, 1e-12
-_LOG_10 = 2.302585092994046
 _LOG_FIRST_ROUGHNESS = -9.210340371976182  # 0.1 mm
-_LOG_100000 = _LOG_10 - _LOG_FIRST_ROUGHNESS
+_LOG_100000 = LOG_10 - _LOG_FIRST_ROUGHNESS
 _GUESSED_FREE = 0.004 * 600.0 * 1.2**3  # COARE's: boundary layer, gustiness factor
 
 
@@ -115,12 +114,6 @@ class Levels(NamedTuple):
     moisture: float
 
 
-class Nothing(NamedTuple):
-    """What is kept of the first pass: one value that nobody needs."""
-
-    friction: float
-
-
 def algorithm(options: Options) -> Algorithm:
     """ECMWF's algorithm, for these options."""
     return Algorithm(
@@ -163,8 +156,8 @@ def first_roughness(s: Surface, friction: float) -> float:
 
 def first_roughness_heat(log_roughness: float, smallest: float) -> float:
     """Roughness length (m) such that the neutral Stanton number at 10 m is 0.00115."""
-    rise = KARMAN * KARMAN / (0.00115 * (_LOG_10 - log_roughness))
-    return max(smallest, min(1.0, exp(_LOG_10 - rise)))
+    rise = KARMAN * KARMAN / (0.00115 * (LOG_10 - log_roughness))
+    return max(smallest, min(1.0, exp(LOG_10 - rise)))
 
 
 def richardson(x: Inputs, s: Surface, kelvin: float, humidity: float, speed: float) -> float:
@@ -224,7 +217,7 @@ def at_levels(s: Surface, moved: float, wetter: float, unmoved: float) -> Levels
 
 def guess(x: Inputs, s: Surface, o: Options) -> State:
     """Begin with COARE's first guess."""
-    log_height = s.log_wind_height + _LOG_10
+    log_height = s.log_wind_height
     wind = s.wind
     if o.neutral:
         wind = s.wind * ((log_height - _LOG_FIRST_ROUGHNESS) / _LOG_100000)
@@ -281,7 +274,7 @@ def stability(x: Inputs, s: Surface, old: State, o: Options) -> Stability:
 
 def roughness(x: Inputs, s: Surface, old: State, o: Options) -> Roughness:
     """Second step: friction velocity, and roughness lengths of it."""
-    log_height = s.log_wind_height + _LOG_10
+    log_height = s.log_wind_height
     profile = profile_wind(log_height, old.roughness, old.wind_psi, old.inverse_length)
     friction = old.speed * KARMAN / profile
     smooth = s.viscosity / friction
@@ -296,14 +289,14 @@ def roughness(x: Inputs, s: Surface, old: State, o: Options) -> Roughness:
 
 def profiles(x: Inputs, s: Surface, old: State, o: Options) -> Profiles:
     """Third step: gusts of the convecting boundary layer, and the profiles."""
-    log_height, inverse = s.log_wind_height + _LOG_10, old.inverse_length
+    log_height, inverse = s.log_wind_height, old.inverse_length
     convecting = max(-_BOUNDARY_LAYER * inverse * (1.0 / KARMAN), 0.0)
     rising = power(max(convecting, 1e-30), 2.0 / 3.0)
     gusts = where(convecting > 0.0, old.friction * old.friction * rising, 0.0)
     wind_profile = profile_wind(log_height, old.roughness, old.wind_psi, inverse)
     wind = s.wind
     if o.neutral:
-        wind = s.wind * wind_profile / (_LOG_10 - log_or_nan(old.roughness))
+        wind = s.wind * wind_profile / (LOG_10 - log_or_nan(old.roughness))
     stirring = max(gusts, (_LEAST_WIND - wind) * (_LEAST_WIND + wind))
     return Profiles(
         wind=wind,
@@ -347,7 +340,7 @@ def finish(x: Inputs, s: Surface, first: Nothing, last: State, o: Options) -> Fl
         roughness=last.roughness,
         roughness_heat=last.roughness_heat,
         roughness_moisture=last.roughness_moisture,
-        neutral_profile=_LOG_10 - log_or_nan(last.roughness),
+        neutral_profile=LOG_10 - log_or_nan(last.roughness),
         wind_rise=rise + last.wind_psi - psi_momentum_ecmwf(above),
         scalar_rise=rise + last.scalar_psi - psi_scalar_ecmwf(above),
     )

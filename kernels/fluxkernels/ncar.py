@@ -18,16 +18,16 @@ from typing import NamedTuple
 from fluxkernels.compile import Algorithm
 from fluxkernels.limits import KELVIN_OF_ZERO_CELSIUS
 from fluxkernels.stability import psi_momentum_ncar, psi_scalar_ncar
-from fluxkernels.surface_layer import Fluxes, Inputs, Options
+from fluxkernels.surface_layer import LOG_10, Fluxes, Inputs, Options, output_height
 from fluxkernels.transfer import (
     KARMAN,
     LEAST_COEFFICIENT,
     End,
+    Nothing,
     Surface,
     density,
     fluxes,
     inverse_length,
-    output_height,
     salty,
     surface,
     virtual,
@@ -87,12 +87,6 @@ class Coefficients(NamedTuple):
     dalton: float
     neutral_drag: float
     neutral_stanton: float
-
-
-class Nothing(NamedTuple):
-    """What is kept of the first pass: one value that nobody needs."""
-
-    drag: float
 
 
 def algorithm(options: Options) -> Algorithm:
@@ -193,7 +187,8 @@ def levels(x: Inputs, s: Surface, old: State, o: Options) -> Levels:
 
 def coefficients(x: Inputs, s: Surface, old: State, o: Options) -> Coefficients:
     """Last step: neutral coefficients of the neutral wind, and what stability makes of them."""
-    profile = s.log_wind_height - old.wind_psi
+    log_height = s.log_wind_height - LOG_10
+    profile = log_height - old.wind_psi
     neutral = old.speed * (1.0 - sqrt(old.drag) * (1.0 / KARMAN) * profile)
     if o.neutral:
         neutral = s.wind
@@ -202,7 +197,7 @@ def coefficients(x: Inputs, s: Surface, old: State, o: Options) -> Coefficients:
     stretch = 1.0 + root_10m * (1.0 / KARMAN) * profile
     drag = max(drag_10m / (stretch * stretch), LEAST_COEFFICIENT)
     share = sqrt(drag) / root_10m
-    rise = (s.log_wind_height - old.scalar_psi) / (KARMAN * root_10m)
+    rise = (log_height - old.scalar_psi) / (KARMAN * root_10m)
     stanton_10m = neutral_stanton(old.inverse_length, root_10m)
     dalton_10m = 34.6e-3 * root_10m
     wind = s.wind * stretch if o.neutral else s.wind

@@ -6,9 +6,10 @@ import math
 from typing import NamedTuple
 
 from fluxkernels.skin import WATER_HEAT_CAPACITY
-from fluxkernels.vector_math import power_or_nan, sin
+from fluxkernels.vector_math import log, power_or_nan, sin
 
 _DEGREE = math.pi / 180.0
+LOG_10 = math.log(10.0)
 HEAT_CAPACITY = 1004.67  # of dry air, J kg-1 K-1
 GAS_CONSTANT = 287.1  # of dry air, J kg-1 K-1
 ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
@@ -101,6 +102,11 @@ def air_viscosity(temperature: float) -> float:
     """Kinematic viscosity of air (m2 s-1) at °C."""
     t = temperature
     return 1.326e-5 * (1.0 + t * (0.006542 + t * (8.301e-6 - t * 4.84e-9)))
+
+
+def output_height(x: Inputs, o: Options) -> tuple[float, float]:
+    """Height (m) that the state of the air is reduced to, and its logarithm."""
+    return (x.at_height, log(x.at_height)) if o.at_height else (10.0, LOG_10)
 
 
 def latent_heat(temperature: float) -> float:

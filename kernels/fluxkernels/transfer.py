@@ -23,6 +23,7 @@ from fluxkernels.surface_layer import (
     Options,
     is_known,
     latent_heat,
+    output_height,
     rain_heat,
     saturation_slope,
     webb_correction,
@@ -50,7 +51,7 @@ class Surface(NamedTuple):
     potential: float  # of the air at height_temperature, K
     humidity: float  # of the saturated surface, kg kg-1
     viscosity: float  # of the air
-    log_wind_height: float  # over 10 m
+    log_wind_height: float
     log_temperature_rise: float  # logarithm of height_temperature over height_wind; 0 if the same
     log_humidity_rise: float
 
@@ -75,6 +76,12 @@ class End(NamedTuple):
     scalar_rise: float
 
 
+class Nothing(NamedTuple):
+    """What is kept of the first pass: one value that nobody needs."""
+
+    speed: float
+
+
 def surface(x: Inputs, humidity: float, viscosity: float) -> Surface:
     """Make the record of what is known and derived."""
     log_wind = log(x.height_wind)
@@ -84,13 +91,10 @@ def surface(x: Inputs, humidity: float, viscosity: float) -> Surface:
         potential=potential(x),
         humidity=humidity,
         viscosity=viscosity,
-        log_wind_height=log_wind - _LOG_10,
+        log_wind_height=log_wind,
         log_temperature_rise=_rise(x.height_temperature, x.height_wind, log_wind),
         log_humidity_rise=_rise(x.height_humidity, x.height_wind, log_wind),
     )
-
-
-_LOG_10 = 2.302585092994046
 
 
 def _rise(height: float, wind_height: float, log_wind: float) -> float:
@@ -130,11 +134,6 @@ def inverse_length(
 def bounded(inverse: float) -> float:
     """Keep an inverse Obukhov length within what occurs."""
     return max(-_STEEPEST, min(_STEEPEST, inverse))
-
-
-def output_height(x: Inputs, o: Options) -> tuple[float, float]:
-    """Height (m) that the state of the air is reduced to, and its logarithm over 10 m."""
-    return (x.at_height, log(x.at_height) - _LOG_10) if o.at_height else (10.0, 0.0)
 
 
 def fluxes(x: Inputs, s: Surface, e: End, o: Options) -> Fluxes:
