@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from fluxengine import registry
 from fluxengine.clusters import ClusterConfig
 from fluxengine.errors import ConfigError
-from fluxengine.plan import Request
+from fluxengine.stand import Request
 from fluxengine.store import Store
 
 SECRET = re.compile(

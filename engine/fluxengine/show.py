@@ -97,7 +97,7 @@ def plan(made: Plan) -> None:
         )
         return
     rows = [
-        (d.name, d.wanted, len(d.will_run), len(d.may_run), size(d.bytes_written))
+        (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))
         for d in made.datasets
     ]
     table("", ("dataset", "#blocks", "#will run", "#may run", "#writes up to"), rows)
@@ -109,11 +109,12 @@ def plan(made: Plan) -> None:
 
 def _blocks(dataset: DatasetPlan) -> None:
     grid = dataset.stand.grid
+    certain = set(dataset.will_run.numbers.tolist())
 
     def row(planned: PlannedBlock) -> tuple[str, str, str, str]:
         steps = planned.block.steps
         days = f"{grid.step_name(steps[0])} … {grid.step_name(steps[-1])}"
-        kind = "will run" if planned.certain else "may run"
+        kind = "will run" if planned.number in certain else "may run"
         return planned.block.name, days, kind, "; ".join(planned.why)
 
     shown = dataset.blocks[:SHOWN_BLOCKS]

@@ -147,12 +147,12 @@ class Store:
             )
         return Repository.open(self.root / name)
 
-    def create(self, wanted: Layout) -> Repository:
+    def create(self, wanted: Layout, book: Ledger) -> Repository:
         """A new dataset with its template committed to `work`; there as a whole or not at all."""
         path, unfinished = self.root / wanted.name, self.root / f".{wanted.name}.unfinished"
         with storage_errors(path):
             shutil.rmtree(unfinished, ignore_errors=True)
-            Repository.create(unfinished, wanted)
+            Repository.create(unfinished, wanted, book)
             unfinished.rename(path)
         return Repository.open(path)
 
@@ -221,7 +221,7 @@ class Repository:
     inner: icechunk.Repository
 
     @classmethod
-    def create(cls, path: Path, wanted: Layout) -> Repository:
+    def create(cls, path: Path, wanted: Layout, book: Ledger) -> Repository:
         """Make the dataset; its template becomes the first commit of `work`."""
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ class Repository:
             session = inner.writable_session(WORK)
             root = zarr.open_group(session.store, mode="a")
             layout.create(root, wanted)
-            ledger.create(root, wanted.grid)
+            ledger.create(root, book)
             session.commit(f"template of {wanted.name}")
         return cls(path, inner)
 
@@ -260,20 +260,25 @@ class Repository:
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
         with stored_values(self.path):
-            return Ledger.read(self.read(snapshot))
+            root = self.read(snapshot)
+            return Ledger.read(root, layout.stored_grid(root))
+
+    def steps(self, snapshot: str) -> int:
+        """Length of the step axis as of a snapshot."""
+        return layout.stored_grid(self.read(snapshot)).step_axis.length
 
     def fork(self) -> Fork:
         """A pickled-around session that many tasks write blocks into."""
         with storage_errors(self.path):
             return self.inner.writable_session(WORK).fork()
 
-    def extend(self, wanted: Layout) -> None:
+    def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
         with storage_errors(self.path):
             session = self.inner.writable_session(WORK)
             root = zarr.open_group(session.store, mode="r+")
             layout.extend(root, wanted)
-            ledger.resize(root, wanted.grid)
+            ledger.resize(root, book)
             session.commit(f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
 
     def commit(
@@ -290,7 +295,7 @@ class Repository:
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
             layout.describe(root, wanted)
-            ledger.write(root, wanted.grid, book, finished)
+            ledger.write(root, book, finished)
             names = ", ".join(rows.block.name for rows in finished[:4])
             more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
             return session.commit(f"blocks {names}{more}", metadata=dict(metadata))
