@@ -216,11 +216,14 @@ def outputs_on(main: Grid, declared: tuple[Output, ...]) -> tuple[Output, ...]:
     DeclarationError
         Where the blocks of two grids do not end together, so that two tasks would share a shard.
     """
-    return tuple(replace(output, grid=_aligned(main, output)) for output in declared)
+    own, *others = declared
+    return (replace(own, grid=main), *(replace(o, grid=_aligned(main, o)) for o in others))
 
 
 def _aligned(main: Grid, output: Output) -> Grid:
-    axes = {}
+    step, axes = main.dims[0], {}
+    if output.grid.dims[0] != step:
+        raise DeclarationError(f"the output '{output.group}' must begin with {step}")
     for name, axis in output.grid.axes.items():
         own = main.axes.get(name)
         if own is None:
@@ -234,10 +237,9 @@ def _aligned(main: Grid, output: Output) -> Grid:
                 f" {own.blocks} blocks: they would all write it",
                 mend=f"Give the axis {name} one block.",
             )
-    step = main.dims[0]
-    if output.grid.dims[0] != step or main.step_axis.step % axes[step].step:
+    if main.step_axis.step % axes[step].step:
         raise DeclarationError(
-            f"the output '{output.group}' must begin with {step}, in whole parts of a step"
+            f"the output '{output.group}' must hold whole parts of a {step} step"
         )
     return Grid(**axes)
 
@@ -250,10 +252,13 @@ def _cut_like(own: Axis, axis: Axis, name: str, output: Output) -> Axis:
             f"blocks of {name} do not end together on the grids of the dataset and of its output"
             f" '{output.group}'"
         )
-    if axis.size is not None and (axis.origin, axis.size * axis.step) != (own.origin, length):
+    is_step = name == output.grid.dims[0]  # how long it is the period says
+    extent = (axis.origin, (axis.size or 0) * axis.step)
+    if not is_step and extent != (own.origin, length):
         raise DeclarationError(f"{name} of the output '{output.group}' has another extent")
     block = own.block_length * own.step // axis.step
-    return replace(axis, origin=own.origin, size=length // axis.step, block=block)
+    size = length // axis.step
+    return replace(axis, origin=own.origin, size=size, block=block, labels=own.labels)
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,11 @@ def read_snapshot(path: Path, snapshot: str) -> zarr.Group:
 
 
 def open_dataset(
-    location: str | Path, name: str | None = None, *, version: str | None = None
+    location: str | Path,
+    name: str | None = None,
+    *,
+    version: str | None = None,
+    group: str | None = None,
 ) -> xr.Dataset:
     """Open a published dataset lazily.
 
@@ -376,6 +380,8 @@ def open_dataset(
         Which dataset; by default the only product nothing else was made from.
     version : str, optional
         A published version such as ``v2``; by default the newest.
+    group : str, optional
+        Of a dataset with variables on several grids, one of the others.
 
     Returns
     -------
@@ -403,7 +409,7 @@ def open_dataset(
     with storage_errors(repository.path):
         inner = repository.inner
         session = inner.readonly_session(tag=version) if version else inner.readonly_session(MAIN)
-    dataset: xr.Dataset = xr.open_zarr(session.store, consolidated=False, chunks=None)
+    dataset: xr.Dataset = xr.open_zarr(session.store, group=group, consolidated=False, chunks=None)
     return dataset
 
 
