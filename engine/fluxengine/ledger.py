@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import zarr
 
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
+from fluxengine.errors import stored_values
 from fluxengine.grid import Block, Grid
 from fluxengine.key import STANDING
 from fluxengine.layout import COMPRESSORS
@@ -78,8 +79,8 @@ class BlockRows:
 class Records:
     """The blocks' records, read from the store a chunk at a time when asked for."""
 
-    def __init__(self, stored: Any = None) -> None:
-        self._stored = stored
+    def __init__(self, stored: Any = None, where: str = "") -> None:
+        self._stored, self._where = stored, where
         self._fresh: dict[int, Record] = {}
         self._chunk: tuple[int, list[str]] = (-1, [])
 
@@ -91,7 +92,8 @@ class Records:
         chunk, at = divmod(number, RECORDS_PER_CHUNK)
         if self._chunk[0] != chunk:
             start = chunk * RECORDS_PER_CHUNK
-            texts = self._stored[start : start + RECORDS_PER_CHUNK].tolist()
+            with stored_values(self._where):
+                texts = self._stored[start : start + RECORDS_PER_CHUNK].tolist()
             self._chunk = (chunk, texts)
         text = self._chunk[1][at]
         return json.loads(text) if text else None
@@ -101,6 +103,23 @@ class Records:
         self._fresh[number] = record
 
 
+class Columns(dict[str, Array]):
+    """Columns by name, each read from the store when it is first asked for."""
+
+    def __init__(
+        self, made: Mapping[str, Array], stored: zarr.Group | None = None, where: str = ""
+    ) -> None:
+        super().__init__(made)
+        self._stored, self._where = stored, where
+
+    def __missing__(self, name: str) -> Array:
+        if self._stored is None:
+            raise KeyError(name)
+        with stored_values(self._where):
+            self[name] = _array(self._stored, name)[...]
+        return self[name]
+
+
 @dataclass(frozen=True)
 class Ledger:
     """All rows of a dataset, in columns; blocks are numbered as `Grid.number` does.
@@ -108,36 +127,37 @@ class Ledger:
     Parameters
     ----------
     grid : Grid
-    columns : dict of str to uint8 array
-        ``states`` (steps, tiles), ``digests`` (steps, tiles, 32); ``standings`` (blocks, 16),
-        ``inputs`` and ``seals`` (blocks, 32); of a source ``stamps`` (steps, 8), ``files``
-        (steps, 32).
+    columns : Columns
+        Uint8 arrays: ``states`` (steps, tiles), ``digests`` (steps, tiles, 32); ``standings``
+        (blocks, 16), ``inputs`` and ``seals`` (blocks, 32); of a source ``stamps`` (steps, 8) and
+        ``files`` (steps, 32).
     records : Records
     standing_parts : dict of str to dict
         Code, weights and options, by the hex digest that a block's row names.
     """
 
     grid: Grid
-    columns: dict[str, Array]
+    columns: Columns
     records: Records = field(default_factory=Records)
     standing_parts: dict[str, Any] = field(default_factory=dict)
+    of_source: bool = False
 
     @classmethod
     def empty(cls, grid: Grid, inside: Flags | None = None, *, source: bool = False) -> Ledger:
         """A ledger in which nothing was written yet; tiles that are not `inside` never will be."""
-        shapes = _shapes(grid) | (_file_shapes(grid) if source else {})
-        columns = {name: np.zeros(shape, "u1") for name, shape in shapes.items()}
+        shapes = _shapes(grid, source).items()
+        columns = Columns({name: np.zeros(shape, "u1") for name, shape in shapes})
         if inside is not None:
             columns["states"][:, ~inside] = OUTSIDE
-        return cls(grid, columns)
+        return cls(grid, columns, of_source=source)
 
     @classmethod
-    def read(cls, root: zarr.Group, grid: Grid) -> Ledger:
-        """The ledger of an opened dataset; records only as they are asked for."""
-        names = [*_shapes(grid), *(name for name in FILES if f"{GROUP}/{name}" in root)]
-        columns = {name: _array(root, name)[...] for name in names}
+    def read(cls, root: zarr.Group, grid: Grid, where: str) -> Ledger:
+        """The ledger of an opened dataset; columns and records only as they are asked for."""
         standing = json.loads(str(root[GROUP].attrs["standing_parts"]))
-        return cls(grid, columns, Records(_array(root, "records")), standing)
+        source = f"{GROUP}/files" in root
+        records = Records(_array(root, "records"), where)
+        return cls(grid, Columns({}, root, where), records, standing, source)
 
     @property
     def states(self) -> Array:
@@ -159,10 +179,10 @@ class Ledger:
         """The same rows, with room for the steps of a longer grid."""
         if grid == self.grid:
             return self
-        wanted = Ledger.empty(grid, ~self.outside, source="files" in self.columns)
-        for name, column in self.columns.items():
-            wanted.columns[name][: len(column)] = column
-        return Ledger(grid, wanted.columns, self.records, self.standing_parts)
+        longer = Ledger.empty(grid, ~self.outside, source=self.of_source).columns
+        for name in longer:
+            longer[name][: len(self.columns[name])] = self.columns[name]
+        return replace(self, grid=grid, columns=longer)
 
     def rows_of(self, number: int) -> tuple[slice, int]:
         """Steps and tile of a block: an index of `states` and `digests`."""
@@ -223,9 +243,8 @@ class Ledger:
         sha = hashlib.sha256()
         for name in STEPS:
             sha.update(self.columns[name][made, tile].tobytes())
-        for name in FILES:
-            if name in self.columns:
-                sha.update(self.columns[name][made].tobytes())
+        for name in FILES if self.of_source else ():
+            sha.update(self.columns[name][made].tobytes())
         for name in ("standings", "inputs"):
             sha.update(self.columns[name][number].tobytes())
         sha.update(_text(self.records[number] or {}).encode())
@@ -267,8 +286,8 @@ def create(root: zarr.Group, empty: Ledger) -> None:
 
 def resize(root: zarr.Group, book: Ledger) -> None:
     """Make room for the steps of a longer grid, as `book` has it."""
-    for name, column in book.columns.items():
-        array = _array(root, name)
+    for name in _shapes(book.grid, book.of_source):
+        array, column = _array(root, name), book.columns[name]
         before = array.shape[0]
         array.resize(column.shape)
         if column[before:].any():
@@ -281,8 +300,8 @@ def write(root: zarr.Group, book: Ledger, finished: Iterable[BlockRows]) -> None
     blocks = [rows.block for rows in finished]
     numbers = sorted(book.grid.number(block) for block in blocks)
     steps = min(b.steps.start for b in blocks), max(b.steps.stop for b in blocks)
-    for name, column in book.columns.items():
-        array = _array(root, name)
+    for name in _shapes(book.grid, book.of_source):
+        array, column = _array(root, name), book.columns[name]
         low, high = steps if name in (*STEPS, *FILES) else (numbers[0], numbers[-1] + 1)
         chunk = array.chunks[0]  # whole chunks: nothing is read to be written again
         part = slice(low // chunk * chunk, min(-(-high // chunk) * chunk, len(column)))
@@ -316,20 +335,19 @@ def _text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, sort_keys=True, ensure_ascii=False)
 
 
-def _shapes(grid: Grid) -> dict[str, tuple[int, ...]]:
+def _shapes(grid: Grid, source: bool) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each column."""
     steps, tiles = grid.step_axis.length, grid.tiles
     blocks = grid.step_blocks * tiles
+    files = {"stamps": (steps, STAMP), "files": (steps, BYTES)} if source else {}
     return {
         "states": (steps, tiles),
         "digests": (steps, tiles, BYTES),
         "standings": (blocks, STANDING),
         "inputs": (blocks, BYTES),
         "seals": (blocks, BYTES),
+        **files,
     }
-
-
-def _file_shapes(grid: Grid) -> dict[str, tuple[int, ...]]:
-    return {"stamps": (grid.step_axis.length, STAMP), "files": (grid.step_axis.length, BYTES)}
 
 
 def _array(root: zarr.Group, name: str) -> Any:

@@ -236,7 +236,7 @@ class Plan:
         """For machines."""
         return {
             "product": self.request.product.name,
-            "period": {"first": str(self.request.first), "last": str(self.request.last)},
+            "period": self.request.period_json(),
             "nothing_to_run": self.is_empty,
             "datasets": [_dataset_json(d) for d in self.datasets],
         }

@@ -137,6 +137,7 @@ def _keys(model: type[BaseModel], path: typing.Iterable[int | str]) -> list[str]
             level = level.model_fields[str(part)].annotation
         else:  # a table: its values
             level = next(reversed(typing.get_args(level)), None)
+        level = next(filter(_is_model, typing.get_args(level)), level)  # it, or nothing
     return list(level.model_fields) if _is_model(level) else []
 
 

@@ -91,10 +91,9 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
 def plan(made: Plan) -> None:
     """Which blocks will run and may run, and why."""
     if made.is_empty:
-        out.print(
-            f"Nothing to run: {made.request.product.name} is up to date for"
-            f" {made.request.first} to {made.request.last}."
-        )
+        asked = made.request
+        period = f" for {asked.first} to {asked.last}" if asked.first else ""
+        out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
     rows = [
         (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))

@@ -47,6 +47,10 @@ class Request:
         """Root of the archive a source is read from."""
         return self.archives.get(source.archive, source.home)
 
+    def period_json(self) -> dict[str, str] | None:
+        """For machines."""
+        return {"first": str(self.first), "last": str(self.last)} if self.first else None
+
     def period(self, dataset: Dataset) -> tuple[date, date]:
         """First and last day, for a dataset with a time axis.
 

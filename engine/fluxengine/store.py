@@ -31,6 +31,8 @@ from fluxengine.errors import (
     RunLocked,
     StoreError,
     UnknownName,
+    first_line,
+    stored_values,
 )
 from fluxengine.layout import Layout
 from fluxengine.ledger import BlockRows, Ledger
@@ -62,21 +64,6 @@ def storage_errors(where: Path) -> Iterator[None]:
         raise _typed(error, where) from error
 
 
-@contextmanager
-def stored_values(where: Path) -> Iterator[None]:
-    """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""
-    try:
-        yield
-    except (FluxforgeError, MemoryError):
-        raise
-    except Exception as error:  # codecs raise what they like
-        raise StoreError(
-            f"stored values are damaged or lost: {_first_line(error)}",
-            where=str(where),
-            mend="Bring the folder back from a copy, or make the dataset anew in another store.",
-        ) from error
-
-
 def _typed(error: Exception, where: Path) -> FluxforgeError:
     text = str(error)
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
@@ -85,12 +72,8 @@ def _typed(error: Exception, where: Path) -> FluxforgeError:
             where=str(where),
             mend="Free some space and run the same command again: it goes on where it stopped.",
         )
-    what = f"the storage failed: {_first_line(error)}"
+    what = f"the storage failed: {first_line(error)}"
     return StoreError(what, where=str(where), mend="Run it again.")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 @dataclass(frozen=True)
@@ -259,9 +242,9 @@ class Repository:
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
-        with stored_values(self.path):
+        with stored_values(str(self.path)):
             root = self.read(snapshot)
-            return Ledger.read(root, layout.stored_grid(root))
+            return Ledger.read(root, layout.stored_grid(root), str(self.path))
 
     def steps(self, snapshot: str) -> int:
         """Length of the step axis as of a snapshot."""

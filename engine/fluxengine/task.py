@@ -38,13 +38,14 @@ from fluxengine.errors import (
     OutOfRange,
     RunFailed,
     StoreError,
+    stored_values,
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
-from fluxengine.store import Fork, read_snapshot, storage_errors, stored_values
+from fluxengine.store import Fork, read_snapshot, storage_errors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -219,7 +220,7 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
     root = read_snapshot(job.previous.path, job.previous.snapshot)
-    with stored_values(job.path):
+    with stored_values(str(job.path)):
         arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
     note = f"the values ingested before are kept: {step.note}"
     return Step(arrays, KEPT, step.file, note, step.traceback)
@@ -357,7 +358,7 @@ def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, xr.D
     upstream = job.upstream[read.dataset.name]
     root = read_snapshot(upstream.path, upstream.snapshot)
     found = {}
-    with stored_values(upstream.path):
+    with stored_values(str(upstream.path)):
         for name in read.variables:
             output, variable = upstream.find(name)
             cells = list(job.grid.window(part.spans, halo, output.grid).values())
