@@ -12,90 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.errors import DeclarationError, OutOfRange
+from fluxengine.errors import DeclarationError
 from fluxengine.grid import WHOLE, Axis, Block, Grid, Halo
+from fluxengine.packing import Array, Packing
 
 if TYPE_CHECKING:
     import xarray as xr
     from pangeo_forge_recipes.patterns import FilePattern
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, "xr.DataArray"]
+
+AS_IS = Packing("f4")
 
 NEVER_WRITTEN = 0  # every flag variable's fill value
 FAILED = 1  # every flag variable's code for a step or block that could not be made
 ENGINE_FLAGS = {NEVER_WRITTEN: "never_written", FAILED: "failed"}
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How values lie in the store: ``value = raw * scale + offset``; `fill` is missing.
-
-    Float packings (``f4``, ``f8``) hold values as they are, NaN for missing.
-    """
-
-    dtype: str
-    scale: float = 1.0
-    offset: float = 0.0
-    fill: int | None = None
-
-    @property
-    def is_float(self) -> bool:
-        """Whether values are stored as they are."""
-        return np.dtype(self.dtype).kind == "f"
-
-    @property
-    def zarr_fill(self) -> float | int:
-        """What an absent chunk reads as."""
-        return float("nan") if self.is_float else int(self.fill or 0)
-
-    def pack(self, values: Array, name: str) -> Array:
-        """Values as stored; NaN becomes `fill`.
-
-        Raises
-        ------
-        OutOfRange
-            Where a value does not fit: packing never wraps or clips.
-        """
-        if self.is_float:
-            return self._as_float(values, name)
-        raw = np.rint((np.asarray(values, np.float64) - self.offset) / self.scale)
-        info = np.iinfo(self.dtype)
-        missing = np.isnan(raw)
-        bad = ~missing & ((raw < info.min) | (raw > info.max) | (raw == self.fill))
-        if bad.any():
-            worst = np.asarray(values)[bad].ravel()[0]
-            low, high = (edge * self.scale + self.offset for edge in (info.min, info.max))
-            raise OutOfRange(
-                f"{name} = {worst:g} at {int(bad.sum())} cells cannot be stored:"
-                f" its packing holds {low:g} to {high:g}."
-            )
-        if missing.any() and self.fill is None:
-            raise OutOfRange(f"{name} has missing values, but its packing has no fill value.")
-        return np.where(missing, self.fill or 0, raw).astype(self.dtype)
-
-    def _as_float(self, values: Array, name: str) -> Array:
-        with np.errstate(over="ignore"):
-            stored = np.asarray(values, self.dtype)
-        bad = np.isinf(stored) & np.isfinite(values)
-        if bad.any():
-            worst = np.asarray(values)[bad].ravel()[0]
-            raise OutOfRange(f"{name} = {worst:g} is too large to be stored as {self.dtype}.")
-        return stored
-
-    def unpack(self, raw: Array, dtype: str | None = None) -> Array:
-        """Stored values as numbers, NaN where missing; f4 where that holds every one of them."""
-        if dtype is None:
-            exact = np.dtype(self.dtype).itemsize <= (4 if self.is_float else 2)
-            dtype = "f4" if exact else "f8"
-        if self.is_float:
-            return raw.astype(dtype, copy=False)
-        values: npt.NDArray[np.floating[Any]] = raw.astype(dtype)
-        values *= self.scale
-        values += self.offset
-        if self.fill is not None:
-            values[raw == self.fill] = np.nan
-        return values
 
 
 @dataclass(frozen=True)
@@ -125,7 +56,7 @@ class Variable:
     long_name: str
     standard_name: str | None = None
     valid_range: tuple[float, float] | None = None
-    packing: Packing = Packing("f4")
+    packing: Packing = AS_IS
     flags: Mapping[int, str] = field(default_factory=dict)
     height: float | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)

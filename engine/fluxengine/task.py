@@ -285,14 +285,26 @@ def _too_little_memory(job: Job, error: Exception) -> RunFailed:
 
 def _whole_block(job: Job, product: Product, batch: int) -> _Made:
     parts = [_batch(job, product, part) for part in _batches(job.block, batch)]
-    block = {v.name: _joined([p[v.name] for p in parts], job.grid) for _, v in job.stored}
+    _pass_gates(job, product, [part.values for part in parts])
+    arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
+    states = np.full(len(job.block.steps), VALID, "u1")
+    return _Made(arrays, states, batch=batch)
+
+
+def _pass_gates(job: Job, product: Product, parts: list[dict[str, xr.DataArray]]) -> None:
+    import xarray as xr
+
+    if not product.gates:
+        return
+    along = job.grid.dims[0]
+    names = parts[0]
+    block = (
+        parts[0] if len(parts) == 1 else {n: xr.concat([p[n] for p in parts], along) for n in names}
+    )
     for gate in product.gates:
         why = gate(block, product.variables)
         if why:
             raise GateFailed(why, where=job.name)
-    arrays = {o.named(v): _packed(v, block[v.name].values) for o, v in job.stored}
-    states = np.full(len(job.block.steps), VALID, "u1")
-    return _Made(arrays, states, batch=batch)
 
 
 def _failed(job: Job) -> dict[str, Array]:
@@ -312,26 +324,41 @@ def _batches(block: Block, length: int) -> Iterator[Block]:
         yield block.narrowed(start, min(start + length, steps.stop))
 
 
-def _batch(job: Job, product: Product, part: Block) -> dict[str, xr.DataArray]:
+@dataclass(frozen=True)
+class _Part:
+    """A batch of a block: its values, kept for the gates alone, and what is stored of them."""
+
+    values: dict[str, xr.DataArray]
+    packed: dict[str, Array]
+
+
+def _batch(job: Job, product: Product, part: Block) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
-    arrays: dict[str, xr.DataArray] = {}
-    for read in product.reads:
-        arrays |= read_window(job, read, part, product.halo)
+    read: dict[str, StoredWindow] = {}
+    for one in product.reads:
+        read |= read_window(job, one, part, product.halo)
+    arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
         with _device_of(stage):
             made = _loaded(stage)({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
-    return {
-        v.name: _cropped(arrays[v.name], output, output.spans(job.grid, part))
-        for output, v in job.stored
-    }
+    values, packed = {}, {}
+    for output, variable in job.stored:
+        name, spans = variable.name, output.spans(job.grid, part)
+        cropped = _cropped(arrays[name], output, spans)
+        given = next((w for w in read.values() if w.holds(arrays[name], variable)), None)
+        if given is None:
+            packed[name] = _packed(variable, cropped.values)
+        else:  # handed on as it was read: stored as it was read, bit for bit
+            packed[name] = _cropped(given.as_stored(), output, spans).values
+        if product.gates:
+            values[name] = cropped
+    return _Part(values, packed)
 
 
-def _joined(parts: list[xr.DataArray], grid: Grid) -> xr.DataArray:
+def _joined(parts: list[Array]) -> Array:
     """Batches along the step axis."""
-    import xarray as xr
-
-    return parts[0] if len(parts) == 1 else xr.concat(parts, grid.dims[0])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 _GPU = threading.Lock()
@@ -353,7 +380,28 @@ def _loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
     return _LOADED[name]
 
 
-def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, xr.DataArray]:
+@dataclass(frozen=True)
+class StoredWindow:
+    """A variable over a window: its values, and the packed ones that they were read from."""
+
+    values: xr.DataArray
+    raw: Array
+    variable: Variable
+
+    def holds(self, values: xr.DataArray, variable: Variable) -> bool:
+        """Whether an array is this very one, and is stored in the same way."""
+        return (
+            values.data is self.values.data
+            and values.dims == self.values.dims
+            and (variable.packing, variable.flags) == (self.variable.packing, self.variable.flags)
+        )
+
+    def as_stored(self) -> xr.DataArray:
+        """The packed values, with coordinates."""
+        return self.values.copy(data=self.raw)
+
+
+def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, StoredWindow]:
     """Variables of an upstream dataset over a block's window, unpacked, with coordinates."""
     upstream = job.upstream[read.dataset.name]
     root = read_snapshot(upstream.path, upstream.snapshot)
@@ -368,19 +416,24 @@ def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, xr.D
 
 def _read(
     root: zarr.Group, variable: Variable, output: Output, cells: Sequence[Array]
-) -> xr.DataArray:
+) -> StoredWindow:
     import xarray as xr
 
-    raw = _selected(_array(root, output.named(variable)), cells)
-    values = raw if variable.is_flag else variable.packing.unpack(raw)
     axes = output.grid.axes
-    coords = {
-        name: axis.coordinate()[index]
-        for (name, axis), index in zip(axes.items(), cells, strict=True)
-    }
-    made = xr.DataArray(values, dims=output.grid.dims, coords=coords, name=variable.name)
-    unchanging = {name: 0 for name, axis in axes.items() if axis.unit == "static"}
-    return made.isel(unchanging, drop=True)
+    coords: dict[str, Array] = {}
+    kept: list[int | slice] = []
+    for (name, axis), index in zip(axes.items(), cells, strict=True):
+        if axis.unit == "static":  # no stage sees it
+            kept.append(0)
+        else:
+            kept.append(slice(None))
+            coords[name] = axis.coordinate()[index]
+    raw = _selected(_array(root, output.named(variable)), cells)[tuple(kept)]
+    values = raw if variable.is_flag else variable.packing.unpack(raw)
+    # What is handed on unchanged is stored as it was read: it must not be changed in place.
+    values.flags.writeable = False
+    made = xr.DataArray(values, dims=tuple(coords), coords=coords, name=variable.name)
+    return StoredWindow(made, raw, variable)
 
 
 def _selected(array: Any, cells: Sequence[Array]) -> Array:
@@ -440,11 +493,19 @@ def _packed(variable: Variable, values: Array) -> Array:
     """
     if not variable.is_flag:
         return variable.packing.pack(values, variable.name)
-    unknown = ~np.isin(values, list(variable.flags))
-    if unknown.any():
-        code = values[unknown].ravel()[0]
+    known = _known_codes(values, variable)
+    if not known.all():
+        code, unknown = values[~known].ravel()[0], ~known
         raise OutOfRange(f"{variable.name} = {code} at {int(unknown.sum())} cells is no flag of it")
     return values.astype(variable.packing.dtype)
+
+
+def _known_codes(values: Array, variable: Variable) -> Array:
+    if values.dtype != np.uint8:
+        return np.isin(values, list(variable.flags))
+    table = np.zeros(256, bool)
+    table[list(variable.flags)] = True
+    return table[values]
 
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
