@@ -35,6 +35,19 @@ def content_digest(arrays: Mapping[str, Array]) -> bytes:
     return digest.digest()
 
 
+def step_digests(arrays: Mapping[str, Array], steps: int) -> Array:
+    """Content digest of each step over all arrays, shape (steps, 32).
+
+    An array may have several cells for each step of the dataset's own grid.
+    """
+    cells = {name: len(array) // steps for name, array in arrays.items()}
+    rows = [
+        content_digest({n: a[k * cells[n] : (k + 1) * cells[n]] for n, a in arrays.items()})
+        for k in range(steps)
+    ]
+    return np.frombuffer(b"".join(rows), "u1").reshape(steps, BYTES)
+
+
 def _canonical(array: Array) -> Array:
     array = np.ascontiguousarray(array)
     if array.dtype.kind == "f":

@@ -100,7 +100,7 @@ def extend(root: zarr.Group, layout: Layout) -> None:
         for variable in output.variables:
             _array(root, output.named(variable)).resize(output.grid.shape)
         prefix = f"{output.group}/" if output.group else ""
-        for name, values in _coordinate_arrays(step, output.grid.step_axis).items():
+        for name, values in coordinate_arrays(step, output.grid.step_axis).items():
             array = _array(root, prefix + name)
             array.resize(values.shape)
             array[...] = _storable(values)
@@ -285,7 +285,7 @@ def _json(value: Any) -> Any:
 
 def _create_coordinate(root: zarr.Group, name: str, axis: Axis) -> None:
     attrs = coordinate_attributes(name, axis)
-    for part, values in _coordinate_arrays(name, axis).items():
+    for part, values in coordinate_arrays(name, axis).items():
         dims = (name,) if part == name else (name, "bounds")
         array = root.create_array(
             part,
@@ -303,7 +303,7 @@ def _storable(values: Array) -> Array:
     return values.astype(np.dtypes.StringDType()) if values.dtype.kind == "U" else values
 
 
-def _coordinate_arrays(name: str, axis: Axis) -> dict[str, Array]:
+def coordinate_arrays(name: str, axis: Axis) -> dict[str, Array]:
     """The coordinate as stored, and its bounds where the axis is time."""
     if not axis.is_time:
         return {name: axis.coordinate()}

@@ -90,12 +90,13 @@ class Records:
         if self._stored is None or number >= self._stored.shape[0]:
             return None
         chunk, at = divmod(number, RECORDS_PER_CHUNK)
-        if self._chunk[0] != chunk:
+        held = self._chunk  # other threads may read another chunk meanwhile
+        if held[0] != chunk:
             start = chunk * RECORDS_PER_CHUNK
             with stored_values(self._where):
                 texts = self._stored[start : start + RECORDS_PER_CHUNK].tolist()
-            self._chunk = (chunk, texts)
-        text = self._chunk[1][at]
+            held = self._chunk = (chunk, texts)
+        text = held[1][at]
         return json.loads(text) if text else None
 
     def put(self, number: int, record: Record) -> None:

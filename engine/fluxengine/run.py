@@ -11,25 +11,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
-from fluxengine import key
+from fluxengine import key, provenance
 from fluxengine.declare import Array, Dataset, Source, upstream_first
 from fluxengine.errors import RunFailed
 from fluxengine.executors import Executor
 from fluxengine.files import FileId
 from fluxengine.ledger import HOLDS_VALUES, STAMP, BlockRows
 from fluxengine.plan import DatasetPlan, plan_dataset, valid_steps
+from fluxengine.progress import QUIET, Progress
 from fluxengine.stand import Request
 from fluxengine.store import MAIN, Repository, Store, remember_product
 from fluxengine.task import Job, Outcome, Upstream
 
 BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
-RECORDED = ("numpy", "xarray", "zarr", "icechunk", "numba", "torch")
 
 MEND = {
     True: "Mend the input (`archives` in the run file says where it is) and run again.",
@@ -37,26 +37,6 @@ MEND = {
 }
 
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
-
-
-class Progress(Protocol):
-    """What wants to know how a run goes."""
-
-    def begin(self, dataset: str, blocks: int) -> None:
-        """A dataset starts."""
-
-    def advance(self, dataset: str) -> None:
-        """One of its blocks is stored."""
-
-
-class Quiet:
-    """No progress is shown."""
-
-    def begin(self, dataset: str, blocks: int) -> None:
-        """Nothing."""
-
-    def advance(self, dataset: str) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +89,7 @@ class _Run:
     made: dict[str, int] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=provenance.of_this_run)
 
     def workers(self) -> Executor:
         if self.executor is None:
@@ -120,7 +101,7 @@ def run(
     request: Request,
     open_executor: OpenExecutor,
     *,
-    progress: Progress | None = None,
+    progress: Progress = QUIET,
     strict: bool = False,
 ) -> Summary:
     """Bring the product up to date and publish it.
@@ -151,7 +132,7 @@ def run(
         raise RunFailed("a run needs a store.")
     began = time.perf_counter()
     with request.store.locked(), ExitStack() as stack:
-        state = _Run(request, request.store, open_executor, progress or Quiet(), strict, stack)
+        state = _Run(request, request.store, open_executor, progress, strict, stack)
         for dataset in upstream_first(request.product):
             _bring_up_to_date(state, dataset)
         published = _publish(state)
@@ -191,13 +172,14 @@ def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
     """Make what will run and commit it in batches; the plan's ledger grows with it."""
     book, numbers = plan.stand.ledger, dict(_named(plan))
     for batch in _batches(state.workers()(_jobs(state, plan, repository))):
-        made = [(o.fork, _rows(plan, numbers[o.job], o)) for o in batch]
+        run = state.provenance["run"]
+        made = [(o.fork, _rows(plan, numbers[o.job], o, run)) for o in batch]
         fresh = [(fork, rows) for fork, rows in made if not book.holds(rows)]
         for _, rows in fresh:
             book.put(rows, plan.standing)
         if fresh:
             forks, finished = [fork for fork, _ in fresh], [rows for _, rows in fresh]
-            repository.commit(forks, plan.stand.layout, book, finished, _commit_metadata())
+            repository.commit(forks, plan.stand.layout, book, finished, state.provenance)
         for _ in batch:
             state.progress.advance(plan.name)
         _stop_if_strict(state, plan.name, [rows for _, rows in made])
@@ -249,7 +231,7 @@ def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
         yield batch
 
 
-def _rows(plan: DatasetPlan, number: int, outcome: Outcome) -> BlockRows:
+def _rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRows:
     block = plan.stand.grid.numbered(number)
     stamps, files = _as_read(plan, block.steps, outcome.files)
     inputs = plan.key_inputs(number) if files is None else key.of_files(files)
@@ -259,6 +241,8 @@ def _rows(plan: DatasetPlan, number: int, outcome: Outcome) -> BlockRows:
         "files": dict(outcome.files),
         "notes": dict(outcome.notes),
         "traceback": outcome.traceback,
+        "run": run,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch": outcome.batch,
         "seconds": round(outcome.seconds, 3),
     }
@@ -285,20 +269,6 @@ def _as_read(
             # An unread file is noted as none, so that it is tried again.
             digests[at] = np.frombuffer(file.digest, "u1") if file.sha256 else 0
     return stamps, digests
-
-
-def _commit_metadata() -> dict[str, Any]:
-    return {"fluxforge": version("fluxforge")} | _versions()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in RECORDED:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            continue
-    return found
 
 
 # --- what is not well ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -303,9 +304,14 @@ class Repository:
                 return None
             if tip != self.inner.lookup_branch(MAIN):
                 self._move_main(tip, expected)
-            version = f"v{len(known) + 1}"
-            self.inner.create_tag(version, tip)
-            return version
+            return self._tag(tip)
+
+    def _tag(self, snapshot: str) -> str:
+        """Make a snapshot the newest version. A number is never given twice."""
+        known = self.versions
+        version = f"v{int(known[-1][1:]) + 1 if known else 1}"
+        self.inner.create_tag(version, snapshot)
+        return version
 
     def check_unmoved(self, expected: str) -> None:
         """Raise `PublicationConflict` where `main` is not what it was when the run began."""
@@ -338,6 +344,71 @@ class Repository:
     def is_published(self) -> bool:
         """Whether `main` holds a version."""
         return bool(self.versions)
+
+    def version(self, name: str) -> str:
+        """Snapshot of a published version.
+
+        Raises
+        ------
+        UnknownName
+        """
+        if name not in self.versions:
+            raise UnknownName(
+                f"there is no version '{name}'",
+                where=str(self.path),
+                mend=f"It has: {', '.join(self.versions) or 'none yet'}.",
+            )
+        with storage_errors(self.path):
+            return self.inner.lookup_tag(name)
+
+    def commits(self, snapshot: str) -> Iterator[Commit]:
+        """Commits that led to a snapshot, the newest first."""
+        with storage_errors(self.path):
+            for info in self.inner.ancestry(snapshot_id=snapshot):
+                yield Commit(info.id, info.written_at, info.message, info.metadata)
+
+    def restore(self, snapshot: str) -> str:
+        """Publish an earlier snapshot again and go on from it. Returns the new version."""
+        with storage_errors(self.path):
+            tip, main = self.inner.lookup_branch(WORK), self.inner.lookup_branch(MAIN)
+            self.inner.reset_branch(WORK, snapshot, from_snapshot_id=tip)
+            if snapshot != main:
+                self._move_main(snapshot, main)
+            return self._tag(snapshot)
+
+    def prune(self, keep: int, older_than: datetime) -> int:
+        """Forget all but the newest versions, then delete what nothing needs. Returns the bytes.
+
+        Parameters
+        ----------
+        keep : int
+            Versions to keep.
+        older_than : datetime
+            Objects written later stay: a run may just be writing them.
+        """
+        with storage_errors(self.path):
+            known = self.versions
+            for version in known[:-keep]:
+                self.inner.delete_tag(version)
+            if known[:-keep]:
+                oldest = self.inner.lookup_tag(known[-keep])
+                self.inner.expire_snapshots(self.inner.lookup_snapshot(oldest).written_at)
+            return self.inner.garbage_collect(older_than).bytes_deleted
+
+    def orphans(self) -> int:
+        """Bytes of objects that no version needs: of runs that were cut off, of pruned versions."""
+        with storage_errors(self.path):
+            return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a dataset."""
+
+    snapshot: str
+    when: datetime
+    message: str
+    metadata: Mapping[str, Any]
 
 
 @lru_cache(maxsize=64)
@@ -383,15 +454,9 @@ def open_dataset(
         raise UnknownName(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
         )
-    if version is not None and version not in repository.versions:
-        raise UnknownName(
-            f"there is no version '{version}'",
-            where=str(repository.path),
-            mend=f"It has: {', '.join(repository.versions)}.",
-        )
+    snapshot = repository.version(version) if version else repository.tip(MAIN)
     with storage_errors(repository.path):
-        inner = repository.inner
-        session = inner.readonly_session(tag=version) if version else inner.readonly_session(MAIN)
+        session = repository.inner.readonly_session(snapshot_id=snapshot)
     dataset: xr.Dataset = xr.open_zarr(session.store, group=group, consolidated=False, chunks=None)
     return dataset
 

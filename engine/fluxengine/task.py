@@ -28,7 +28,7 @@ from fluxengine.declare import (
     Stage,
     Variable,
 )
-from fluxengine.digest import BYTES, content_digest
+from fluxengine.digest import step_digests
 from fluxengine.errors import (
     CodeMismatch,
     DeclarationError,
@@ -141,15 +141,14 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
-    _same_code(job)
-    made = _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+    made = make_block(job)
     with storage_errors(job.path):
         _write(job, made.arrays)
     return Outcome(
         job.name,
         job.fork,
         made.states,
-        _digests(made.arrays, len(job.block.steps)),
+        step_digests(made.arrays, len(job.block.steps)),
         made.notes,
         made.files,
         made.traceback,
@@ -158,8 +157,14 @@ def run_block(job: Job) -> Outcome:
     )
 
 
+def make_block(job: Job) -> Made:
+    """Make one block and write nothing. Raises as `run_block` does."""
+    _same_code(job)
+    return _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+
+
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """Packed arrays by their path within the dataset, and what is to be said of them."""
 
     arrays: Mapping[str, Array]
@@ -186,7 +191,7 @@ def _same_code(job: Job) -> None:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def _ingested(job: Job) -> _Made:
+def _ingested(job: Job) -> Made:
     assert isinstance(job.dataset, Source)
     try:
         return _read_steps(job, job.dataset)
@@ -194,7 +199,7 @@ def _ingested(job: Job) -> _Made:
         raise _too_little_memory(job, error) from error
 
 
-def _read_steps(job: Job, source: Source) -> _Made:
+def _read_steps(job: Job, source: Source) -> Made:
     arrays = {v.name: np.empty(job.block.shape, v.packing.dtype) for v in source.provides}
     states = np.zeros(len(job.block.steps), "u1")
     notes: dict[str, str] = {}
@@ -212,7 +217,7 @@ def _read_steps(job: Job, source: Source) -> _Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-    return _Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
+    return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
 def _kept(job: Job, number: int, step: Step) -> Step:
@@ -229,7 +234,7 @@ def _kept(job: Job, number: int, step: Step) -> Step:
 # --- products ------------------------------------------------------------------------------------
 
 
-def _computed(job: Job, product: Product) -> _Made:
+def _computed(job: Job, product: Product) -> Made:
     try:
         return _tried_again(lambda: _in_batches(job, product))
     except (NoSpace, StoreError, RunFailed):
@@ -240,10 +245,10 @@ def _computed(job: Job, product: Product) -> _Made:
         note = str(error) if known else f"{type(error).__name__}: {error}"
         names = {f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}": note}
         trace = "" if known else traced(error)
-        return _Made(_failed(job), states, names, traceback=trace)
+        return Made(_failed(job), states, names, traceback=trace)
 
 
-def _tried_again(make: Callable[[], _Made]) -> _Made:
+def _tried_again(make: Callable[[], Made]) -> Made:
     """Once more, where a stage raises what it should not; a refusal in words is final."""
     try:
         return make()
@@ -253,7 +258,7 @@ def _tried_again(make: Callable[[], _Made]) -> _Made:
         return make()
 
 
-def _in_batches(job: Job, product: Product) -> _Made:
+def _in_batches(job: Job, product: Product) -> Made:
     """All steps of a block, fewer at once where the memory of host or device does not suffice."""
     batch = product.batch or len(job.block.steps)
     while True:
@@ -283,12 +288,12 @@ def _too_little_memory(job: Job, error: Exception) -> RunFailed:
     )
 
 
-def _whole_block(job: Job, product: Product, batch: int) -> _Made:
+def _whole_block(job: Job, product: Product, batch: int) -> Made:
     parts = [_batch(job, product, part) for part in _batches(job.block, batch)]
     _pass_gates(job, product, [part.values for part in parts])
     arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
     states = np.full(len(job.block.steps), VALID, "u1")
-    return _Made(arrays, states, batch=batch)
+    return Made(arrays, states, batch=batch)
 
 
 def _pass_gates(job: Job, product: Product, parts: list[dict[str, xr.DataArray]]) -> None:
@@ -517,19 +522,6 @@ def _write(job: Job, arrays: Mapping[str, Array]) -> None:
         shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
         sync((array.store_path / shard).delete())
         array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
-
-
-def _digests(arrays: Mapping[str, Array], steps: int) -> Array:
-    """Content digest of each step over all arrays, shape (steps, 32).
-
-    An array may have several cells for each step of the dataset's own grid.
-    """
-    cells = {name: len(array) // steps for name, array in arrays.items()}
-    rows = [
-        content_digest({n: a[k * cells[n] : (k + 1) * cells[n]] for n, a in arrays.items()})
-        for k in range(steps)
-    ]
-    return np.frombuffer(b"".join(rows), "u1").reshape(steps, BYTES)
 
 
 def _array(root: zarr.Group, name: str) -> Any:
