@@ -169,14 +169,20 @@ def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
 
 @contextmanager
 def _started(deployment: Deployment, end: float, tell: Tell) -> Iterator[Any]:
+    failed = ""
     try:
         yield _begin(deployment, end)
+    except ClusterFailed as error:
+        failed = str(error)
+        raise
     finally:
         try:
             _within(STOP, deployment.stop)
-        except Exception as error:  # not over what the run found
-            what = f"it may still be running ({deployment.words(error)})"
-            tell(f"cluster of kind '{deployment.kind}': {what}. {deployment.log()}")
+        except Exception as error:  # told, not raised over what the run found
+            what = deployment.words(error)
+            if what not in failed:
+                where = f"cluster of kind '{deployment.kind}'"
+                tell(f"{where}: it may still be running ({what}). {deployment.log()}")
 
 
 def _begin(deployment: Deployment, end: float) -> Any:
@@ -249,11 +255,16 @@ def _failed(deployment: Deployment, what: str) -> ClusterFailed:
 
 
 def _tried(config: ClusterConfig) -> str:
-    """The settings in words, without what might be a credential: tables only by name."""
+    """The settings in words; of tables, which may hold credentials, only the names."""
     said = {name: getattr(config, name) for name in ("workers", "threads", "memory", "wait")}
     for name, value in sorted(config.options.items()):
-        said[name] = value if isinstance(value, str | int | float) else "…"
+        plain = all(isinstance(v, str | int | float) for v in _each(value))
+        said[name] = value if plain else "…"
     return ", ".join(f"{name} {value}" for name, value in said.items())
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

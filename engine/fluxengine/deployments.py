@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import inspect
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ class Deployment:
 
     def stop(self) -> None:
         """End all that was started."""
-        if self.cluster is not None:
+        if hasattr(self.cluster, "_loop_runner"):  # else nothing has begun
             self.cluster.close()
 
     @contextmanager
@@ -159,13 +160,23 @@ class Deployment:
 
     def _import(self, module: str, package: str) -> Any:
         try:
-            return import_module(module)
+            with ctrl_c_kept():
+                return import_module(module)
         except ImportError as error:
             raise ConfigError(
                 f"a cluster of kind '{self.kind}' needs {package}: {error}.",
                 where="cluster.kind",
                 mend="pip install 'fluxforge[clusters]'",
             ) from error
+
+
+@contextmanager
+def ctrl_c_kept() -> Iterator[None]:
+    """Importing dask-jobqueue makes Ctrl-C end the process with exit code 0: take that back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:

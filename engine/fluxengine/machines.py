@@ -321,6 +321,12 @@ class Slurm(Deployment):
         cluster.sync(cluster._correct_state)
         return cluster
 
+    def stop(self) -> None:
+        """Jobs do not say that they are closed, and the library would stop half-way for that."""
+        if hasattr(self.cluster, "_created"):
+            self.cluster._created.clear()
+        super().stop()
+
     def words(self, error: Exception) -> str:
         """What the command said, without the command."""
         said = str(error).rpartition("stderr:")[2].strip()
