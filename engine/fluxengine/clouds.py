@@ -74,6 +74,7 @@ class Kubernetes(Deployment):
         return {
             "name": f"fluxforge-{uuid4().hex[:8]}",
             "n_workers": self.config.workers,
+            "env": {},  # none would be null, which a cluster may refuse
             "resources": {"requests": {"cpu": threads} | size, "limits": size},
             "worker_command": f"{command} {ORPHANED}",
             "idle_timeout": IDLE,

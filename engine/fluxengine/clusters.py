@@ -212,7 +212,7 @@ def _connected(deployment: Deployment, cluster: Any) -> Iterator[Any]:
 
 def _wait(deployment: Deployment, client: Any, end: float, tell: Tell) -> None:
     """Until the first worker is there, the time is over, or none can come any more."""
-    wait, told = deployment.config.wait, ""
+    wait, told = deployment.config.wait, None
     while not _has_worker(client, min(GLANCE, end - time.monotonic())):
         state = deployment.state()
         during = f" ({state})" if state else ""
@@ -220,9 +220,9 @@ def _wait(deployment: Deployment, client: Any, end: float, tell: Tell) -> None:
             raise _failed(deployment, f"no worker came within {wait:g} s{during}")
         if hopeless := deployment.hopeless():
             raise _failed(deployment, hopeless)
-        if during != told or not told:
+        if during != told:
             tell(f"waiting at most {wait:g} s for the first worker{during}")
-        told = during or "told"
+        told = during
 
 
 def _has_worker(client: Any, seconds: float) -> bool:

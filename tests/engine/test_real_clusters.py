@@ -214,9 +214,7 @@ def test_a_host_that_is_not_known_is_refused(ssh: dict[str, object], tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def slurm(
-    servers: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def slurm(servers: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A controller and one node."""
     munged, slurmctld, slurmd = (program(name) for name in ("munged", "slurmctld", "slurmd"))
     folder = tmp_path_factory.mktemp("slurm")
