@@ -79,6 +79,7 @@ class Kubernetes(Deployment):
             "worker_command": f"{command} {ORPHANED}",
             "idle_timeout": IDLE,
             "resource_timeout": int(self.config.wait),
+            "create_mode": "CREATE_ONLY",  # its default joins a run of the same name
             "quiet": True,
         }
 
@@ -89,7 +90,12 @@ class Kubernetes(Deployment):
         manifest = made.pop("custom_cluster_spec", None)
         described = {name: made.pop(name) for name in self._described() if name in made}
         spec = self._manifest(described) if manifest is None else self._own(manifest)
-        return made | {"custom_cluster_spec": spec}
+        try:
+            mode = self._operator().CreateMode(made["create_mode"])
+        except ValueError as error:
+            where = "cluster.options.create_mode"
+            raise ConfigError(f"{error}.", where=where, mend="CREATE_ONLY is usual.") from error
+        return made | {"custom_cluster_spec": spec, "create_mode": mode}
 
     def _manifest(self, described: Options) -> Options:
         spec: Options = self._operator().make_cluster_spec(**described)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ import pytest
 import yaml
 from toyworld import World
 
-from fluxengine import api, clusters, machines
+from fluxengine import api, clusters, config, describe, machines, registry
 from fluxengine.clusters import ClusterConfig, check_reach, differences, executor
 from fluxengine.deployments import Deployment, merged
 from fluxengine.errors import ClusterFailed, ConfigError, VersionMismatch
 
 GOLDEN = Path(__file__).parent / "golden"
+INFRA = Path(__file__).parents[2] / "infra"
 IMAGE = {"image": "registry.example/fluxforge:0.1.0", "namespace": "flux"}
 VERSION = {"major": "1", "minor": "30", "gitVersion": "v1.30.0"}
 MISSING = {"message": "the server could not find the requested resource"}
@@ -244,6 +246,16 @@ def test_coiled_takes_machine_types_or_sizes_not_both() -> None:
     assert not {"worker_cpu", "worker_memory"} & made.keys()
 
 
+def test_a_cluster_of_the_same_name_is_not_taken_over() -> None:
+    from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
+
+    assert deployment("kubernetes", IMAGE).options["create_mode"] is CreateMode.CREATE_ONLY
+    other = IMAGE | {"create_mode": "CONNECT_ONLY"}
+    assert deployment("kubernetes", other).options["create_mode"] is CreateMode.CONNECT_ONLY
+    with pytest.raises(ConfigError, match="'SHARE' is not a valid CreateMode"):
+        deployment("kubernetes", IMAGE | {"create_mode": "SHARE"}).options  # noqa: B018
+
+
 def test_a_manifest_of_ones_own_gets_the_workers_of_the_profile(tmp_path: Path) -> None:
     own = {"metadata": {"name": "mine"}, "spec": {"worker": {"replicas": 1, "spec": {"x": 1}}}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
@@ -459,3 +471,75 @@ def test_a_run_file_with_a_local_store_on_a_cloud_cluster_is_refused(world: Worl
     path.write_text(text.replace(f"store: {world.store}", "store: s3://bucket/x"))
     with pytest.raises(ConfigError, match=r"archives\.toy: .* is on this machine"):
         api.plan(path, profile="serial")
+
+
+# --- what infra/ says ----------------------------------------------------------------------------
+
+
+def profiles(page: Path) -> list[dict[str, Any]]:
+    """The profiles that a page shows."""
+    blocks = [
+        yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)
+    ]
+    return [one for block in blocks for one in block.values() if "store" in one]
+
+
+PAGES = [page for page in sorted(INFRA.rglob("*.md")) if profiles(page)]
+
+
+def test_each_kind_of_cluster_has_a_page() -> None:
+    kinds = {profile["cluster"]["kind"] for page in PAGES for profile in profiles(page)}
+    assert kinds == {"ssh", "slurm", "kubernetes", "coiled"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(INFRA)))
+def test_the_profiles_on_a_page_are_accepted(
+    page: Path, sbatch: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(INFRA.parent)
+    for profile in profiles(page):
+        config = ClusterConfig.model_validate(profile["cluster"])
+        check_reach(config, {"store": profile["store"]})
+        assert clusters.KINDS[config.kind](config).checked().options
+
+
+def test_the_commented_profiles_of_a_new_run_file_are_accepted(
+    sbatch: None, tmp_path: Path
+) -> None:
+    text = describe.run_file(registry.recipe("toy"))
+    opened = re.sub(r"^  # (?=[a-z]+:$|  )", "  ", text, flags=re.M)
+    run_file = config_file(tmp_path, opened)
+    assert {*run_file.profiles} == {"local", "serial", "slurm", "ssh", "kubernetes", "coiled"}
+    for profile in run_file.profiles.values():
+        if profile.cluster.kind != "serial":
+            assert clusters.KINDS[profile.cluster.kind](profile.cluster).checked().options
+
+
+def config_file(folder: Path, text: str) -> config.RunFile:
+    (folder / "run.yaml").write_text(text)
+    return config.load(folder / "run.yaml")
+
+
+MANIFESTS = [GOLDEN / "daskcluster.yaml", *(INFRA / "kubernetes").glob("[gw]*.yaml")]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_manifests_are_what_the_operators_schema_says(manifest: Path) -> None:
+    import dask_kubernetes
+    import jsonschema
+
+    charts = Path(dask_kubernetes.__file__).parent / "operator" / "deployment" / "helm"
+    crd = next(charts.rglob("crds/daskcluster.yaml"))
+    schema = yaml.safe_load(crd.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    jsonschema.validate(yaml.safe_load(manifest.read_text()), schema)
+
+
+def test_manifests_start_programs_that_this_dask_has() -> None:
+    from importlib.metadata import entry_points
+
+    programs = {entry.name for entry in entry_points(group="dask_cli")}
+    for manifest in MANIFESTS:
+        spec = yaml.safe_load(manifest.read_text())["spec"]
+        for part in ("worker", "scheduler"):
+            dask, program, *_ = spec[part]["spec"]["containers"][0]["args"]
+            assert dask == "dask" and program in programs

@@ -279,6 +279,18 @@ def test_slurm_gives_the_same_digests_and_says_which_jobs_it_has(
     wait_until(lambda: told("squeue", "-h") == "", "the jobs to end")
 
 
+def test_the_run_itself_as_a_job(world: World, first_run: World, folder: Path) -> None:
+    path = world.run_file()
+    cluster = "{kind: slurm, workers: 1, memory: 1GiB, options: {interface: lo, queue: short}}"
+    path.write_text(path.read_text() + f"  slurm: {{store: ./store, cluster: {cluster}}}\n")
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    script = Path(__file__).parents[2] / "infra" / "slurm" / "fluxforge.sbatch"
+    small = ["--cpus-per-task=1", "--mem=500M", "--wait", f"--export=ALL,PATH={programs}"]
+    done = subprocess.run(["sbatch", *small, str(script), str(path)], capture_output=True)
+    assert done.returncode == 0, [log.read_text() for log in folder.glob("*.log")]
+    assert world.content() == first_run.content()
+
+
 def test_slurm_through_tls(folder: Path) -> None:
     from distributed import get_client
 
