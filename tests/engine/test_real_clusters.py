@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from toyworld import World
 
@@ -24,6 +25,7 @@ from fluxengine.clusters import ClusterConfig
 from fluxengine.errors import ClusterFailed, ConfigError
 from fluxengine.run import run
 
+ROLES = ("client", "scheduler", "worker")
 BEYOND_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 SLURM = """\
 ClusterName=test
@@ -46,6 +48,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SchedulerParameters=sched_interval=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=2100 State=UNKNOWN
 PartitionName=short Nodes=ALL Default=YES State=UP
@@ -156,24 +159,25 @@ def test_ssh_gives_the_same_digests_and_says_where_the_dashboard_is(
     assert content_of_a_run(world, config, told) == first_run.content()
     login = ssh["connect_options"]
     assert isinstance(login, dict)
-    assert f"127.0.0.1:{login['port']}" not in told[0]
     assert f"-p {login['port']} {getpass.getuser()}@127.0.0.1" in told[0]
 
 
-def test_over_ssh_nothing_listens_beyond_loopback(ssh: dict[str, object]) -> None:
-    import psutil
+def listening(command: str) -> list[str]:
+    """Addresses on which processes of a command, and those that they started, listen."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if command in " ".join(process.info["cmdline"] or ()):
+            with suppress(psutil.Error):  # it has ended
+                for one in (process, *process.children(True)):
+                    found += one.net_connections("inet")
+    return [c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN]
 
-    before = {process.pid for process in psutil.process_iter()}
+
+def test_over_ssh_nothing_listens_beyond_loopback(ssh: dict[str, object]) -> None:
     with clusters.executor(ClusterConfig(kind="ssh", workers=1, options=ssh)):
-        ours = [p for p in psutil.process_iter() if p.pid not in before]
-        listening = [
-            connection.laddr.ip
-            for process in ours
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-    assert len(listening) >= 4  # scheduler, nanny, worker, dashboards
-    assert set(listening) == {"127.0.0.1"}
+        found = listening("distributed.cli.dask_spec")
+    assert len(found) >= 4  # scheduler, nanny, worker, dashboards
+    assert set(found) == {"127.0.0.1"}
 
 
 def test_ssh_through_tls(ssh: dict[str, object], tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ def test_ssh_through_tls(ssh: dict[str, object], tmp_path: Path) -> None:
         if text and "BEGIN" in text:
             files[name] = tmp_path / f"{name}.pem"
             files[name].write_text(text)
-    names = [f"tls_{who}_{what}" for who in ("client", "scheduler", "worker") for what in FILES]
+    names = [f"tls_{who}_{what}" for who in ROLES for what in ("cert", "key")]
     security = {name: str(files[name.rpartition("_")[2]]) for name in names}
     security["tls_ca_file"] = str(files["ca_file"])
     config = ClusterConfig(kind="ssh", workers=1, options=ssh, security=security)
@@ -192,9 +196,6 @@ def test_ssh_through_tls(ssh: dict[str, object], tmp_path: Path) -> None:
         info = get_client().scheduler_info()
     assert info["address"].startswith("tls://127.0.0.1")
     assert all(worker.startswith("tls://127.0.0.1") for worker in info["workers"])
-
-
-FILES = ("cert", "key")
 
 
 def test_what_the_other_side_of_ssh_says_is_told(ssh: dict[str, object]) -> None:
@@ -297,7 +298,9 @@ def test_slurm_through_tls(folder: Path) -> None:
     config = slurm_config().model_copy(update={"security": True})
     with clusters.executor(config):
         info = get_client().scheduler_info()
+        found = listening("distributed.cli.dask_worker")
     assert all(worker.startswith("tls://127.0.0.1") for worker in info["workers"])
+    assert set(found) == {"127.0.0.1"}
 
 
 def test_what_sbatch_refuses_is_told(folder: Path) -> None:
