@@ -59,11 +59,11 @@ class Local(Deployment):
 
     def presets(self) -> Options:
         """All on loopback."""
-        return {
+        network = {} if "interface" in self.config.options else {"host": LOOPBACK}
+        return network | {
             "n_workers": self.config.workers,
             "threads_per_worker": self.config.threads,
             "memory_limit": self.config.memory,
-            "host": LOOPBACK,
             "dashboard_address": DASHBOARD,
             "silence_logs": 40,
             "security": self.security,
@@ -166,22 +166,22 @@ class Ssh(Deployment):
 
     def presets(self) -> Options:
         """`workers` in all; each ends itself a while after its scheduler is gone."""
-        everyone: Options = {"dashboard_address": DASHBOARD}
-        if self._all_here():
-            everyone["host"] = LOOPBACK
+        common: Options = {"dashboard_address": DASHBOARD}
         if isinstance(self.config.security, dict):
-            everyone["security"] = self.config.security
-        worker = everyone | {
+            common["security"] = self.config.security
+        network = {"host": LOOPBACK} if self._all_here() else {}
+        head = {"port": 0, "idle_timeout": IDLE} | self._listens("scheduler_options", network)
+        told = self.config.options.get("scheduler_options", {})
+        if "interface" in told:
+            network = {"interface": told["interface"]}
+        worker = self._listens("worker_options", network) | {
             "nthreads": self.config.threads,
             "memory_limit": self.config.memory,
             "death_timeout": ORPHANED,
         }
-        told = self.config.options.get("scheduler_options", {})
-        if "interface" in told:
-            worker["interface"] = told["interface"]
         return {
-            "worker_options": worker,
-            "scheduler_options": everyone | {"port": 0, "idle_timeout": IDLE},
+            "worker_options": common | worker,
+            "scheduler_options": common | head,
             "security": self.security,
         }
 
@@ -227,6 +227,11 @@ class Ssh(Deployment):
         to = [f"-p {first['port']}"] if "port" in first else []
         user = f"{first['username']}@" if "username" in first else ""
         return tunnel(dashboard, " ".join([*to, user + self.hosts[0]]))
+
+    def _listens(self, place: str, network: Options) -> Options:
+        """Where it listens, unless it is told: host and interface exclude each other."""
+        told = self.config.options.get(place, {})
+        return {} if {"host", "interface"} & told.keys() else network
 
     def _all_here(self) -> bool:
         return all(is_loopback(host) for host in self.hosts)

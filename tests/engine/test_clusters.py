@@ -190,6 +190,17 @@ def test_one_host_has_scheduler_and_workers_on_loopback() -> None:
     assert made["worker_options"]["host"] == made["scheduler_options"]["host"] == "127.0.0.1"
 
 
+def test_an_interface_takes_the_place_of_loopback() -> None:
+    told = HOSTS | {"scheduler_options": {"interface": "lo"}}
+    made = deployment("ssh", told).options
+    for part in ("scheduler_options", "worker_options"):
+        assert made[part]["interface"] == "lo"
+        assert "host" not in made[part]
+    made = deployment("ssh", told | {"worker_options": {"host": "127.0.0.1"}}).options
+    assert "interface" not in made["worker_options"]
+    assert "host" not in deployment("local", {"interface": "lo"}).options
+
+
 def test_the_job_script_of_slurm(sbatch: None, tmp_path: Path) -> None:
     options = {
         "queue": "short",

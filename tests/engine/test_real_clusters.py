@@ -286,10 +286,10 @@ def test_the_run_itself_as_a_job(world: World, first_run: World, folder: Path) -
     path.write_text(path.read_text() + f"  slurm: {{store: ./store, cluster: {cluster}}}\n")
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     script = Path(__file__).parents[2] / "infra" / "slurm" / "fluxforge.sbatch"
-    small = ["--cpus-per-task=1", "--mem=500M", "--wait", f"--export=ALL,PATH={programs}"]
-    done = subprocess.run(["sbatch", *small, str(script), str(path)], capture_output=True)
-    assert done.returncode == 0, [log.read_text() for log in folder.glob("*.log")]
-    assert world.content() == first_run.content()
+    small = ["--cpus-per-task=1", "--mem=500M", f"--export=ALL,PATH={programs}"]
+    assert answers("sbatch", *small, str(script), str(path))
+    wait_until(lambda: told("squeue", "-h") == "", "the jobs to end", 60)
+    assert world.content() == first_run.content(), [p.read_text() for p in folder.glob("*.log")]
 
 
 def test_slurm_through_tls(folder: Path) -> None:
