@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
     from fluxengine.config import Profile, RunFile
     from fluxengine.executors import Executor
-    from fluxengine.plan import Request
     from fluxengine.run import Summary
+    from fluxengine.stand import Request
     from fluxengine.store import Store
 
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from fluxengine import registry
 from fluxengine.clusters import ClusterConfig, check_reach
 from fluxengine.errors import ConfigError
-from fluxengine.plan import Request
+from fluxengine.stand import Request
 from fluxengine.store import Store
 
 SECRET = re.compile(
@@ -48,7 +48,7 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     """A whole run file."""
 
     product: str
-    period: Period
+    period: Period | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     archives: dict[str, str] = Field(default_factory=dict)
     attributes: dict[str, str] = Field(default_factory=dict)
@@ -111,9 +111,8 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     if create or _holds_something(Path(profile.store)):
         store = Store.at(profile.store, create=create)
     period = run_file.period
-    return Request(
-        product, period.first, period.last, store, run_file.archives, run_file.attributes
-    )
+    first, last = (period.first, period.last) if period else (None, None)
+    return Request(product, first, last, store, run_file.archives, run_file.attributes)
 
 
 def _holds_something(place: Path) -> bool:

@@ -6,6 +6,9 @@ derive from the built-in exception they stand for, so that ``except ValueError``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FluxforgeError(Exception):
     """Base of all fluxforge errors.
@@ -150,3 +153,23 @@ class VersionMismatch(FluxforgeError, RuntimeError):
     """Workers or their scheduler have other versions of what a run depends on."""
 
     code = "FF505"
+
+
+@contextmanager
+def stored_values(where: str) -> Iterator[None]:
+    """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""
+    try:
+        yield
+    except (FluxforgeError, MemoryError):
+        raise
+    except Exception as error:  # codecs raise what they like
+        raise StoreError(
+            f"stored values are damaged or lost: {first_line(error)}",
+            where=where,
+            mend="Bring the folder back from a copy, or make the dataset anew in another store.",
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

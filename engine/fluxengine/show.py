@@ -96,13 +96,12 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
 def plan(made: Plan) -> None:
     """Which blocks will run and may run, and why."""
     if made.is_empty:
-        out.print(
-            f"Nothing to run: {made.request.product.name} is up to date for"
-            f" {made.request.first} to {made.request.last}."
-        )
+        asked = made.request
+        period = f" for {asked.first} to {asked.last}" if asked.first else ""
+        out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
     rows = [
-        (d.name, d.wanted, len(d.will_run), len(d.may_run), size(d.bytes_written))
+        (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))
         for d in made.datasets
     ]
     table("", ("dataset", "#blocks", "#will run", "#may run", "#writes up to"), rows)
@@ -114,11 +113,12 @@ def plan(made: Plan) -> None:
 
 def _blocks(dataset: DatasetPlan) -> None:
     grid = dataset.stand.grid
+    certain = set(dataset.will_run.numbers.tolist())
 
     def row(planned: PlannedBlock) -> tuple[str, str, str, str]:
         steps = planned.block.steps
         days = f"{grid.step_name(steps[0])} … {grid.step_name(steps[-1])}"
-        kind = "will run" if planned.certain else "may run"
+        kind = "will run" if planned.number in certain else "may run"
         return planned.block.name, days, kind, "; ".join(planned.why)
 
     shown = dataset.blocks[:SHOWN_BLOCKS]

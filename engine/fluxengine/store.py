@@ -31,6 +31,8 @@ from fluxengine.errors import (
     RunLocked,
     StoreError,
     UnknownName,
+    first_line,
+    stored_values,
 )
 from fluxengine.layout import Layout
 from fluxengine.ledger import BlockRows, Ledger
@@ -62,21 +64,6 @@ def storage_errors(where: Path) -> Iterator[None]:
         raise _typed(error, where) from error
 
 
-@contextmanager
-def stored_values(where: Path) -> Iterator[None]:
-    """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""
-    try:
-        yield
-    except (FluxforgeError, MemoryError):
-        raise
-    except Exception as error:  # codecs raise what they like
-        raise StoreError(
-            f"stored values are damaged or lost: {_first_line(error)}",
-            where=str(where),
-            mend="Bring the folder back from a copy, or make the dataset anew in another store.",
-        ) from error
-
-
 def _typed(error: Exception, where: Path) -> FluxforgeError:
     text = str(error)
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
@@ -85,12 +72,8 @@ def _typed(error: Exception, where: Path) -> FluxforgeError:
             where=str(where),
             mend="Free some space and run the same command again: it goes on where it stopped.",
         )
-    what = f"the storage failed: {_first_line(error)}"
+    what = f"the storage failed: {first_line(error)}"
     return StoreError(what, where=str(where), mend="Run it again.")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 @dataclass(frozen=True)
@@ -147,12 +130,12 @@ class Store:
             )
         return Repository.open(self.root / name)
 
-    def create(self, wanted: Layout) -> Repository:
+    def create(self, wanted: Layout, book: Ledger) -> Repository:
         """A new dataset with its template committed to `work`; there as a whole or not at all."""
         path, unfinished = self.root / wanted.name, self.root / f".{wanted.name}.unfinished"
         with storage_errors(path):
             shutil.rmtree(unfinished, ignore_errors=True)
-            Repository.create(unfinished, wanted)
+            Repository.create(unfinished, wanted, book)
             unfinished.rename(path)
         return Repository.open(path)
 
@@ -221,7 +204,7 @@ class Repository:
     inner: icechunk.Repository
 
     @classmethod
-    def create(cls, path: Path, wanted: Layout) -> Repository:
+    def create(cls, path: Path, wanted: Layout, book: Ledger) -> Repository:
         """Make the dataset; its template becomes the first commit of `work`."""
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -231,7 +214,7 @@ class Repository:
             session = inner.writable_session(WORK)
             root = zarr.open_group(session.store, mode="a")
             layout.create(root, wanted)
-            ledger.create(root, wanted.grid)
+            ledger.create(root, book)
             session.commit(f"template of {wanted.name}")
         return cls(path, inner)
 
@@ -259,21 +242,26 @@ class Repository:
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
-        with stored_values(self.path):
-            return Ledger.read(self.read(snapshot))
+        with stored_values(str(self.path)):
+            root = self.read(snapshot)
+            return Ledger.read(root, layout.stored_grid(root), str(self.path))
+
+    def steps(self, snapshot: str) -> int:
+        """Length of the step axis as of a snapshot."""
+        return layout.stored_grid(self.read(snapshot)).step_axis.length
 
     def fork(self) -> Fork:
         """A pickled-around session that many tasks write blocks into."""
         with storage_errors(self.path):
             return self.inner.writable_session(WORK).fork()
 
-    def extend(self, wanted: Layout) -> None:
+    def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
         with storage_errors(self.path):
             session = self.inner.writable_session(WORK)
             root = zarr.open_group(session.store, mode="r+")
             layout.extend(root, wanted)
-            ledger.resize(root, wanted.grid)
+            ledger.resize(root, book)
             session.commit(f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
 
     def commit(
@@ -290,7 +278,7 @@ class Repository:
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
             layout.describe(root, wanted)
-            ledger.write(root, wanted.grid, book, finished)
+            ledger.write(root, book, finished)
             names = ", ".join(rows.block.name for rows in finished[:4])
             more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
             return session.commit(f"blocks {names}{more}", metadata=dict(metadata))
@@ -359,7 +347,11 @@ def read_snapshot(path: Path, snapshot: str) -> zarr.Group:
 
 
 def open_dataset(
-    location: str | Path, name: str | None = None, *, version: str | None = None
+    location: str | Path,
+    name: str | None = None,
+    *,
+    version: str | None = None,
+    group: str | None = None,
 ) -> xr.Dataset:
     """Open a published dataset lazily.
 
@@ -371,6 +363,8 @@ def open_dataset(
         Which dataset; by default the only product nothing else was made from.
     version : str, optional
         A published version such as ``v2``; by default the newest.
+    group : str, optional
+        Of a dataset with variables on several grids, one of the others.
 
     Returns
     -------
@@ -398,7 +392,7 @@ def open_dataset(
     with storage_errors(repository.path):
         inner = repository.inner
         session = inner.readonly_session(tag=version) if version else inner.readonly_session(MAIN)
-    dataset: xr.Dataset = xr.open_zarr(session.store, consolidated=False, chunks=None)
+    dataset: xr.Dataset = xr.open_zarr(session.store, group=group, consolidated=False, chunks=None)
     return dataset
 
 
