@@ -312,7 +312,7 @@ def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> 
     from fluxengine.run import run as run_request
 
     def workers() -> AbstractContextManager[Executor]:
-        return clusters.executor(cluster)
+        return clusters.executor(cluster, show.notice)
 
     with show.bars() as progress:
         return run_request(request, workers, progress=progress, strict=strict)

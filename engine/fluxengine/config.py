@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from fluxengine import registry
-from fluxengine.clusters import ClusterConfig
+from fluxengine.clusters import ClusterConfig, check_reach
 from fluxengine.errors import ConfigError
 from fluxengine.stand import Request
 from fluxengine.store import Store
@@ -104,6 +104,8 @@ def load(path: Path) -> RunFile:
 
 def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     """What the run file asks for. The store is made only if `create`."""
+    archives = {f"archives.{name}": root for name, root in run_file.archives.items()}
+    check_reach(profile.cluster, {"store": profile.store} | archives)
     product = registry.recipe(run_file.product).product(run_file.options)
     store: Store | None = None
     if create or _holds_something(Path(profile.store)):

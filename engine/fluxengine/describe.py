@@ -44,6 +44,21 @@ profiles:
   serial:
     store: ./store
     cluster: {{kind: serial}}   # in this process, for debugging
+  # Elsewhere: infra/ has a page each. `options` are the names of the library that starts workers.
+  # slurm:
+  #   store: /scratch/me/store  # seen by every node
+  #   cluster: {{kind: slurm, workers: 40, memory: 8GiB, options: {{queue: short, interface: ib0}}}}
+  # ssh:
+  #   store: /shared/store
+  #   cluster: {{kind: ssh, workers: 8, options: {{hosts: [head, node1, node2],
+  #             scheduler_options: {{interface: eth1}}}}}}
+  # kubernetes:
+  #   store: s3://my-bucket/store   # credentials come from the environment
+  #   cluster: {{kind: kubernetes, workers: 100, memory: 8GiB,
+  #             options: {{image: "registry.example/fluxforge:0.1.0", namespace: flux}}}}
+  # coiled:
+  #   store: s3://my-bucket/store
+  #   cluster: {{kind: coiled, workers: 100, memory: 8GiB, options: {{region: us-west-2}}}}
 """
 
 

@@ -143,6 +143,18 @@ class RunFailed(FluxforgeError, RuntimeError):
     code = "FF503"
 
 
+class ClusterFailed(FluxforgeError, RuntimeError):
+    """No worker came: a cluster did not start, or its workers did not."""
+
+    code = "FF504"
+
+
+class VersionMismatch(FluxforgeError, RuntimeError):
+    """Workers or their scheduler have other versions of what a run depends on."""
+
+    code = "FF505"
+
+
 @contextmanager
 def stored_values(where: str) -> Iterator[None]:
     """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""

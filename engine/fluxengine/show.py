@@ -61,6 +61,11 @@ def error(problem: FluxforgeError) -> None:
     err.print(str(problem), markup=False, soft_wrap=True)
 
 
+def notice(line: str) -> None:
+    """One line beside the bars, such as where a dashboard is."""
+    err.print(line, markup=False, soft_wrap=True)
+
+
 class Bars:
     """Progress bars of a run, one a dataset."""
 
