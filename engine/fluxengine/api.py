@@ -30,7 +30,13 @@ def plan(run_file: str | Path, *, profile: str | None = None) -> Plan:
     return make_plan(config.request(loaded, loaded.profile(profile), create=False))
 
 
-def run(run_file: str | Path, *, profile: str | None = None, strict: bool = False) -> Summary:
+def run(
+    run_file: str | Path,
+    *,
+    profile: str | None = None,
+    strict: bool = False,
+    accept_code: bool = False,
+) -> Summary:
     """Bring the run file's product up to date and publish it.
 
     Parameters
@@ -40,6 +46,8 @@ def run(run_file: str | Path, *, profile: str | None = None, strict: bool = Fals
         By default the first one.
     strict : bool
         Stop, unpublished, at the first missing or damaged input.
+    accept_code : bool
+        Do not make blocks again for which nothing but the code changed.
 
     Raises
     ------
@@ -52,4 +60,6 @@ def run(run_file: str | Path, *, profile: str | None = None, strict: bool = Fals
     def workers() -> AbstractContextManager[Executor]:
         return clusters.executor(chosen.cluster)
 
-    return run_request(config.request(loaded, chosen, create=True), workers, strict=strict)
+    return run_request(
+        config.request(loaded, chosen, create=True), workers, strict=strict, accept_code=accept_code
+    )

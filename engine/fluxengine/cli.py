@@ -107,6 +107,14 @@ def run(
     config: Config = DEFAULT_CONFIG,
     profile: ProfileName = None,
     strict: Strict = False,
+    accept_code: Annotated[
+        bool,
+        typer.Option(
+            "--accept-code",
+            help="Do not make blocks again for which only the code changed: you know that it gives"
+            " the same values.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the product up to date and publish it.
@@ -114,7 +122,7 @@ def run(
     The same command goes on after a crash. Exit code 3: published, but some days are marked.
     """
     _, chosen, request = _request(config, profile, create=True)
-    _finish(request, chosen.cluster, strict, as_json)
+    _finish(request, chosen.cluster, strict, as_json, accept_code=accept_code)
 
 
 @app.command(epilog="Example: fluxforge ingest rss-f17 -c run.yaml")
@@ -294,10 +302,17 @@ def _store(location: str | None, config: Path, profile: str | None) -> Store:
     return Store.at(location or configuration.load(config).profile(profile).store)
 
 
-def _finish(request: Request, cluster: ClusterConfig, strict: bool, as_json: bool) -> None:
+def _finish(
+    request: Request,
+    cluster: ClusterConfig,
+    strict: bool,
+    as_json: bool,
+    *,
+    accept_code: bool = False,
+) -> None:
     from fluxengine import show
 
-    done = run_with_bars(request, cluster, strict=strict)
+    done = run_with_bars(request, cluster, strict=strict, accept_code=accept_code)
     if as_json:
         typer.echo(json.dumps(done.as_json(), indent=2))
     else:
@@ -306,7 +321,9 @@ def _finish(request: Request, cluster: ClusterConfig, strict: bool, as_json: boo
         raise typer.Exit(MARKED)
 
 
-def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> Summary:
+def run_with_bars(
+    request: Request, cluster: ClusterConfig, *, strict: bool, accept_code: bool = False
+) -> Summary:
     """Run a request on a cluster of the run file, with progress bars."""
     from fluxengine import clusters, show
     from fluxengine.run import run as run_request
@@ -315,7 +332,9 @@ def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> 
         return clusters.executor(cluster, show.notice)
 
     with show.bars() as progress:
-        return run_request(request, workers, progress=progress, strict=strict)
+        return run_request(
+            request, workers, progress=progress, strict=strict, accept_code=accept_code
+        )
 
 
 def main() -> Any:

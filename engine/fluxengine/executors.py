@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from fluxengine.declare import Product
 from fluxengine.errors import FluxforgeError, RunFailed
 from fluxengine.task import Job, Outcome, run_block
 
@@ -40,14 +42,30 @@ def on_cluster(client: Client, *, in_flight: int) -> Executor:
         from distributed import as_completed
 
         waiting = iter(jobs)
-        running = as_completed(_submit(client, job) for job in islice(waiting, in_flight))
+        submitted = {}
+
+        def submit(job: Job) -> Future[Outcome]:
+            future = _submit(client, job)
+            submitted[future.key] = job
+            return future
+
+        running = as_completed(submit(job) for job in islice(waiting, in_flight))
         for future in running:
-            outcome = _result(future)
-            for job in islice(waiting, 1):
-                running.add(_submit(client, job))
+            job = submitted.pop(future.key)
+            outcome = _result(future, job)
+            if outcome is None:
+                running.add(submit(_in_smaller_batches(job)))
+                continue
+            for following in islice(waiting, 1):
+                running.add(submit(following))
             yield outcome
 
     return execute
+
+
+def _in_smaller_batches(job: Job) -> Job:
+    """The job with half the steps at once."""
+    return replace(job, batch=-(-(job.batch or len(job.block.steps)) // 2))
 
 
 def _submit(client: Client, job: Job) -> Future[Outcome]:
@@ -55,8 +73,11 @@ def _submit(client: Client, job: Job) -> Future[Outcome]:
     return client.submit(run_block, job, key=f"{job.name}-{uuid4().hex[:8]}", pure=False)
 
 
-def _result(future: Future[Outcome]) -> Outcome:
-    """The outcome of a block; whatever else comes back becomes an error in words."""
+def _result(future: Future[Outcome], job: Job) -> Outcome | None:
+    """The outcome of a block; None where it shall be tried in smaller batches.
+
+    Whatever else comes back becomes an error in words.
+    """
     from distributed import CancelledError, KilledWorker
 
     try:
@@ -64,6 +85,8 @@ def _result(future: Future[Outcome]) -> Outcome:
     except FluxforgeError:
         raise
     except KilledWorker as error:
+        if isinstance(job.dataset, Product) and job.batch != 1 and len(job.block.steps) > 1:
+            return None  # most likely for want of memory
         raise RunFailed(
             "workers died again and again while they made one block, most likely for want of"
             " memory. Finished blocks are kept.",

@@ -139,6 +139,9 @@ def summary(done: Summary, product: str) -> None:
     else:
         blocks = ", ".join(f"{name} {n}" for name, n in done.blocks.items()) or "none"
         out.print(f"Blocks made: {blocks} ({done.seconds:.1f} s).")
+    if done.accepted:
+        accepted = ", ".join(f"{name} {n}" for name, n in done.accepted.items())
+        out.print(f"Blocks accepted as made by the present code: {accepted}.")
     if done.published:
         versions = ", ".join(f"{name} {version}" for name, version in done.published.items())
         out.print(f"Published: {versions}.")

@@ -35,8 +35,10 @@ from fluxengine.errors import (
     first_line,
     stored_values,
 )
+from fluxengine.grid import Block
 from fluxengine.layout import Layout
-from fluxengine.ledger import BlockRows, Ledger
+from fluxengine.ledger import Ledger
+from fluxengine.traffic import CountedStore
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -237,9 +239,9 @@ class Repository:
 
     def read(self, snapshot: str) -> zarr.Group:
         """The dataset as of a snapshot."""
-        with storage_errors(self.path):
+        with stored_values(str(self.path)), storage_errors(self.path):
             store = self.inner.readonly_session(snapshot_id=snapshot).store
-            return zarr.open_group(store, mode="r")
+            return zarr.open_group(CountedStore(store), mode="r")
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
@@ -270,18 +272,18 @@ class Repository:
         forks: Iterable[Fork],
         wanted: Layout,
         book: Ledger,
-        finished: list[BlockRows],
+        blocks: list[Block],
         metadata: Mapping[str, Any],
     ) -> str:
-        """Commit finished blocks together with their ledger rows. Returns the snapshot."""
+        """Commit blocks together with their ledger rows. Returns the snapshot."""
         with storage_errors(self.path):
             session = self.inner.writable_session(WORK)
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
             layout.describe(root, wanted)
-            ledger.write(root, book, finished)
-            names = ", ".join(rows.block.name for rows in finished[:4])
-            more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
+            ledger.write(root, book, blocks)
+            names = ", ".join(block.name for block in blocks[:4])
+            more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
             return session.commit(f"blocks {names}{more}", metadata=dict(metadata))
 
     def publish(self, expected: str) -> str | None:

@@ -79,6 +79,7 @@ class Job:
     files: Mapping[int, FileId | None] = field(default_factory=dict)
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
+    batch: int = 0
 
     @property
     def grid(self) -> Grid:
@@ -260,7 +261,7 @@ def _tried_again(make: Callable[[], Made]) -> Made:
 
 def _in_batches(job: Job, product: Product) -> Made:
     """All steps of a block, fewer at once where the memory of host or device does not suffice."""
-    batch = product.batch or len(job.block.steps)
+    batch = job.batch or len(job.block.steps)
     while True:
         try:
             return _whole_block(job, product, batch)

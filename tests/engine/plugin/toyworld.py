@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +72,12 @@ class World:
     def plan(self, *args: int, **options: object) -> Plan:
         return make_plan(self.request(*args, **options))
 
-    def run(self, *args: int, strict: bool = False, **options: object) -> Summary:
+    def run(
+        self, *args: int, strict: bool = False, accept_code: bool = False, **options: object
+    ) -> Summary:
         request = self.request(*args, **options)
-        return run(request, lambda: nullcontext(executors.serial), strict=strict)
+        workers = partial(nullcontext, executors.serial)
+        return run(request, workers, strict=strict, accept_code=accept_code)
 
     def content(self) -> dict[str, str]:
         """One digest a dataset: equal content, equal digest."""
