@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from fluxengine import registry
 from fluxengine.clusters import ClusterConfig, check_reach
 from fluxengine.errors import ConfigError
+from fluxengine.estimate import Resources
 from fluxengine.stand import Request
 from fluxengine.store import Store
 
@@ -44,6 +45,14 @@ class Profile(BaseModel, extra="forbid", frozen=True):
     cluster: ClusterConfig = Field(default_factory=lambda: ClusterConfig.model_validate({}))
 
 
+class Prices(BaseModel, extra="forbid", frozen=True):
+    """What things cost, in one currency: of a plan's cost in words."""
+
+    worker_hour: float = Field(0.0, ge=0)
+    get_1000: float = Field(0.0, ge=0)
+    put_1000: float = Field(0.0, ge=0)
+
+
 class RunFile(BaseModel, extra="forbid", frozen=True):
     """A whole run file."""
 
@@ -52,7 +61,7 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     options: dict[str, Any] = Field(default_factory=dict)
     archives: dict[str, str] = Field(default_factory=dict)
     attributes: dict[str, str] = Field(default_factory=dict)
-    prices: dict[str, float] = Field(default_factory=dict)
+    prices: Prices | None = None
     profiles: dict[str, Profile]
 
     def profile(self, name: str | None) -> Profile:
@@ -113,6 +122,18 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     period = run_file.period
     first, last = (period.first, period.last) if period else (None, None)
     return Request(product, first, last, store, run_file.archives, run_file.attributes)
+
+
+def resources(run_file: RunFile, profile: Profile) -> Resources:
+    """What a profile's workers have, and what the run file says they cost."""
+    from dask.utils import parse_bytes
+
+    prices = run_file.prices.model_dump() if run_file.prices else {}
+    cluster = profile.cluster
+    if cluster.kind == "serial":
+        return Resources(prices=prices)
+    memory = int(parse_bytes(cluster.memory))
+    return Resources(cluster.workers, cluster.threads, memory, prices)
 
 
 def _holds_something(place: Path) -> bool:

@@ -70,6 +70,7 @@ def rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRow
         "run": run,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch": outcome.batch,
+        "device": outcome.device,
         "seconds": round(outcome.seconds, 3),
     }
     record = {name: value for name, value in record.items() if value or name == "notes"}

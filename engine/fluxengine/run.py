@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from fluxengine import provenance
 from fluxengine.declare import Source
 from fluxengine.errors import RunFailed
+from fluxengine.estimate import Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
 from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import HOLDS_VALUES, BlockRows
@@ -26,6 +27,7 @@ from fluxengine.progress import QUIET, Progress
 from fluxengine.stand import Request
 from fluxengine.store import MAIN, Repository, Store, remember_product
 from fluxengine.task import Outcome
+from fluxengine.traffic import Traffic
 
 BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
@@ -36,6 +38,41 @@ MEND = {
 }
 
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What making the blocks of a dataset came to, to be set beside its estimate.
+
+    Parameters
+    ----------
+    tasks : int
+    traffic : Traffic
+    memory : int
+        Bytes at the peak of the worker that held most.
+    task_seconds, seconds : float
+        Of all tasks together, and from the first to the last commit.
+    """
+
+    tasks: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
+    memory: int = 0
+    task_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def with_task(self, outcome: Outcome, seconds: float) -> Actual:
+        """One task more, finished so many seconds after the first was handed out."""
+        return Actual(
+            self.tasks + 1,
+            self.traffic + outcome.traffic,
+            max(self.memory, outcome.peak_memory),
+            self.task_seconds + outcome.seconds,
+            seconds,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -53,6 +90,10 @@ class Summary:
     seconds : float
     accepted : dict of str to int
         Blocks that were taken as made by the present code, by dataset.
+    planned : tuple of Estimate
+        What the plan said.
+    actual : dict of str to Actual
+        What it came to, by dataset.
     """
 
     blocks: Mapping[str, int]
@@ -60,6 +101,8 @@ class Summary:
     marked: tuple[str, ...]
     seconds: float
     accepted: Mapping[str, int] = field(default_factory=dict)
+    planned: tuple[Estimate, ...] = ()
+    actual: Mapping[str, Actual] = field(default_factory=dict)
 
     @property
     def did_nothing(self) -> bool:
@@ -74,6 +117,8 @@ class Summary:
             "published": dict(self.published),
             "marked": list(self.marked),
             "seconds": round(self.seconds, 2),
+            "planned": [estimate.as_json() for estimate in self.planned],
+            "actual": {name: actual.as_json() for name, actual in self.actual.items()},
         }
 
 
@@ -87,11 +132,13 @@ class _Run:
     progress: Progress
     strict: bool
     accept_code: bool
+    resources: Resources
     stack: ExitStack
     executor: Executor | None = None
     plans: dict[str, DatasetPlan] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
+    actual: dict[str, Actual] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=provenance.of_this_run)
@@ -109,6 +156,7 @@ def run(
     progress: Progress = QUIET,
     strict: bool = False,
     accept_code: bool = False,
+    resources: Resources | None = None,
 ) -> Summary:
     """Bring the product up to date and publish it.
 
@@ -124,6 +172,8 @@ def run(
     accept_code : bool
         Blocks for which nothing but the code changed are not made again: somebody knows that the
         new code gives the same values.
+    resources : Resources, optional
+        What the workers have: bounds how many steps are computed at once.
 
     Returns
     -------
@@ -131,6 +181,8 @@ def run(
 
     Raises
     ------
+    ConfigError
+        Where a block does not fit into a worker's memory; nothing was started.
     RunFailed
         Where a source has no valid step at all, or under `strict`; nothing is published then.
     RunLocked, NoSpace, StoreError, PublicationConflict
@@ -141,12 +193,23 @@ def run(
         raise RunFailed("a run needs a store.")
     began = time.perf_counter()
     with request.store.locked(), ExitStack() as stack:
-        state = _Run(request, request.store, open_executor, progress, strict, accept_code, stack)
-        for planned in make_plan(request).datasets:
+        plan, given = make_plan(request), resources or Resources()
+        estimated = tuple(estimates(plan, given))
+        state = _Run(
+            request, request.store, open_executor, progress, strict, accept_code, given, stack
+        )
+        for planned in plan.datasets:
             _bring_up_to_date(state, planned)
         published = _publish(state)
-    seconds = time.perf_counter() - began
-    return Summary(state.made, published, tuple(state.marked), seconds, state.accepted)
+    return Summary(
+        state.made,
+        published,
+        tuple(state.marked),
+        time.perf_counter() - began,
+        state.accepted,
+        estimated,
+        state.actual,
+    )
 
 
 def _bring_up_to_date(state: _Run, planned: DatasetPlan) -> None:
@@ -207,7 +270,7 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
     """Make what will run and commit it in batches; the plan's ledger grows with it."""
     book, numbers, run = plan.stand.ledger, dict(_named(plan)), state.provenance["run"]
-    batch = getattr(plan.stand.dataset, "batch", 0)
+    batch, began, actual = batch_for(plan, state.resources), time.perf_counter(), Actual()
     for outcomes in _batches(state.workers()(jobs(plan, state.store, repository, batch))):
         made = [(o.fork, rows(plan, numbers[o.job], o, run)) for o in outcomes]
         fresh = [(fork, row) for fork, row in made if not book.holds(row)]
@@ -216,9 +279,11 @@ def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
         if fresh:
             forks, blocks = [fork for fork, _ in fresh], [row.block for _, row in fresh]
             repository.commit(forks, plan.stand.layout, book, blocks, state.provenance)
-        for _ in outcomes:
+        for outcome in outcomes:
+            actual = actual.with_task(outcome, time.perf_counter() - began)
             state.progress.advance(plan.name)
         _stop_if_strict(state, plan.name, [row for _, row in made])
+    state.actual[plan.name] = actual
 
 
 def _named(plan: DatasetPlan) -> Iterator[tuple[str, int]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from fluxengine.estimate import Bill, Estimate, Resources
     from fluxengine.explain import Lineage, Value
     from fluxengine.history import Version
     from fluxengine.plan import DatasetPlan, Plan, PlannedBlock
@@ -97,22 +98,44 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def plan(made: Plan) -> None:
-    """Which blocks will run and may run, and why."""
+def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -> None:
+    """Which blocks will run and may run, why, and what that takes."""
     if made.is_empty:
         asked = made.request
         period = f" for {asked.first} to {asked.last}" if asked.first else ""
         out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
-    rows = [
-        (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))
-        for d in made.datasets
-    ]
-    table("", ("dataset", "#blocks", "#will run", "#may run", "#writes up to"), rows)
+    estimated = {e.dataset: e for e in found}
+    counts = ("dataset", "#blocks", "#will run", "#may run")
+    sizes = ("#reads", "#writes", "#requests", "#memory", "#at once", "#a block")
+
+    def row(d: DatasetPlan) -> tuple[object, ...]:
+        numbers = (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run))
+        e = estimated.get(d.name)
+        if e is None:
+            return (*numbers, *[""] * len(sizes))
+        block = f"{duration(e.block_seconds)}{'?' if e.assumed else ''}"
+        carried = (size(e.bytes_read), size(e.bytes_written), f"{e.gets + e.puts:,}")
+        return (*numbers, *carried, size(e.memory), e.batch, block)
+
+    table("", counts + sizes, [row(d) for d in made.datasets])
+    _total(found, total, given)
     out.print()
     for dataset in made.datasets:
         if dataset.blocks:
             _blocks(dataset)
+
+
+def _total(found: Sequence[Estimate], total: Bill, given: Resources) -> None:
+    tasks = sum(e.blocks for e in found)
+    cost = "" if total.cost is None else f", cost {total.cost:.2f}"
+    out.print(
+        f"{tasks} tasks, at most {duration(total.seconds)} on {given.workers} × {given.threads}"
+        f" threads{cost}. Bytes are packed values before compression; memory is that of a worker"
+        " at its peak; at once: steps."
+    )
+    if any(e.assumed for e in found):
+        out.print("? No block of it was made yet: its time is assumed from its bytes.")
 
 
 def _blocks(dataset: DatasetPlan) -> None:
@@ -142,6 +165,8 @@ def summary(done: Summary, product: str) -> None:
     if done.accepted:
         accepted = ", ".join(f"{name} {n}" for name, n in done.accepted.items())
         out.print(f"Blocks accepted as made by the present code: {accepted}.")
+    if done.actual:
+        _planned_and_actual(done)
     if done.published:
         versions = ", ".join(f"{name} {version}" for name, version in done.published.items())
         out.print(f"Published: {versions}.")
@@ -151,6 +176,42 @@ def summary(done: Summary, product: str) -> None:
             err.print(f"  {line}", markup=False, soft_wrap=True)
         if len(done.marked) > 10:
             err.print(f"  … and {len(done.marked) - 10} more (`fluxforge status` lists them)")
+
+
+def _planned_and_actual(done: Summary) -> None:
+    """The estimates beside what the run came to; blocks that may run and need not were spared."""
+    columns = ("planned → actual", "#tasks", "#spared", "#reads", "#writes", "#requests", "#memory")
+    rows = []
+    for e in done.planned:
+        actual = done.actual.get(e.dataset)
+        tasks = actual.tasks if actual else 0
+        spared = e.blocks - tasks - done.accepted.get(e.dataset, 0)
+        if actual is None:
+            rows.append((e.dataset, f"{e.blocks} → 0", spared, *[""] * 5))
+            continue
+        traffic = actual.traffic
+        rows.append(
+            (
+                e.dataset,
+                f"{e.blocks} → {tasks}",
+                spared,
+                f"{size(e.bytes_read)} → {size(traffic.bytes_read)}",
+                f"{size(e.bytes_written)} → {size(traffic.bytes_written)}",
+                f"{e.gets + e.puts:,} → {traffic.gets + traffic.puts:,}",
+                f"{size(e.memory)} → {size(actual.memory)}",
+                f"{duration(e.block_seconds * e.blocks)} → {duration(actual.task_seconds)}",
+            )
+        )
+    table("", (*columns, "#task time"), rows)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def status(records: Sequence[Mapping[str, Any]]) -> None:

@@ -5,6 +5,10 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +50,7 @@ from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.store import Fork, read_snapshot, storage_errors
+from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,6 +123,11 @@ class Outcome:
     batch : int
         Steps that were computed at once.
     seconds : float
+    traffic : Traffic
+    peak_memory : int
+        Bytes that the worker held at most since it started.
+    device : str
+        What it was computed on.
     """
 
     job: str
@@ -129,6 +139,9 @@ class Outcome:
     traceback: str
     batch: int
     seconds: float
+    traffic: Traffic
+    peak_memory: int
+    device: str
 
 
 def run_block(job: Job) -> Outcome:
@@ -142,9 +155,10 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
-    made = make_block(job)
-    with storage_errors(job.path):
-        _write(job, made.arrays)
+    with counted() as traffic:
+        made = make_block(job)
+        with storage_errors(job.path):
+            _write(job, made.arrays)
     return Outcome(
         job.name,
         job.fork,
@@ -155,6 +169,9 @@ def run_block(job: Job) -> Outcome:
         made.traceback,
         made.batch,
         time.perf_counter() - began,
+        traffic,
+        peak_memory(),
+        _device(job.dataset),
     )
 
 
@@ -218,6 +235,7 @@ def _read_steps(job: Job, source: Source) -> Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
+            note_read(max(step.file.size, 0))
     return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
@@ -370,6 +388,24 @@ def _joined(parts: list[Array]) -> Array:
 _GPU = threading.Lock()
 
 
+def _device(dataset: Dataset) -> str:
+    """The GPU, where a stage wants one and there is one; else the CPU and its threads."""
+    torch = sys.modules.get("torch")  # a stage that uses it has imported it
+    wants = any(stage.device == "cuda" for stage in getattr(dataset, "stages", ()))
+    if wants and torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{platform.machine()}, {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads"
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most since it started."""
+    status = Path("/proc/self/status")
+    if not status.exists():  # no Linux
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = status.read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
 def _device_of(stage: Stage) -> AbstractContextManager[Any]:
     """One block at a time on a worker's GPU; the others read and write meanwhile."""
     return _GPU if stage.device == "cuda" else nullcontext()
@@ -515,7 +551,7 @@ def _known_codes(values: Array, variable: Variable) -> Array:
 
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
-    root = zarr.open_group(job.fork.store, mode="r+")
+    root = zarr.open_group(CountedStore(job.fork.store), mode="r+")
     for output, variable in job.stored:
         name = output.named(variable)
         array = _array(root, name)

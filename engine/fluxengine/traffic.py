@@ -57,6 +57,14 @@ def counted() -> Iterator[Traffic]:
         _CURRENT.reset(before)
 
 
+def note_read(size: int) -> None:
+    """Count a file that was fetched."""
+    traffic = _CURRENT.get()
+    if traffic is not None:
+        traffic.gets += 1
+        traffic.bytes_read += size
+
+
 class CountedStore(WrapperStore[Any]):
     """A store whose requests for chunks are counted; metadata is not: it is read once."""
 
@@ -90,10 +98,8 @@ class CountedStore(WrapperStore[Any]):
 
 
 def _read(key: str, found: Buffer | None) -> None:
-    traffic = _CURRENT.get()
-    if traffic is not None and found is not None and _is_chunk(key):
-        traffic.gets += 1
-        traffic.bytes_read += len(found)
+    if found is not None and _is_chunk(key):
+        note_read(len(found))
 
 
 def _is_chunk(key: str) -> bool:
