@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from fluxengine import registry
+from fluxengine import place, registry
 from fluxengine.clusters import ClusterConfig
 from fluxengine.errors import ConfigError
+from fluxengine.place import Place, StorageOptions
 from fluxengine.plan import Request
 from fluxengine.store import Store
 
@@ -38,10 +39,16 @@ class Period(BaseModel, extra="forbid", frozen=True):
 
 
 class Profile(BaseModel, extra="forbid", frozen=True):
-    """Where a run happens: never enters a key."""
+    """Where a run happens: never enters a key. `storage` is for stores on object storage."""
 
     store: str
+    storage: StorageOptions = StorageOptions()
     cluster: ClusterConfig = Field(default_factory=lambda: ClusterConfig.model_validate({}))
+
+    @property
+    def place(self) -> Place:
+        """Where its store lies."""
+        return place.at(self.store, self.storage)
 
 
 class RunFile(BaseModel, extra="forbid", frozen=True):
@@ -106,16 +113,12 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     """What the run file asks for. The store is made only if `create`."""
     product = registry.recipe(run_file.product).product(run_file.options)
     store: Store | None = None
-    if create or _holds_something(Path(profile.store)):
-        store = Store.at(profile.store, create=create)
+    if create or not profile.place.is_empty():
+        store = Store.at(profile.place, create=create)
     period = run_file.period
     return Request(
         product, period.first, period.last, store, run_file.archives, run_file.attributes
     )
-
-
-def _holds_something(place: Path) -> bool:
-    return place.exists() and (not place.is_dir() or any(place.iterdir()))
 
 
 def _refuse_secrets(text: str, path: Path) -> None:

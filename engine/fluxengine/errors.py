@@ -85,7 +85,7 @@ class OutOfRange(FluxforgeError, ValueError):
 
 
 class NotOurStore(FluxforgeError, ValueError):
-    """A folder that holds something else than a fluxforge store."""
+    """A place that holds something else than a fluxforge store."""
 
     code = "FF401"
 
@@ -120,6 +120,30 @@ class PublicationConflict(FluxforgeError, RuntimeError):
     """The published version moved while this run was working."""
 
     code = "FF406"
+
+
+class LeaseLost(FluxforgeError, RuntimeError):
+    """Another run took the store over, because this one did not renew its lease in time."""
+
+    code = "FF407"
+
+
+class StoreDenied(StoreError, PermissionError):
+    """Credentials are missing, have expired or do not suffice."""
+
+    code = "FF408"
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """The object store does not answer, or refuses again and again."""
+
+    code = "FF409"
+
+
+class NoBucket(StoreError):
+    """There is no bucket of that name."""
+
+    code = "FF410"
 
 
 class CodeMismatch(FluxforgeError, RuntimeError):

@@ -150,15 +150,16 @@ def run(
     ------
     RunFailed
         Where a source has no valid step at all, or under `strict`; nothing is published then.
-    RunLocked, NoSpace, StoreError, PublicationConflict
+    RunLocked, LeaseLost, NoSpace, StoreError, PublicationConflict
         Finished blocks are kept, each dataset is published as before or as a whole, and the same
         command goes on from there.
     """
     if request.store is None:
         raise RunFailed("a run needs a store.")
     began = time.perf_counter()
-    with request.store.locked(), ExitStack() as stack:
-        state = _Run(request, request.store, open_executor, progress or Quiet(), strict, stack)
+    with request.store.locked() as store, ExitStack() as stack:
+        request = replace(request, store=store)
+        state = _Run(request, store, open_executor, progress or Quiet(), strict, stack)
         for dataset in upstream_first(request.product):
             _bring_up_to_date(state, dataset)
         published = _publish(state)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +40,7 @@ from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, VALID
+from fluxengine.place import Place
 from fluxengine.store import Fork, read_snapshot, storage_errors, stored_values
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where an input lies: dataset folder, pinned snapshot, and its closed grid."""
+    """Where an input lies: place of the dataset, pinned snapshot, and its closed grid."""
 
-    path: Path
+    path: Place
     snapshot: str
     grid: Grid
 
@@ -63,7 +63,7 @@ class Job:
     dataset: Dataset
     grid: Grid
     block: Block
-    path: Path
+    path: Place
     fork: Fork
     parts: Parts
     upstream: Mapping[str, Upstream] = field(default_factory=dict)
