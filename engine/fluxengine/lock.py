@@ -154,9 +154,12 @@ class Lease:
         if found is not None:
             _refuse_if_held(place, found)
         tag = place.put_over(mine.text, found.tag if found else None)
-        if tag is None:  # another run was quicker
-            raise RunLocked("another run took this store just now.", where=str(place), mend=WAIT)
-        return cls(place, mine, tag)
+        if tag is not None:
+            return cls(place, mine, tag)
+        quicker = place.look()
+        if quicker is not None:
+            _refuse_if_held(place, quicker)
+        raise RunLocked("another run held it just now.", where=_store(place), mend=WAIT)
 
     def check(self) -> None:
         """Renew the lease: what is renewed was nobody else's in between.
@@ -174,7 +177,7 @@ class Lease:
             if self.lost:
                 raise LeaseLost(
                     "this run was cut off for so long that another one took the store over.",
-                    where=str(self.place),
+                    where=_store(self.place),
                     mend="Nothing is lost. Let the other run end, then run the same command again.",
                 )
 
@@ -213,6 +216,10 @@ def _held_lease(place: Prefix) -> Iterator[Lock]:
         lease.give_back()
 
 
+def _store(place: Prefix) -> str:
+    return str(place).removesuffix(f"/{LOCK}")
+
+
 def _refuse_if_held(place: Prefix, found: Version) -> None:
     holder = Holder.read(found.text, place.options.lease)
     if not holder.run:
@@ -224,6 +231,6 @@ def _refuse_if_held(place: Prefix, found: Version) -> None:
     raise RunLocked(
         f"another run is writing to this store: process {holder.pid} on {holder.host}, since"
         f" {holder.since}. If it is dead, its lease ends at {end:%H:%M:%S} UTC.",
-        where=str(place),
+        where=_store(place),
         mend=WAIT,
     )

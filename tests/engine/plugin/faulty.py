@@ -58,6 +58,7 @@ class Proxy:
     def __enter__(self) -> "Proxy":
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
+        self._http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -92,6 +93,8 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
+            disable_nagle_algorithm = True
+            wbufsize = -1
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -106,9 +109,6 @@ class Proxy:
 
 
 def _body(handler: BaseHTTPRequestHandler) -> bytes:
-    if handler.headers.get("Expect", "").lower() == "100-continue":
-        handler.send_response_only(100)
-        handler.end_headers()
     if handler.headers.get("Transfer-Encoding", "").lower() == "chunked":
         return _unchunked(handler)
     return handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -147,7 +147,7 @@ def _forward(
     handler: BaseHTTPRequestHandler, server: str, body: bytes
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
-    headers = {k: v for k, v in handler.headers.items() if k.lower() not in HOP | {"expect"}}
+    headers = {k: v for k, v in handler.headers.items() if k.lower() not in HOP}
     if body or handler.command in ("PUT", "POST"):
         headers["Content-Length"] = str(len(body))
     try:
@@ -178,6 +178,7 @@ def _send(
         handler.close_connection = True
     elif not bare:
         handler.wfile.write(content)
+    handler.wfile.flush()
 
 
 def at(*numbers: int, fault: str) -> Choice:
