@@ -25,6 +25,7 @@ from fluxengine.outages import typed
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
+UNFINISHED = ".unfinished"  # the end of a file's name while it is written
 REQUEST = timedelta(seconds=30)  # after which a request that got no answer is given up
 TRIES = 8
 PATIENCE = timedelta(seconds=120)  # for all tries of a request together
@@ -127,7 +128,7 @@ class Folder:
         return tuple(sorted(path.name for path in self.path.iterdir() if path.is_dir()))
 
     def is_empty(self) -> bool:
-        """Whether nothing is there.
+        """Whether nothing is there but what a killed write left.
 
         Raises
         ------
@@ -140,7 +141,7 @@ class Folder:
             raise NotOurStore(
                 "this is a file, not a store.", where=str(self), mend="Give a folder."
             )
-        return not any(self.path.iterdir())
+        return all(path.name.endswith(UNFINISHED) for path in self.path.iterdir())
 
     def read(self) -> str | None:
         """The text of a small file; None where there is none."""
@@ -152,9 +153,12 @@ class Folder:
     def write(self, text: str) -> None:
         """Put a small text in place of what was there, at once; makes the folders above."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        fresh.write_text(text)
-        fresh.replace(self.path)
+        fresh = self.path.with_name(f"{self.path.name}{UNFINISHED}")
+        try:
+            fresh.write_text(text)
+            fresh.replace(self.path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the folder and all that is below it."""
