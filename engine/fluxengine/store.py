@@ -217,10 +217,11 @@ def _is_ours(root: Place) -> bool:
 
 def _refuse_foreign(root: Place, create: bool) -> None:
     if not root.is_empty():
+        kind = "folder" if isinstance(root, Folder) else "prefix"
         raise NotOurStore(
-            f"this place holds something else than a fluxforge store (it has no {MARKER}).",
+            f"this {kind} holds something else than a fluxforge store (it has no {MARKER}).",
             where=str(root),
-            mend="Give an empty or a new one: nothing here was touched.",
+            mend=f"Give an empty or a new {kind}: nothing here was touched.",
         )
     if not create:
         raise NotOurStore(
