@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow bench gpu lint clean
+.PHONY: help demo test slow servers bench gpu lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(VENV)/.dev-ready  ## set up and run the tests
 
 slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 	$(BIN)/pytest -m slow
+
+servers:  ## install an SSH server and Slurm (Debian, as root), so that `make test` runs on them too
+	sh infra/slurm/install-servers.sh
 
 bench: $(VENV)/.dev-ready  ## the bulk-flux kernel beside its peer: 2 minutes on a quiet machine
 	@$(PIP) -e ".[bench]"

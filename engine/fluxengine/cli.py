@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
     from fluxengine.config import Profile, RunFile
     from fluxengine.executors import Executor
-    from fluxengine.plan import Request
     from fluxengine.run import Summary
+    from fluxengine.stand import Request
     from fluxengine.store import Store
 
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks
@@ -39,6 +39,9 @@ ProfileName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop, unpublished, at the first missing or damaged input.")
+]
+StorePlace = Annotated[
+    str | None, typer.Option("--store", help="A store, instead of the run file's.")
 ]
 DEFAULT_CONFIG = Path("run.yaml")
 
@@ -133,9 +136,7 @@ def ingest(
 def status(
     config: Config = DEFAULT_CONFIG,
     profile: ProfileName = None,
-    store: Annotated[
-        str | None, typer.Option("--store", help="A store, instead of the run file's.")
-    ] = None,
+    store: StorePlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a store holds, what is published, and which days are marked."""
@@ -149,13 +150,111 @@ def status(
     show.status(records)
 
 
+@app.command(epilog="Example: fluxforge verify -c run.yaml --recompute 5")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="One dataset; by default all.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    store: StorePlace = None,
+    recompute: Annotated[
+        int, typer.Option(min=0, help="Make so many blocks once more, too, and compare.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every stored value with what was written. Exit code 1 where anything differs.
+
+    Names each damaged or missing chunk with its block and days. Objects that no version needs are
+    told as information: `history --prune` deletes them.
+    """
+    from fluxengine import show
+    from fluxengine.recompute import recompute as make_again
+    from fluxengine.verify import verify as verify_dataset
+
+    place = _store(store, config, profile)
+    found = []
+    with show.bars() as bars:
+        for dataset in [name] if name else place.names:
+            found.append(verify_dataset(place, dataset, progress=bars))
+    again = []
+    if recompute:
+        _, _, request = _request(config, profile, create=False)
+        again = list(make_again(request, recompute))
+    if as_json:
+        told = {
+            "datasets": [one.as_json() for one in found],
+            "recomputed": [one.as_json() for one in again],
+        }
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show.verified(found, again)
+    if any(one.findings for one in found) or not all(one.same for one in again):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: fluxforge explain deepflux time=2016-01-02 lat=10 lon=150")
+def explain(
+    name: Annotated[str, typer.Argument(help="A published dataset.")],
+    point: Annotated[list[str], typer.Argument(help="A value for each axis, as axis=value.")],
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    store: StorePlace = None,
+    version: Annotated[str | None, typer.Option(help="Such as v2; by default the newest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where a value comes from: files, filling, weights, code, and the values between."""
+    from fluxengine import show
+    from fluxengine.errors import ConfigError
+    from fluxengine.explain import explain as explain_point
+
+    pairs = [text.partition("=") for text in point]
+    if not all(axis and value for axis, _, value in pairs):
+        raise ConfigError("each part of the point is written axis=value.", mend="Such as lat=10.")
+    place = _store(store, config, profile)
+    made = explain_point(place, name, {a: v for a, _, v in pairs}, version=version)
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=2, ensure_ascii=False))
+    else:
+        show.lineage(made)
+
+
+@app.command(epilog="Example: fluxforge history deepflux -c run.yaml --restore v3")
+def history(
+    name: Annotated[str, typer.Argument(help="A dataset.")],
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    store: StorePlace = None,
+    restore: Annotated[str | None, typer.Option(help="Publish this version again.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete old versions and what nothing needs.")
+    ] = False,
+    keep: Annotated[int, typer.Option(min=1, help="Versions that --prune leaves.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """List what each published version changed; publish an earlier one again; prune old ones."""
+    from fluxengine import history as past
+    from fluxengine import show
+
+    place = _store(store, config, profile)
+    if restore:
+        new = past.restore(place, name, restore)
+        show.err.print(f"{restore} of {name} is published again, as {new}.")
+    if prune:
+        freed = past.prune(place, name, keep)
+        show.err.print(f"Deleted {show.size(freed)}; at most {keep} versions are kept.")
+    found = past.versions(place, name)
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found], indent=2))
+    else:
+        show.history(name, found)
+
+
 @app.command(epilog="Example: fluxforge export deepflux -c run.yaml -o netcdf --per month")
 def export(
     name: Annotated[str, typer.Argument(help="A published dataset.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")],
     config: Config = DEFAULT_CONFIG,
     profile: ProfileName = None,
-    store: Annotated[str | None, typer.Option("--store", help="A store.")] = None,
+    store: StorePlace = None,
     first: Annotated[str | None, typer.Option(help="First day.")] = None,
     last: Annotated[str | None, typer.Option(help="Last day.")] = None,
     per: Annotated[str, typer.Option(help="A file for each: all, year or month.")] = "year",
@@ -213,7 +312,7 @@ def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> 
     from fluxengine.run import run as run_request
 
     def workers() -> AbstractContextManager[Executor]:
-        return clusters.executor(cluster)
+        return clusters.executor(cluster, show.notice)
 
     with show.bars() as progress:
         return run_request(request, workers, progress=progress, strict=strict)

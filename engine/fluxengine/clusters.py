@@ -2,101 +2,285 @@
 
 from __future__ import annotations
 
-import inspect
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from fluxengine.errors import ConfigError
+from fluxengine import clouds, machines
+from fluxengine.deployments import Deployment
+from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
 from fluxengine.executors import Executor, on_cluster, serial
 
-# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
-QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
 CONNECT = "20s"
 TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
+GLANCE = 5.0  # seconds between two looks at whether workers may still come
+STOP = 120.0  # seconds in which a cluster must have ended
+# What changes values or breaks what travels between processes where it differs.
+ON_SCHEDULER = ("python", "dask", "distributed")
+ON_WORKERS = (*ON_SCHEDULER, "cloudpickle", "numpy", "zarr", "icechunk", "fluxforge")
+KINDS: dict[str, type[Deployment]] = {
+    "local": machines.Local,
+    "address": machines.Address,
+    "ssh": machines.Ssh,
+    "slurm": machines.Slurm,
+    "kubernetes": clouds.Kubernetes,
+    "coiled": clouds.Coiled,
+}
+CLOUDS = ("kubernetes", "coiled")
+
+Result = TypeVar("Result")
+Tell = Callable[[str], None]
 
 
 class ClusterConfig(BaseModel, extra="forbid", frozen=True):
-    """Where a run computes. `options` are the cluster class's own names, checked against it."""
+    """Where a run computes.
 
-    kind: Literal["serial", "local", "address"] = "local"
+    Parameters
+    ----------
+    kind : str
+    workers, threads : int
+        Workers, and threads of each.
+    memory : str
+        Of each worker, such as 8GiB.
+    wait : float
+        Seconds in which the first worker must be there, time in a queue included.
+    address : str, optional
+        Of the scheduler, for kind `address`.
+    security : bool or dict
+        TLS between client, scheduler and workers: names of `distributed.Security`, or true for
+        certificates made for this run.
+    options : dict
+        The names of the library that starts the cluster, checked against it.
+    """
+
+    kind: Literal["serial", "local", "address", "ssh", "slurm", "kubernetes", "coiled"] = "local"
     workers: int = Field(2, ge=1)
     threads: int = Field(1, ge=1)
-    memory: str = "4GiB"
+    memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)? ?([kMGT]i?)?B?$")
+    wait: float = Field(300, gt=0)
     address: str | None = None
+    security: bool | dict[str, Any] = False
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+def silent(told: str) -> None:
+    """Tell nobody."""
+
+
 @contextmanager
-def executor(config: ClusterConfig) -> Iterator[Executor]:
-    """Start, or connect to, the workers a profile names; stop what was started."""
+def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
+    """Start, or connect to, the workers a profile names; stop what was started.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    tell : callable, optional
+        Takes a line about the cluster: its jobs, its dashboard, that it waits.
+
+    Raises
+    ------
+    ConfigError
+        Where an option cannot be used; nothing was started.
+    ClusterFailed
+        Where no worker came; what was started is stopped.
+    VersionMismatch
+        Where scheduler or workers have other versions than this process.
+    """
     if config.kind == "serial":
         yield serial
-    elif config.kind == "address":
-        with _connected(config) as ready:
-            yield ready
-    else:
-        with _local(config) as ready:
-            yield ready
-
-
-@contextmanager
-def _local(config: ClusterConfig) -> Iterator[Executor]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    _check_names(LocalCluster, config.options)
-    wanted: dict[str, Any] = {
-        "n_workers": config.workers,
-        "threads_per_worker": config.threads,
-        "memory_limit": config.memory,
-        "host": "127.0.0.1",
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": 40,
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch,
-        dask.config.set(QUIET_WORKERS),
-        LocalCluster(**(wanted | {"local_directory": scratch} | config.options)) as cluster,
-        Client(cluster) as client,
-    ):
+        return
+    deployment = KINDS[config.kind](config).checked()
+    with _client(deployment, tell) as client:
         yield on_cluster(client, in_flight=_in_flight(config))
 
 
-@contextmanager
-def _connected(config: ClusterConfig) -> Iterator[Executor]:
-    from distributed import Client
+def check_reach(config: ClusterConfig, places: Mapping[str, str]) -> None:
+    """Refuse folders of this machine where workers in the cloud shall use them.
 
-    if not config.address:
-        raise ConfigError(
-            "a cluster of kind 'address' needs one.",
-            where="cluster.address",
-            mend="Such as tcp://127.0.0.1:8786.",
-        )
-    try:
-        client = Client(config.address, timeout=CONNECT)
-    except OSError as error:
-        raise ConfigError(
-            f"no scheduler answers: {error}", where=config.address, mend="Start one first."
-        ) from error
-    with client:
-        yield on_cluster(client, in_flight=_in_flight(config))
+    Parameters
+    ----------
+    config : ClusterConfig
+    places : mapping of str to str
+        Paths or URLs, by what the run file calls them.
+    """
+    for name, place in places.items():
+        if config.kind in CLOUDS and place.partition("://")[0] in (place, "file", "memory"):
+            raise ConfigError(
+                f"{place} is on this machine, and the workers of a cluster of kind"
+                f" '{config.kind}' are not.",
+                where=name,
+                mend="Give a place that both reach, such as s3://bucket/prefix.",
+            )
+
+
+def differences(versions: Mapping[str, Any]) -> list[str]:
+    """What scheduler and workers have in other versions than this process.
+
+    Parameters
+    ----------
+    versions : mapping
+        As `distributed.Client.get_versions` gives them.
+    """
+    here = versions["client"]["packages"]
+    there: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("the scheduler", versions["scheduler"], ON_SCHEDULER),
+        *((f"worker {name}", host, ON_WORKERS) for name, host in versions["workers"].items()),
+    ]
+    return [
+        f"{package} {_version(here, package)} here, {_version(host['packages'], package)} on {name}"
+        for name, host, packages in there
+        for package in packages
+        if _version(here, package) != _version(host["packages"], package)
+    ]
+
+
+def _version(packages: Mapping[str, str | None], package: str) -> str:
+    found = packages.get(package) or "missing"
+    return ".".join(found.split(".")[:2]) if package == "python" else found
 
 
 def _in_flight(config: ClusterConfig) -> int:
     return config.workers * config.threads * TASKS_PER_THREAD
 
 
-def _check_names(cluster: type, options: Mapping[str, Any]) -> None:
-    """`LocalCluster` swallows misspelt names: compare them with its signature and its workers'."""
-    from distributed import Nanny, Worker
+# --- from a deployment to a client with at least one worker --------------------------------------
 
-    known = {p for kind in (cluster, Nanny, Worker) for p in inspect.signature(kind).parameters}
-    wrong = sorted(set(options) - known)
-    if wrong:
-        raise ConfigError(
-            f"{cluster.__name__} has no option {', '.join(wrong)}.", where="cluster.options"
+
+@contextmanager
+def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
+    end = time.monotonic() + deployment.config.wait
+    with (
+        deployment.surroundings(),
+        _started(deployment, end, tell) as cluster,
+        _connected(deployment, cluster) as client,
+    ):
+        dashboard = client.scheduler_info()["services"].get("dashboard")
+        for line in deployment.started(dashboard):
+            tell(line)
+        _wait(deployment, client, end, tell)
+        _compare(client)
+        yield client
+
+
+@contextmanager
+def _started(deployment: Deployment, end: float, tell: Tell) -> Iterator[Any]:
+    failed = ""
+    try:
+        yield _begin(deployment, end)
+    except ClusterFailed as error:
+        failed = str(error)
+        raise
+    finally:
+        try:
+            _within(STOP, deployment.stop)
+        except Exception as error:  # told, not raised over what the run found
+            what = deployment.words(error)
+            if what not in failed:
+                where = f"cluster of kind '{deployment.kind}'"
+                tell(f"{where}: it may still be running ({what}). {deployment.log()}")
+
+
+def _begin(deployment: Deployment, end: float) -> Any:
+    try:
+        return _within(end - time.monotonic(), deployment.start)
+    except FluxforgeError:
+        raise
+    except Exception as error:
+        raise _failed(deployment, deployment.words(error)) from error
+
+
+@contextmanager
+def _connected(deployment: Deployment, cluster: Any) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(cluster, timeout=CONNECT, security=deployment.security)
+    except OSError as error:
+        if deployment.kind == "address":
+            raise ConfigError(
+                f"no scheduler answers: {error}", where=cluster, mend="Start one first."
+            ) from error
+        raise _failed(deployment, f"its scheduler does not answer: {error}") from error
+    with client:
+        yield client
+
+
+def _wait(deployment: Deployment, client: Any, end: float, tell: Tell) -> None:
+    """Until the first worker is there, the time is over, or none can come any more."""
+    wait, told = deployment.config.wait, None
+    while not _has_worker(client, min(GLANCE, end - time.monotonic())):
+        state = deployment.state()
+        during = f" ({state})" if state else ""
+        if time.monotonic() > end:
+            raise _failed(deployment, f"no worker came within {wait:g} s{during}")
+        if hopeless := deployment.hopeless():
+            raise _failed(deployment, hopeless)
+        if during != told:
+            tell(f"waiting at most {wait:g} s for the first worker{during}")
+        told = during
+
+
+def _has_worker(client: Any, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=max(0.1, seconds))
+        return True
+    return False
+
+
+def _compare(client: Any) -> None:
+    """Refuse workers that would compute, or understand, something else."""
+    found = client.get_versions(packages=ON_WORKERS[1:])
+    if differ := differences(found):
+        more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
+        raise VersionMismatch(
+            f"{'; '.join(differ[:3])}{more}.",
+            where="versions",
+            mend="Install the same there, `pip install -c infra/constraints.txt fluxforge`, or use"
+            " the image of this version.",
         )
+
+
+def _failed(deployment: Deployment, what: str) -> ClusterFailed:
+    config = deployment.config
+    return ClusterFailed(
+        f"it did not start: {what.rstrip('.')}. Tried: {_tried(config)}.",
+        where=f"cluster of kind '{config.kind}'",
+        mend=deployment.log(),
+    )
+
+
+def _tried(config: ClusterConfig) -> str:
+    """The settings in words; of tables, which may hold credentials, only the names."""
+    said = {name: getattr(config, name) for name in ("workers", "threads", "memory", "wait")}
+    for name, value in sorted(config.options.items()):
+        plain = all(isinstance(v, str | int | float) for v in _each(value))
+        said[name] = value if plain else "…"
+    return ", ".join(f"{name} {value}" for name, value in said.items())
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result:
+    """`call()`, for so long at most: some libraries wait for ever. Ctrl-C ends the wait at once."""
+    answer: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="fluxforge-cluster").start()
+    try:
+        return answer.result(max(0.0, seconds))
+    except TimeoutError as error:
+        if answer.done():  # its own
+            raise
+        raise TimeoutError(f"nothing happened within {seconds:.0f} s") from error

@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from fluxengine import place, registry
-from fluxengine.clusters import ClusterConfig
+from fluxengine.clusters import ClusterConfig, check_reach
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place, StorageOptions
-from fluxengine.plan import Request
+from fluxengine.stand import Request
 from fluxengine.store import Store
 
 SECRET = re.compile(
@@ -55,7 +55,7 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     """A whole run file."""
 
     product: str
-    period: Period
+    period: Period | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     archives: dict[str, str] = Field(default_factory=dict)
     attributes: dict[str, str] = Field(default_factory=dict)
@@ -111,14 +111,15 @@ def load(path: Path) -> RunFile:
 
 def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     """What the run file asks for. The store is made only if `create`."""
+    archives = {f"archives.{name}": root for name, root in run_file.archives.items()}
+    check_reach(profile.cluster, {"store": profile.store} | archives)
     product = registry.recipe(run_file.product).product(run_file.options)
     store: Store | None = None
     if create or not profile.place.is_empty():
         store = Store.at(profile.place, create=create)
     period = run_file.period
-    return Request(
-        product, period.first, period.last, store, run_file.archives, run_file.attributes
-    )
+    first, last = (period.first, period.last) if period else (None, None)
+    return Request(product, first, last, store, run_file.archives, run_file.attributes)
 
 
 def _refuse_secrets(text: str, path: Path) -> None:

@@ -2,100 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.errors import DeclarationError, OutOfRange
-from fluxengine.grid import Block, Grid, Halo
+from fluxengine.errors import DeclarationError
+from fluxengine.grid import WHOLE, Axis, Block, Grid, Halo
+from fluxengine.packing import Array, Packing
 
 if TYPE_CHECKING:
     import xarray as xr
     from pangeo_forge_recipes.patterns import FilePattern
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, "xr.DataArray"]
+
+AS_IS = Packing("f4")
 
 NEVER_WRITTEN = 0  # every flag variable's fill value
 FAILED = 1  # every flag variable's code for a step or block that could not be made
 ENGINE_FLAGS = {NEVER_WRITTEN: "never_written", FAILED: "failed"}
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How values lie in the store: ``value = raw * scale + offset``; `fill` is missing.
-
-    Float packings (``f4``, ``f8``) hold values as they are, NaN for missing.
-    """
-
-    dtype: str
-    scale: float = 1.0
-    offset: float = 0.0
-    fill: int | None = None
-
-    @property
-    def is_float(self) -> bool:
-        """Whether values are stored as they are."""
-        return np.dtype(self.dtype).kind == "f"
-
-    @property
-    def zarr_fill(self) -> float | int:
-        """What an absent chunk reads as."""
-        return float("nan") if self.is_float else int(self.fill or 0)
-
-    def pack(self, values: Array, name: str) -> Array:
-        """Values as stored; NaN becomes `fill`.
-
-        Raises
-        ------
-        OutOfRange
-            Where a value does not fit: packing never wraps or clips.
-        """
-        if self.is_float:
-            return self._as_float(values, name)
-        raw = np.rint((np.asarray(values, np.float64) - self.offset) / self.scale)
-        info = np.iinfo(self.dtype)
-        missing = np.isnan(raw)
-        bad = ~missing & ((raw < info.min) | (raw > info.max) | (raw == self.fill))
-        if bad.any():
-            worst = np.asarray(values)[bad].ravel()[0]
-            low, high = (edge * self.scale + self.offset for edge in (info.min, info.max))
-            raise OutOfRange(
-                f"{name} = {worst:g} at {int(bad.sum())} cells cannot be stored:"
-                f" its packing holds {low:g} to {high:g}."
-            )
-        if missing.any() and self.fill is None:
-            raise OutOfRange(f"{name} has missing values, but its packing has no fill value.")
-        return np.where(missing, self.fill or 0, raw).astype(self.dtype)
-
-    def _as_float(self, values: Array, name: str) -> Array:
-        with np.errstate(over="ignore"):
-            stored = np.asarray(values, self.dtype)
-        bad = np.isinf(stored) & np.isfinite(values)
-        if bad.any():
-            worst = np.asarray(values)[bad].ravel()[0]
-            raise OutOfRange(f"{name} = {worst:g} is too large to be stored as {self.dtype}.")
-        return stored
-
-    def unpack(self, raw: Array, dtype: str | None = None) -> Array:
-        """Stored values as numbers, NaN where missing; f4 where that holds every one of them."""
-        if dtype is None:
-            exact = np.dtype(self.dtype).itemsize <= (4 if self.is_float else 2)
-            dtype = "f4" if exact else "f8"
-        if self.is_float:
-            return raw.astype(dtype, copy=False)
-        values: npt.NDArray[np.floating[Any]] = raw.astype(dtype)
-        values *= self.scale
-        values += self.offset
-        if self.fill is not None:
-            values[raw == self.fill] = np.nan
-        return values
 
 
 @dataclass(frozen=True)
@@ -125,7 +56,7 @@ class Variable:
     long_name: str
     standard_name: str | None = None
     valid_range: tuple[float, float] | None = None
-    packing: Packing = Packing("f4")
+    packing: Packing = AS_IS
     flags: Mapping[int, str] = field(default_factory=dict)
     height: float | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +101,98 @@ def flag_variable(name: str, long_name: str, meanings: Mapping[int, str], **attr
 
 
 @dataclass(frozen=True)
+class Output:
+    """Variables on one grid: a group of a dataset, the nameless one being its root.
+
+    Parameters
+    ----------
+    group : str
+    grid : Grid
+        Its axes either end where the blocks of the dataset's own grid end, whatever their
+        resolution, or have one block.
+    variables : tuple of Variable
+    """
+
+    group: str
+    grid: Grid
+    variables: tuple[Variable, ...]
+
+    def named(self, variable: Variable) -> str:
+        """Path of a variable within the dataset."""
+        return f"{self.group}/{variable.name}" if self.group else variable.name
+
+    def spans(self, main: Grid, part: Block) -> dict[str, slice]:
+        """Cells of this grid within a block, or a batch of one, of the dataset's own."""
+        found = {}
+        for name, axis in self.grid.axes.items():
+            own, span = main.axes.get(name), part.spans.get(name)
+            if own is None or span is None:
+                found[name] = slice(0, axis.length)
+                continue
+            ends = (own.origin + own.step * np.array([span.start, span.stop])) - axis.origin
+            found[name] = slice(*(ends // axis.step).tolist())
+        return found
+
+    def shard(self, main: Grid, block: Block) -> tuple[int, ...]:
+        """Index of the shard that a block of the dataset's own grid owns."""
+        at = dict(zip(main.dims, block.index, strict=True))
+        return tuple(at.get(name, 0) for name in self.grid.dims)
+
+
+def outputs_on(main: Grid, declared: tuple[Output, ...]) -> tuple[Output, ...]:
+    """Outputs closed and cut into blocks as the dataset's own, closed grid is.
+
+    Raises
+    ------
+    DeclarationError
+        Where the blocks of two grids do not end together, so that two tasks would share a shard.
+    """
+    own, *others = declared
+    return (replace(own, grid=main), *(replace(o, grid=_aligned(main, o)) for o in others))
+
+
+def _aligned(main: Grid, output: Output) -> Grid:
+    step, axes = main.dims[0], {}
+    if output.grid.dims[0] != step:
+        raise DeclarationError(f"the output '{output.group}' must begin with {step}")
+    for name, axis in output.grid.axes.items():
+        own = main.axes.get(name)
+        if own is None:
+            axes[name] = replace(axis, block=WHOLE)
+        else:
+            axes[name] = axis if axis == own else _cut_like(own, axis, name, output)
+    for name, own in main.axes.items():
+        if name not in axes and own.blocks > 1:
+            raise DeclarationError(
+                f"the output '{output.group}' has no {name}, along which the dataset has"
+                f" {own.blocks} blocks: they would all write it",
+                mend=f"Give the axis {name} one block.",
+            )
+    if main.step_axis.step % axes[step].step:
+        raise DeclarationError(
+            f"the output '{output.group}' must hold whole parts of a {step} step"
+        )
+    return Grid(**axes)
+
+
+def _cut_like(own: Axis, axis: Axis, name: str, output: Output) -> Axis:
+    """An axis of another resolution, with the extent and the blocks of the dataset's own."""
+    length = own.length * own.step
+    if own.unit != axis.unit or length % axis.step or own.block_length * own.step % axis.step:
+        raise DeclarationError(
+            f"blocks of {name} do not end together on the grids of the dataset and of its output"
+            f" '{output.group}'"
+        )
+    is_step = name == output.grid.dims[0]  # how long it is the period says
+    extent = (axis.origin, (axis.size or 0) * axis.step)
+    if not is_step and extent != (own.origin, length):
+        raise DeclarationError(f"{name} of the output '{output.group}' has another extent")
+    block = own.block_length * own.step // axis.step
+    size = length // axis.step
+    return replace(axis, origin=own.origin, size=size, block=block, labels=own.labels)
+
+
+@dataclass(frozen=True)
 class Source:
     """A dataset read from files: one file a step, found below an archive's root.
 
@@ -178,12 +201,14 @@ class Source:
     name : str
         Such as ``rss-f17``.
     grid : Grid
-        Time axis first; the provider's own resolution.
+        Step axis first; the provider's own resolution.
     path : callable
-        From a day to the file's path below the archive's root.
+        From a step's key (`Grid.step_key`: a day, a moment, a label) to the file's path below the
+        archive's root.
     decode : callable
-        From a local file and the day it should hold to a dataset of one step with *packed* values
-        in the packing of `provides` (flags included). Raises `DamagedFile` or `WrongFile`.
+        From a local file and the key of the step it should hold to a dataset of one step with
+        *packed* values in the packing of `provides` (flags included). Raises `DamagedFile` or
+        `WrongFile`.
     provides : tuple of Variable
         What a decoded file holds.
     archive : str
@@ -198,8 +223,8 @@ class Source:
 
     name: str
     grid: Grid
-    path: Callable[[date], str]
-    decode: Callable[[Path, date], xr.Dataset]
+    path: Callable[[Any], str]
+    decode: Callable[[Path, Any], xr.Dataset]
     provides: tuple[Variable, ...]
     archive: str
     home: str
@@ -214,16 +239,27 @@ class Source:
         """What the dataset stores."""
         return self.provides
 
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What it stores, on which grid."""
+        return (Output("", self.grid, self.provides),)
+
     def pattern(self, grid: Grid) -> FilePattern:
-        """The Pangeo-Forge file pattern of a closed grid: one file a day along time."""
+        """The Pangeo-Forge file pattern of a closed grid: one file a step."""
         from pangeo_forge_recipes.patterns import ConcatDim, FilePattern
 
-        steps = [grid.step_day(step) for step in range(grid.step_axis.length)]
-        return FilePattern(
-            lambda time: self.path(time),
-            ConcatDim("time", keys=steps, nitems_per_file=1),
-            file_type=self.file_type,
-        )
+        steps = [grid.step_key(step) for step in range(grid.step_axis.length)]
+        along = ConcatDim(grid.dims[0], keys=steps, nitems_per_file=1)
+        return FilePattern(_by_keyword(self.path, grid.dims[0]), along, file_type=self.file_type)
+
+
+def _by_keyword(path: Callable[[Any], str], name: str) -> Callable[..., str]:
+    """A path function that takes its key under the name of the step axis."""
+    return lambda **keys: path(keys[name])
+
+
+Device = Literal["cpu", "cuda"]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Stage(Protocol):
@@ -245,8 +281,39 @@ class Stage(Protocol):
     def weights(self) -> tuple[Path, ...]:
         """Files whose bytes enter the key."""
 
+    @property
+    def device(self) -> Device:
+        """``cuda`` where it runs on a GPU if the worker has one: then one block at a time does."""
+
+    def memory(self, inputs: Shapes) -> int:
+        """Bytes that it holds at once beside its inputs and outputs, given its inputs' shapes."""
+
     def load(self) -> Callable[[Arrays], Arrays]:
         """The function to run on each block; called once for each worker."""
+
+
+@dataclass(frozen=True)
+class PlainStage:
+    """What most stages share: no halo, no weights, no GPU, as much memory again as its inputs."""
+
+    @property
+    def halo(self) -> Halo:
+        """None."""
+        return Halo()
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """None."""
+        return ()
+
+    @property
+    def device(self) -> Device:
+        """The CPU."""
+        return "cpu"
+
+    def memory(self, inputs: Shapes) -> int:
+        """As much again as its inputs in double precision."""
+        return sum(8 * math.prod(shape) for shape in inputs.values())
 
 
 class Gate(Protocol):
@@ -254,6 +321,13 @@ class Gate(Protocol):
 
     def __call__(self, block: Arrays, published: tuple[Variable, ...]) -> str | None:
         """None if the block is good, else why it is not."""
+
+
+class Domain(Protocol):
+    """Where a product has cells at all. A frozen dataclass or function: it enters the key."""
+
+    def __call__(self, grid: Grid) -> npt.NDArray[np.bool_]:
+        """True inside; one axis for each of the grid's but the step axis."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +352,11 @@ class Product:
         Run in order, fused in one task. Only the first may have a halo: a later one would be
         recomputed in every neighbour, so materialise its input as a product of its own.
     publishes : tuple of Variable
-        What is stored; each flag variable marks failed blocks.
+        What is stored on `grid`; each flag variable marks failed blocks.
+    also : tuple of Output
+        What is stored besides, on grids of their own, each a group of the dataset.
+    domain : Domain, optional
+        Blocks wholly outside are spared, and the mask is published as the variable ``domain``.
     gates : tuple of Gate
     title, summary : str
         For people and for the global attributes.
@@ -298,6 +376,8 @@ class Product:
     summary: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 0
+    also: tuple[Output, ...] = ()
+    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         if any(stage.halo.widths for stage in self.stages[1:]):
@@ -317,14 +397,23 @@ class Product:
                     " which nothing before it gives"
                 )
             known |= {variable.name for variable in stage.outputs}
-        absent = {variable.name for variable in self.publishes} - known
+        stored = [variable.name for variable in self.variables]
+        absent = set(stored) - known
         if absent:
             raise DeclarationError(f"'{self.name}' publishes {sorted(absent)}, which nothing makes")
+        twice = {name for name in stored if stored.count(name) > 1}
+        if twice:
+            raise DeclarationError(f"'{self.name}' publishes {sorted(twice)} more than once")
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """What the dataset stores."""
-        return self.publishes
+        """What the dataset stores, on whichever grid."""
+        return tuple(v for output in self.outputs for v in output.variables)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What it stores, on which grid."""
+        return (Output("", self.grid, self.publishes), *self.also)
 
     @cached_property
     def halo(self) -> Halo:
@@ -357,13 +446,17 @@ __all__ = [
     "Arrays",
     "Block",
     "Dataset",
+    "Domain",
     "Gate",
+    "Output",
     "Packing",
+    "PlainStage",
     "Product",
     "Read",
     "Source",
     "Stage",
     "Variable",
     "flag_variable",
+    "outputs_on",
     "upstream_first",
 ]

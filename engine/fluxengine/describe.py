@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -16,8 +15,7 @@ from fluxengine.registry import Recipe
 RUN_FILE = """\
 # Run file of {name}. `fluxforge plan -c run.yaml` says what it would do.
 product: {name}
-period: {{first: {first}, last: {last}}}   # both days included
-
+{period}
 # Science: these choices, and nothing else of this file, decide whether a block must run again.
 options:
 {options}
@@ -46,6 +44,21 @@ profiles:
   serial:
     store: ./store
     cluster: {{kind: serial}}   # in this process, for debugging
+  # Elsewhere: infra/ has a page each. `options` are the names of the library that starts workers.
+  # slurm:
+  #   store: /scratch/me/store  # seen by every node
+  #   cluster: {{kind: slurm, workers: 40, memory: 8GiB, options: {{queue: short, interface: ib0}}}}
+  # ssh:
+  #   store: /shared/store
+  #   cluster: {{kind: ssh, workers: 8, options: {{hosts: [head, node1, node2],
+  #             scheduler_options: {{interface: eth1}}}}}}
+  # kubernetes:
+  #   store: s3://my-bucket/store   # credentials come from the environment
+  #   cluster: {{kind: kubernetes, workers: 100, memory: 8GiB,
+  #             options: {{image: "registry.example/fluxforge:0.1.0", namespace: flux}}}}
+  # coiled:
+  #   store: s3://my-bucket/store
+  #   cluster: {{kind: coiled, workers: 100, memory: 8GiB, options: {{region: us-west-2}}}}
 """
 
 
@@ -56,7 +69,7 @@ def sources(as_json: bool) -> None:
         _json([_source_facts(source) for source in found])
         return
     rows = [(s.name, _span(s.grid.step_axis), s.title) for s in found]
-    show.table("", ("source", "days", "what"), rows)
+    show.table("", ("source", "steps", "what"), rows)
 
 
 def source(found: Source, as_json: bool) -> None:
@@ -72,15 +85,14 @@ def source(found: Source, as_json: bool) -> None:
 
 def _source_facts(found: Source) -> dict[str, Any]:
     axis = found.grid.step_axis
-    day = date.fromisoformat(_first(axis))
     return {
         "name": found.name,
         "what": found.title,
         "provider": found.provider,
-        "days": _span(axis),
+        "steps": _span(axis),
         "grid": " × ".join(f"{n} {a.size or '…'}" for n, a in found.grid.axes.items()),
         "archive": f"{found.archive} (by default {found.home})",
-        "path": found.path(day),
+        "path": found.path(found.grid.step_key(0)),
         "licence": found.licence,
         "cite": found.cite,
         "variables": _variables(found),
@@ -134,9 +146,6 @@ def run_file(recipe: Recipe) -> str:
     """A complete, commented run file."""
     made = recipe.product({})
     found = [d for d in upstream_first(made) if isinstance(d, Source)]
-    starts = [_first(s.grid.step_axis) for s in found]
-    ends = [_last(s.grid.step_axis) for s in found]
-    last = min([e for e in ends if e] or ["2020-12-31"])
     options = [
         f"  {o['name']}: {json.dumps(o['default'])}".ljust(30) + f"# {o['what']}"
         for o in _options(recipe)
@@ -144,8 +153,7 @@ def run_file(recipe: Recipe) -> str:
     archives = {s.archive: s.home for s in found}
     return RUN_FILE.format(
         name=recipe.name,
-        first=max(starts),
-        last=last,
+        period=_period([s.grid.step_axis for s in found if s.grid.step_axis.is_time]),
         options="\n".join(options),
         archives="\n".join(f"  {name}: {home}" for name, home in archives.items()),
     )
@@ -171,23 +179,18 @@ def _variables(dataset: Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def _first(axis: Axis) -> str:
-    """First day of a time axis."""
-    return _iso(axis.origin)
-
-
-def _iso(seconds: int) -> str:
-    import numpy as np
-
-    return str(np.datetime64(seconds, "s"))[:10]
-
-
-def _last(axis: Axis) -> str | None:
-    return None if axis.size is None else _iso(axis.origin + (axis.size - 1) * axis.step)
+def _period(axes: list[Axis]) -> str:
+    """The period that all sources share, as the run file gives it."""
+    if not axes:
+        return ""
+    first = max(str(axis.day(0)) for axis in axes)
+    last = min([str(axis.day(axis.size - 1)) for axis in axes if axis.size] or ["2020-12-31"])
+    return f"period: {{first: {first}, last: {last}}}   # both days included\n"
 
 
 def _span(axis: Axis) -> str:
-    return f"{_first(axis)} … {_last(axis) or ''}".rstrip()
+    last = "" if axis.size is None else axis.name(axis.size - 1)
+    return f"{axis.name(0)} … {last}".rstrip()
 
 
 def _json(value: Any) -> None:

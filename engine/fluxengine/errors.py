@@ -162,3 +162,15 @@ class RunFailed(FluxforgeError, RuntimeError):
     """The run stopped before publication."""
 
     code = "FF503"
+
+
+class ClusterFailed(FluxforgeError, RuntimeError):
+    """No worker came: a cluster did not start, or its workers did not."""
+
+    code = "FF504"
+
+
+class VersionMismatch(FluxforgeError, RuntimeError):
+    """Workers or their scheduler have other versions of what a run depends on."""
+
+    code = "FF505"

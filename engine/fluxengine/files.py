@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fluxengine.digest import file_digest
 from fluxengine.errors import MissingFile, NoSpace, StoreError
 
+LOOKS_AT_ONCE = 16  # questions to a web server at a time
 NOTICE = "NOTICE.txt"  # a text in an archive's root that its datasets and products carry on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileId:
     """What tells one state of a file from another.
 
@@ -36,9 +40,17 @@ class FileId:
     stamp: str
     sha256: str = ""
 
-    def same_stamp(self, other: FileId) -> bool:
-        """Whether nothing speaks for a change, without reading the bytes."""
-        return (self.path, self.size, self.stamp) == (other.path, other.size, other.stamp)
+    @property
+    def stamp_digest(self) -> bytes:
+        """Eight bytes that differ where something speaks for a change, without reading the file."""
+        return hashlib.sha256(f"{self.path}|{self.size}|{self.stamp}".encode()).digest()[:8]
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of the bytes; of the identity while the file is unread, which equals none."""
+        if self.sha256:
+            return bytes.fromhex(self.sha256)
+        return hashlib.sha256(b"unread" + self.stamp_digest).digest()
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger."""
@@ -54,63 +66,100 @@ def _local(root: str) -> Path:
     return Path(root.removeprefix("file://")).expanduser()
 
 
-def look(root: str, path: str) -> FileId | None:
-    """The file at `path` below an archive's root as it is now, unread; None where it is not.
+def look(root: str, paths: Iterable[str]) -> list[FileId | None]:
+    """Files below an archive's root as they are now, unread; None for each that is not there.
 
-    In a local folder that keeps files flat, the file's bare name is looked for as well.
+    In a local folder that keeps files flat, the bare names are looked for as well. In an object
+    store each folder is listed once.
 
     Raises
     ------
     StoreError
         Where the archive itself cannot be reached.
     """
-    if is_local(root):
-        base = _local(root)
-        if not base.is_dir():
-            raise StoreError(
-                "there is no such folder of input files.",
-                where=root,
-                mend="Correct `archives` in the run file.",
-            )
-        return _look_local(base / path) or _look_local(base / PurePosixPath(path).name)
-    return _look_remote(f"{root.rstrip('/')}/{path}")
+    if not is_local(root):
+        return _look_remote(root.rstrip("/"), list(paths))
+    base = _local(root)
+    if not base.is_dir():
+        raise StoreError(
+            "there is no such folder of input files.",
+            where=root,
+            mend="Correct `archives` in the run file.",
+        )
+    folder = str(base)
+    return [
+        _look_local(f"{folder}/{path}") or _look_local(f"{folder}/{path.rpartition('/')[2]}")
+        for path in paths
+    ]
 
 
-def _look_local(path: Path) -> FileId | None:
+def _look_local(path: str) -> FileId | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return FileId(str(path), stat.st_size, str(stat.st_mtime_ns))
+    return FileId(path, stat.st_size, str(stat.st_mtime_ns))
 
 
-def _look_remote(url: str) -> FileId | None:
+def _look_remote(root: str, paths: list[str]) -> list[FileId | None]:
     import fsspec
 
-    system, path = fsspec.core.url_to_fs(url)
+    system, base = fsspec.core.url_to_fs(root)
+    with _answering(root):
+        if "http" in str(system.protocol):  # has no listing that can be trusted
+            with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+                found = list(pool.map(lambda path: _info(system, f"{base}/{path}"), paths))
+        else:
+            folders = {path.rpartition("/")[0] for path in paths}
+            listed = {k: v for folder in folders for k, v in _listed(system, base, folder).items()}
+            found = [listed.get(f"{base}/{path}") for path in paths]
+    return [
+        None
+        if info is None
+        else FileId(f"{root}/{path}", int(info.get("size") or -1), _stamp(info))
+        for path, info in zip(paths, found, strict=True)
+    ]
+
+
+@contextmanager
+def _answering(root: str) -> Iterator[None]:
     try:
-        info = system.info(path)
+        yield
+    except Exception as error:  # every protocol has errors of its own
+        raise StoreError(f"the archive does not answer: {error}", where=root) from error
+
+
+def _info(system: Any, path: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = system.info(path)
     except FileNotFoundError:
         return None
-    except Exception as error:  # every protocol has errors of its own
-        raise StoreError(f"the archive does not answer: {error}", where=url) from error
-    stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified") if k in info), "")
-    return FileId(url, int(info.get("size") or -1), stamp)
+    return found
 
 
-def settled(now: FileId | None, known: Mapping[str, Any] | None) -> FileId | None:
+def _listed(system: Any, base: str, folder: str) -> dict[str, Mapping[str, Any]]:
+    try:
+        infos = system.ls(f"{base}/{folder}".rstrip("/"), detail=True)
+    except FileNotFoundError:
+        return {}
+    return {info["name"]: info for info in infos}
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    return next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified") if k in info), "")
+
+
+def settled(now: FileId, known_stamp: bytes, known_digest: bytes) -> FileId:
     """The file's identity with its digest: the known one if nothing speaks for a change.
 
     A local file whose size or time differs is read; a remote one keeps an empty digest until it is
     fetched, and so counts as changed.
     """
-    if now is None:
-        return None
-    if known is not None and now.same_stamp(FileId(**known)):
-        return FileId(**known)
+    if now.stamp_digest == known_stamp and any(known_digest):
+        return replace(now, sha256=known_digest.hex())
     if is_local(now.path):
         try:
-            return FileId(now.path, now.size, now.stamp, file_digest(_local(now.path)))
+            return replace(now, sha256=file_digest(_local(now.path)))
         except OSError:  # unreadable: the worker finds it so as well, and marks the step
             return now
     return now

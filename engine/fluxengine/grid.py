@@ -1,8 +1,8 @@
 """Grids, blocks and windows: pure index arithmetic on named axes.
 
-Cell edges are integers in the axis's own quantum (seconds since 1970 for time, arc seconds for
-degrees, plain counts otherwise), so that axes of different resolution meet exactly. The first axis
-of a grid is its *step axis*: the ledger keeps one row for each step and tile.
+Cell edges are integers in the axis's own quantum (seconds or months since 1970 for time, arc
+seconds for degrees, plain counts otherwise), so that axes of different resolution meet exactly. The
+first axis of a grid is its *step axis*: the ledger keeps one row for each step and tile.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ DAY = 86_400  # seconds
 DEGREE = 3_600  # arc seconds
 EPOCH = date(1970, 1, 1)
 
-Unit = Literal["s", "arcsec", "count", "label"]
+Unit = Literal["s", "month", "arcsec", "count", "label", "static"]
+TIME = ("s", "month")
 Indices = npt.NDArray[np.intp]
+Edges = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Axis:
 
     Parameters
     ----------
-    unit : {"s", "arcsec", "count", "label"}
-        The quantum of `origin` and `step`.
+    unit : {"s", "month", "arcsec", "count", "label", "static"}
+        The quantum of `origin` and `step`. A ``static`` axis has one cell, and no stage sees it.
     origin, step : int
         Lower edge of cell 0 and length of a cell, in quanta.
     size : int or None
@@ -47,7 +49,7 @@ class Axis:
     periodic : bool
         The last cell touches the first, as on longitude.
     labels : tuple of str
-        Names of the cells of a ``label`` axis.
+        Names of the cells of a ``label`` axis. One that is a step axis grows as labels are added.
     """
 
     unit: Unit
@@ -92,16 +94,23 @@ class Axis:
         return -(-self.length // self.block_length)
 
     @property
-    def edges(self) -> npt.NDArray[np.int64]:
+    def is_time(self) -> bool:
+        """Whether the cells are intervals of time."""
+        return self.unit in TIME
+
+    @property
+    def edges(self) -> Edges:
         """Cell edges in quanta, shape (size + 1,)."""
         return self.origin + self.step * np.arange(self.length + 1, dtype=np.int64)
 
     def coordinate(self) -> npt.NDArray[np.generic]:
-        """Coordinate values: day starts, degrees at cell centres, counts or labels."""
+        """Coordinate values: starts of intervals, degrees at cell centres, counts or labels."""
         edges = self.edges
         match self.unit:
             case "s":
                 return edges[:-1].astype("datetime64[s]").astype("datetime64[ns]")
+            case "month":
+                return edges[:-1].astype("datetime64[M]").astype("datetime64[ns]")
             case "arcsec":
                 return (edges[:-1] + edges[1:]) / (2 * DEGREE)
             case "label":
@@ -126,26 +135,86 @@ class Axis:
         start = block * self.block_length
         return slice(start, min(start + self.block_length, self.length))
 
+    def ranges(self, starts: Edges, stops: Edges) -> tuple[Indices, Indices]:
+        """First and last-but-one cell that overlap each interval [start, stop), clipped."""
+        low = (starts - self.origin) // self.step
+        high = -((self.origin - stops) // self.step)
+        return np.clip(low, 0, self.length), np.clip(high, 0, self.length)
+
     def between(self, first: date, last: date) -> Axis:
-        """A time axis closed to the days `first` to `last`, within its own extent."""
-        begin, end = _seconds(first), _seconds(last) + DAY
-        origin = max(begin, self.origin)
-        own_end = end if self.size is None else self.origin + self.size * self.step
-        size = (min(end, own_end) - origin) // self.step
-        if size <= 0:
+        """A time axis closed to its cells within the days `first` to `last`, and its own extent."""
+        begin, end = self._quanta(first, last)
+        start = max(0, -((self.origin - begin) // self.step))
+        stop = (end - self.origin) // self.step
+        if self.size is not None:
+            stop = min(stop, self.size)
+        if stop <= start:
+            own_end = "." if self.size is None else f" and end with {self.name(self.size - 1)}."
             raise ConfigError(
                 f"nothing lies between {first} and {last}",
-                mend=f"The data begin on {_day(self.origin)}"
-                + ("." if self.size is None else f" and end on {_day(own_end - DAY)}."),
+                mend=f"The data begin with {self.name(0)}{own_end}",
             )
-        return replace(self, origin=origin, size=size)
+        return replace(self, origin=self.origin + start * self.step, size=stop - start)
+
+    def _quanta(self, first: date, last: date) -> tuple[int, int]:
+        """Where a period of whole days begins and ends, in quanta that lie within it."""
+        begin, end = _seconds(first), _seconds(last) + DAY
+        return (
+            int(in_unit(np.array(begin), "s", self.unit, up=True)),
+            int(in_unit(np.array(end), "s", self.unit, up=False)),
+        )
+
+    def name(self, cell: int) -> str:
+        """How a person calls a cell: a day, an hour, a month, a label or a number."""
+        if self.unit in ("label", "static"):
+            return self.labels[cell]
+        edge = self.origin + cell * self.step
+        if self.unit == "month":
+            return str(np.datetime64(edge, "M"))
+        if self.unit != "s":
+            return str(edge)
+        length = 10 if self.step % DAY == 0 else 16 if self.step % 60 == 0 else 19
+        return str(np.datetime64(edge, "s"))[:length]
+
+    def day(self, cell: int) -> date:
+        """The day on which a cell of a time axis begins."""
+        edge = np.datetime64(self.origin + cell * self.step, "M" if self.unit == "month" else "s")
+        return date.fromisoformat(str(edge.astype("datetime64[D]")))
 
 
 def days(first: str, last: str | None = None, *, block: int = 30, chunk: int = WHOLE) -> Axis:
     """Daily time axis from `first` to `last` inclusive; no `last`, and days are appended."""
+    return every(DAY, first, last, block=block, chunk=chunk)
+
+
+def every(
+    seconds: int, first: str, last: str | None = None, *, block: int, chunk: int = WHOLE
+) -> Axis:
+    """Time axis of equal intervals from the day `first` to the end of the day `last`.
+
+    Without a `last`, intervals are appended. Hours are ``every(3600, ...)``, the granules of a
+    swath sensor ``every(300, ...)``.
+    """
     begin = date.fromisoformat(first)
-    size = None if last is None else (date.fromisoformat(last) - begin).days + 1
-    return Axis("s", _seconds(begin), DAY, size, block, chunk)
+    extent = None if last is None else ((date.fromisoformat(last) - begin).days + 1) * DAY
+    return Axis("s", _seconds(begin), seconds, extent and extent // seconds, block, chunk)
+
+
+def months(first: str, last: str | None = None, *, block: int = 12, chunk: int = WHOLE) -> Axis:
+    """Monthly time axis from `first` to `last` inclusive, such as ``months("1993-01")``."""
+    begin = int(np.datetime64(first, "M").astype(int))
+    size = None if last is None else int(np.datetime64(last, "M").astype(int)) - begin + 1
+    return Axis("month", begin, 1, size, block, chunk)
+
+
+def counts(start: int, stop: int, step: int = 1, *, block: int = WHOLE, chunk: int = WHOLE) -> Axis:
+    """Axis of numbered cells: lines of a scene, lead times, classes.
+
+    A grid that is ten times finer has a tenth of the `step` between the same ends.
+    """
+    if (stop - start) % step:
+        raise DeclarationError(f"{start} to {stop} is no whole number of cells of {step}")
+    return Axis("count", start, step, (stop - start) // step, block, chunk)
 
 
 def degrees(
@@ -166,9 +235,14 @@ def degrees(
     return Axis("arcsec", low, width, (high - low) // width, block, chunk, periodic)
 
 
-def labels(*names: str) -> Axis:
-    """Axis of named cells, each an inner chunk of its own (passes, satellites)."""
-    return Axis("label", 0, 1, len(names), chunk=1, labels=names)
+def labels(*names: str, block: int = WHOLE) -> Axis:
+    """Axis of named cells, each an inner chunk of its own (passes, satellites, scenes)."""
+    return Axis("label", 0, 1, len(names), block, chunk=1, labels=names)
+
+
+def static() -> Axis:
+    """The step axis of what does not change, such as a map of heights: one file, one step."""
+    return Axis("static", 0, 1, 1, labels=("always",))
 
 
 @dataclass(frozen=True)
@@ -266,8 +340,12 @@ class Grid:
 
     def between(self, first: date, last: date) -> Grid:
         """The grid closed to a period, where its step axis is time."""
-        name, axis = next(iter(self.axes.items()))
-        return self if axis.unit != "s" else _grid({**self.axes, name: axis.between(first, last)})
+        axis = self.step_axis
+        return self.with_steps(axis.between(first, last)) if axis.is_time else self
+
+    def with_steps(self, axis: Axis) -> Grid:
+        """The grid with another step axis."""
+        return _grid({**self.axes, self.dims[0]: axis})
 
     def blocks(self) -> Iterator[Block]:
         """Every block, tiles of the same steps together."""
@@ -279,6 +357,12 @@ class Grid:
         pairs = zip(self.axes.items(), index, strict=True)
         return Block(index, {name: axis.span(i) for (name, axis), i in pairs})
 
+    def tile_blocks(self) -> Iterator[tuple[slice, ...]]:
+        """Cells of each tile along the axes beside the step axis, in the order of `tile`."""
+        others = list(self.axes.values())[1:]
+        for index in product(*(range(axis.blocks) for axis in others)):
+            yield tuple(axis.span(i) for axis, i in zip(others, index, strict=True))
+
     def tile(self, block: Block) -> int:
         """Number of the block's tile within its steps."""
         number = 0
@@ -286,20 +370,33 @@ class Grid:
             number = number * axis.blocks + i
         return number
 
-    def step_name(self, step: int) -> str:
-        """How a person calls the step: a day, an hour, or a number."""
-        axis = self.step_axis
-        if axis.unit == "label":
-            return axis.labels[step]
-        edge = axis.origin + step * axis.step
-        if axis.unit != "s":
-            return str(edge)
-        moment = np.datetime64(edge, "s")
-        return str(moment)[:10] if axis.step % DAY == 0 else str(moment)[:16]
+    @property
+    def step_blocks(self) -> int:
+        """Blocks after one another along the step axis."""
+        return self.step_axis.blocks
 
-    def step_day(self, step: int) -> date:
-        """The day a step of a time axis begins on."""
-        return date.fromisoformat(_day(self.step_axis.origin + step * self.step_axis.step))
+    def number(self, block: Block) -> int:
+        """Number of a block in the order of `blocks`: tiles of the same steps together."""
+        return block.index[0] * self.tiles + self.tile(block)
+
+    def numbered(self, number: int) -> Block:
+        """The block of a number."""
+        step, tile = divmod(number, self.tiles)
+        others = tuple(axis.blocks for axis in list(self.axes.values())[1:])
+        return self.block((step, *(int(i) for i in np.unravel_index(tile, others))))
+
+    def step_name(self, step: int) -> str:
+        """How a person calls the step: a day, an hour, a scene, or a number."""
+        return self.step_axis.name(step)
+
+    def step_key(self, step: int) -> date | datetime | str | int:
+        """What a source's `path` is told: a day, the start of a shorter interval, label, number."""
+        axis = self.step_axis
+        if axis.unit in ("label", "static"):
+            return axis.labels[step]
+        if axis.unit == "s" and axis.step % DAY:
+            return datetime.fromisoformat(axis.name(step))
+        return axis.day(step) if axis.is_time else axis.origin + step * axis.step
 
     def window(self, spans: Mapping[str, slice], halo: Halo, source: Grid) -> dict[str, Indices]:
         """Cells of `source` that a block with `spans` of this grid needs (the window rule).
@@ -313,32 +410,51 @@ class Grid:
             Cell numbers along each axis of `source`, in reading order.
         """
         return {
-            name: self._axis_window(name, spans, halo, axis) for name, axis in source.axes.items()
+            name: self.axis_window(name, spans.get(name, slice(None)), halo, axis)
+            for name, axis in source.axes.items()
         }
 
-    def _axis_window(
-        self, name: str, spans: Mapping[str, slice], halo: Halo, source: Axis
-    ) -> Indices:
+    def axis_window(self, name: str, span: slice, halo: Halo, source: Axis) -> Indices:
+        """Cells along one axis of an input that cells `span` of this grid's axis need."""
         own = self.axes.get(name)
-        if own is None:
+        if own is None or source.unit == "static":
             return np.arange(source.length, dtype=np.intp)
-        if own.unit != source.unit:
-            raise DeclarationError(
-                f"axis '{name}' counts {own.unit} here, {source.unit} in the input"
-            )
+        check_units(name, own, source)
         if own.unit == "label":
-            wanted = own.labels[spans[name]]
-            absent = sorted(set(wanted) - set(source.labels))
-            if absent:
-                raise DeclarationError(
-                    f"the input has no {name} called {', '.join(absent)}; it has"
-                    f" {', '.join(source.labels)}"
-                )
-            return np.array([source.labels.index(label) for label in wanted], dtype=np.intp)
+            return labelled(name, own, source)[span]
         before, after = halo(name)
-        start = own.origin + (spans[name].start - before) * own.step
-        stop = own.origin + (spans[name].stop + after) * own.step
-        return source.cells(start, stop)
+        edges = own.origin + own.step * np.array([span.start - before, span.stop + after], np.int64)
+        start = in_unit(edges[:1], own.unit, source.unit, up=False)
+        stop = in_unit(edges[1:], own.unit, source.unit, up=True)
+        return source.cells(int(start[0]), int(stop[0]))
+
+
+def check_units(name: str, own: Axis, source: Axis) -> None:
+    """Raise `DeclarationError` where two axes of one name cannot be compared."""
+    if own.unit != source.unit and not (own.is_time and source.is_time):
+        raise DeclarationError(f"axis '{name}' counts {own.unit} here, {source.unit} in the input")
+
+
+def labelled(name: str, own: Axis, source: Axis) -> Indices:
+    """Where each label of an axis stands in the input's."""
+    absent = sorted(set(own.labels) - set(source.labels))
+    if absent:
+        raise DeclarationError(
+            f"the input has no {name} called {', '.join(absent)}; it has {', '.join(source.labels)}"
+        )
+    places = {label: at for at, label in enumerate(source.labels)}
+    return np.array([places[label] for label in own.labels], dtype=np.intp)
+
+
+def in_unit(edges: Edges, have: Unit, want: Unit, *, up: bool) -> Edges:
+    """Edges in another unit of time; one that falls within a cell goes down, or `up`."""
+    if have == want:
+        return edges
+    if have == "month":
+        return edges.astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
+    down: Edges = edges.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+    exact = in_unit(down, "month", "s", up=False) == edges
+    return np.where(exact, down, down + 1) if up else down
 
 
 def _grid(axes: Mapping[str, Axis]) -> Grid:
@@ -347,10 +463,6 @@ def _grid(axes: Mapping[str, Axis]) -> Grid:
 
 def _seconds(day: date) -> int:
     return (day - EPOCH).days * DAY
-
-
-def _day(seconds: int) -> str:
-    return str(np.datetime64(seconds, "s"))[:10]
 
 
 def parse_day(text: str | date) -> date:

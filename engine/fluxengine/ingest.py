@@ -49,12 +49,12 @@ class Step:
 def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Step:
     """Fetch and decode one file; a missing or damaged one gives failed cells and a note."""
     if file is None:
-        expected = source.path(grid.step_day(step))
+        expected = source.path(grid.step_key(step))
         return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {expected}")
     try:
         with local_copy(file) as path:
             file = replace(file, sha256=file.sha256 or file_digest(path))
-            dataset = source.decode(path, grid.step_day(step))
+            dataset = source.decode(path, grid.step_key(step))
             return Step(conformed(source, grid, dataset, file.path), VALID, file)
     except MissingFile as error:
         return Step(_no_values(source, grid), MISSING_STEP, None, str(error))

@@ -1,8 +1,9 @@
 """Keys: everything a block's values depend on, kept in parts so that a change can be explained.
 
-A part is JSON-able. ``inputs`` holds the content digest of each upstream step in the window (for a
-source: of each file), ``code`` a digest of each module reached by static imports, ``options`` the
-fields of the stages, ``weights`` the digest of each weights file.
+A block's key is two digests. One is over its inputs: the content of each upstream step and tile in
+its window, or the bytes of its files. The other is over what *stands*, the same for every block of
+a dataset: ``code``, a digest of each module reached by static imports; ``options``, the fields of
+the stages; ``weights``, the digest of each weights file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import hashlib
 import importlib.util
 import itertools
 import math
@@ -20,12 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from fluxengine.declare import Dataset, Source, Stage, Variable
+from fluxengine.declare import Array, Dataset, Source, Stage, Variable
 from fluxengine.digest import content_digest, file_digest, json_digest
 from fluxengine.errors import ConfigError, DeclarationError
 
 Parts = dict[str, Any]
 SHORT = 16  # hex digits of a digest that are kept to explain a change
+STANDING = 16  # bytes of the digest of what stands
 ENGINE = "fluxengine"
 
 
@@ -42,7 +45,16 @@ def options_of(dataset: Dataset) -> dict[str, Any]:
     if isinstance(dataset, Source):
         return {"0 decode": _decoder(dataset.decode)}
     stages = {f"{i} {type(s).__name__}": _plain(s) for i, s in enumerate(dataset.stages)}
-    return stages | {"gates": {_plain(gate): "checked" for gate in dataset.gates}}
+    domain = {} if dataset.domain is None else {"domain": {"is": _plain(dataset.domain)}}
+    return stages | {"gates": {_gate(gate): "checked" for gate in dataset.gates}} | domain
+
+
+def _gate(gate: Any) -> str:
+    plain = _plain(gate)
+    if not isinstance(plain, dict):
+        return str(plain)
+    fields = ", ".join(f"{name}={value}" for name, value in plain.items())
+    return f"{type(gate).__qualname__}({fields})"
 
 
 def _decoder(decode: Any) -> dict[str, Any]:
@@ -95,26 +107,31 @@ def standing_parts(dataset: Dataset) -> Parts:
     }
 
 
-def block_key(parts: Parts) -> str:
-    """Digest of a block's parts."""
-    return json_digest(parts)
+def standing_digest(parts: Parts) -> bytes:
+    """Digest of what is the same for every block of a dataset."""
+    return bytes.fromhex(json_digest(parts))[:STANDING]
 
 
-def changed(old: Parts, new: Parts) -> tuple[list[str], list[str]]:
-    """Why a block must run again, in words, and the steps whose input changed."""
-    words, steps = [], []
-    for upstream in {**new["inputs"], **old["inputs"]}:
-        differing = _differing(old["inputs"].get(upstream, {}), new["inputs"].get(upstream, {}))
-        if differing:
-            steps += differing
-            words.append(f"inputs changed: {upstream} {listed(differing)}")
+def block_key(standing: bytes, inputs: bytes) -> str:
+    """Key of a block, in hex."""
+    return hashlib.sha256(standing + inputs).hexdigest()
+
+
+def of_files(digests: Array) -> bytes:
+    """Digest of a source block's inputs, from those of its files, shape (steps, 32)."""
+    return hashlib.sha256(digests.tobytes()).digest()
+
+
+def changed(old: Parts, new: Parts) -> dict[str, str]:
+    """What stands otherwise than before, in words: under ``weights``, ``code``, ``options``."""
+    words = {}
     for name in ("weights", "code"):
         differing = _differing(old[name], new[name])
         if differing:
-            words.append(f"{name} changed: {listed(differing)}")
+            words[name] = f"{name} changed: {listed(differing)}"
     if old["options"] != new["options"]:
-        words.append(f"options changed: {_option_words(old['options'], new['options'])}")
-    return words, steps
+        words["options"] = f"options changed: {_option_words(old['options'], new['options'])}"
+    return words
 
 
 def listed(names: Iterable[str], at_most: int = 4) -> str:
@@ -143,7 +160,7 @@ def _option_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _callables(dataset: Dataset) -> Iterable[Any]:
     if isinstance(dataset, Source):
         return [dataset.decode]
-    return [*dataset.stages, *dataset.gates]
+    return [*dataset.stages, *dataset.gates, *([dataset.domain] if dataset.domain else [])]
 
 
 def _parts_of(thing: Any) -> Iterator[Any]:

@@ -11,14 +11,16 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from fluxengine.declare import Array, Variable
+from fluxengine.declare import Array, Output, Variable
+from fluxengine.digest import content_digest
 from fluxengine.errors import StoreMismatch
-from fluxengine.grid import DAY, Axis, Grid
+from fluxengine.grid import DAY, Axis, Grid, in_unit
 
 # The checksum finds every flipped bit; default zstd reads most of them as wrong values.
 COMPRESSORS = (ZstdCodec(level=1, checksum=True),)
 MARK = "fluxforge"
-FORMAT = 1
+FORMAT = 2
+DOMAIN = "domain"
 
 SPACE = {
     "lat": {
@@ -44,28 +46,44 @@ class Layout:
     ----------
     name : str
     grid : Grid
-        Closed.
-    variables : tuple of Variable
+        The dataset's own, closed: what its blocks and its ledger are counted on.
+    outputs : tuple of Output
+        What is stored on which closed grid; the first is the root.
     attrs : mapping
         Global attributes.
+    domain : bool array, optional
+        Cells that have values at all, one axis for each of the grid's but the step axis.
     """
 
     name: str
     grid: Grid
-    variables: tuple[Variable, ...]
+    outputs: tuple[Output, ...]
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    domain: Array | None = None
+
+    @property
+    def inside(self) -> Array | None:
+        """Tiles with a cell in the domain, shape (tiles,)."""
+        if self.domain is None:
+            return None
+        blocks = self.grid.tile_blocks()
+        return np.array([self.domain[tuple(spans)].any() for spans in blocks])
 
 
 def create(root: zarr.Group, layout: Layout) -> None:
     """Write the template: coordinates and empty, sharded, checksummed arrays."""
     mark = {"format": FORMAT, "dataset": layout.name, **_described(layout)}
     root.update_attributes({**layout.attrs, MARK: json.dumps(mark)})
-    for name, axis in layout.grid.axes.items():
-        _create_coordinate(root, name, axis)
-    for variable in layout.variables:
-        _create_variable(root, layout.grid, variable)
-    for height in sorted({v.height for v in layout.variables if v.height is not None}):
-        _create_height(root, height)
+    for output in layout.outputs:
+        group = root.require_group(output.group) if output.group else root
+        for name, axis in output.grid.axes.items():
+            _create_coordinate(group, name, axis)
+        for variable in output.variables:
+            _create_variable(group, output.grid, variable)
+        for height in sorted({v.height for v in output.variables if v.height is not None}):
+            _create_height(group, height)
+    if layout.domain is not None:
+        _create_domain(root, layout)
 
 
 def extend(root: zarr.Group, layout: Layout) -> None:
@@ -78,12 +96,14 @@ def extend(root: zarr.Group, layout: Layout) -> None:
     """
     check(root, layout)
     step = layout.grid.dims[0]
-    for variable in layout.variables:
-        _array(root, variable.name).resize(layout.grid.shape)
-    for name, values in _coordinate_arrays(step, layout.grid.step_axis).items():
-        array = _array(root, name)
-        array.resize(values.shape)
-        array[...] = values
+    for output in layout.outputs:
+        for variable in output.variables:
+            _array(root, output.named(variable)).resize(output.grid.shape)
+        prefix = f"{output.group}/" if output.group else ""
+        for name, values in coordinate_arrays(step, output.grid.step_axis).items():
+            array = _array(root, prefix + name)
+            array.resize(values.shape)
+            array[...] = _storable(values)
     mark = json.dumps({**_mark(root), **_described(layout)})
     root.update_attributes({**layout.attrs, MARK: mark})
 
@@ -103,11 +123,27 @@ def check(root: zarr.Group, layout: Layout) -> None:
         Naming the first difference.
     """
     stored, wanted = _mark(root), _described(layout)
-    step = layout.grid.dims[0]
-    for name, axis in wanted["grid"].items():
-        known = dict(stored["grid"].get(name, {}))
-        if name == step:
-            known["size"] = axis["size"]
+    for group, axes in wanted["grids"].items():
+        _check_axes(stored["grids"].get(group, {}), axes, layout)
+    if stored["variables"] != wanted["variables"]:
+        raise StoreMismatch(
+            f"it holds {_names(stored)}, the run writes {_names(wanted)}, or in another packing.",
+            where=layout.name,
+            mend="Give the run a new store: other variables would hide the published ones.",
+        )
+    if stored["domain"] != wanted["domain"]:
+        raise StoreMismatch(
+            "its domain has other cells than the run's.",
+            where=layout.name,
+            mend="Give the run a new store.",
+        )
+
+
+def _check_axes(stored: Mapping[str, Any], wanted: Mapping[str, Any], layout: Layout) -> None:
+    for name, axis in wanted.items():
+        known = dict(stored.get(name, {}))
+        if name == layout.grid.dims[0]:
+            known = _as_long(known, axis)
         if known != axis:
             differing = [part for part in axis if known.get(part) != axis[part]]
             was, wants = (
@@ -119,26 +155,54 @@ def check(root: zarr.Group, layout: Layout) -> None:
                 where=layout.name,
                 mend="Give the run a new store, or the grid and first day the store was made with.",
             )
-    if stored["variables"] != wanted["variables"]:
-        raise StoreMismatch(
-            f"it holds {_names(stored)}, the run writes {_names(wanted)}, or in another packing.",
-            where=layout.name,
-            mend="Give the run a new store: other variables would hide the published ones.",
-        )
+
+
+def _as_long(known: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored step axis as if it had grown to the wanted one's length: it may, at its end."""
+    if not wanted["block"]:  # one block holds all of it: its shard cannot grow
+        return known
+    names = wanted["labels"][: len(known.get("labels", ()))]
+    grown = {"size": wanted["size"]}
+    if names == known.get("labels"):
+        grown["labels"] = wanted["labels"]
+    return known | grown
 
 
 def stored_grid(root: zarr.Group) -> Grid:
     """The grid a dataset was made with."""
-    grid = _mark(root)["grid"]
-    return Grid(**{n: Axis(**{**a, "labels": tuple(a["labels"])}) for n, a in grid.items()})
+    return stored_grids(root)[""]
+
+
+def stored_grids(root: zarr.Group) -> dict[str, Grid]:
+    """The grid of each of its groups, the nameless one being its own."""
+    grids = _mark(root)["grids"]
+    return {
+        group: Grid(**{n: Axis(**{**a, "labels": tuple(a["labels"])}) for n, a in axes.items()})
+        for group, axes in grids.items()
+    }
+
+
+def stored_variables(root: zarr.Group) -> dict[str, Grid]:
+    """The grid of each stored variable, by its path within the dataset."""
+    grids = stored_grids(root)
+    return {name: grids[name.rpartition("/")[0]] for name in _mark(root)["variables"]}
 
 
 def _described(layout: Layout) -> dict[str, Any]:
-    axes = {name: asdict(axis) for name, axis in layout.grid.axes.items()}
+    return {
+        "grids": {output.group: _axes(output.grid) for output in layout.outputs},
+        "variables": {o.named(v): asdict(v.packing) for o in layout.outputs for v in o.variables},
+        "domain": None
+        if layout.domain is None
+        else content_digest({DOMAIN: layout.domain.astype("u1")}).hex(),
+    }
+
+
+def _axes(grid: Grid) -> dict[str, Any]:
+    axes = {name: asdict(axis) for name, axis in grid.axes.items()}
     for axis in axes.values():
         axis["labels"] = list(axis["labels"])
-    packings = {variable.name: asdict(variable.packing) for variable in layout.variables}
-    return {"grid": axes, "variables": packings}
+    return axes
 
 
 def _names(described: Mapping[str, Any]) -> str:
@@ -197,13 +261,31 @@ def _create_height(root: zarr.Group, height: float) -> None:
     array[...] = height
 
 
+def _create_domain(root: zarr.Group, layout: Layout) -> None:
+    """The mask itself, so that a reader can tell "outside" from "never written"."""
+    assert layout.domain is not None
+    array = root.create_array(
+        DOMAIN,
+        shape=layout.domain.shape,
+        dtype="u1",
+        compressors=COMPRESSORS,
+        dimension_names=layout.grid.dims[1:],
+        attributes={
+            "long_name": "where the product has cells",
+            "flag_values": [0, 1],
+            "flag_meanings": "outside inside",
+        },
+    )
+    array[...] = layout.domain.astype("u1")
+
+
 def _json(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _create_coordinate(root: zarr.Group, name: str, axis: Axis) -> None:
     attrs = coordinate_attributes(name, axis)
-    for part, values in _coordinate_arrays(name, axis).items():
+    for part, values in coordinate_arrays(name, axis).items():
         dims = (name,) if part == name else (name, "bounds")
         array = root.create_array(
             part,
@@ -214,20 +296,24 @@ def _create_coordinate(root: zarr.Group, name: str, axis: Axis) -> None:
             dimension_names=dims,
             attributes=attrs if part == name else {},
         )
-        array[...] = values.astype(np.dtypes.StringDType()) if values.dtype.kind == "U" else values
+        array[...] = _storable(values)
 
 
-def _coordinate_arrays(name: str, axis: Axis) -> dict[str, Array]:
+def _storable(values: Array) -> Array:
+    return values.astype(np.dtypes.StringDType()) if values.dtype.kind == "U" else values
+
+
+def coordinate_arrays(name: str, axis: Axis) -> dict[str, Array]:
     """The coordinate as stored, and its bounds where the axis is time."""
-    if axis.unit != "s":
+    if not axis.is_time:
         return {name: axis.coordinate()}
-    edges = axis.edges // _time_quantum(axis)
+    edges = in_unit(axis.edges, axis.unit, "s", up=False) // _time_quantum(axis)
     return {name: edges[:-1], f"{name}_bnds": np.stack([edges[:-1], edges[1:]], axis=1)}
 
 
 def coordinate_attributes(name: str, axis: Axis) -> dict[str, Any]:
     """CF attributes of a coordinate."""
-    if axis.unit == "s":
+    if axis.is_time:
         unit = "days" if _time_quantum(axis) == DAY else "seconds"
         return {
             "standard_name": "time",
@@ -244,4 +330,5 @@ def coordinate_attributes(name: str, axis: Axis) -> dict[str, Any]:
 
 
 def _time_quantum(axis: Axis) -> int:
-    return DAY if axis.step % DAY == 0 and axis.origin % DAY == 0 else 1
+    whole_days = axis.unit == "month" or (axis.step % DAY == 0 and axis.origin % DAY == 0)
+    return DAY if whole_days else 1

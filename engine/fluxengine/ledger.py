@@ -1,37 +1,50 @@
 """The ledger: what each step and tile of a dataset is, why, and from what.
 
 It lies in the dataset's own repository, in the group ``_ledger``, and is committed together with
-the data it speaks of. Per step and tile: state, content digest and a seal (digest of the row
-itself). Per block: one JSON record with the key, its parts, and notes such as why a day failed.
+the data it speaks of. In columns: a state and a content digest for each step and tile; for each
+block what its key is made of, and a seal (digest of the block's rows); for each step of a source
+the file it came from. Beside them one JSON record a block, read only when somebody asks why.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
 from fluxengine.grid import Block, Grid
+from fluxengine.key import STANDING
 from fluxengine.layout import COMPRESSORS
+from fluxengine.outages import stored_values
 
 GROUP = "_ledger"
-ABSENT, VALID, FAILED_STEP, MISSING_STEP = 0, 1, 2, 3
+ABSENT, VALID, FAILED_STEP, MISSING_STEP, KEPT, OUTSIDE = range(6)
 STATE_WORDS = {
     ABSENT: "never written",
     VALID: "valid",
     FAILED_STEP: "failed",
     MISSING_STEP: "no file",
+    KEPT: "valid; a later file was refused",
+    OUTSIDE: "outside the domain",
 }
-RECORDS_PER_CHUNK = 64
+HOLDS_VALUES = (VALID, KEPT)
+STAMP = 8  # bytes of the digest of a file's path, size and time
+STEP_DIGEST = 16  # hex digits of a digest over the tiles of one upstream step
+STEPS = "states", "digests"
+BLOCKS = "standings", "inputs", "seals"
+FILES = "stamps", "files"
+ROWS_PER_CHUNK, BLOCKS_PER_CHUNK, RECORDS_PER_CHUNK = 20_000, 4_096, 64
 
 Record = dict[str, Any]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,112 +54,230 @@ class BlockRows:
     Parameters
     ----------
     block : Block
-    tile : int
     states : uint8 array, shape (steps,)
     digests : uint8 array, shape (steps, 32)
+    standing : bytes
+        Digest of code, weights and options.
+    inputs : bytes
+        Digest of everything in the block's window.
     record : dict
-        ``key``, ``parts``, ``notes`` (step name to words) and what was measured.
+        What a person may ask for: ``notes`` (step name to words), files, inputs, what was measured.
+    stamps, files : uint8 arrays, shapes (steps, 8) and (steps, 32)
+        Of a source: digests of each file's identity and bytes.
     """
 
     block: Block
-    tile: int
     states: Array
     digests: Array
+    standing: bytes
+    inputs: bytes
     record: Record
+    stamps: Array | None = None
+    files: Array | None = None
+
+
+class Records:
+    """The blocks' records, read from the store a chunk at a time when asked for."""
+
+    def __init__(self, stored: Any = None, where: str = "") -> None:
+        self._stored, self._where = stored, where
+        self._fresh: dict[int, Record] = {}
+        self._chunk: tuple[int, list[str]] = (-1, [])
+
+    def __getitem__(self, number: int) -> Record | None:
+        if number in self._fresh:
+            return self._fresh[number]
+        if self._stored is None or number >= self._stored.shape[0]:
+            return None
+        chunk, at = divmod(number, RECORDS_PER_CHUNK)
+        held = self._chunk  # other threads may read another chunk meanwhile
+        if held[0] != chunk:
+            start = chunk * RECORDS_PER_CHUNK
+            with stored_values(self._where):
+                texts = self._stored[start : start + RECORDS_PER_CHUNK].tolist()
+            held = self._chunk = (chunk, texts)
+        text = held[1][at]
+        return json.loads(text) if text else None
+
+    def put(self, number: int, record: Record) -> None:
+        """Note a finished block's record."""
+        self._fresh[number] = record
+
+
+class Columns(dict[str, Array]):
+    """Columns by name, each read from the store when it is first asked for."""
+
+    def __init__(
+        self, made: Mapping[str, Array], stored: zarr.Group | None = None, where: str = ""
+    ) -> None:
+        super().__init__(made)
+        self._stored, self._where = stored, where
+
+    def __missing__(self, name: str) -> Array:
+        if self._stored is None:
+            raise KeyError(name)
+        with stored_values(self._where):
+            self[name] = _array(self._stored, name)[...]
+        return self[name]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All rows of a dataset, in columns.
+    """All rows of a dataset, in columns; blocks are numbered as `Grid.number` does.
 
     Parameters
     ----------
-    states : uint8 array, shape (steps, tiles)
-    digests, seals : uint8 array, shape (steps, tiles, 32)
-    records : dict of str to dict
-        By block name.
+    grid : Grid
+    columns : Columns
+        Uint8 arrays: ``states`` (steps, tiles), ``digests`` (steps, tiles, 32); ``standings``
+        (blocks, 16), ``inputs`` and ``seals`` (blocks, 32); of a source ``stamps`` (steps, 8) and
+        ``files`` (steps, 32).
+    records : Records
+    standing_parts : dict of str to dict
+        Code, weights and options, by the hex digest that a block's row names.
     """
 
-    states: Array
-    digests: Array
-    seals: Array
-    records: Mapping[str, Record] = field(default_factory=dict)
+    grid: Grid
+    columns: Columns
+    records: Records = field(default_factory=Records)
+    standing_parts: dict[str, Any] = field(default_factory=dict)
+    of_source: bool = False
 
     @classmethod
-    def empty(cls, grid: Grid) -> Ledger:
-        """A ledger in which nothing was written yet."""
-        rows = (grid.step_axis.length, grid.tiles)
-        blank = np.zeros((*rows, BYTES), "u1")
-        return cls(np.zeros(rows, "u1"), blank, blank.copy())
+    def empty(cls, grid: Grid, inside: Flags | None = None, *, source: bool = False) -> Ledger:
+        """A ledger in which nothing was written yet; tiles that are not `inside` never will be."""
+        shapes = _shapes(grid, source).items()
+        columns = Columns({name: np.zeros(shape, "u1") for name, shape in shapes})
+        if inside is not None:
+            columns["states"][:, ~inside] = OUTSIDE
+        return cls(grid, columns, of_source=source)
 
     @classmethod
-    def read(cls, root: zarr.Group) -> Ledger:
-        """The ledger of an opened dataset."""
-        columns = {name: _array(root, name)[...] for name in ("states", "digests", "seals")}
-        texts = _array(root, "records")[...]
-        records = [json.loads(text) for text in texts.tolist() if text]
-        return cls(**columns, records={record["block"]: record for record in records})
+    def read(cls, root: zarr.Group, grid: Grid, where: str) -> Ledger:
+        """The ledger of an opened dataset; columns and records only as they are asked for."""
+        standing = json.loads(str(root[GROUP].attrs["standing_parts"]))
+        source = f"{GROUP}/files" in root
+        records = Records(_array(root, "records"), where)
+        return cls(grid, Columns({}, root, where), records, standing, source)
+
+    @property
+    def states(self) -> Array:
+        """Uint8, shape (steps, tiles)."""
+        return self.columns["states"]
+
+    @property
+    def digests(self) -> Array:
+        """Content digests, uint8, shape (steps, tiles, 32)."""
+        return self.columns["digests"]
+
+    @property
+    def outside(self) -> Flags:
+        """Tiles without a cell in the product's domain, shape (tiles,)."""
+        found: Flags = (self.states == OUTSIDE).all(axis=0)
+        return found
 
     def extended(self, grid: Grid) -> Ledger:
         """The same rows, with room for the steps of a longer grid."""
-        more = grid.step_axis.length - len(self.states)
+        if grid == self.grid:
+            return self
+        longer = Ledger.empty(grid, ~self.outside, source=self.of_source).columns
+        for name in longer:
+            longer[name][: len(self.columns[name])] = self.columns[name]
+        return replace(self, grid=grid, columns=longer)
 
-        def pad(column: Array) -> Array:
-            return np.pad(column, [(0, more)] + [(0, 0)] * (column.ndim - 1))
+    def rows_of(self, number: int) -> tuple[slice, int]:
+        """Steps and tile of a block: an index of `states` and `digests`."""
+        step_block, tile = divmod(number, self.grid.tiles)
+        return self.grid.step_axis.span(step_block), tile
 
-        return Ledger(pad(self.states), pad(self.digests), pad(self.seals), self.records)
+    def record(self, number: int) -> Record | None:
+        """What was noted of a block; None where it was never made."""
+        return self.records[number]
+
+    def marked(self) -> npt.NDArray[np.intp]:
+        """Numbers of blocks with a step that has no good values, or whose new file was refused."""
+        odd = np.isin(self.states, (FAILED_STEP, MISSING_STEP, KEPT))
+        return np.flatnonzero(by_block(self.grid, odd))
+
+    def notes(self, numbers: Iterable[int]) -> Iterator[tuple[str, str]]:
+        """Step or block name and words, for some blocks."""
+        for number in numbers:
+            yield from (self.records[int(number)] or {"notes": {}})["notes"].items()
 
     def holds(self, rows: BlockRows) -> bool:
         """Whether a block came out exactly as it is stored: tried again, failed again."""
-        known = self.records.get(rows.block.name)
-        where = (slice(rows.block.steps.start, rows.block.steps.stop), rows.tile)
+        number = self.grid.number(rows.block)
+        known, where = self.records[number], self.rows_of(number)
+        same = [
+            (self.columns["standings"][number], np.frombuffer(rows.standing, "u1")),
+            (self.columns["inputs"][number], np.frombuffer(rows.inputs, "u1")),
+            (self.states[where], rows.states),
+            (self.digests[where], rows.digests),
+        ]
         return (
             known is not None
-            and all(known[part] == rows.record[part] for part in ("key", "notes"))
-            and bool((self.states[where] == rows.states).all())
-            and bool((self.digests[where] == rows.digests).all())
+            and known["notes"] == rows.record["notes"]
+            and all(bool((ours == theirs).all()) for ours, theirs in same)
         )
 
-    def updated(self, finished: Iterable[BlockRows]) -> Ledger:
-        """The ledger after some blocks were finished."""
-        states, digests, seals = self.states.copy(), self.digests.copy(), self.seals.copy()
-        records = dict(self.records)
-        for rows in finished:
-            where = (slice(rows.block.steps.start, rows.block.steps.stop), rows.tile)
-            states[where], digests[where] = rows.states, rows.digests
-            seals[where] = sealed(rows.states, rows.digests, rows.record["key"])
-            records[rows.block.name] = rows.record | {"block": rows.block.name}
-        return Ledger(states, digests, seals, records)
+    def put(self, rows: BlockRows, parts: Mapping[str, Any]) -> None:
+        """Note a finished block, made by code, weights and options `parts`."""
+        number = self.grid.number(rows.block)
+        where = self.rows_of(number)
+        self.states[where], self.digests[where] = rows.states, rows.digests
+        self.columns["standings"][number] = np.frombuffer(rows.standing, "u1")
+        self.columns["inputs"][number] = np.frombuffer(rows.inputs, "u1")
+        if rows.stamps is not None and rows.files is not None:
+            self.columns["stamps"][where[0]] = rows.stamps
+            self.columns["files"][where[0]] = rows.files
+        self.records.put(number, rows.record | {"block": rows.block.name})
+        self.standing_parts[rows.standing.hex()] = dict(parts)
+        self.columns["seals"][number] = np.frombuffer(self.seal(number), "u1")
 
-    def digest_words(self, step: int, tiles: Iterable[int], length: int) -> str:
-        """Short hex digest of a step over some of its tiles."""
-        raw = b"".join(self.digests[step, tile].tobytes() for tile in tiles)
-        return raw.hex()[:length] if len(raw) == BYTES else hashlib.sha256(raw).hexdigest()[:length]
+    def seal(self, number: int) -> bytes:
+        """Digest of all that the ledger says of a block, so that a changed row shows.
+
+        Steps that were added since the block was made do not count: it is made again for them.
+        """
+        steps, tile = self.rows_of(number)
+        made = steps.start + np.flatnonzero(self.states[steps, tile] != ABSENT)
+        sha = hashlib.sha256()
+        for name in STEPS:
+            sha.update(self.columns[name][made, tile].tobytes())
+        for name in FILES if self.of_source else ():
+            sha.update(self.columns[name][made].tobytes())
+        for name in ("standings", "inputs"):
+            sha.update(self.columns[name][number].tobytes())
+        sha.update(_text(self.records[number] or {}).encode())
+        return sha.digest()
 
 
-def sealed(states: Array, digests: Array, key: str) -> Array:
-    """Digest of each row, so that a changed row shows. Shape (steps, 32)."""
-    rows = zip(states.tolist(), digests, strict=True)
-    seals = [hashlib.sha256(bytes([s]) + d.tobytes() + key.encode()).digest() for s, d in rows]
-    return np.frombuffer(b"".join(seals), "u1").reshape(len(states), BYTES)
+def by_block(grid: Grid, rows: Flags) -> Flags:
+    """Whether any step of each block is marked. From (steps, tiles) to (blocks,)."""
+    starts = np.arange(grid.step_blocks) * grid.step_axis.block_length
+    found: Flags = np.logical_or.reduceat(rows, starts, axis=0).ravel()
+    return found
 
 
-def create(root: zarr.Group, grid: Grid) -> None:
+def create(root: zarr.Group, empty: Ledger) -> None:
     """Make the ledger's arrays in a new dataset."""
     group = root.require_group(GROUP)
-    steps, tiles = grid.step_axis.length, grid.tiles
-    for name, shape in (("states", ()), ("digests", (BYTES,)), ("seals", (BYTES,))):
-        group.create_array(
+    group.update_attributes({"standing_parts": "{}"})
+    for name, column in empty.columns.items():
+        rows = ROWS_PER_CHUNK // empty.grid.tiles if name in STEPS else BLOCKS_PER_CHUNK
+        array = group.create_array(
             name,
-            shape=(steps, tiles, *shape),
-            chunks=(max(1, 100_000 // tiles), tiles, *shape),
+            shape=column.shape,
+            chunks=(max(1, rows), *column.shape[1:]),
             dtype="u1",
             compressors=COMPRESSORS,
             fill_value=0,
         )
+        if column.any():
+            array[...] = column
     group.create_array(
         "records",
-        shape=(_record_count(grid),),
+        shape=(len(empty.columns["seals"]),),
         chunks=(RECORDS_PER_CHUNK,),
         dtype="string",
         compressors=COMPRESSORS,
@@ -154,27 +285,70 @@ def create(root: zarr.Group, grid: Grid) -> None:
     )
 
 
-def resize(root: zarr.Group, grid: Grid) -> None:
-    """Make room for the steps of a longer grid."""
-    for name in ("states", "digests", "seals"):
-        array = _array(root, name)
-        array.resize((grid.step_axis.length, *array.shape[1:]))
-    _array(root, "records").resize((_record_count(grid),))
+def resize(root: zarr.Group, book: Ledger) -> None:
+    """Make room for the steps of a longer grid, as `book` has it."""
+    for name in _shapes(book.grid, book.of_source):
+        array, column = _array(root, name), book.columns[name]
+        before = array.shape[0]
+        array.resize(column.shape)
+        if column[before:].any():
+            array[before:] = column[before:]
+    _array(root, "records").resize((len(book.columns["seals"]),))
 
 
-def write(root: zarr.Group, grid: Grid, ledger: Ledger, finished: Iterable[BlockRows]) -> None:
-    """Store the columns, and the records of the finished blocks."""
-    for name in ("states", "digests", "seals"):
-        _array(root, name)[...] = getattr(ledger, name)
-    records = _array(root, "records")
-    for rows in finished:
-        number = rows.block.index[0] * grid.tiles + rows.tile
-        text = json.dumps(ledger.records[rows.block.name], sort_keys=True, ensure_ascii=False)
-        records[number : number + 1] = np.array([text], dtype=np.dtypes.StringDType())
+def write(root: zarr.Group, book: Ledger, finished: Iterable[BlockRows]) -> None:
+    """Store the rows and records of some finished blocks, which `book` holds already."""
+    blocks = [rows.block for rows in finished]
+    numbers = sorted(book.grid.number(block) for block in blocks)
+    steps = min(b.steps.start for b in blocks), max(b.steps.stop for b in blocks)
+    for name in _shapes(book.grid, book.of_source):
+        array, column = _array(root, name), book.columns[name]
+        low, high = steps if name in (*STEPS, *FILES) else (numbers[0], numbers[-1] + 1)
+        chunk = array.chunks[0]  # whole chunks: nothing is read to be written again
+        part = slice(low // chunk * chunk, min(-(-high // chunk) * chunk, len(column)))
+        array[part] = column[part]
+    _write_records(_array(root, "records"), book, numbers)
+    _write_standing_parts(root, book)
 
 
-def _record_count(grid: Grid) -> int:
-    return grid.step_axis.blocks * grid.tiles
+def _write_standing_parts(root: zarr.Group, book: Ledger) -> None:
+    """Code, weights and options that some block was made by."""
+    stored = json.loads(str(root[GROUP].attrs["standing_parts"]))
+    if set(book.standing_parts) <= set(stored):
+        return
+    used = {bytes(row).hex() for row in np.unique(book.columns["standings"], axis=0)}
+    kept = {name: parts for name, parts in book.standing_parts.items() if name in used}
+    root[GROUP].update_attributes({"standing_parts": json.dumps(kept, sort_keys=True)})
+
+
+def _write_records(array: Any, book: Ledger, numbers: list[int]) -> None:
+    for chunk in sorted({number // RECORDS_PER_CHUNK for number in numbers}):
+        start = chunk * RECORDS_PER_CHUNK
+        stop = min(start + RECORDS_PER_CHUNK, array.shape[0])
+        texts = array[start:stop]
+        for number in numbers:
+            if start <= number < stop:
+                texts[number - start] = _text(book.records[number] or {})
+        array[start:stop] = texts
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True, ensure_ascii=False)
+
+
+def _shapes(grid: Grid, source: bool) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each column."""
+    steps, tiles = grid.step_axis.length, grid.tiles
+    blocks = grid.step_blocks * tiles
+    files = {"stamps": (steps, STAMP), "files": (steps, BYTES)} if source else {}
+    return {
+        "states": (steps, tiles),
+        "digests": (steps, tiles, BYTES),
+        "standings": (blocks, STANDING),
+        "inputs": (blocks, BYTES),
+        "seals": (blocks, BYTES),
+        **files,
+    }
 
 
 def _array(root: zarr.Group, name: str) -> Any:

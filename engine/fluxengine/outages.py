@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fluxengine.errors import (
     FluxforgeError,
@@ -90,6 +92,21 @@ def typed(error: Exception, where: object) -> FluxforgeError:
     """The typed error for what a storage raised, at worst in its own words."""
     what = f"the storage failed: {first_line(error)}"
     return understood(error, where) or StoreError(what, where=str(where), mend="Run it again.")
+
+
+@contextmanager
+def stored_values(where: object) -> Iterator[None]:
+    """Turn whatever reading stored values raises into a `StoreError`: damaged, lost or refused."""
+    try:
+        yield
+    except (FluxforgeError, MemoryError):
+        raise
+    except Exception as error:  # codecs raise what they like
+        raise understood(error, where) or StoreError(
+            f"stored values are damaged or lost: {first_line(error)}",
+            where=str(where),
+            mend="Bring the store back from a copy, or make the dataset anew in another store.",
+        ) from error
 
 
 def first_line(error: Exception) -> str:

@@ -3,89 +3,118 @@
 A block *will run* if it was never written or what it depends on differs from what the ledger says.
 It *may run* if a step in its window is still pending upstream: whether it does is known only when
 that step is there, for a change that yields the same values stops at the first stored dataset.
+
+Plans are columns, one entry a block, so that hundreds of thousands of blocks are planned in
+seconds; words are put together only for the blocks that somebody looks at.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 
-from fluxengine import key, layout
+from fluxengine import key
 from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
-from fluxengine.errors import ConfigError
-from fluxengine.files import FileId, look, notice, settled
-from fluxengine.grid import Axis, Block, Grid, Indices
-from fluxengine.layout import Layout
-from fluxengine.ledger import ABSENT, FAILED_STEP, VALID, Ledger
-from fluxengine.store import Repository, Store
+from fluxengine.files import FileId, look, settled
+from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
+from fluxengine.ledger import (
+    ABSENT,
+    FAILED_STEP,
+    HOLDS_VALUES,
+    OUTSIDE,
+    STEP_DIGEST,
+    Flags,
+    by_block,
+)
+from fluxengine.stand import Request, Stand, check_cover, take_stand
+from fluxengine.window import Reach, reach
 
-FILES = "files"
+LOOKED_UP = 2_000  # blocks whose changed days are looked up one by one; of more, all steps count
+
+
+class Why(IntFlag):
+    """Reasons to make a block."""
+
+    NEVER = 1
+    EXTENDED = 2
+    INPUTS = 4
+    WEIGHTS = 8
+    CODE = 16
+    OPTIONS = 32
+    QUARANTINED = 64
+    WAITS = 128
+
+
+OF_ALL_STEPS = Why.NEVER | Why.WEIGHTS | Why.CODE | Why.OPTIONS | Why.QUARANTINED
+CERTAIN = OF_ALL_STEPS | Why.EXTENDED | Why.INPUTS
+OF_STANDING = {"weights": Why.WEIGHTS, "code": Why.CODE, "options": Why.OPTIONS}
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user wants: a product over a period, from archives, in a store.
+class Input:
+    """An upstream dataset as planned, and which of its rows each block rests on."""
+
+    plan: DatasetPlan
+    reach: Reach
+
+    def rows_of(self, grid: Grid, number: int) -> tuple[slice, Indices]:
+        """Upstream steps and tiles in the window of a block."""
+        step_block, tile = divmod(number, grid.tiles)
+        span = grid.step_axis.span(step_block)
+        return self.reach.steps_of(range(span.start, span.stop)), self.reach.tiles[tile]
+
+
+@dataclass(frozen=True)
+class StepFiles:
+    """The files of a source as they are now, one a step.
 
     Parameters
     ----------
-    product : Product or Source
-    first, last : date
-    archives : mapping
-        Archive name to root.
-    store : Store or None
-        None where it need not exist yet.
-    attributes : mapping
-        Global attributes of the products, such as ``creator_name``; they never enter a key.
+    found : list of FileId or None
+        None where there is none, or nobody asked.
+    stamps, digests : uint8 arrays, shapes (steps, 8) and (steps, 32)
+        Of a file that is gone, the digest it had: no reason to give its values up.
     """
 
-    product: Dataset
-    first: date
-    last: date
-    store: Store | None
-    archives: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-    def root_of(self, source: Source) -> str:
-        """Root of the archive a source is read from."""
-        return self.archives.get(source.archive, source.home)
-
-
-@dataclass(frozen=True)
-class Stand:
-    """A dataset as it stands: its layout for this request and what its ledger holds."""
-
-    dataset: Dataset
-    layout: Layout
-    ledger: Ledger
-    repository: Repository | None
-    snapshot: str
-
-    @property
-    def grid(self) -> Grid:
-        """Grid closed to the store's extent and the period."""
-        return self.layout.grid
-
-    def states_of(self, block: Block) -> Array:
-        """Ledger states of a block's steps, shape (steps,)."""
-        steps = block.steps
-        found: Array = self.ledger.states[steps.start : steps.stop, self.grid.tile(block)]
-        return found
+    found: list[FileId | None]
+    stamps: Array
+    digests: Array
 
 
 @dataclass(frozen=True)
 class PlannedBlock:
     """A block with the reasons to make it."""
 
+    number: int
     block: Block
     why: tuple[str, ...]
-    certain: bool
-    parts: key.Parts
-    files: Mapping[int, FileId | None] = field(default_factory=dict)
+
+
+class PlannedBlocks(Sequence[PlannedBlock]):
+    """Some blocks of a plan, put into words one at a time."""
+
+    def __init__(self, plan: DatasetPlan, numbers: Indices) -> None:
+        self._plan, self.numbers = plan, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> PlannedBlock: ...
+    @overload
+    def __getitem__(self, at: slice) -> PlannedBlocks: ...
+    def __getitem__(self, at: int | slice) -> PlannedBlock | PlannedBlocks:
+        if isinstance(at, slice):
+            return PlannedBlocks(self._plan, self.numbers[at])
+        number = int(self.numbers[at])
+        return PlannedBlock(number, self._plan.stand.grid.numbered(number), self._plan.why(number))
 
 
 @dataclass(frozen=True)
@@ -95,17 +124,27 @@ class DatasetPlan:
     Parameters
     ----------
     stand : Stand
-    blocks : tuple of PlannedBlock
-    wanted : int
-        Blocks the period touches.
+    standing : dict
+        Code, weights and options as they are now.
+    inputs : dict of str to Input
+        By upstream dataset; empty for a source.
+    files : StepFiles or None
+        Of a source.
+    wanted : bool array, shape (blocks,)
+        Blocks that the period touches and the domain does not spare.
+    reasons : uint8 array, shape (blocks,)
+        `Why` of each block, 0 for none.
     pending : bool array, shape (steps, tiles)
-        Steps whose content may change.
+        Rows whose content may change.
     """
 
     stand: Stand
-    blocks: tuple[PlannedBlock, ...]
-    wanted: int
-    pending: Array
+    standing: key.Parts
+    inputs: Mapping[str, Input]
+    files: StepFiles | None
+    wanted: Flags
+    reasons: Array
+    pending: Flags
 
     @property
     def name(self) -> str:
@@ -113,20 +152,72 @@ class DatasetPlan:
         return self.stand.dataset.name
 
     @property
-    def will_run(self) -> tuple[PlannedBlock, ...]:
-        """Blocks that run for certain."""
-        return tuple(b for b in self.blocks if b.certain)
+    def blocks(self) -> PlannedBlocks:
+        """All blocks with a reason."""
+        return PlannedBlocks(self, np.flatnonzero(self.reasons))
 
     @property
-    def may_run(self) -> tuple[PlannedBlock, ...]:
+    def will_run(self) -> PlannedBlocks:
+        """Blocks that run for certain."""
+        return PlannedBlocks(self, np.flatnonzero(self.reasons & CERTAIN))
+
+    @property
+    def may_run(self) -> PlannedBlocks:
         """Blocks that run if something upstream really changes."""
-        return tuple(b for b in self.blocks if not b.certain)
+        return PlannedBlocks(self, np.flatnonzero(self.reasons == Why.WAITS))
 
     @property
     def bytes_written(self) -> int:
         """Bytes of the planned blocks, before compression."""
-        width = sum(np.dtype(v.packing.dtype).itemsize for v in self.stand.dataset.variables)
-        return width * sum(math.prod(b.block.shape) for b in self.blocks)
+        steps, tiles = self._cells
+        step_blocks, tile = np.divmod(np.flatnonzero(self.reasons), self.stand.grid.tiles)
+        return round(int((steps[step_blocks] * tiles[tile]).sum()) * _bytes_a_cell(self.stand))
+
+    @cached_property
+    def _cells(self) -> tuple[Array, Array]:
+        """Steps of each block along the step axis, cells of each tile."""
+        axis, grid = self.stand.grid.step_axis, self.stand.grid
+        steps = [axis.span(i).stop - axis.span(i).start for i in range(axis.blocks)]
+        tiles = [math.prod(s.stop - s.start for s in spans) for spans in grid.tile_blocks()]
+        return np.array(steps), np.array(tiles)
+
+    @cached_property
+    def standing_digest(self) -> bytes:
+        """Digest of code, weights and options as they are now."""
+        return key.standing_digest(self.standing)
+
+    def why(self, number: int) -> tuple[str, ...]:
+        """The reasons for a block, in words."""
+        return tuple(_words(self, number))
+
+    def key_inputs(self, number: int) -> bytes:
+        """Digest of everything in a block's window."""
+        if self.files is not None:
+            steps, _ = self.stand.ledger.rows_of(number)
+            return key.of_files(self.files.digests[steps])
+        sha = hashlib.sha256()
+        for name, given in self.inputs.items():
+            steps, tiles = given.rows_of(self.stand.grid, number)
+            rows = given.plan.stand.ledger.digests[steps]
+            if len(tiles) != rows.shape[1]:
+                rows = rows[:, tiles]
+            sha.update(f"{name}|{rows.shape}|".encode())
+            sha.update(np.ascontiguousarray(rows).data)
+        return sha.digest()
+
+    def window_digests(self, number: int) -> dict[str, dict[str, Any]]:
+        """A short digest of each upstream step in a block's window, to tell later what changed."""
+        found = {}
+        for name, given in self.inputs.items():
+            stand = given.plan.stand
+            steps, tiles = given.rows_of(self.stand.grid, number)
+            digests = "".join(
+                hashlib.sha256(row.tobytes()).hexdigest()[:STEP_DIGEST]
+                for row in stand.ledger.digests[steps][:, tiles]
+            )
+            snapshot = stand.snapshot
+            found[name] = {"snapshot": snapshot, "first": steps.start, "digests": digests}
+        return found
 
 
 @dataclass(frozen=True)
@@ -139,13 +230,13 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to run."""
-        return not any(d.blocks for d in self.datasets)
+        return not any(d.reasons.any() for d in self.datasets)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
         return {
             "product": self.request.product.name,
-            "period": {"first": str(self.request.first), "last": str(self.request.last)},
+            "period": self.request.period_json(),
             "nothing_to_run": self.is_empty,
             "datasets": [_dataset_json(d) for d in self.datasets],
         }
@@ -163,7 +254,7 @@ def _dataset_json(plan: DatasetPlan) -> dict[str, Any]:
 
     return {
         "name": plan.name,
-        "blocks": plan.wanted,
+        "blocks": int(plan.wanted.sum()),
         "will_run": [row(b) for b in plan.will_run],
         "may_run": [row(b) for b in plan.may_run],
         "bytes_written": plan.bytes_written,
@@ -188,295 +279,243 @@ def plan_dataset(
     request: Request, dataset: Dataset, upstream: Mapping[str, DatasetPlan]
 ) -> DatasetPlan:
     """Plan one dataset, given the plans of what it reads."""
-    stand = take_stand(request, dataset, upstream)
-    _check_cover(stand, upstream)
-    standing = key.standing_parts(dataset)
-    planned, wanted = [], 0
-    pending = np.zeros(stand.ledger.states.shape, bool)
-    for block in wanted_blocks(request, stand.grid):
-        wanted += 1
-        found = (
-            _source_block(request, stand, dataset, block, standing)
-            if isinstance(dataset, Source)
-            else _product_block(stand, dataset, block, standing, upstream)
-        )
-        if found is not None:
-            candidate, steps = found
-            planned.append(candidate)
-            pending[steps, stand.grid.tile(block)] = True
-    return DatasetPlan(stand, tuple(planned), wanted, pending)
-
-
-def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, DatasetPlan]) -> Stand:
-    """The dataset as it is stored now, with the layout this request wants."""
-    attrs = _attributes(request, dataset, upstream)
-    if request.store is None or not request.store.has(dataset.name):
-        grid = dataset.grid.between(request.first, request.last)
-        wanted = Layout(dataset.name, grid, dataset.variables, attrs)
-        return Stand(dataset, wanted, Ledger.empty(grid), None, "")
-    repository = request.store.repository(dataset.name)
-    snapshot = repository.tip()
-    root = repository.read(snapshot)
-    grid = _grown(request, dataset, layout.stored_grid(root))
-    wanted = Layout(dataset.name, grid, dataset.variables, attrs)
-    layout.check(root, wanted)
-    book = repository.ledger(snapshot).extended(grid)
-    return Stand(dataset, wanted, book, repository, snapshot)
-
-
-def _check_cover(stand: Stand, upstream: Mapping[str, DatasetPlan]) -> None:
-    """An input must reach as far as the dataset itself; only a halo may be cut off."""
-    for read in getattr(stand.dataset, "reads", ()):
-        given = upstream[read.dataset.name].stand.grid
-        for name, axis in stand.grid.axes.items():
-            other = given.axes.get(name)
-            if other is None or other.unit != axis.unit or other.periodic or axis.unit == "label":
-                continue
-            if other.edges[0] > axis.edges[0] or other.edges[-1] < axis.edges[-1]:
-                raise ConfigError(
-                    f"its input {read.dataset.name} covers {name} {_ends(other)},"
-                    f" but {_ends(axis)} is wanted.",
-                    where=stand.dataset.name,
-                    mend="Give a period that the input covers." if axis.unit == "s" else "",
-                )
-
-
-def _ends(axis: Axis) -> str:
-    cells = axis.coordinate()
-    return " to ".join(str(cells[at]).removesuffix("T00:00:00.000000000") for at in (0, -1))
-
-
-def _attributes(
-    request: Request, dataset: Dataset, upstream: Mapping[str, DatasetPlan]
-) -> dict[str, Any]:
-    """Global attributes, with the notices of every archive the dataset rests on."""
+    stands = {name: plan.stand for name, plan in upstream.items()}
+    stand = take_stand(request, dataset, stands)
+    check_cover(stand, stands)
+    inputs, files = {}, None
+    wanted = wanted_blocks(request, stand)
     if isinstance(dataset, Source):
-        told = notice(request.root_of(dataset))
-        attrs: dict[str, Any] = {
-            "title": dataset.title,
-            "institution": dataset.provider,
-            "license": dataset.licence,
-            "references": dataset.cite,
-        }
-        return attrs | ({"notice": told} if told else {})
-    notices = [upstream[r.dataset.name].stand.layout.attrs.get("notice") for r in dataset.reads]
-    own = dataset.attrs.get("notice")
-    # One notice a line, each once, however many ways it came.
-    told = "\n".join(dict.fromkeys(line for n in [*notices, own] if n for line in n.splitlines()))
-    described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
-    return described | dict(request.attributes) | ({"notice": told} if told else {})
+        files = _files(request, stand, wanted)
+    else:
+        for name in dict.fromkeys(read.dataset.name for read in dataset.reads):
+            reached = reach(stand.grid, dataset.halo, stands[name].grid)
+            inputs[name] = Input(upstream[name], reached)
+    reasons = np.zeros(len(wanted), "u1")
+    pending = np.zeros(stand.ledger.states.shape, bool)
+    standing = key.standing_parts(dataset)
+    plan = DatasetPlan(stand, standing, inputs, files, wanted, reasons, pending)
+    _fill_in_reasons(plan)
+    return plan
 
 
-def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
-    """The stored grid, grown at its end where the period goes further."""
-    if stored.step_axis.unit != "s":
-        return stored
-    begin, end = stored.step_day(0), stored.step_day(stored.step_axis.length - 1)
-    earliest = dataset.grid.between(request.first, max(request.last, begin)).step_day(0)
-    if earliest < begin:
-        raise ConfigError(
-            f"the period begins on {earliest}, but the store was made from {begin} on, and blocks"
-            " are counted from there.",
-            where=dataset.name,
-            mend=f"Begin the period on {begin} or later, or give the run a new store.",
-        )
-    return dataset.grid.between(begin, max(end, request.last))
+def wanted_blocks(request: Request, stand: Stand) -> Flags:
+    """Blocks that the period touches and the domain does not spare, shape (blocks,)."""
+    axis, tiles = stand.grid.step_axis, stand.grid.tiles
+    touched = np.ones(axis.blocks, bool)
+    if axis.is_time:
+        first, last = request.period(stand.dataset)
+        edges = in_unit(axis.edges, axis.unit, "s", up=False)
+        begins = edges[: -1 : axis.block_length]
+        ends = np.append(begins[1:], edges[-1])
+        touched = (begins < ((last - EPOCH).days + 1) * DAY) & (ends > (first - EPOCH).days * DAY)
+    return np.repeat(touched, tiles) & np.tile(~stand.ledger.outside, axis.blocks)
 
 
-def wanted_blocks(request: Request, grid: Grid) -> Iterator[Block]:
-    """Blocks that the period touches."""
-    if grid.step_axis.unit != "s":
-        yield from grid.blocks()
+# --- reasons -------------------------------------------------------------------------------------
+
+
+def _fill_in_reasons(plan: DatasetPlan) -> None:
+    """Work out `reasons` and `pending` of a plan that has none yet."""
+    grid, book, wanted = plan.stand.grid, plan.stand.ledger, plan.wanted
+    absent = by_block(grid, book.states == ABSENT)
+    written = by_block(grid, (book.states != ABSENT) & (book.states != OUTSIDE))
+    _mark(plan, Why.NEVER, wanted & ~written)
+    _mark(plan, Why.EXTENDED, wanted & written & absent)
+    _mark_standing(plan, wanted & written)
+    _mark(plan, Why.INPUTS, _inputs_changed(plan, wanted & written))
+    if isinstance(plan.stand.dataset, Product):
+        _mark(plan, Why.QUARANTINED, wanted & by_block(grid, book.states == FAILED_STEP))
+    touched = _touched_by_pending(plan)
+    _mark(plan, Why.WAITS, wanted & by_block(grid, touched))
+    _mark_pending(plan, touched)
+
+
+def _mark(plan: DatasetPlan, why: Why, blocks: Flags) -> None:
+    plan.reasons[blocks] |= np.uint8(why)
+
+
+def _mark_standing(plan: DatasetPlan, written: Flags) -> None:
+    """Compare code, weights and options: once for each state of them that blocks were made in."""
+    column = plan.stand.ledger.columns["standings"]
+    now = np.frombuffer(plan.standing_digest, "u1")
+    other = np.flatnonzero(written & (column != now).any(axis=1))
+    if not len(other):
         return
-    for block in grid.blocks():
-        if (
-            grid.step_day(block.steps[0]) <= request.last
-            and grid.step_day(block.steps[-1]) >= request.first
-        ):
-            yield block
+    states, of_block = np.unique(column[other], axis=0, return_inverse=True)
+    for at, state in enumerate(states):
+        bits = Why(0)
+        for part in _standing_words(plan, state.tobytes().hex()):
+            bits |= OF_STANDING[part]
+        plan.reasons[other[of_block.ravel() == at]] |= np.uint8(bits)
 
 
-def _source_block(
-    request: Request, stand: Stand, source: Source, block: Block, standing: key.Parts
-) -> tuple[PlannedBlock, list[int]] | None:
-    grid, record = stand.grid, stand.ledger.records.get(block.name)
-    known = record["parts"].get(FILES, {}) if record else {}
-    root = request.root_of(source)
-    pattern = source.pattern(
-        grid.between(grid.step_day(block.steps[0]), grid.step_day(block.steps[-1]))
-    )
-    files = {
-        step: settled(look(root, path), known.get(grid.step_name(step)))
-        for step, (_, path) in zip(block.steps, pattern.items(), strict=True)
-    }
-    parts = source_parts(source, grid, files, standing)
-    gone = _vanished(stand, block, parts, record, source)
-    why, steps = _reasons(stand, block, parts, record, set(gone))
-    return (PlannedBlock(block, tuple(why), True, parts, files), steps) if why else None
+def _standing_words(plan: DatasetPlan, made_with: str) -> dict[str, str]:
+    """What stands otherwise than when some block was made."""
+    old = plan.stand.ledger.standing_parts.get(made_with)
+    if old is None:
+        return {"code": "code changed: the ledger does not say what it was"}
+    return key.changed(old, plan.standing)
 
 
-def _vanished(
-    stand: Stand, block: Block, parts: key.Parts, record: Mapping[str, Any] | None, source: Source
-) -> list[str]:
-    """Steps that are stored but whose file is gone: no reason to give them up."""
-    if record is None:
-        return []
-    before, now = (found["inputs"][_files_of(source)] for found in (record["parts"], parts))
-    names = [stand.grid.step_name(step) for step in block.steps]
-    return [name for name in names if name in before and name not in now]
-
-
-def source_parts(
-    source: Source, grid: Grid, files: Mapping[int, FileId | None], standing: key.Parts
-) -> key.Parts:
-    """Parts of a source block's key: the digest of each file that is there."""
-    digests = {
-        grid.step_name(step): file.sha256[: key.SHORT] or f"unread {file.size} {file.stamp}"
-        for step, file in files.items()
-        if file is not None
-    }
-    return {**standing, "inputs": file_inputs(source, digests)}
-
-
-def file_inputs(source: Source, digests: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The ``inputs`` of a source block: digest of each file by step name."""
-    return {_files_of(source): dict(digests)}
-
-
-def _files_of(source: Source) -> str:
-    return f"{source.name} {FILES}"
-
-
-def _product_block(
-    stand: Stand,
-    product: Product,
-    block: Block,
-    standing: key.Parts,
-    upstream: Mapping[str, DatasetPlan],
-) -> tuple[PlannedBlock, list[int]] | None:
-    parts = {**standing, "inputs": _input_digests(stand.grid, product, block, upstream)}
-    record = stand.ledger.records.get(block.name)
-    why, steps = _reasons(stand, block, parts, record, set())
-    waiting = _waits(stand.grid, product, block, upstream)
-    names = frozenset(key.changed(record["parts"], parts)[1] if record else ())
-    steps = sorted({*_dependent(stand.grid, product, block, upstream, names), *steps})
-    if why:
-        every = list(block.steps) if _is_wholesale(why) else steps
-        return PlannedBlock(block, tuple(why), True, parts), every
-    if waiting:
-        return PlannedBlock(block, tuple(waiting), False, parts), steps
-    return None
-
-
-def _is_wholesale(why: list[str]) -> bool:
-    """Whether a reason concerns every step of the block."""
-    return any(not word.startswith(("inputs changed", "extended")) for word in why)
-
-
-def _reasons(
-    stand: Stand,
-    block: Block,
-    parts: key.Parts,
-    record: Mapping[str, Any] | None,
-    ignored: set[str],
-) -> tuple[list[str], list[int]]:
-    """Why a block must run, in words, and the steps that may come out otherwise."""
-    everything = list(block.steps)
-    if record is None:
-        return ["never written"], everything
-    states = stand.states_of(block)
-    absent = [s for s, state in zip(block.steps, states, strict=True) if state == ABSENT]
-    named = {stand.grid.step_name(s): s for s in block.steps}
-    why, names = key.changed(_without(record["parts"], ignored), _without(parts, ignored))
-    if absent:
-        why = [w for w in why if not w.startswith("inputs changed")]
-        why.insert(0, f"extended: {key.listed(stand.grid.step_name(s) for s in absent)}")
-    if isinstance(stand.dataset, Product) and (states == FAILED_STEP).any():
-        why.append("quarantined")
-    wholesale = _is_wholesale(why)
-    steps = everything if wholesale else [named[n] for n in names if n in named] + absent
-    return why, sorted(set(steps)) if why else []
-
-
-def _without(parts: key.Parts, ignored: set[str]) -> key.Parts:
-    if not ignored:
-        return parts
-    inputs = {
-        name: {step: digest for step, digest in digests.items() if step not in ignored}
-        for name, digests in parts["inputs"].items()
-    }
-    return {**parts, "inputs": inputs}
-
-
-def _input_digests(
-    grid: Grid, product: Product, block: Block, upstream: Mapping[str, DatasetPlan]
-) -> dict[str, dict[str, str]]:
-    found = {}
-    for read in product.reads:
-        stand = upstream[read.dataset.name].stand
-        steps, tiles = _touched(stand.grid, grid.window(block.spans, product.halo, stand.grid))
-        found[read.dataset.name] = {
-            stand.grid.step_name(step): stand.ledger.digest_words(step, tiles, key.SHORT)
-            for step in steps
-            if stand.ledger.states[step, tiles].any()
-        }
+def _inputs_changed(plan: DatasetPlan, written: Flags) -> Flags:
+    known = plan.stand.ledger.columns["inputs"]
+    found = np.zeros(len(written), bool)
+    for number in np.flatnonzero(written):
+        found[number] = known[number].tobytes() != plan.key_inputs(int(number))
     return found
 
 
-def _waits(
-    grid: Grid, product: Product, block: Block, upstream: Mapping[str, DatasetPlan]
-) -> list[str]:
-    words = []
-    for read in product.reads:
-        plan = upstream[read.dataset.name]
-        steps, tiles = _touched(
-            plan.stand.grid, grid.window(block.spans, product.halo, plan.stand.grid)
+def _touched_by_pending(plan: DatasetPlan) -> Flags:
+    touched = np.zeros_like(plan.pending)
+    for given in plan.inputs.values():
+        touched |= given.reach.touched(given.plan.pending)
+    return touched
+
+
+def _mark_pending(plan: DatasetPlan, touched: Flags) -> None:
+    """Rows of the planned blocks that may come out otherwise than they are."""
+    grid, book = plan.stand.grid, plan.stand.ledger
+    whole = (plan.reasons & OF_ALL_STEPS) != 0
+    moved = np.flatnonzero((plan.reasons & Why.INPUTS) & np.where(whole, 0, 255))
+    if plan.files is None and len(moved) > LOOKED_UP:
+        whole[moved] = True
+        moved = moved[:0]
+    length = grid.step_axis.block_length
+    rows = np.repeat(whole.reshape(-1, grid.tiles), length, axis=0)[: len(touched)]
+    np.copyto(plan.pending, rows)
+    wanted = np.repeat(plan.wanted.reshape(-1, grid.tiles), length, axis=0)[: len(touched)]
+    np.logical_or(plan.pending, wanted & (touched | (book.states == ABSENT)), out=plan.pending)
+    for number in moved:
+        where = book.rows_of(int(number))
+        plan.pending[where] |= _moved_steps(plan, int(number))
+
+
+def _moved_steps(plan: DatasetPlan, number: int) -> Flags:
+    """Steps of a block whose own window holds a step that differs from when it was made."""
+    steps, _ = plan.stand.ledger.rows_of(number)
+    if plan.files is not None:
+        found: Flags = (plan.files.digests[steps] != plan.stand.ledger.columns["files"][steps]).any(
+            axis=1
         )
-        names = [plan.stand.grid.step_name(s) for s in steps if plan.pending[s, tiles].any()]
-        if names:
-            words.append(f"waits for {plan.name}: {key.listed(names)}")
-    return words
+        return found
+    moved = np.zeros(steps.stop - steps.start, bool)
+    for name, changed in _changed_inputs(plan, number).items():
+        if changed is None:  # an input that is read no more, or was not read then
+            return np.ones_like(moved)
+        reached = plan.inputs[name].reach
+        for step in changed:
+            moved |= (reached.low[steps] <= step) & (step < reached.high[steps])
+    return moved
 
 
-def _dependent(
-    grid: Grid,
-    product: Product,
-    block: Block,
-    upstream: Mapping[str, DatasetPlan],
-    changed: frozenset[str],
-) -> list[int]:
-    """Steps of the block whose own window holds a pending or a changed step."""
-    plans = [upstream[read.dataset.name] for read in product.reads]
-    if not changed and not any(plan.pending.any() for plan in plans):
-        return []
-    return [
-        step
-        for step in block.steps
-        if any(_moves(grid, product, block.narrowed(step, step + 1), p, changed) for p in plans)
-    ]
+def _changed_inputs(plan: DatasetPlan, number: int) -> dict[str, list[int] | None]:
+    """Upstream steps that differ from when a block was made; None where the ledger cannot say."""
+    record = plan.stand.ledger.record(number) or {}
+    then, now = record.get("inputs", {}), plan.window_digests(number)
+    found: dict[str, list[int] | None] = dict.fromkeys({*then} ^ {*now})
+    for name in {*then} & {*now}:
+        before, after = (_by_step(window[name]) for window in (then, now))
+        found[name] = sorted(
+            step for step in {*before, *after} if before.get(step) != after.get(step)
+        )
+    return found
 
 
-def _moves(
-    grid: Grid, product: Product, part: Block, plan: DatasetPlan, changed: frozenset[str]
-) -> bool:
-    window = grid.window(part.spans, product.halo, plan.stand.grid)
-    steps, tiles = _touched(plan.stand.grid, window)
-    pending = bool(plan.pending[np.ix_(steps, tiles)].any())
-    return pending or any(plan.stand.grid.step_name(step) in changed for step in steps)
+def _by_step(window: Mapping[str, Any]) -> dict[int, str]:
+    text, first = window["digests"], window["first"]
+    return {
+        first + at: text[at * STEP_DIGEST : (at + 1) * STEP_DIGEST]
+        for at in range(len(text) // STEP_DIGEST)
+    }
 
 
-def _touched(grid: Grid, window: Mapping[str, Indices]) -> tuple[list[int], list[int]]:
-    """Steps and tile numbers of `grid` that a window reads."""
-    (_, steps), *others = window.items()
-    tiles = np.zeros(1, np.intp)
-    for name, cells in others:
-        axis = grid.axes[name]
-        numbers = np.unique(cells // axis.block_length)
-        tiles = (tiles[:, None] * axis.blocks + numbers[None, :]).ravel()
-    return steps.tolist(), tiles.tolist()
+# --- words ---------------------------------------------------------------------------------------
 
 
-def valid_steps(stand: Stand, block: Block) -> frozenset[int]:
+def _words(plan: DatasetPlan, number: int) -> Iterator[str]:
+    """The reasons for a block, each in words."""
+    why = Why(int(plan.reasons[number]))
+    grid, book = plan.stand.grid, plan.stand.ledger
+    if why & Why.NEVER:
+        yield "never written"
+        return
+    if why & Why.EXTENDED:
+        steps, tile = book.rows_of(number)
+        absent = steps.start + np.flatnonzero(book.states[steps, tile] == ABSENT)
+        yield f"extended: {key.listed(grid.step_name(int(s)) for s in absent)}"
+    elif why & Why.INPUTS:
+        yield from _input_words(plan, number)
+    made_with = book.columns["standings"][number].tobytes().hex()
+    if why & (Why.WEIGHTS | Why.CODE | Why.OPTIONS):
+        yield from _standing_words(plan, made_with).values()
+    if why & Why.QUARANTINED:
+        yield "quarantined"
+    if why == Why.WAITS:
+        yield from _waiting_words(plan, number)
+
+
+def _input_words(plan: DatasetPlan, number: int) -> Iterator[str]:
+    if plan.files is not None:
+        steps, _ = plan.stand.ledger.rows_of(number)
+        moved = steps.start + np.flatnonzero(_moved_steps(plan, number))
+        names = key.listed(plan.stand.grid.step_name(int(s)) for s in moved)
+        yield f"inputs changed: {plan.name} files {names}"
+        return
+    for name, changed in sorted(_changed_inputs(plan, number).items()):
+        if changed is None:
+            how = "is read now" if name in plan.inputs else "is not read any more"
+            yield f"inputs changed: {name} {how}"
+        elif changed:
+            grid = plan.inputs[name].plan.stand.grid
+            yield f"inputs changed: {name} {key.listed(grid.step_name(s) for s in changed)}"
+
+
+def _waiting_words(plan: DatasetPlan, number: int) -> Iterator[str]:
+    for name, given in plan.inputs.items():
+        steps, tiles = given.rows_of(plan.stand.grid, number)
+        late = steps.start + np.flatnonzero(given.plan.pending[steps][:, tiles].any(axis=1))
+        if len(late):
+            names = key.listed(given.plan.stand.grid.step_name(int(s)) for s in late)
+            yield f"waits for {name}: {names}"
+
+
+# --- sources -------------------------------------------------------------------------------------
+
+
+def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
+    """The files of all steps of the wanted blocks."""
+    source, grid, book = stand.dataset, stand.grid, stand.ledger
+    assert isinstance(source, Source)
+    known = book.columns
+    found: list[FileId | None] = [None] * grid.step_axis.length
+    stamps, digests = np.zeros_like(known["stamps"]), known["files"].copy()
+    axis = grid.step_axis
+    spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
+    steps = [step for span in spans for step in range(span.start, span.stop)]
+    paths = [path for _, path in source.pattern(grid).items()]
+    looked = look(request.root_of(source), [paths[step] for step in steps])
+    for step, now in zip(steps, looked, strict=True):
+        if now is None:
+            continue  # where values are stored, its digest stays: no reason to give them up
+        file = settled(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
+        found[step] = file
+        stamps[step] = np.frombuffer(file.stamp_digest, "u1")
+        digests[step] = np.frombuffer(file.digest, "u1")
+    return StepFiles(found, stamps, digests)
+
+
+def _bytes_a_cell(stand: Stand) -> float:
+    """Bytes that are stored for each cell of the dataset's own grid, before compression."""
+    own = math.prod(stand.grid.shape)
+    return sum(
+        math.prod(output.grid.shape) / own * np.dtype(v.packing.dtype).itemsize
+        for output in stand.layout.outputs
+        for v in output.variables
+    )
+
+
+def valid_steps(stand: Stand, number: int) -> frozenset[int]:
     """Steps of a block that hold values now."""
-    pairs = zip(block.steps, stand.states_of(block), strict=True)
-    return frozenset(step for step, state in pairs if state == VALID)
+    steps, tile = stand.ledger.rows_of(number)
+    good = np.isin(stand.ledger.states[steps, tile], HOLDS_VALUES)
+    return frozenset((steps.start + np.flatnonzero(good)).tolist())

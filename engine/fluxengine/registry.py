@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def _keys(model: type[BaseModel], path: typing.Iterable[int | str]) -> list[str]
             level = level.model_fields[str(part)].annotation
         else:  # a table: its values
             level = next(reversed(typing.get_args(level)), None)
+        if isinstance(level, types.UnionType):  # a model, or nothing
+            level = next(filter(_is_model, typing.get_args(level)), level)
     return list(level.model_fields) if _is_model(level) else []
 
 

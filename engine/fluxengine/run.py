@@ -11,32 +11,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
-from fluxengine import key
-from fluxengine.declare import Dataset, Source, upstream_first
+import numpy as np
+
+from fluxengine import key, provenance
+from fluxengine.declare import Array, Dataset, Source, upstream_first
 from fluxengine.errors import RunFailed
 from fluxengine.executors import Executor
-from fluxengine.ledger import VALID, BlockRows
-from fluxengine.plan import (
-    FILES,
-    DatasetPlan,
-    PlannedBlock,
-    Request,
-    Stand,
-    file_inputs,
-    plan_dataset,
-    take_stand,
-    valid_steps,
-    wanted_blocks,
-)
+from fluxengine.files import FileId
+from fluxengine.ledger import HOLDS_VALUES, STAMP, BlockRows
+from fluxengine.plan import DatasetPlan, plan_dataset, valid_steps
+from fluxengine.progress import QUIET, Progress
+from fluxengine.stand import Request
 from fluxengine.store import MAIN, Repository, Store, remember_product
 from fluxengine.task import Job, Outcome, Upstream
 
 BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
-RECORDED = ("numpy", "xarray", "zarr", "icechunk", "numba", "torch")
 
 MEND = {
     True: "Mend the input (`archives` in the run file says where it is) and run again.",
@@ -44,26 +37,6 @@ MEND = {
 }
 
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
-
-
-class Progress(Protocol):
-    """What wants to know how a run goes."""
-
-    def begin(self, dataset: str, blocks: int) -> None:
-        """A dataset starts."""
-
-    def advance(self, dataset: str) -> None:
-        """One of its blocks is stored."""
-
-
-class Quiet:
-    """No progress is shown."""
-
-    def begin(self, dataset: str, blocks: int) -> None:
-        """Nothing."""
-
-    def advance(self, dataset: str) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +89,7 @@ class _Run:
     made: dict[str, int] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=provenance.of_this_run)
 
     def workers(self) -> Executor:
         if self.executor is None:
@@ -127,7 +101,7 @@ def run(
     request: Request,
     open_executor: OpenExecutor,
     *,
-    progress: Progress | None = None,
+    progress: Progress = QUIET,
     strict: bool = False,
 ) -> Summary:
     """Bring the product up to date and publish it.
@@ -159,7 +133,7 @@ def run(
     began = time.perf_counter()
     with request.store.locked() as store, ExitStack() as stack:
         request = replace(request, store=store)
-        state = _Run(request, store, open_executor, progress or Quiet(), strict, stack)
+        state = _Run(request, store, open_executor, progress, strict, stack)
         for dataset in upstream_first(request.product):
             _bring_up_to_date(state, dataset)
         published = _publish(state)
@@ -172,24 +146,23 @@ def _bring_up_to_date(state: _Run, dataset: Dataset) -> None:
     repository = _prepared(state, plan)
     state.published_before[name] = repository.tip(MAIN)
     # Everything upstream is done: what may still be pending there is a block that failed again.
-    if plan.will_run:
+    if len(plan.will_run):
         state.progress.begin(name, len(plan.will_run))
         _make(state, plan, repository)
         state.made[name] = len(plan.will_run)
-        # What downstream needs is the ledger as it is now; no file is looked at a second time.
-        plan = replace(plan, stand=take_stand(state.request, dataset, state.plans))
-    state.plans[name] = plan
-    _look_for_marks(state, plan.stand)
+    stand = replace(plan.stand, repository=repository, snapshot=repository.tip())
+    nothing = np.zeros_like(plan.pending)
+    state.plans[name] = replace(plan, stand=stand, pending=nothing)
+    _look_for_marks(state, state.plans[name])
 
 
 def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
     """The dataset's repository, made or extended as the plan's layout wants."""
     stand = plan.stand
     if stand.repository is None:
-        return state.store.create(stand.layout)
-    stored = len(stand.repository.ledger(stand.snapshot).states)
-    if stored < stand.grid.step_axis.length:
-        stand.repository.extend(stand.layout)
+        return state.store.create(stand.layout, stand.ledger)
+    if stand.repository.steps(stand.snapshot) < stand.grid.step_axis.length:
+        stand.repository.extend(stand.layout, stand.ledger)
     return stand.repository
 
 
@@ -197,43 +170,53 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 
 
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
-    planned = {f"{plan.name}-{b.block.name}": b for b in plan.will_run}
-    jobs = _jobs(state, plan, repository)
-    book = plan.stand.ledger
-    for batch in _batches(state.workers()(jobs)):
-        made = [(o.fork, _rows(plan.stand, planned[o.job], o)) for o in batch]
+    """Make what will run and commit it in batches; the plan's ledger grows with it."""
+    book, numbers = plan.stand.ledger, dict(_named(plan))
+    for batch in _batches(state.workers()(_jobs(state, plan, repository))):
+        run = state.provenance["run"]
+        made = [(o.fork, _rows(plan, numbers[o.job], o, run)) for o in batch]
         fresh = [(fork, rows) for fork, rows in made if not book.holds(rows)]
-        forks, finished = [fork for fork, _ in fresh], [rows for _, rows in fresh]
-        if finished:
-            book = book.updated(finished)
-            repository.commit(forks, plan.stand.layout, book, finished, _commit_metadata())
+        for _, rows in fresh:
+            book.put(rows, plan.standing)
+        if fresh:
+            forks, finished = [fork for fork, _ in fresh], [rows for _, rows in fresh]
+            repository.commit(forks, plan.stand.layout, book, finished, state.provenance)
         for _ in batch:
             state.progress.advance(plan.name)
         _stop_if_strict(state, plan.name, [rows for _, rows in made])
 
 
+def _named(plan: DatasetPlan) -> Iterator[tuple[str, int]]:
+    """Name of each job and number of its block."""
+    for number in plan.will_run.numbers.tolist():
+        yield f"{plan.name}-{plan.stand.grid.numbered(number).name}", number
+
+
 def _jobs(state: _Run, plan: DatasetPlan, repository: Repository) -> Iterator[Job]:
-    upstream = {}
-    for read in getattr(plan.stand.dataset, "reads", ()):
-        stand = state.plans[read.dataset.name].stand
-        path = state.store.root / read.dataset.name
-        upstream[read.dataset.name] = Upstream(path, stand.snapshot, stand.grid)
+    stand, path = plan.stand, repository.path
+    upstream = {name: _upstream(state, given.plan) for name, given in plan.inputs.items()}
     # One fork serves all tasks: it is only a base to write from, and each task returns its own.
-    fork, path = repository.fork(), repository.path
-    previous = Upstream(path, plan.stand.snapshot, plan.stand.grid)
-    for planned in plan.will_run:
+    fork = repository.fork()
+    previous = Upstream(path, stand.snapshot, stand.layout.outputs) if stand.snapshot else None
+    for number in plan.will_run.numbers.tolist():
+        block = stand.grid.numbered(number)
         yield Job(
-            plan.stand.dataset,
-            plan.stand.grid,
-            planned.block,
+            stand.dataset,
+            stand.layout.outputs,
+            block,
             path,
             fork,
-            planned.parts,
+            plan.standing,
             upstream,
-            planned.files,
-            previous if plan.stand.snapshot else None,
-            valid_steps(plan.stand, planned.block),
+            {step: plan.files.found[step] for step in block.steps} if plan.files else {},
+            previous,
+            valid_steps(stand, number),
         )
+
+
+def _upstream(state: _Run, plan: DatasetPlan) -> Upstream:
+    stand = plan.stand
+    return Upstream(state.store.root / plan.name, stand.snapshot, stand.layout.outputs)
 
 
 def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
@@ -249,43 +232,44 @@ def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
         yield batch
 
 
-def _rows(stand: Stand, planned: PlannedBlock, outcome: Outcome) -> BlockRows:
-    parts = planned.parts
-    if isinstance(stand.dataset, Source):
-        parts = _as_read(stand, parts, outcome)
+def _rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRows:
+    block = plan.stand.grid.numbered(number)
+    stamps, files = _as_read(plan, block.steps, outcome.files)
+    inputs = plan.key_inputs(number) if files is None else key.of_files(files)
     record = {
-        "key": key.block_key(parts),
-        "parts": parts,
+        "key": key.block_key(plan.standing_digest, inputs),
+        "inputs": plan.window_digests(number),
+        "files": dict(outcome.files),
         "notes": dict(outcome.notes),
+        "traceback": outcome.traceback,
+        "run": run,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "batch": outcome.batch,
         "seconds": round(outcome.seconds, 3),
     }
-    if outcome.traceback:
-        record["traceback"] = outcome.traceback
+    record = {name: value for name, value in record.items() if value or name == "notes"}
+    standing = plan.standing_digest
     return BlockRows(
-        planned.block, stand.grid.tile(planned.block), outcome.states, outcome.digests, record
+        block, outcome.states, outcome.digests, standing, inputs, record, stamps, files
     )
 
 
-def _as_read(stand: Stand, parts: key.Parts, outcome: Outcome) -> key.Parts:
-    """Parts of a source block from the files as the worker read them, not as they were planned."""
-    assert isinstance(stand.dataset, Source)
-    digests = {step: file["sha256"][: key.SHORT] for step, file in outcome.files.items()}
-    inputs = file_inputs(stand.dataset, digests)
-    return {**parts, "inputs": inputs, FILES: dict(outcome.files)}
-
-
-def _commit_metadata() -> dict[str, Any]:
-    return {"fluxforge": version("fluxforge")} | _versions()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in RECORDED:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            continue
-    return found
+def _as_read(
+    plan: DatasetPlan, steps: range, read: Mapping[str, Any]
+) -> tuple[Array | None, Array | None]:
+    """Files of a source block as the worker read them, not as they were planned."""
+    if plan.files is None:
+        return None, None
+    part = slice(steps.start, steps.stop)
+    stamps, digests = np.zeros((len(steps), STAMP), "u1"), plan.files.digests[part].copy()
+    for at, step in enumerate(steps):
+        known = read.get(plan.stand.grid.step_name(step))
+        if known is not None:
+            file = FileId(**known)
+            stamps[at] = np.frombuffer(file.stamp_digest, "u1")
+            # An unread file is noted as none, so that it is tried again.
+            digests[at] = np.frombuffer(file.digest, "u1") if file.sha256 else 0
+    return stamps, digests
 
 
 # --- what is not well ----------------------------------------------------------------------------
@@ -303,20 +287,18 @@ def _stop_if_strict(state: _Run, name: str, finished: Iterable[BlockRows]) -> No
             )
 
 
-def _look_for_marks(state: _Run, stand: Stand) -> None:
+def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
     """Collect the period's notes; stop where a dataset has nothing to give at all."""
-    notes = {
-        f"{stand.dataset.name} {step}": note
-        for block in wanted_blocks(state.request, stand.grid)
-        for step, note in stand.ledger.records[block.name]["notes"].items()
-    }
-    if not (stand.ledger.states == VALID).any():
-        first = next(iter(notes.values()), "it is empty")
+    book, name = plan.stand.ledger, plan.name
+    marked = book.marked()
+    notes = sorted(book.notes(marked[plan.wanted[marked]]))
+    if not np.isin(book.states, HOLDS_VALUES).any():
+        first = notes[0][1] if notes else "it is empty"
         raise RunFailed(
-            f"not one step of {stand.dataset.name} can be used: {first.rstrip('.')}.",
-            mend="Nothing was published. " + MEND[isinstance(stand.dataset, Source)],
+            f"not one step of {name} can be used: {first.rstrip('.')}.",
+            mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
         )
-    state.marked += [f"{place}: {note}" for place, note in sorted(notes.items())]
+    state.marked += [f"{name} {step}: {note}" for step, note in notes]
 
 
 def _publish(state: _Run) -> dict[str, str]:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from fluxengine.explain import Lineage, Value
+    from fluxengine.history import Version
     from fluxengine.plan import DatasetPlan, Plan, PlannedBlock
+    from fluxengine.recompute import Compared
     from fluxengine.run import Summary
+    from fluxengine.verify import Verified
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -55,6 +59,11 @@ def error(problem: FluxforgeError) -> None:
     """One clear paragraph: what, where, how to mend."""
     err.print(f"[bold red]Error {problem.code}[/]: ", end="")
     err.print(str(problem), markup=False, soft_wrap=True)
+
+
+def notice(line: str) -> None:
+    """One line beside the bars, such as where a dashboard is."""
+    err.print(line, markup=False, soft_wrap=True)
 
 
 class Bars:
@@ -91,13 +100,12 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
 def plan(made: Plan) -> None:
     """Which blocks will run and may run, and why."""
     if made.is_empty:
-        out.print(
-            f"Nothing to run: {made.request.product.name} is up to date for"
-            f" {made.request.first} to {made.request.last}."
-        )
+        asked = made.request
+        period = f" for {asked.first} to {asked.last}" if asked.first else ""
+        out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
     rows = [
-        (d.name, d.wanted, len(d.will_run), len(d.may_run), size(d.bytes_written))
+        (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))
         for d in made.datasets
     ]
     table("", ("dataset", "#blocks", "#will run", "#may run", "#writes up to"), rows)
@@ -109,11 +117,12 @@ def plan(made: Plan) -> None:
 
 def _blocks(dataset: DatasetPlan) -> None:
     grid = dataset.stand.grid
+    certain = set(dataset.will_run.numbers.tolist())
 
     def row(planned: PlannedBlock) -> tuple[str, str, str, str]:
         steps = planned.block.steps
         days = f"{grid.step_name(steps[0])} … {grid.step_name(steps[-1])}"
-        kind = "will run" if planned.certain else "may run"
+        kind = "will run" if planned.number in certain else "may run"
         return planned.block.name, days, kind, "; ".join(planned.why)
 
     shown = dataset.blocks[:SHOWN_BLOCKS]
@@ -158,6 +167,109 @@ def status(records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         for step, note in record["notes"].items():
             err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+
+
+def verified(found: Sequence[Verified], again: Sequence[Compared]) -> None:
+    """A line for each dataset, then whatever is not as it was written."""
+    rows = [
+        (f.dataset, f.blocks, f.steps, size(f.bytes), size(f.orphans), len(f.findings))
+        for f in found
+    ]
+    columns = ("dataset", "#blocks", "#steps", "#compared", "#not needed", "#findings")
+    table("", columns, rows)
+    wrong = [finding for f in found for finding in f.findings]
+    for finding in wrong:
+        place = " ".join(part for part in (finding.dataset, finding.block, finding.steps) if part)
+        err.print(f"{place}: {finding.what}", markup=False, soft_wrap=True)
+    if again:
+        _recomputed(again)
+    if not wrong and all(one.same for one in again):
+        out.print("Everything is as it was written.")
+
+
+def _recomputed(again: Sequence[Compared]) -> None:
+    out.print()
+    columns = ("made once more", "block", "#cells", "#differ", "#worst", "", "remark")
+    words = {True: "same", False: "DIFFERS"}
+    rows = [
+        (c.dataset, c.block, c.cells, c.differing, f"{c.worst:g}", words[c.same], c.remark)
+        for c in again
+    ]
+    table("", columns, rows)
+    out.print("The same: no cell by more than one step of its packing, and no flag.")
+
+
+def history(name: str, found: Sequence[Version]) -> None:
+    """A line for each version."""
+    columns = ("version", "last written", "#new", "#changed", "#same", "which steps", "run")
+
+    def row(v: Version) -> tuple[object, ...]:
+        when = f"{v.when:%Y-%m-%d %H:%M} UTC"
+        return v.name, when, v.added, v.changed, v.same, v.which, v.made_by.get("run", "")
+
+    table(name, columns, [row(version) for version in found])
+    if not found:
+        out.print("Nothing is published yet.")
+
+
+def lineage(made: Lineage) -> None:
+    """A tree: the value, and below it what it was made from."""
+    from rich.tree import Tree
+
+    def grown(node: Lineage, tree: Tree) -> Tree:
+        for value in node.values:
+            tree.add(Text(_value_line(value)))
+        for words in _made_lines(node):
+            tree.add(Text(words, style="dim"))
+        for step, file in node.files.items():
+            tree.add(
+                Text(
+                    f"file of {step}: {file['path']} ({size(file['size'])}, SHA-256"
+                    f" {file['sha256'][:16]}…)"
+                )
+            )
+        for given in node.inputs:
+            grown(given, tree.add(Text(_title(given), style="bold")))
+        return tree
+
+    out.print(grown(made, Tree(Text(_title(made), style="bold"))))
+
+
+def _title(node: Lineage) -> str:
+    where = ", ".join(f"{axis} {cell}" for axis, cell in node.where.items())
+    window = f"; the block rests on {node.window}" if node.window else ""
+    remark = f" ({node.remark})" if node.remark else ""
+    return f"{node.dataset}: {where} [{node.state}; block {node.block}{window}]{remark}"
+
+
+def _value_line(value: Value) -> str:
+    missing = f" ({value.missing} of {value.cells} missing)" if value.missing else ""
+    units = f" {value.units}" if value.units not in ("", "1") else ""
+    return f"{value.name} = {value.shown}{units if value.shown != 'no value' else ''}{missing}"
+
+
+def _made_lines(node: Lineage) -> Iterator[str]:
+    made = node.made
+    if "when" in made:
+        yield f"made {made['when']} by run {made['run']}, key {made['key'][:16]}"
+    for name in ("options", "weights"):
+        if made.get(name):
+            yield f"{name}: {_flat(made[name])}"
+    if made.get("code"):
+        yield f"code: {len(made['code'])} modules, {', '.join(list(made['code'])[:3])} …"
+    for step, note in made.get("notes", {}).items():
+        yield f"note: {step}: {note}"
+
+
+def _flat(values: Mapping[str, Any]) -> str:
+    """Nested options in a line: ``0 Regrid (min_valid 0.5); 1 BulkFlux (name coare36)``."""
+
+    def inner(value: Any) -> str:
+        if not isinstance(value, Mapping):
+            return str(value)
+        return f"({', '.join(f'{name} {part}' for name, part in value.items())})"
+
+    return "; ".join(f"{name} {inner(value)}" for name, value in values.items())
 
 
 def size(number: float) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fluxengine import layout
-from fluxengine.ledger import ABSENT, FAILED_STEP, MISSING_STEP, VALID
+import numpy as np
+
+from fluxengine.ledger import ABSENT, FAILED_STEP, HOLDS_VALUES, MISSING_STEP
 from fluxengine.store import MAIN, Store
 
 
@@ -21,16 +22,15 @@ def of_store(store: Store) -> list[dict[str, Any]]:
 def _of_dataset(store: Store, name: str) -> dict[str, Any]:
     repository = store.repository(name)
     snapshot = repository.tip()
-    root = repository.read(snapshot)
-    grid, book = layout.stored_grid(root), repository.ledger(snapshot)
-    states = book.states
+    book = repository.ledger(snapshot)
+    grid, states = book.grid, book.states
     versions = repository.versions
-    notes = {step: note for r in book.records.values() for step, note in r["notes"].items()}
+    notes = dict(book.notes(book.marked()))
     return {
         "dataset": name,
         "first": grid.step_name(0),
         "last": grid.step_name(grid.step_axis.length - 1),
-        "valid": int((states == VALID).sum()),
+        "valid": int(np.isin(states, HOLDS_VALUES).sum()),
         "failed": int((states == FAILED_STEP).sum()),
         "no_file": int((states == MISSING_STEP).sum()),
         "never_written": int((states == ABSENT).sum()),

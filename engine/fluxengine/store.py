@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +26,13 @@ from fluxengine.errors import (
     LeaseLost,
     NotOurStore,
     PublicationConflict,
-    StoreDenied,
     StoreError,
     UnknownName,
 )
 from fluxengine.layout import Layout
 from fluxengine.ledger import BlockRows, Ledger
 from fluxengine.lock import Lock, held
-from fluxengine.outages import first_line, typed, understood
+from fluxengine.outages import stored_values, typed, understood
 from fluxengine.place import Folder, Place, StorageOptions
 
 if TYPE_CHECKING:
@@ -68,32 +68,7 @@ def storage_errors(where: object) -> Iterator[None]:
             mend="Nothing is lost. Let the other run end, then run the same command again.",
         ) from error
     except (icechunk.IcechunkError, OSError) as error:
-        raise _noted(typed(error, where)) from error
-
-
-@contextmanager
-def stored_values(where: object) -> Iterator[None]:
-    """Turn whatever reading stored values raises into a `StoreError`: damaged, lost, or refused."""
-    try:
-        yield
-    except (FluxforgeError, MemoryError):
-        raise
-    except Exception as error:  # codecs raise what they like
-        known = understood(error, where)
-        if known is not None:
-            raise _noted(known) from error
-        raise StoreError(
-            f"stored values are damaged or lost: {first_line(error)}",
-            where=str(where),
-            mend="Bring the store back from a copy, or make the dataset anew in another store.",
-        ) from error
-
-
-def _noted(error: FluxforgeError) -> FluxforgeError:
-    """The error; what was opened with credentials that no longer do is opened anew next time."""
-    if isinstance(error, StoreDenied):
-        read_snapshot.cache_clear()
-    return error
+        raise typed(error, where) from error
 
 
 @dataclass(frozen=True)
@@ -162,7 +137,7 @@ class Store:
             )
         return Repository.open(self.root / name, self.lock)
 
-    def create(self, wanted: Layout) -> Repository:
+    def create(self, wanted: Layout, book: Ledger) -> Repository:
         """A new dataset with its template committed to `work`; there as a whole or not at all."""
         path = self.root / wanted.name
         if not self.has(wanted.name):
@@ -170,7 +145,7 @@ class Store:
                 if self.lock is not None:
                     self.lock.check()
                 path.remove()  # what a run that died had begun: nothing was ever committed to it
-            Repository.create(path, wanted)
+            Repository.create(path, wanted, book)
         return self.repository(wanted.name)
 
     @contextmanager
@@ -187,6 +162,7 @@ class Store:
         RunLocked
             Where another run holds it.
         """
+        read_snapshot.cache_clear()  # opened, perhaps, with credentials that have expired since
         with held(self.root) as mine:
             yield replace(self, lock=mine)
 
@@ -262,7 +238,7 @@ class Repository:
     lock: Lock | None = None
 
     @classmethod
-    def create(cls, path: Place, wanted: Layout) -> Repository:
+    def create(cls, path: Place, wanted: Layout, book: Ledger) -> Repository:
         """Make the dataset; its template becomes the first commit of `work`."""
         with storage_errors(path):
             if isinstance(path, Folder):
@@ -272,7 +248,7 @@ class Repository:
             session = inner.writable_session(MAIN)
             root = zarr.open_group(session.store, mode="a")
             layout.create(root, wanted)
-            ledger.create(root, wanted.grid)
+            ledger.create(root, book)
             snapshot = session.flush(f"template of {wanted.name}")
             # Last: with this one write the dataset is there.
             _settle(
@@ -306,21 +282,26 @@ class Repository:
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
-        with stored_values(self.path):
-            return Ledger.read(self.read(snapshot))
+        with stored_values(str(self.path)):
+            root = self.read(snapshot)
+            return Ledger.read(root, layout.stored_grid(root), str(self.path))
+
+    def steps(self, snapshot: str) -> int:
+        """Length of the step axis as of a snapshot."""
+        return layout.stored_grid(self.read(snapshot)).step_axis.length
 
     def fork(self) -> Fork:
         """A pickled-around session that many tasks write blocks into."""
         with storage_errors(self.path):
             return self.inner.writable_session(WORK).fork()
 
-    def extend(self, wanted: Layout) -> None:
+    def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
         with storage_errors(self.path):
             session = self._writable()
             root = zarr.open_group(session.store, mode="r+")
             layout.extend(root, wanted)
-            ledger.resize(root, wanted.grid)
+            ledger.resize(root, book)
             self._commit(session, f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
 
     def commit(
@@ -337,7 +318,7 @@ class Repository:
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
             layout.describe(root, wanted)
-            ledger.write(root, wanted.grid, book, finished)
+            ledger.write(root, book, finished)
             names = ", ".join(rows.block.name for rows in finished[:4])
             more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
             return self._commit(session, f"blocks {names}{more}", metadata)
@@ -389,12 +370,17 @@ class Repository:
                 return None
             if tip != self.inner.lookup_branch(MAIN):
                 self._move_main(tip, expected)
-            version = f"v{len(known) + 1}"
-            _settle(
-                lambda: self.inner.create_tag(version, tip),
-                lambda: self.inner.lookup_tag(version) == tip,
-            )
-            return version
+            return self._tag(tip)
+
+    def _tag(self, snapshot: str) -> str:
+        """Make a snapshot the newest version. A number is never given twice."""
+        known = self.versions
+        version = f"v{int(known[-1][1:]) + 1 if known else 1}"
+        _settle(
+            lambda: self.inner.create_tag(version, snapshot),
+            lambda: self.inner.lookup_tag(version) == snapshot,
+        )
+        return version
 
     def check_unmoved(self, expected: str) -> None:
         """Raise `PublicationConflict` where `main` is not what it was when the run began."""
@@ -432,6 +418,75 @@ class Repository:
         """Whether `main` holds a version."""
         return bool(self.versions)
 
+    def version(self, name: str) -> str:
+        """Snapshot of a published version.
+
+        Raises
+        ------
+        UnknownName
+        """
+        if name not in self.versions:
+            raise UnknownName(
+                f"there is no version '{name}'",
+                where=str(self.path),
+                mend=f"It has: {', '.join(self.versions) or 'none yet'}.",
+            )
+        with storage_errors(self.path):
+            return self.inner.lookup_tag(name)
+
+    def commits(self, snapshot: str) -> Iterator[Commit]:
+        """Commits that led to a snapshot, the newest first."""
+        with storage_errors(self.path):
+            for info in self.inner.ancestry(snapshot_id=snapshot):
+                yield Commit(info.id, info.written_at, info.message, info.metadata)
+
+    def restore(self, snapshot: str) -> str:
+        """Publish an earlier snapshot again and go on from it. Returns the new version."""
+        with storage_errors(self.path):
+            tip, main = self.inner.lookup_branch(WORK), self.inner.lookup_branch(MAIN)
+            self._check_lock()
+            _settle(
+                lambda: self.inner.reset_branch(WORK, snapshot, from_snapshot_id=tip),
+                lambda: self.inner.lookup_branch(WORK) == snapshot,
+            )
+            if snapshot != main:
+                self._move_main(snapshot, main)
+            return self._tag(snapshot)
+
+    def prune(self, keep: int, older_than: datetime) -> int:
+        """Forget all but the newest versions, then delete what nothing needs. Returns the bytes.
+
+        Parameters
+        ----------
+        keep : int
+            Versions to keep.
+        older_than : datetime
+            Objects written later stay: a run may just be writing them.
+        """
+        with storage_errors(self.path):
+            known = self.versions
+            for version in known[:-keep]:
+                self.inner.delete_tag(version)
+            if known[:-keep]:
+                oldest = self.inner.lookup_tag(known[-keep])
+                self.inner.expire_snapshots(self.inner.lookup_snapshot(oldest).written_at)
+            return self.inner.garbage_collect(older_than).bytes_deleted
+
+    def orphans(self) -> int:
+        """Bytes of objects that no version needs: of runs that were cut off, of pruned versions."""
+        with storage_errors(self.path):
+            return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a dataset."""
+
+    snapshot: str
+    when: datetime
+    message: str
+    metadata: Mapping[str, Any]
+
 
 def _created(storage: icechunk.Storage) -> icechunk.Repository:
     try:
@@ -462,6 +517,7 @@ def open_dataset(
     name: str | None = None,
     *,
     version: str | None = None,
+    group: str | None = None,
     options: StorageOptions | None = None,
 ) -> xr.Dataset:
     """Open a published dataset lazily.
@@ -474,6 +530,8 @@ def open_dataset(
         Which dataset; by default the only product nothing else was made from.
     version : str, optional
         A published version such as ``v2``; by default the newest.
+    group : str, optional
+        Of a dataset with variables on several grids, one of the others.
     options : StorageOptions, optional
         For object stores; what is missing is taken from the environment.
 
@@ -493,16 +551,10 @@ def open_dataset(
         raise UnknownName(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
         )
-    if version is not None and version not in repository.versions:
-        raise UnknownName(
-            f"there is no version '{version}'",
-            where=str(repository.path),
-            mend=f"It has: {', '.join(repository.versions)}.",
-        )
+    snapshot = repository.version(version) if version else repository.tip(MAIN)
     with storage_errors(repository.path):
-        inner = repository.inner
-        session = inner.readonly_session(tag=version) if version else inner.readonly_session(MAIN)
-    dataset: xr.Dataset = xr.open_zarr(session.store, consolidated=False, chunks=None)
+        session = repository.inner.readonly_session(snapshot_id=snapshot)
+    dataset: xr.Dataset = xr.open_zarr(session.store, group=group, consolidated=False, chunks=None)
     return dataset
 
 

@@ -5,8 +5,10 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +20,14 @@ from fluxengine.declare import (
     Array,
     Arrays,
     Dataset,
+    Output,
     Product,
     Read,
     Source,
     Stage,
     Variable,
 )
-from fluxengine.digest import BYTES, content_digest
+from fluxengine.digest import step_digests
 from fluxengine.errors import (
     CodeMismatch,
     DeclarationError,
@@ -39,9 +42,10 @@ from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
-from fluxengine.ledger import FAILED_STEP, VALID
+from fluxengine.ledger import FAILED_STEP, KEPT, VALID
+from fluxengine.outages import stored_values
 from fluxengine.place import Place
-from fluxengine.store import Fork, read_snapshot, storage_errors, stored_values
+from fluxengine.store import Fork, read_snapshot, storage_errors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,11 +53,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where an input lies: place of the dataset, pinned snapshot, and its closed grid."""
+    """Where an input lies: place of the dataset, snapshot, and what it stores on which grid."""
 
     path: Place
     snapshot: str
-    grid: Grid
+    outputs: tuple[Output, ...]
+
+    def find(self, name: str) -> tuple[Output, Variable]:
+        """A variable and the grid it is on."""
+        pairs = ((output, v) for output in self.outputs for v in output.variables)
+        return next(pair for pair in pairs if pair[1].name == name)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Job:
     """All a worker needs for one block."""
 
     dataset: Dataset
-    grid: Grid
+    outputs: tuple[Output, ...]
     block: Block
     path: Place
     fork: Fork
@@ -70,6 +79,16 @@ class Job:
     files: Mapping[int, FileId | None] = field(default_factory=dict)
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
+
+    @property
+    def grid(self) -> Grid:
+        """The dataset's own grid, closed: what its blocks are counted on."""
+        return self.outputs[0].grid
+
+    @property
+    def stored(self) -> Iterator[tuple[Output, Variable]]:
+        """Every variable with the output it belongs to."""
+        return ((output, v) for output in self.outputs for v in output.variables)
 
     @property
     def name(self) -> str:
@@ -95,6 +114,8 @@ class Outcome:
         Step name to the file it came from.
     traceback : str
         Of what a stage raised; empty otherwise.
+    batch : int
+        Steps that were computed at once.
     seconds : float
     """
 
@@ -105,6 +126,7 @@ class Outcome:
     notes: Mapping[str, str]
     files: Mapping[str, Any]
     traceback: str
+    batch: int
     seconds: float
 
 
@@ -119,36 +141,38 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
-    _same_code(job)
-    try:
-        made = _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
-    except MemoryError as error:
-        raise RunFailed(
-            f"the memory does not suffice for one block: {error}. Finished blocks are kept.",
-            where=job.name,
-            mend="Give each worker more `memory`, then run again.",
-        ) from error
+    made = make_block(job)
     with storage_errors(job.path):
         _write(job, made.arrays)
     return Outcome(
         job.name,
         job.fork,
         made.states,
-        _digests(made.arrays, len(job.block.steps)),
+        step_digests(made.arrays, len(job.block.steps)),
         made.notes,
         made.files,
         made.traceback,
+        made.batch,
         time.perf_counter() - began,
     )
 
 
+def make_block(job: Job) -> Made:
+    """Make one block and write nothing. Raises as `run_block` does."""
+    _same_code(job)
+    return _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+
+
 @dataclass(frozen=True)
-class _Made:
+class Made:
+    """Packed arrays by their path within the dataset, and what is to be said of them."""
+
     arrays: Mapping[str, Array]
     states: Array
     notes: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     traceback: str = ""
+    batch: int = 0
 
 
 def _same_code(job: Job) -> None:
@@ -167,15 +191,22 @@ def _same_code(job: Job) -> None:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def _ingested(job: Job) -> _Made:
+def _ingested(job: Job) -> Made:
     assert isinstance(job.dataset, Source)
-    arrays = _empty(job)
+    try:
+        return _read_steps(job, job.dataset)
+    except MemoryError as error:
+        raise _too_little_memory(job, error) from error
+
+
+def _read_steps(job: Job, source: Source) -> Made:
+    arrays = {v.name: np.empty(job.block.shape, v.packing.dtype) for v in source.provides}
     states = np.zeros(len(job.block.steps), "u1")
     notes: dict[str, str] = {}
     files: dict[str, Any] = {}
     traces = []
     for at, number in enumerate(job.block.steps):
-        step = _kept(job, number, read_step(job.dataset, job.grid, number, job.files[number]))
+        step = _kept(job, number, read_step(source, job.grid, number, job.files[number]))
         for name, values in step.arrays.items():
             arrays[name][at] = values[0]
         states[at] = step.state
@@ -186,7 +217,7 @@ def _ingested(job: Job) -> _Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-    return _Made(arrays, states, notes, files, "\n".join(traces)[-4000:])
+    return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
 def _kept(job: Job, number: int, step: Step) -> Step:
@@ -194,58 +225,153 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
     root = read_snapshot(job.previous.path, job.previous.snapshot)
-    with stored_values(job.path):
+    with stored_values(str(job.path)):
         arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
     note = f"the values ingested before are kept: {step.note}"
-    return Step(arrays, VALID, step.file, note, step.traceback)
+    return Step(arrays, KEPT, step.file, note, step.traceback)
 
 
 # --- products ------------------------------------------------------------------------------------
 
 
-def _computed(job: Job, product: Product) -> _Made:
+def _computed(job: Job, product: Product) -> Made:
     try:
-        parts = [_batch(job, product, part) for part in _batches(job.block, product.batch)]
-        block = {v.name: _joined([p[v.name] for p in parts], job.grid) for v in product.publishes}
-        for gate in product.gates:
-            why = gate(block, product.publishes)
-            if why:
-                raise GateFailed(why, where=job.name)
-        arrays = {v.name: _packed(v, block[v.name].values) for v in product.publishes}
-        return _Made(arrays, np.full(len(job.block.steps), VALID, "u1"))
-    except (NoSpace, StoreError, MemoryError):
+        return _tried_again(lambda: _in_batches(job, product))
+    except (NoSpace, StoreError, RunFailed):
         raise
     except Exception as error:  # whatever a stage does, the rest of the run goes on
         states = np.full(len(job.block.steps), FAILED_STEP, "u1")
         known = isinstance(error, FluxforgeError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
         names = {f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}": note}
-        cells = failed_cells(product.publishes, job.block.shape)
-        return _Made(cells, states, names, traceback="" if known else traced(error))
+        trace = "" if known else traced(error)
+        return Made(_failed(job), states, names, traceback=trace)
+
+
+def _tried_again(make: Callable[[], Made]) -> Made:
+    """Once more, where a stage raises what it should not; a refusal in words is final."""
+    try:
+        return make()
+    except FluxforgeError:
+        raise
+    except Exception:  # whatever it was, the second time tells whether it is the block's own
+        return make()
+
+
+def _in_batches(job: Job, product: Product) -> Made:
+    """All steps of a block, fewer at once where the memory of host or device does not suffice."""
+    batch = product.batch or len(job.block.steps)
+    while True:
+        try:
+            return _whole_block(job, product, batch)
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            if batch == 1:
+                raise _too_little_memory(job, error) from error
+        batch = -(-batch // 2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On the host, or on a GPU as torch and CuPy call it."""
+    return isinstance(error, MemoryError) or type(error).__name__ in (
+        "OutOfMemoryError",
+        "CUDAOutOfMemoryError",
+    )
+
+
+def _too_little_memory(job: Job, error: Exception) -> RunFailed:
+    return RunFailed(
+        f"the memory does not suffice for one step at a time: {error}. Finished blocks are kept.",
+        where=job.name,
+        mend="Give each worker more `memory`, then run again.",
+    )
+
+
+def _whole_block(job: Job, product: Product, batch: int) -> Made:
+    parts = [_batch(job, product, part) for part in _batches(job.block, batch)]
+    _pass_gates(job, product, [part.values for part in parts])
+    arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
+    states = np.full(len(job.block.steps), VALID, "u1")
+    return Made(arrays, states, batch=batch)
+
+
+def _pass_gates(job: Job, product: Product, parts: list[dict[str, xr.DataArray]]) -> None:
+    import xarray as xr
+
+    if not product.gates:
+        return
+    along = job.grid.dims[0]
+    names = parts[0]
+    block = (
+        parts[0] if len(parts) == 1 else {n: xr.concat([p[n] for p in parts], along) for n in names}
+    )
+    for gate in product.gates:
+        why = gate(block, product.variables)
+        if why:
+            raise GateFailed(why, where=job.name)
+
+
+def _failed(job: Job) -> dict[str, Array]:
+    """No values in the whole block, flags that say so."""
+    found: dict[str, Array] = {}
+    for output in job.outputs:
+        spans = output.spans(job.grid, job.block).values()
+        shape = tuple(span.stop - span.start for span in spans)
+        cells = failed_cells(output.variables, shape)
+        found |= {output.named(v): cells[v.name] for v in output.variables}
+    return found
 
 
 def _batches(block: Block, length: int) -> Iterator[Block]:
     steps = block.steps
-    for start in range(steps.start, steps.stop, length or len(steps)):
-        yield block.narrowed(start, min(start + (length or len(steps)), steps.stop))
+    for start in range(steps.start, steps.stop, length):
+        yield block.narrowed(start, min(start + length, steps.stop))
 
 
-def _batch(job: Job, product: Product, part: Block) -> dict[str, xr.DataArray]:
+@dataclass(frozen=True)
+class _Part:
+    """A batch of a block: its values, kept for the gates alone, and what is stored of them."""
+
+    values: dict[str, xr.DataArray]
+    packed: dict[str, Array]
+
+
+def _batch(job: Job, product: Product, part: Block) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
-    arrays: dict[str, xr.DataArray] = {}
-    for read in product.reads:
-        arrays |= read_window(job, read, part, product.halo)
+    read: dict[str, StoredWindow] = {}
+    for one in product.reads:
+        read |= read_window(job, one, part, product.halo)
+    arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
-        made = _loaded(stage)({name: arrays[name] for name in stage.inputs})
+        with _device_of(stage):
+            made = _loaded(stage)({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
-    return {v.name: _cropped(arrays[v.name], job.grid, part) for v in product.publishes}
+    values, packed = {}, {}
+    for output, variable in job.stored:
+        name, spans = variable.name, output.spans(job.grid, part)
+        cropped = _cropped(arrays[name], output, spans)
+        given = next((w for w in read.values() if w.holds(arrays[name], variable)), None)
+        if given is None:
+            packed[name] = _packed(variable, cropped.values)
+        else:  # handed on as it was read: stored as it was read, bit for bit
+            packed[name] = _cropped(given.as_stored(), output, spans).values
+        if product.gates:
+            values[name] = cropped
+    return _Part(values, packed)
 
 
-def _joined(parts: list[xr.DataArray], grid: Grid) -> xr.DataArray:
+def _joined(parts: list[Array]) -> Array:
     """Batches along the step axis."""
-    import xarray as xr
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    return parts[0] if len(parts) == 1 else xr.concat(parts, grid.dims[0])
+
+_GPU = threading.Lock()
+
+
+def _device_of(stage: Stage) -> AbstractContextManager[Any]:
+    """One block at a time on a worker's GPU; the others read and write meanwhile."""
+    return _GPU if stage.device == "cuda" else nullcontext()
 
 
 _LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
@@ -259,29 +385,60 @@ def _loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
     return _LOADED[name]
 
 
-def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, xr.DataArray]:
+@dataclass(frozen=True)
+class StoredWindow:
+    """A variable over a window: its values, and the packed ones that they were read from."""
+
+    values: xr.DataArray
+    raw: Array
+    variable: Variable
+
+    def holds(self, values: xr.DataArray, variable: Variable) -> bool:
+        """Whether an array is this very one, and is stored in the same way."""
+        return (
+            values.data is self.values.data
+            and values.dims == self.values.dims
+            and (variable.packing, variable.flags) == (self.variable.packing, self.variable.flags)
+        )
+
+    def as_stored(self) -> xr.DataArray:
+        """The packed values, with coordinates."""
+        return self.values.copy(data=self.raw)
+
+
+def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, StoredWindow]:
     """Variables of an upstream dataset over a block's window, unpacked, with coordinates."""
     upstream = job.upstream[read.dataset.name]
-    window = job.grid.window(part.spans, halo, upstream.grid)
     root = read_snapshot(upstream.path, upstream.snapshot)
-    variables = {v.name: v for v in read.dataset.variables}
-    with stored_values(upstream.path):
-        return {
-            name: _read(root, variables[name], upstream.grid, list(window.values()))
-            for name in read.variables
-        }
+    found = {}
+    with stored_values(str(upstream.path)):
+        for name in read.variables:
+            output, variable = upstream.find(name)
+            cells = list(job.grid.window(part.spans, halo, output.grid).values())
+            found[name] = _read(root, variable, output, cells)
+    return found
 
 
-def _read(root: zarr.Group, variable: Variable, grid: Grid, cells: Sequence[Array]) -> xr.DataArray:
+def _read(
+    root: zarr.Group, variable: Variable, output: Output, cells: Sequence[Array]
+) -> StoredWindow:
     import xarray as xr
 
-    raw = _selected(_array(root, variable.name), cells)
+    axes = output.grid.axes
+    coords: dict[str, Array] = {}
+    kept: list[int | slice] = []
+    for (name, axis), index in zip(axes.items(), cells, strict=True):
+        if axis.unit == "static":  # no stage sees it
+            kept.append(0)
+        else:
+            kept.append(slice(None))
+            coords[name] = axis.coordinate()[index]
+    raw = _selected(_array(root, output.named(variable)), cells)[tuple(kept)]
     values = raw if variable.is_flag else variable.packing.unpack(raw)
-    coords = {
-        name: axis.coordinate()[index]
-        for (name, axis), index in zip(grid.axes.items(), cells, strict=True)
-    }
-    return xr.DataArray(values, dims=grid.dims, coords=coords, name=variable.name)
+    # What is handed on unchanged is stored as it was read: it must not be changed in place.
+    values.flags.writeable = False
+    made = xr.DataArray(values, dims=tuple(coords), coords=coords, name=variable.name)
+    return StoredWindow(made, raw, variable)
 
 
 def _selected(array: Any, cells: Sequence[Array]) -> Array:
@@ -298,14 +455,15 @@ def _is_run(index: Array) -> bool:
     return len(index) > 0 and int(index[-1]) - int(index[0]) == len(index) - 1
 
 
-def _cropped(values: xr.DataArray, grid: Grid, part: Block) -> xr.DataArray:
+def _cropped(values: xr.DataArray, output: Output, spans: Mapping[str, slice]) -> xr.DataArray:
     """Only the block's own cells, dimensions in the grid's order; a lacking one is broadcast."""
-    if set(values.dims) - set(grid.dims):
-        raise DeclarationError(f"a stage gives {values.name} on {values.dims}, not {grid.dims}.")
-    own = {name: grid.axes[name].coordinate()[span] for name, span in part.spans.items()}
-    values = values.expand_dims({n: own[n] for n in grid.dims if n not in values.dims})
+    dims, axes = output.grid.dims, output.grid.axes
+    if set(values.dims) - set(dims):
+        raise DeclarationError(f"a stage gives {values.name} on {values.dims}, not {dims}.")
+    own = {name: axes[name].coordinate()[span] for name, span in spans.items()}
+    values = values.expand_dims({n: own[n] for n in dims if n not in values.dims})
     cells = {name: _found(values, name, labels) for name, labels in own.items()}
-    return values.isel(cells).transpose(*grid.dims)
+    return values.isel(cells).transpose(*dims)
 
 
 def _found(values: xr.DataArray, axis: str, labels: Array) -> slice:
@@ -330,10 +488,6 @@ def _same(found: Array, wanted: Array) -> bool:
 # --- both ----------------------------------------------------------------------------------------
 
 
-def _empty(job: Job) -> dict[str, Array]:
-    return {v.name: np.empty(job.block.shape, v.packing.dtype) for v in job.dataset.variables}
-
-
 def _packed(variable: Variable, values: Array) -> Array:
     """Values as stored; flags are codes already.
 
@@ -344,27 +498,30 @@ def _packed(variable: Variable, values: Array) -> Array:
     """
     if not variable.is_flag:
         return variable.packing.pack(values, variable.name)
-    unknown = ~np.isin(values, list(variable.flags))
-    if unknown.any():
-        code = values[unknown].ravel()[0]
+    known = _known_codes(values, variable)
+    if not known.all():
+        code, unknown = values[~known].ravel()[0], ~known
         raise OutOfRange(f"{variable.name} = {code} at {int(unknown.sum())} cells is no flag of it")
     return values.astype(variable.packing.dtype)
 
 
+def _known_codes(values: Array, variable: Variable) -> Array:
+    if values.dtype != np.uint8:
+        return np.isin(values, list(variable.flags))
+    table = np.zeros(256, bool)
+    table[list(variable.flags)] = True
+    return table[values]
+
+
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
     root = zarr.open_group(job.fork.store, mode="r+")
-    region = tuple(job.block.spans.values())
-    for name, values in arrays.items():
+    for output, variable in job.stored:
+        name = output.named(variable)
         array = _array(root, name)
         # The task owns the whole shard. Zarr would read the old one first, and stumble if damaged.
-        shard = array.metadata.encode_chunk_key(job.block.index)
+        shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
         sync((array.store_path / shard).delete())
-        array[region] = values
-
-
-def _digests(arrays: Mapping[str, Array], steps: int) -> Array:
-    rows = [content_digest({n: a[k : k + 1] for n, a in arrays.items()}) for k in range(steps)]
-    return np.frombuffer(b"".join(rows), "u1").reshape(steps, BYTES)
+        array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
 
 
 def _array(root: zarr.Group, name: str) -> Any:

@@ -10,6 +10,7 @@ points.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import time
 import warnings
@@ -94,6 +95,8 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=5)
     chosen = parser.parse_args()
+    # AirSeaFluxCode would write a log file into the current folder.
+    logging.basicConfig(handlers=[logging.NullHandler()])
     given = weather(chosen.points)
     print(f"{chosen.points} points, medians of {chosen.turns} turns; {os.cpu_count()} processors")
     print(f"{'':34}{'no skin':>24}{'cool skin':>24}")

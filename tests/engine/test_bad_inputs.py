@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from toyfields.products import Options, toy
-from toyworld import World, day
+from toyworld import World, day, record_of
 
 from fluxengine import executors
 from fluxengine.errors import RunFailed, StoreError
@@ -117,8 +117,7 @@ def test_damage_that_a_decoder_did_not_foresee_marks_the_day_with_a_traceback(
     np.save(world.file(4), raw)
     (mark,) = world.run().marked
     assert "ZeroDivisionError: a fault of this decoder" in mark
-    book = Store.at(world.store).repository("toy-passes")
-    record = book.ledger(book.tip()).records["0000-0-0-0"]
+    record = record_of(world.store, "toy-passes", "0000-0-0-0")
     assert "in decode" in record["traceback"]
 
 
@@ -180,9 +179,8 @@ def test_only_marks_of_the_period_are_told(world: World) -> None:
 
 
 def test_every_file_leaves_its_path_size_and_digest_in_the_ledger(made: World) -> None:
-    book = Store.at(made.store).repository("toy-passes")
-    record = book.ledger(book.tip()).records["0001-0-0-0"]
-    file = record["parts"]["files"]["2020-01-06"]
+    record = record_of(made.store, "toy-passes", "0001-0-0-0")
+    file = record["files"]["2020-01-06"]
     assert file["path"].endswith("2020/wind_20200106.npy")
     assert file["size"] == made.file(6).stat().st_size
     assert len(file["sha256"]) == 64

@@ -56,7 +56,11 @@ def test_paths_are_relative_to_the_run_file_and_the_first_profile_is_the_default
             "wrokers: 2",
             "unknown key 'profiles.local.cluster.wrokers'. Did you mean 'workers'?",
         ),
-        ("workers: 2", "zzz: 2", "Known: address, kind, memory, options, threads, workers."),
+        (
+            "workers: 2",
+            "zzz: 2",
+            "Known: address, kind, memory, options, security, threads, wait, workers.",
+        ),
         ("product: toy\n", "", "the key 'product' is missing."),
         (", last: 2020-01-12", "", "the key 'period.last' is missing."),
         ("workers: 2", "workers: 0", "'profiles.local.cluster.workers': Input should be greater"),

@@ -7,23 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from toyfields.products import Options, coarse, not_calm, toy
-from toyfields.stages import Local, coarse_wind, wind_state
-from toyworld import World, day
+from toyfields.stages import coarse_wind, wind_state
+from toyworld import World, day, record_of
 
-from fluxengine.declare import Arrays, Product, Variable
+from fluxengine.declare import Arrays, PlainStage, Product, Variable
 from fluxengine.errors import DeclarationError, RunFailed, StoreError
 from fluxengine.grid import Halo
-from fluxengine.ledger import Record
-from fluxengine.store import Store, open_dataset
-
-
-def record(world: World, dataset: str, block: str) -> Record:
-    repository = Store.at(world.store).repository(dataset)
-    return repository.ledger(repository.tip()).records[block]
+from fluxengine.store import open_dataset
 
 
 @dataclass(frozen=True)
-class Spoil(Local):
+class Spoil(PlainStage):
     """Does something to the finished wind or state."""
 
     how: str
@@ -57,7 +51,7 @@ def test_a_stage_that_raises_fails_its_block_and_the_rest_goes_on(world: World) 
     assert mark == (
         "toy-coarse block 0001-0-0-0 from 2020-01-05: RuntimeError: this stage dislikes 2020-01-06"
     )
-    assert "in misbehave" in record(world, "toy-coarse", "0001-0-0-0")["traceback"]
+    assert "in misbehave" in record_of(world.store, "toy-coarse", "0001-0-0-0")["traceback"]
     stored = open_dataset(world.store, "toy-coarse")
     failed = stored.sel(time=slice(str(day(5)), str(day(8))))
     assert np.unique(failed["wind_state"]).tolist() == [1]
@@ -96,7 +90,7 @@ def test_a_gate_fails_its_block_with_its_own_words(world: World) -> None:
 
     (mark,) = world.run(product=replace(coarse(Options()), gates=(strict_gate,))).marked
     assert mark.endswith("toy-coarse-0001-0-0-0: it is the second block.")
-    assert "traceback" not in record(world, "toy-coarse", "0001-0-0-0")
+    assert "traceback" not in record_of(world.store, "toy-coarse", "0001-0-0-0")
 
 
 @pytest.mark.parametrize("batch", [0, 1])

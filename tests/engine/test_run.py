@@ -15,6 +15,7 @@ from toyfields.products import Options, coarse, toy
 from toyworld import World, day
 
 from fluxengine import executors
+from fluxengine.declare import Read
 from fluxengine.errors import ConfigError, PublicationConflict
 from fluxengine.executors import Executor, refusing
 from fluxengine.plan import Plan, make_plan
@@ -33,7 +34,7 @@ def names(plan: Plan, dataset: str, kind: str = "will_run") -> list[str]:
 
 def why(plan: Plan, dataset: str) -> set[str]:
     (found,) = (d for d in plan.datasets if d.name == dataset)
-    return {words for planned in found.blocks for words in planned.why}
+    return {"; ".join(planned.why) for planned in found.blocks}
 
 
 @contextmanager
@@ -100,6 +101,15 @@ def test_a_day_within_the_halo_before_a_block_reruns_the_block_before(made: Worl
 def test_a_day_far_from_the_ends_of_its_block_stays_in_it(made: World) -> None:
     made.write(6, seed=1)
     assert made.run().blocks == {"toy-passes": 1, "toy-coarse": 1, "toy-smooth": 3, "toy": 1}
+
+
+def test_an_input_that_is_read_no_more_is_a_reason_in_words(made: World) -> None:
+    product = toy(Options())
+    other = replace(product, reads=(Read(coarse(Options()), ("wind",)),))
+    plan = make_plan(made.request(product=other))
+    assert why(plan, "toy") == {
+        "inputs changed: toy-coarse is read now; inputs changed: toy-smooth is not read any more"
+    }
 
 
 def test_a_revised_day_ends_like_a_clean_run(made: World, tmp_path_factory) -> None:

@@ -25,6 +25,7 @@ from fluxengine.errors import (
     StoreMismatch,
     UnknownName,
 )
+from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER, Repository, Store, open_dataset
 
 
@@ -289,4 +290,4 @@ def test_a_second_run_is_refused_until_the_first_ends_or_dies(made: World) -> No
 
 def test_the_marker_is_plain_json(made: World) -> None:
     content = json.loads((made.store / MARKER).read_text())
-    assert content == {"fluxforge-store": 1, "product": "toy"}
+    assert content == {"fluxforge-store": FORMAT, "product": "toy"}

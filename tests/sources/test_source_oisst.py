@@ -150,7 +150,7 @@ def test_pattern_has_a_file_for_each_day():
 
 def test_the_record_begins_in_september_1981():
     grid = OISST.grid.between(date(1980, 1, 1), date(1981, 9, 2))
-    assert grid.shape == (2, 720, 1440) and grid.step_day(0) == date(1981, 9, 1)
+    assert grid.shape == (2, 720, 1440) and grid.step_key(0) == date(1981, 9, 1)
     assert grid.chunk_shape == (1, 720, 1440)
 
 

@@ -398,7 +398,7 @@ def test_pattern_has_a_file_for_each_day():
 
 
 def test_periods_open_and_closed():
-    with pytest.raises(ConfigError, match="end on 2009-11-04"):
+    with pytest.raises(ConfigError, match="end with 2009-11-04"):
         rss.SOURCES["rss-f13"].grid.between(date(2010, 1, 1), date(2010, 1, 2))
     assert F17.grid.between(date(2000, 1, 1), date(2006, 12, 21)).shape == (2, 2, 720, 1440)
     assert F17.grid.between(DAY, DAY).chunk_shape == (1, 1, 720, 1440)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fluxengine.declare import Arrays, Variable
+from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxengine.grid import Halo
 from fluxkernels.gaps import EMPTY, INTERPOLATED, fill_in_time
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stages.plain import PlainStage
 
 if TYPE_CHECKING:
     import xarray as xr

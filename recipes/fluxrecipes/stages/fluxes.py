@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fluxengine.declare import Arrays, Variable
+from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stages.plain import PlainStage, aligned
+from fluxrecipes.stages.plain import aligned
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fluxengine.declare import Arrays, Variable
+from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stages.plain import PlainStage
 
 if TYPE_CHECKING:
     import xarray as xr

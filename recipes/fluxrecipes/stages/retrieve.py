@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxengine.declare import Arrays, Variable
+from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxkernels.regression import QuadraticRegression
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stages.plain import PlainStage, aligned
+from fluxrecipes.stages.plain import aligned
 
 
 def read_regression(path: Path) -> QuadraticRegression:

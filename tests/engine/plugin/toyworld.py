@@ -10,9 +10,11 @@ from toyfields import products, source
 
 from fluxengine import executors
 from fluxengine.declare import Dataset
+from fluxengine.ledger import Record
 from fluxengine.place import StorageOptions
-from fluxengine.plan import Plan, Request, make_plan
+from fluxengine.plan import Plan, make_plan
 from fluxengine.run import Summary, run
+from fluxengine.stand import Request
 from fluxengine.status import of_store
 from fluxengine.store import Store
 
@@ -96,3 +98,12 @@ class World:
 
 def content(store: Store) -> dict[str, str]:
     return {record["dataset"]: record["content"] for record in of_store(store)}
+
+
+def record_of(store: Path, dataset: str, block: str) -> Record:
+    """What the ledger noted of a block."""
+    repository = Store.at(store).repository(dataset)
+    book = repository.ledger(repository.tip())
+    found = book.record(book.grid.number(book.grid.block(tuple(map(int, block.split("-"))))))
+    assert found is not None
+    return found

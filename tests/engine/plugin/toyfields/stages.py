@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fluxengine.declare import Arrays, Packing, Variable, flag_variable
+from fluxengine.declare import Arrays, Packing, PlainStage, Variable, flag_variable
 from fluxengine.grid import Halo
 from toyfields.numbers import moving_sum
 from toyfields.source import VALID, wind
@@ -21,20 +21,7 @@ wind_state = flag_variable(
 
 
 @dataclass(frozen=True)
-class Local:
-    """What stages without halo and weights share."""
-
-    @property
-    def halo(self) -> Halo:
-        return Halo()
-
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        return ()
-
-
-@dataclass(frozen=True)
-class Coarsen(Local):
+class Coarsen(PlainStage):
     """Mean of the valid cells of a grid `factor` times finer."""
 
     factor: int = 2
@@ -51,7 +38,7 @@ class Coarsen(Local):
 
 
 @dataclass(frozen=True)
-class Smooth:
+class Smooth(PlainStage):
     """Mean over some days before, the day after and the neighbours in longitude."""
 
     before: int = 2
@@ -78,7 +65,7 @@ class Smooth:
 
 
 @dataclass(frozen=True)
-class MeanOfPasses(Local):
+class MeanOfPasses(PlainStage):
     """Mean over the passes, times a number that may come from a file."""
 
     gain: float = 1.0
@@ -101,7 +88,7 @@ class MeanOfPasses(Local):
 
 
 @dataclass(frozen=True)
-class Misbehave(Local):
+class Misbehave(PlainStage):
     """Passes the wind on, slowly, and raises on one day while a file named `trap` exists."""
 
     pause: float = 0.0

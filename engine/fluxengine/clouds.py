@@ -1,0 +1,189 @@
+"""Workers on machines one rents: Kubernetes, Coiled. They need a store that all of them reach."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import yaml
+
+from fluxengine.deployments import (
+    Deployment,
+    Options,
+    merged,
+    scheduler,
+    this_machine,
+    tunnel,
+    workers,
+)
+from fluxengine.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
+QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
+LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
+IDLE = 3600  # seconds after which a scheduler elsewhere ends itself when its client was killed
+ORPHANED = 60  # seconds after which a worker ends itself without a scheduler
+SUBMISSION = 60  # seconds that a command of Slurm may take
+
+
+class Kubernetes(Deployment):
+    """Pods, made by the Dask operator."""
+
+    called = "KubeCluster"
+    tls = False
+
+    def library(self) -> Any:
+        """Of dask-kubernetes."""
+        return self._operator().KubeCluster
+
+    def signatures(self) -> dict[str, list[Any]]:
+        """Besides KubeCluster's own it takes those of distributed's base class."""
+        from distributed.deploy.cluster import Cluster
+
+        return {"": [self.library(), Cluster]}
+
+    def check(self) -> None:
+        """A manifest of one's own says all that `options` would."""
+        clash = sorted(self._described() & self.config.options.keys())
+        if "custom_cluster_spec" in self.config.options and clash:
+            raise ConfigError(
+                f"{', '.join(clash)}: the manifest of `custom_cluster_spec` says that.",
+                where="cluster.options",
+                mend="Write it there.",
+            )
+        if "custom_cluster_spec" not in self.config.options and not self.config.options.get(
+            "image"
+        ):
+            raise ConfigError(
+                "a cluster of kind 'kubernetes' needs an image with fluxforge in it.",
+                where="cluster.options.image",
+                mend="infra/images says how to build one.",
+            )
+
+    def presets(self) -> Options:
+        """Of the pods: as much as each worker has."""
+        threads, memory = str(self.config.threads), self.config.memory.replace(" ", "")
+        size = {"memory": memory.removesuffix("B")}  # Kubernetes writes 8Gi
+        command = f"dask worker --nthreads {threads} --memory-limit {memory} --death-timeout"
+        return {
+            "name": f"fluxforge-{uuid4().hex[:8]}",
+            "n_workers": self.config.workers,
+            "env": {},  # none would be null, which a cluster may refuse
+            "resources": {"requests": {"cpu": threads} | size, "limits": size},
+            "worker_command": f"{command} {ORPHANED}",
+            "idle_timeout": IDLE,
+            "resource_timeout": int(self.config.wait),
+            "create_mode": "CREATE_ONLY",  # its default joins a run of the same name
+            "quiet": True,
+        }
+
+    @cached_property
+    def options(self) -> Options:
+        """The pods as a manifest, and what else KubeCluster takes."""
+        made = super().options
+        manifest = made.pop("custom_cluster_spec", None)
+        described = {name: made.pop(name) for name in self._described() if name in made}
+        spec = self._manifest(described) if manifest is None else self._own(manifest)
+        try:
+            mode = self._operator().CreateMode(made["create_mode"])
+        except ValueError as error:
+            where = "cluster.options.create_mode"
+            raise ConfigError(f"{error}.", where=where, mend="CREATE_ONLY is usual.") from error
+        return made | {"custom_cluster_spec": spec, "create_mode": mode}
+
+    def _manifest(self, described: Options) -> Options:
+        spec: Options = self._operator().make_cluster_spec(**described)
+        # The library calls `dask-scheduler`, which distributed has dropped.
+        container = spec["spec"]["scheduler"]["spec"]["containers"][0]
+        container["args"] = ["dask", "scheduler", *container["args"][1:]]
+        return spec
+
+    def _own(self, manifest: str | Options) -> Options:
+        """A manifest of the user's, with so many workers as the profile says."""
+        if isinstance(manifest, str):
+            try:
+                manifest = yaml.safe_load(Path(manifest).expanduser().read_text())
+            except (OSError, yaml.YAMLError) as error:
+                raise ConfigError(
+                    f"cannot be read: {error}.", where="cluster.options.custom_cluster_spec"
+                ) from error
+        workers = {"spec": {"worker": {"replicas": self.config.workers}}}
+        return merged(manifest, workers)  # type: ignore[arg-type]
+
+    def _operator(self) -> Any:
+        return self._import("dask_kubernetes.operator.kubecluster.kubecluster", "dask-kubernetes")
+
+    def _described(self) -> set[str]:
+        """Options that describe the pods."""
+        return set(inspect.signature(self._operator().make_cluster_spec).parameters)
+
+    def log(self) -> str:
+        """Of pods, by kubectl."""
+        space = self.config.options.get("namespace")
+        kubectl = f"kubectl -n {space}" if space else "kubectl"
+        return (
+            f"`{kubectl} get pods`, `{kubectl} describe daskcluster` and `{kubectl} logs POD` show"
+            " what happened. Is the Dask operator installed (infra/kubernetes)?"
+        )
+
+    def started(self, dashboard: int | None) -> list[str]:
+        """The library forwards the dashboard to this machine."""
+        what = f"Kubernetes cluster {self.cluster.name} in namespace {self.cluster.namespace}"
+        return [what, *tunnel(int(self.cluster.forwarded_dashboard_port), this_machine())]
+
+
+class Coiled(Deployment):
+    """Machines in the cloud, by Coiled."""
+
+    called = "coiled.Cluster"
+    tls = False
+
+    def library(self) -> Any:
+        """Of coiled."""
+        return self._import("coiled", "coiled").Cluster
+
+    def signatures(self) -> dict[str, list[Any]]:
+        """Coiled has no **kwargs: a misspelt name would fail there too, but later."""
+        return {
+            "": [self.library()],
+            "worker_options": workers(),
+            "scheduler_options": [scheduler()],
+        }
+
+    def presets(self) -> Options:
+        """A machine for each worker: a range of sizes, since clouds have few."""
+        from dask.utils import format_bytes, parse_bytes
+
+        threads, memory = self.config.threads, self.config.memory
+        size: Options = {
+            "worker_cpu": [max(2, threads), max(4, 2 * threads)],
+            "worker_memory": [memory, format_bytes(2 * parse_bytes(memory))],
+        }
+        if "worker_vm_types" in self.config.options:
+            size = {}  # one or the other
+        return size | {
+            "n_workers": self.config.workers,
+            "worker_options": {"nthreads": threads},
+            "spot_policy": "spot_with_fallback",
+            "allow_ingress_from": "me",  # its default is everyone
+            "wait_for_workers": False,  # waited for here
+            "timeout": self.config.wait,
+            "show_widget": False,
+        }
+
+    def log(self) -> str:
+        """By its own command."""
+        return (
+            "`coiled cluster logs NAME` shows its log, https://cloud.coiled.io its state."
+            " Is there an account (`coiled login`), and a network?"
+        )
+
+    def started(self, dashboard: int | None) -> list[str]:
+        """Dashboards of Coiled ask who one is."""
+        return [f"Coiled cluster {self.cluster.name}", f"dashboard: {self.cluster.dashboard_link}"]

@@ -1,0 +1,228 @@
+"""Deployments: what all kinds of clusters have in common.
+
+A kind (`cluster_kinds`) says which library starts it, what `workers`, `threads` and `memory` are
+called there, and where to look when nothing comes. `options` of the run file are the library's own
+names and go over these presets; most of the libraries swallow misspelt ones, so they are compared
+with signatures.
+"""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fluxengine.errors import ConfigError
+from fluxengine.registry import suggestion
+
+if TYPE_CHECKING:
+    from fluxengine.clusters import ClusterConfig
+
+Options = dict[str, Any]
+
+LOOPBACK = "127.0.0.1"
+DASHBOARD = f"{LOOPBACK}:0"  # reached through a tunnel: whoever sees a dashboard can read logs
+OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
+
+
+class Deployment:
+    """One kind of cluster, and one entry of a run file for it.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    """
+
+    called: str  # what the library calls it
+    tls = True  # whether `security` can be passed on
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
+        self.kind = config.kind
+        self.cluster: Any = None  # from the moment it begins to start
+
+    # --- what each kind says of itself
+
+    def library(self) -> Any:
+        """The class or function that starts it, imported only now."""
+        raise NotImplementedError
+
+    def signatures(self) -> dict[str, list[Any]]:
+        """What takes the options, by place: '' for the options themselves, or a name in them."""
+        raise NotImplementedError
+
+    def presets(self) -> Options:
+        """The library's names for what the run file says, and safer defaults than its own."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything starts."""
+
+    def log(self) -> str:
+        """How to see the log of workers that do not come."""
+        return ""
+
+    def started(self, dashboard: int | None) -> list[str]:
+        """What to tell when the scheduler runs."""
+        return []
+
+    def state(self) -> str:
+        """What its workers wait for, where that can be known."""
+        return ""
+
+    def hopeless(self) -> str:
+        """Why no worker will come any more, or nothing."""
+        return ""
+
+    def words(self, error: Exception) -> str:
+        """What the library said, in one line."""
+        return " ".join(str(error).split()) or type(error).__name__
+
+    # --- what all have in common
+
+    def start(self) -> Any:
+        """Start it. May take long, or for ever: it can be stopped half-made."""
+        library, options = self.library(), self.options
+        if isinstance(library, type):  # as a call does, but known before it is ready
+            self.cluster = object.__new__(library)
+            self.cluster.__init__(**options)
+        else:
+            self.cluster = library(**options)
+        return self.cluster
+
+    def stop(self) -> None:
+        """End all that was started."""
+        if hasattr(self.cluster, "_loop_runner"):  # else nothing has begun
+            self.cluster.close()
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """What must hold from before it starts until it ended."""
+        yield
+
+    @cached_property
+    def options(self) -> Options:
+        """Presets, and over them the options of the run file, tables merged."""
+        return merged(self.presets(), self.config.options)
+
+    def checked(self) -> Deployment:
+        """Itself, once every name and value that can be looked at was.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, and the nearest right one.
+        """
+        for place, takers in self.signatures().items():
+            self._check_names(place, takers)
+        if self.config.security and not self.tls:
+            raise ConfigError(
+                f"a cluster of kind '{self.kind}' takes no `security`: it has its own.",
+                where="cluster.security",
+                mend="Take it out.",
+            )
+        self.check()
+        return self
+
+    @cached_property
+    def security(self) -> Any:
+        """TLS of this cluster: distributed's own `Security`, or nothing."""
+        from distributed import Security
+
+        given = self.config.security
+        if not given:
+            return None
+        try:
+            return Security.temporary() if given is True else Security(**given)
+        except TypeError as error:
+            known = sorted(set(Security.__slots__))
+            raise ConfigError(
+                f"{error}.", where="cluster.security", mend=f"Known: {', '.join(known)}."
+            ) from error
+
+    def _check_names(self, place: str, takers: list[Any]) -> None:
+        within = self.config.options.get(place, {}) if place else self.config.options
+        known = {p for taker in takers for p in inspect.signature(taker).parameters} - OURS
+        for table in within if isinstance(within, list) else [within]:
+            for name in table if isinstance(table, Mapping) else ():
+                if name not in known:
+                    raise ConfigError(
+                        f"{self.called} has no option {name}.",
+                        where=".".join(filter(None, ("cluster.options", place))),
+                        mend=_mend(name, known),
+                    )
+
+    def _import(self, module: str, package: str) -> Any:
+        try:
+            with ctrl_c_kept():
+                return import_module(module)
+        except ImportError as error:
+            raise ConfigError(
+                f"a cluster of kind '{self.kind}' needs {package}: {error}.",
+                where="cluster.kind",
+                mend="pip install 'fluxforge[clusters]'",
+            ) from error
+
+
+@contextmanager
+def ctrl_c_kept() -> Iterator[None]:
+    """Importing dask-jobqueue makes Ctrl-C end the process with exit code 0: take that back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
+    """Two tables of options, those `above` first; tables within them are merged alike."""
+    both = {**below, **above}
+    for name in below.keys() & above.keys():
+        if isinstance(below[name], Mapping) and isinstance(above[name], Mapping):
+            both[name] = merged(below[name], above[name])
+    return both
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def tunnel(port: int | None, to: str) -> list[str]:
+    """How to see a dashboard that listens on another machine's loopback."""
+    if port is None:
+        return []
+    return [
+        f"dashboard: http://{LOOPBACK}:{port}/status, from elsewhere after"
+        f" `ssh -N -L {port}:{LOOPBACK}:{port} {to}`"
+    ]
+
+
+def this_machine() -> str:
+    """User and host, as one would write them after `ssh`."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _mend(name: str, known: set[str]) -> str:
+    if name in OURS:
+        return "Write `security` beside `options`." if name == "security" else "Take it out."
+    return suggestion(name, known) if known else "It takes none."
+
+
+def workers() -> list[Any]:
+    """What takes options of workers."""
+    from distributed import Nanny, Worker
+
+    return [Nanny, Worker]
+
+
+def scheduler() -> Any:
+    """What takes options of schedulers."""
+    from distributed import Scheduler
+
+    return Scheduler

@@ -1,0 +1,292 @@
+"""Lineage: where one published value comes from, down to the files, with what lies between.
+
+Everything is read from the stores: what the ledger noted when a block was made, and the upstream
+versions that it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import zarr
+
+from fluxengine import layout
+from fluxengine.declare import Array
+from fluxengine.errors import ConfigError, StoreError, UnknownName
+from fluxengine.grid import Axis, Grid, Halo, Indices, in_unit
+from fluxengine.ledger import STATE_WORDS, Ledger, Record
+from fluxengine.packing import Packing
+from fluxengine.store import MAIN, Repository, Store
+
+TOLD = "key", "run", "when", "notes", "seconds", "batch"
+FEW = 4  # values that are listed one by one; of more, their mean and range
+
+Spans = Mapping[str, slice]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A variable at the cell, or over the cells, that are explained.
+
+    Parameters
+    ----------
+    name, units : str
+    shown : str
+        The value, the meaning of a flag, or mean and range of many.
+    cells, missing : int
+    """
+
+    name: str
+    units: str
+    shown: str
+    cells: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One dataset's part in a value.
+
+    Parameters
+    ----------
+    dataset, snapshot, block, state : str
+    where : dict of str to str
+        The cell, or range of cells, along each axis.
+    values : tuple of Value
+    made : dict
+        Key, run, code, options, weights, notes: what the ledger says of the block.
+    files : dict of str to dict
+        Of a source, the file of each step: path, size, SHA-256.
+    window : str
+        Steps of this dataset that the block downstream rests on.
+    remark : str
+        Where what is shown is not what was used.
+    inputs : tuple of Lineage
+    """
+
+    dataset: str
+    snapshot: str
+    block: str
+    state: str
+    where: Mapping[str, str]
+    values: tuple[Value, ...]
+    made: Mapping[str, Any]
+    files: Mapping[str, Any] = field(default_factory=dict)
+    window: str = ""
+    remark: str = ""
+    inputs: tuple[Lineage, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def explain(
+    store: Store, name: str, point: Mapping[str, str], *, version: str | None = None
+) -> Lineage:
+    """Where the values of one cell come from.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        A published dataset.
+    point : mapping of str to str
+        A value for each axis: ``{"time": "2016-01-02", "lat": "10", "lon": "150"}``.
+    version : str, optional
+        By default the newest.
+
+    Raises
+    ------
+    ConfigError
+        Where the point is no cell of the dataset.
+    UnknownName
+    """
+    repository = store.repository(name)
+    if not repository.is_published:
+        raise UnknownName("nothing is published here yet", where=name, mend="Finish the run.")
+    snapshot = repository.version(version) if version else repository.tip(MAIN)
+    grid = layout.stored_grid(repository.read(snapshot))
+    return _lineage(store, repository, name, snapshot, _cell(grid, point, name))
+
+
+def _cell(grid: Grid, point: Mapping[str, str], name: str) -> Spans:
+    wrong = sorted(set(point) - set(grid.dims))
+    absent = [n for n, a in grid.axes.items() if n not in point and a.length > 1]
+    if wrong or absent:
+        which = f"it has no axis {', '.join(wrong)}" if wrong else f"say {', '.join(absent)} too"
+        example = " ".join(f"{n}={a.name(0)}" for n, a in grid.axes.items() if a.length > 1)
+        raise ConfigError(f"{which}.", where=name, mend=f"Such as: {example}")
+    found = {}
+    for dim, axis in grid.axes.items():
+        at = find(axis, point[dim], dim) if dim in point else 0
+        found[dim] = slice(at, at + 1)
+    return found
+
+
+def find(axis: Axis, text: str, name: str) -> int:
+    """Number of the cell that a value lies in.
+
+    Raises
+    ------
+    ConfigError
+        Where it lies in none.
+    """
+    if axis.unit in ("label", "static"):
+        if text in axis.labels:
+            return axis.labels.index(text)
+        raise ConfigError(f"{name} has no '{text}'.", mend=f"It has: {', '.join(axis.labels)}.")
+    try:
+        at = (_quanta(axis, text) - axis.origin) // axis.step
+    except ValueError:
+        raise ConfigError(f"'{text}' is no {name}.", mend=f"Such as {axis.name(0)}.") from None
+    if axis.periodic:
+        return at % axis.length
+    if not 0 <= at < axis.length:
+        ends = f"{axis.name(0)} to {axis.name(axis.length - 1)}"
+        raise ConfigError(f"{name} {text} is outside: it goes from {ends}.")
+    return at
+
+
+def _quanta(axis: Axis, text: str) -> int:
+    if axis.is_time:
+        seconds = np.array(np.datetime64(text, "s").astype(np.int64))
+        return int(in_unit(seconds, "s", axis.unit, up=False))
+    return int(np.floor(float(text) * (3600 if axis.unit == "arcsec" else 1)))
+
+
+def _lineage(
+    store: Store, repository: Repository, name: str, snapshot: str, spans: Spans, **about: str
+) -> Lineage:
+    root, book = repository.read(snapshot), repository.ledger(snapshot)
+    grid = book.grid
+    number = _block_of(grid, spans)
+    record = book.record(number) or {}
+    step = next(iter(spans.values())).start
+    state = STATE_WORDS[int(book.states[step, number % grid.tiles])]
+    inputs = tuple(
+        _input(store, grid, spans, upstream, used)
+        for upstream, used in record.get("inputs", {}).items()
+    )
+    return Lineage(
+        name,
+        snapshot,
+        grid.numbered(number).name,
+        state,
+        {n: _range(grid.axes[n], span) for n, span in spans.items() if grid.axes[n].length > 1},
+        tuple(_values(root, grid, spans)),
+        _made(book, number, record),
+        _files(grid, spans, record),
+        inputs=inputs,
+        **about,
+    )
+
+
+def _block_of(grid: Grid, spans: Spans) -> int:
+    """The block that holds the first of the cells."""
+    index = tuple(spans[n].start // axis.block_length for n, axis in grid.axes.items())
+    return grid.number(grid.block(index))
+
+
+def _range(axis: Axis, span: slice) -> str:
+    first, last = (_coordinate(axis, at) for at in (span.start, span.stop - 1))
+    return first if first == last else f"{first} … {last}"
+
+
+def _coordinate(axis: Axis, cell: int) -> str:
+    return f"{axis.coordinate()[cell]:g}" if axis.unit == "arcsec" else axis.name(cell)
+
+
+def _input(store: Store, grid: Grid, spans: Spans, name: str, used: Mapping[str, Any]) -> Lineage:
+    """An upstream dataset, as it was when the block was made."""
+    repository = store.repository(name)
+    snapshot, remark = used["snapshot"], ""
+    try:
+        theirs = layout.stored_grid(repository.read(snapshot))
+    except StoreError:
+        snapshot = repository.tip(MAIN)
+        theirs = layout.stored_grid(repository.read(snapshot))
+        remark = "the version that was used has been pruned: shown as it is published now"
+    cells = _cells_of(theirs, grid, spans)
+    window = _window(theirs, used)
+    return _lineage(store, repository, name, snapshot, cells, window=window, remark=remark)
+
+
+def _span(cells: Indices) -> slice:
+    return slice(int(cells.min()), int(cells.max()) + 1) if len(cells) else slice(0, 1)
+
+
+def _window(grid: Grid, used: Mapping[str, Any]) -> str:
+    first, length = used["first"], len(used["digests"]) // 16
+    if not length:
+        return ""
+    return _range(grid.step_axis, slice(first, min(first + length, grid.step_axis.length)))
+
+
+def _values(root: zarr.Group, grid: Grid, spans: Spans) -> list[Value]:
+    """Every variable at the cells, on whichever grid."""
+    found = []
+    for path, theirs in layout.stored_variables(root).items():
+        cells = _cells_of(theirs, grid, spans)
+        array: Any = root[path]
+        raw = np.asarray(array[tuple(cells.values())])
+        found.append(_value(path, raw, dict(array.attrs)))
+    return found
+
+
+def _cells_of(theirs: Grid, grid: Grid, spans: Spans) -> dict[str, slice]:
+    """Cells of another grid that some cells of a grid lie over."""
+    return {
+        dim: _span(grid.axis_window(dim, spans.get(dim, slice(0, 0)), Halo(), axis))
+        for dim, axis in theirs.axes.items()
+    }
+
+
+def _value(name: str, raw: Array, attrs: Mapping[str, Any]) -> Value:
+    if "flag_values" in attrs:
+        meanings = dict(zip(attrs["flag_values"], attrs["flag_meanings"].split(), strict=True))
+        codes, counts = np.unique(raw, return_counts=True)
+        told = [
+            (meanings.get(int(c), f"code {c}"), int(n)) for c, n in zip(codes, counts, strict=True)
+        ]
+        shown = told[0][0] if len(told) == 1 else ", ".join(f"{word} {n}" for word, n in told)
+        return Value(name, "", shown, raw.size, 0)
+    packing = Packing(
+        raw.dtype.str[1:],
+        float(attrs.get("scale_factor", 1.0)),
+        float(attrs.get("add_offset", 0.0)),
+        attrs.get("_FillValue"),
+    )
+    values = packing.unpack(raw, "f8").ravel()
+    good = values[np.isfinite(values)]
+    return Value(
+        name, str(attrs.get("units", "")), _shown(good), values.size, values.size - good.size
+    )
+
+
+def _shown(good: Array) -> str:
+    if not good.size:
+        return "no value"
+    if good.size <= FEW:
+        return ", ".join(f"{value:.6g}" for value in good)
+    return f"mean {good.mean():.6g}, from {good.min():.6g} to {good.max():.6g}"
+
+
+def _made(book: Ledger, number: int, record: Record) -> dict[str, Any]:
+    """How the block was made."""
+    standing = book.columns["standings"][number].tobytes().hex()
+    parts = book.standing_parts.get(standing, {})
+    told = {
+        n: record[n] for n in ("key", "run", "when", "notes", "seconds", "batch") if n in record
+    }
+    return told | {n: parts[n] for n in ("options", "weights", "code") if n in parts}
+
+
+def _files(grid: Grid, spans: Spans, record: Record) -> dict[str, Any]:
+    steps = next(iter(spans.values()))
+    names = [grid.step_name(step) for step in range(steps.start, steps.stop)]
+    files = record.get("files", {})
+    return {name: files[name] for name in names if name in files}

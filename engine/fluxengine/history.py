@@ -1,0 +1,115 @@
+"""History: what each published version changed; an earlier one published again; old ones pruned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from fluxengine.errors import ConfigError
+from fluxengine.key import listed
+from fluxengine.ledger import Ledger
+from fluxengine.store import Repository, Store
+
+SPARED = timedelta(hours=1)  # objects younger than this are never pruned
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version and what it changed since the one before.
+
+    Parameters
+    ----------
+    name, snapshot : str
+    when : datetime
+        Of its last commit.
+    added, changed, same : int
+        Steps, over all tiles, whose content is new, different, or as before.
+    which : str
+        Steps that were added or changed, in words.
+    made_by : dict
+        Versions of fluxforge and of what it rests on, and the run.
+    """
+
+    name: str
+    snapshot: str
+    when: datetime
+    added: int
+    changed: int
+    same: int
+    which: str
+    made_by: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return self.__dict__ | {"when": self.when.isoformat(timespec="seconds")}
+
+
+def versions(store: Store, name: str) -> list[Version]:
+    """Published versions of a dataset, the oldest first."""
+    repository = store.repository(name)
+    found: list[Version] = []
+    before: Ledger | None = None
+    for version in repository.versions:
+        snapshot = repository.version(version)
+        book = repository.ledger(snapshot)
+        found.append(_version(repository, version, snapshot, book, before))
+        before = book
+    return found
+
+
+def _version(
+    repository: Repository, name: str, snapshot: str, book: Ledger, before: Ledger | None
+) -> Version:
+    commit = next(iter(repository.commits(snapshot)))
+    now = book.digests
+    then = np.zeros_like(now)
+    if before is not None:
+        length = min(len(now), len(before.digests))
+        then[:length] = before.digests[:length]
+    filled, was_filled = now.any(axis=2), then.any(axis=2)
+    differs = (now != then).any(axis=2)
+    added, changed = differs & ~was_filled, differs & was_filled
+    steps = np.flatnonzero(differs.any(axis=1))
+    return Version(
+        name,
+        snapshot,
+        commit.when,
+        int(added.sum()),
+        int(changed.sum()),
+        int((filled & ~differs).sum()),
+        listed((book.grid.step_name(int(s)) for s in steps), at_most=3),
+        dict(commit.metadata),
+    )
+
+
+def restore(store: Store, name: str, version: str) -> str:
+    """Publish an earlier version again, as a new one; the next run goes on from it.
+
+    Raises
+    ------
+    UnknownName
+        Where there is no such version.
+    RunLocked
+    """
+    with store.locked() as mine:
+        repository = mine.repository(name)
+        return repository.restore(repository.version(version))
+
+
+def prune(store: Store, name: str, keep: int) -> int:
+    """Forget all but the newest versions and delete what nothing needs. Returns the bytes.
+
+    Raises
+    ------
+    ConfigError
+        Where none would be kept.
+    RunLocked
+        A run may be writing what looks as if nobody needed it.
+    """
+    if keep < 1:
+        raise ConfigError("at least one version must be kept.", where="--keep")
+    with store.locked() as mine:
+        return mine.repository(name).prune(keep, datetime.now(UTC) - SPARED)

@@ -1,0 +1,54 @@
+"""What made a record: versions of the software, the commit of the code, the run."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+import uuid
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RECORDED = ("fluxforge", "numpy", "xarray", "zarr", "icechunk", "numba", "torch")
+GIT = 5  # seconds it may take
+
+
+def of_this_run() -> dict[str, Any]:
+    """For the metadata of each commit of a run: versions, code, when it began, and its name."""
+    began = datetime.now(UTC)
+    return {
+        "run": f"{began:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}",
+        "began": began.isoformat(timespec="seconds"),
+        "code": code_commit() or "no version control",
+        "python": platform.python_version(),
+        **_versions(),
+    }
+
+
+@functools.cache
+def code_commit() -> str:
+    """Commit that the code was checked out from, with ``+`` where files differ from it."""
+    folder = Path(__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT)
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,148 @@
+"""Recomputation: some published blocks made once more, and compared with what is stored."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fluxengine import layout
+from fluxengine.declare import Array, Output, Product, Variable
+from fluxengine.errors import ConfigError, StoreError
+from fluxengine.key import changed
+from fluxengine.ledger import VALID, Record
+from fluxengine.plan import DatasetPlan, make_plan
+from fluxengine.stand import Request
+from fluxengine.store import Store
+from fluxengine.task import Job, Made, Upstream, make_block
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A block that was made once more.
+
+    Parameters
+    ----------
+    dataset, block : str
+    cells, differing : int
+        Over all variables.
+    worst : float
+        Largest difference, in steps of the variable's packing; of floats, relative.
+    same : bool
+        No cell differs by more than one packing step, and no flag at all.
+    remark : str
+        What is otherwise than when it was made: code, weights, options.
+    """
+
+    dataset: str
+    block: str
+    cells: int
+    differing: int
+    worst: float
+    same: bool
+    remark: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def recompute(request: Request, number: int, seed: int = 0) -> Iterator[Compared]:
+    """Make some blocks of the product's chain once more and compare; nothing is written.
+
+    Parameters
+    ----------
+    request : Request
+        With a store that holds the product.
+    number : int
+        How many blocks, drawn at random over all datasets but the sources.
+    seed : int
+        Of the draw.
+
+    Raises
+    ------
+    ConfigError
+        Where no block of the period is there.
+    """
+    plans = [p for p in make_plan(request).datasets if isinstance(p.stand.dataset, Product)]
+    known = [(plan, int(block)) for plan in plans for block in _good(plan)]
+    if request.store is None or not known:
+        raise ConfigError("there is no good block to make again.", mend="Run it first.")
+    for plan, block in random.Random(seed).sample(known, min(number, len(known))):
+        yield _compared(request.store, plan, block)
+
+
+def _good(plan: DatasetPlan) -> Array:
+    """Blocks that hold values in every step."""
+    book = plan.stand.ledger
+    whole = [bool((book.states[book.rows_of(n)] == VALID).all()) for n in range(len(plan.wanted))]
+    return np.flatnonzero(plan.wanted & np.array(whole))
+
+
+def _compared(store: Store, plan: DatasetPlan, number: int) -> Compared:
+    record = plan.stand.ledger.record(number) or {}
+    job = _job(store, plan, number, record)
+    made = make_block(job)
+    differing, worst, cells = 0, 0.0, 0
+    same = not made.notes
+    for output, variable in job.stored:
+        stored = _stored(plan, output, job)[variable.name]
+        odd, by = _difference(variable, stored, made.arrays[output.named(variable)])
+        differing, worst, cells = differing + odd, max(worst, by), cells + stored.size
+        same &= odd == 0 or (not variable.is_flag and by <= 1)
+    name = plan.stand.grid.numbered(number).name
+    return Compared(plan.name, name, cells, differing, worst, same, _remark(plan, number, made))
+
+
+def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
+    stand = plan.stand
+    assert stand.repository is not None and isinstance(stand.dataset, Product)
+    upstream = {}
+    for read in stand.dataset.reads:
+        used = record["inputs"][read.dataset.name]["snapshot"]
+        repository = store.repository(read.dataset.name)
+        try:
+            grids = layout.stored_grids(repository.read(used))
+        except StoreError as error:
+            raise StoreError(
+                "the input that it was made from has been pruned.",
+                where=f"{stand.dataset.name} {stand.grid.numbered(number).name}",
+                mend="Keep more versions to be able to make blocks again.",
+            ) from error
+        outputs = tuple(replace(o, grid=grids[o.group]) for o in read.dataset.outputs)
+        upstream[read.dataset.name] = Upstream(repository.path, used, outputs)
+    block = stand.grid.numbered(number)
+    fork, path = stand.repository.fork(), stand.repository.path
+    outputs = stand.layout.outputs
+    return Job(stand.dataset, outputs, block, path, fork, plan.standing, upstream)
+
+
+def _stored(plan: DatasetPlan, output: Output, job: Job) -> Mapping[str, Array]:
+    assert plan.stand.repository is not None
+    root: Any = plan.stand.repository.read(plan.stand.snapshot)
+    spans = tuple(output.spans(job.grid, job.block).values())
+    return {v.name: np.asarray(root[output.named(v)][spans]) for v in output.variables}
+
+
+def _difference(variable: Variable, stored: Array, made: Array) -> tuple[int, float]:
+    """Differing cells and the largest difference."""
+    if variable.packing.is_float:
+        odd = (stored != made) & ~(np.isnan(stored) & np.isnan(made))
+        if not odd.any():
+            return 0, 0.0
+        scale = np.maximum(np.abs(stored[odd]), np.finfo(stored.dtype).tiny)
+        by = np.abs(made[odd] - stored[odd]) / scale
+        return int(odd.sum()), float(np.nan_to_num(by, nan=np.inf).max())
+    by = np.abs(made.astype(np.int64) - stored.astype(np.int64))
+    return int((by > 0).sum()), float(by.max(initial=0))
+
+
+def _remark(plan: DatasetPlan, number: int, made: Made) -> str:
+    if made.notes:
+        return "; ".join(made.notes.values())
+    book = plan.stand.ledger
+    then = book.standing_parts.get(book.columns["standings"][number].tobytes().hex())
+    return "; ".join(changed(then, plan.standing).values()) if then else ""

@@ -1,0 +1,208 @@
+"""What is wanted, and where each dataset stands: its layout for this request and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from fluxengine import layout
+from fluxengine.declare import Array, Dataset, Product, Source, outputs_on
+from fluxengine.errors import ConfigError, DeclarationError
+from fluxengine.files import notice
+from fluxengine.grid import Axis, Grid, in_unit
+from fluxengine.layout import Layout
+from fluxengine.ledger import Ledger
+from fluxengine.store import Repository, Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user wants: a product over a period, from archives, in a store.
+
+    Parameters
+    ----------
+    product : Product or Source
+    first, last : date or None
+        None where nothing the product rests on has a time axis.
+    archives : mapping
+        Archive name to root.
+    store : Store or None
+        None where it need not exist yet.
+    attributes : mapping
+        Global attributes of the products, such as ``creator_name``; they never enter a key.
+    """
+
+    product: Dataset
+    first: date | None
+    last: date | None
+    store: Store | None
+    archives: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def root_of(self, source: Source) -> str:
+        """Root of the archive a source is read from."""
+        return self.archives.get(source.archive, source.home)
+
+    def period_json(self) -> dict[str, str] | None:
+        """For machines."""
+        return {"first": str(self.first), "last": str(self.last)} if self.first else None
+
+    def period(self, dataset: Dataset) -> tuple[date, date]:
+        """First and last day, for a dataset with a time axis.
+
+        Raises
+        ------
+        ConfigError
+            Where none was given.
+        """
+        if self.first is None or self.last is None:
+            raise ConfigError("it needs a period.", where=dataset.name, mend="Add `period`.")
+        return self.first, self.last
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A dataset as it stands."""
+
+    dataset: Dataset
+    layout: Layout
+    ledger: Ledger
+    repository: Repository | None
+    snapshot: str
+
+    @property
+    def grid(self) -> Grid:
+        """Grid closed to the store's extent and the period."""
+        return self.layout.grid
+
+
+def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]) -> Stand:
+    """The dataset as it is stored now, with the layout this request wants.
+
+    Raises
+    ------
+    ConfigError, StoreMismatch
+        Where the request does not fit the store.
+    """
+    attrs = _attributes(request, dataset, upstream)
+    if request.store is None or not request.store.has(dataset.name):
+        wanted = _layout(dataset, _closed(request, dataset), attrs)
+        book = Ledger.empty(wanted.grid, wanted.inside, source=isinstance(dataset, Source))
+        return Stand(dataset, wanted, book, None, "")
+    repository = request.store.repository(dataset.name)
+    snapshot = repository.tip()
+    root = repository.read(snapshot)
+    stored = layout.stored_grid(root)
+    wanted = _layout(dataset, _grown(request, dataset, stored), attrs)
+    layout.check(root, wanted)
+    book = repository.ledger(snapshot).extended(wanted.grid)
+    return Stand(dataset, wanted, book, repository, snapshot)
+
+
+def _layout(dataset: Dataset, grid: Grid, attrs: Mapping[str, Any]) -> Layout:
+    outputs = outputs_on(grid, dataset.outputs)
+    return Layout(dataset.name, grid, outputs, attrs, _domain(dataset, grid))
+
+
+def _domain(dataset: Dataset, grid: Grid) -> Array | None:
+    if not isinstance(dataset, Product) or dataset.domain is None:
+        return None
+    mask = np.asarray(dataset.domain(grid))
+    if mask.shape != grid.shape[1:] or mask.dtype != bool or not mask.any():
+        raise DeclarationError(
+            f"the domain of '{dataset.name}' must be booleans of shape {grid.shape[1:]}, some of"
+            f" them true, not {mask.dtype} {mask.shape}"
+        )
+    return mask
+
+
+def _closed(request: Request, dataset: Dataset) -> Grid:
+    if not dataset.grid.step_axis.is_time:
+        return dataset.grid
+    return dataset.grid.between(*request.period(dataset))
+
+
+def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
+    """The stored grid, grown at its end where the request goes further."""
+    axis = stored.step_axis
+    if not axis.is_time:
+        declared = dataset.grid.step_axis
+        holds_it = axis.length >= declared.length
+        same_names = axis.labels[: declared.length] == declared.labels
+        return stored if holds_it and same_names else dataset.grid
+    first, last = request.period(dataset)
+    begin, end = axis.day(0), axis.day(axis.length - 1)
+    earliest = dataset.grid.between(first, max(last, begin)).step_axis.day(0)
+    if earliest < begin:
+        raise ConfigError(
+            f"the period begins on {earliest}, but the store was made from {begin} on, and blocks"
+            " are counted from there.",
+            where=dataset.name,
+            mend=f"Begin the period on {begin} or later, or give the run a new store.",
+        )
+    wanted = dataset.grid.between(begin, max(end, last))
+    return stored if wanted.step_axis.length < axis.length else wanted
+
+
+def check_cover(stand: Stand, upstream: Mapping[str, Stand]) -> None:
+    """An input must reach as far as the dataset itself; only a halo may be cut off.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for read in getattr(stand.dataset, "reads", ()):
+        given = upstream[read.dataset.name].grid
+        for name, axis in stand.grid.axes.items():
+            other = given.axes.get(name)
+            if other is None or other.periodic or axis.unit in ("label", "static"):
+                continue
+            if not _covers(other, axis):
+                raise ConfigError(
+                    f"its input {read.dataset.name} covers {name} {_ends(other)},"
+                    f" but {_ends(axis)} is wanted.",
+                    where=stand.dataset.name,
+                    mend="Give a period that the input covers." if axis.is_time else "",
+                )
+
+
+def _covers(other: Axis, axis: Axis) -> bool:
+    if other.is_time and axis.is_time:
+        theirs, ours = (in_unit(a.edges, a.unit, "s", up=False) for a in (other, axis))
+    elif other.unit == axis.unit:
+        theirs, ours = other.edges, axis.edges
+    else:
+        return True  # the window rule refuses it, naming both units
+    return bool(theirs[0] <= ours[0] and theirs[-1] >= ours[-1])
+
+
+def _ends(axis: Axis) -> str:
+    if axis.is_time:
+        return f"{axis.name(0)} to {axis.name(axis.length - 1)}"
+    cells = axis.coordinate()
+    return f"{cells[0]} to {cells[-1]}"
+
+
+def _attributes(
+    request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
+) -> dict[str, Any]:
+    """Global attributes, with the notices of every archive the dataset rests on."""
+    if isinstance(dataset, Source):
+        told = notice(request.root_of(dataset))
+        attrs: dict[str, Any] = {
+            "title": dataset.title,
+            "institution": dataset.provider,
+            "license": dataset.licence,
+            "references": dataset.cite,
+        }
+        return attrs | ({"notice": told} if told else {})
+    notices = [upstream[r.dataset.name].layout.attrs.get("notice") for r in dataset.reads]
+    own = dataset.attrs.get("notice")
+    # One notice a line, each once, however many ways it came.
+    told = "\n".join(dict.fromkeys(line for n in [*notices, own] if n for line in n.splitlines()))
+    described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
+    return described | dict(request.attributes) | ({"notice": told} if told else {})

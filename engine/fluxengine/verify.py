@@ -1,0 +1,222 @@
+"""Verification: what is stored is what was written; and, asked for, what would be written again.
+
+Each step and tile is read as Zarr stores it, packed, and compared with its content digest in the
+ledger; the ledger's own rows with their seals; coordinates with the declared grid.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import zarr
+
+from fluxengine import layout
+from fluxengine.declare import Array, Output
+from fluxengine.digest import step_digests
+from fluxengine.errors import FluxforgeError
+from fluxengine.grid import Block, Grid
+from fluxengine.key import listed
+from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
+from fluxengine.outages import first_line
+from fluxengine.progress import QUIET, Progress
+from fluxengine.store import MAIN, WORK, Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it was written.
+
+    Parameters
+    ----------
+    dataset : str
+    block : str
+        Its name; empty where the finding concerns no single block.
+    steps : str
+        Days, scenes or other steps, in words.
+    what : str
+        What is wrong, in words.
+    """
+
+    dataset: str
+    block: str
+    steps: str
+    what: str
+
+    def as_json(self) -> dict[str, str]:
+        """For machines."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at and what was found.
+
+    Parameters
+    ----------
+    dataset : str
+    blocks, steps : int
+        Blocks, and steps of their tiles, that were compared.
+    bytes : int
+        Of the values, as packed.
+    findings : tuple of Finding
+    orphans : int
+        Bytes of objects that no version needs: information, no damage.
+    """
+
+    dataset: str
+    blocks: int
+    steps: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    orphans: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
+    """Compare every stored value of a dataset with what was written.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        The dataset; its published version is read, or its work where nothing is published.
+    progress : Progress, optional
+    """
+    try:
+        repository = store.repository(name)
+        snapshot = repository.tip(MAIN if repository.is_published else WORK)
+        root, book = repository.read(snapshot), repository.ledger(snapshot)
+        made = made_blocks(book)
+        findings = list(_coordinates(name, root))
+        stored = _Stored(name, root, book)
+        cells = sum(_bytes(_array(root, path)) for path in layout.stored_variables(root))
+    except FluxforgeError as error:
+        return Verified(name, 0, 0, 0, (Finding(name, "", "", str(error)),), 0)
+    progress.begin(name, len(made))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found in pool.map(stored.check, made):
+            findings += found
+            progress.advance(name)
+    steps = int((~np.isin(book.states, (ABSENT, OUTSIDE))).sum())
+    orphans = 0
+    try:
+        orphans = repository.orphans()
+    except FluxforgeError as error:  # it looks at every version
+        findings.append(Finding(name, "", "", f"an older version is damaged: {error}"))
+    return Verified(name, len(made), steps, cells, tuple(findings), orphans)
+
+
+def made_blocks(book: Ledger) -> list[int]:
+    """Numbers of the blocks that the ledger knows anything of."""
+    rows = by_block(book.grid, ~np.isin(book.states, (ABSENT, OUTSIDE)))
+    sealed = book.columns["seals"].any(axis=1)
+    return [int(number) for number in np.flatnonzero(rows | sealed)]
+
+
+def _array(root: zarr.Group, path: str) -> Any:
+    return root[path]
+
+
+def _bytes(array: Any) -> int:
+    return int(np.prod(array.shape)) * int(array.dtype.itemsize)
+
+
+def _coordinates(name: str, root: zarr.Group) -> Iterator[Finding]:
+    """Coordinates that are not those of the declared grid."""
+    for group, grid in layout.stored_grids(root).items():
+        for dim, axis in grid.axes.items():
+            for part, expected in layout.coordinate_arrays(dim, axis).items():
+                path = f"{group}/{part}" if group else part
+                try:
+                    found = np.asarray(_array(root, path)[...])
+                except Exception as error:  # codecs raise what they like
+                    yield Finding(name, "", "", f"the coordinate {path}: {first_line(error)}")
+                    continue
+                if not np.array_equal(found, np.asarray(expected)):
+                    yield Finding(name, "", "", f"the coordinate {path} has other values")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A dataset as it is stored, to be compared block by block."""
+
+    name: str
+    root: zarr.Group
+    book: Ledger
+
+    def check(self, number: int) -> list[Finding]:
+        """Findings of one block."""
+        block = self.book.grid.numbered(number)
+        try:
+            return list(self._ledger(number, block)) + list(self._values(number, block))
+        except FluxforgeError as error:
+            return [Finding(self.name, block.name, _days(self.book.grid, block), str(error))]
+
+    def _ledger(self, number: int, block: Block) -> Iterator[Finding]:
+        if self.book.seal(number) != self.book.columns["seals"][number].tobytes():
+            days = _days(self.book.grid, block)
+            yield Finding(self.name, block.name, days, "its rows in the ledger were altered")
+
+    def _values(self, number: int, block: Block) -> Iterator[Finding]:
+        steps, tile = self.book.rows_of(number)
+        made = self.book.states[steps, tile] != ABSENT
+        if not made.any():
+            return
+        arrays, damaged = self._read(block)
+        if damaged:
+            yield from damaged
+            return
+        found = step_digests(arrays, len(made))
+        other = (found != self.book.digests[steps, tile]).any(axis=1) & made
+        if other.any():
+            names = listed(
+                self.book.grid.step_name(steps.start + int(k)) for k in np.flatnonzero(other)
+            )
+            yield Finding(self.name, block.name, names, "other values than were written")
+
+    def _read(self, block: Block) -> tuple[dict[str, Array], list[Finding]]:
+        """The block's packed values by path, or what cannot be read of them."""
+        arrays, findings = {}, []
+        for path, grid in layout.stored_variables(self.root).items():
+            spans = Output("", grid, ()).spans(self.book.grid, block)
+            array = _array(self.root, path)
+            try:
+                arrays[path] = np.asarray(array[tuple(spans.values())])
+            except Exception:  # whatever codecs and storage raise: which chunk is it?
+                findings += list(self._chunks(path, array, grid, spans, block))
+        return arrays, findings
+
+    def _chunks(
+        self, path: str, array: Any, grid: Grid, spans: Mapping[str, slice], block: Block
+    ) -> Iterator[Finding]:
+        """Each damaged or missing inner chunk of a block."""
+        for parts in product(*map(_pieces, spans.values(), array.chunks)):
+            try:
+                array[parts]
+            except Exception as error:  # as above
+                at = tuple(p.start // c for p, c in zip(parts, array.chunks, strict=True))
+                first, last = grid.step_name(parts[0].start), grid.step_name(parts[0].stop - 1)
+                what = f"{path}, chunk {at}, is damaged or missing: {first_line(error)}"
+                yield Finding(self.name, block.name, _between(first, last), what)
+
+
+def _pieces(span: slice, length: int) -> list[slice]:
+    starts = range(span.start, span.stop, length)
+    return [slice(start, min(start + length, span.stop)) for start in starts]
+
+
+def _days(grid: Grid, block: Block) -> str:
+    return _between(grid.step_name(block.steps[0]), grid.step_name(block.steps[-1]))
+
+
+def _between(first: str, last: str) -> str:
+    return first if first == last else f"{first} … {last}"

@@ -1,0 +1,123 @@
+"""Which steps and tiles of an input each block of a grid reads: the window rule, in columns.
+
+`Grid.window` gives the cells of one block, for reading. A plan of a hundred thousand blocks asks
+only which rows of the input's ledger they rest on; along each axis those are worked out once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import DeclarationError
+from fluxengine.grid import Axis, Grid, Halo, Indices, check_units, in_unit, labelled
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Rows of an input's ledger that the steps and tiles of a grid rest on.
+
+    Parameters
+    ----------
+    low, high : integer arrays, shape (steps,)
+        The input's steps in the window of each own step: from `low`, before `high`.
+    tiles : tuple of integer arrays
+        The input's tiles in the window of each own tile.
+    """
+
+    low: Indices
+    high: Indices
+    tiles: tuple[Indices, ...]
+
+    def steps_of(self, steps: range) -> slice:
+        """The input's steps in the window of a range of own steps."""
+        if not len(steps):
+            return slice(0, 0)
+        part = slice(steps.start, steps.stop)
+        return slice(int(self.low[part].min()), int(self.high[part].max()))
+
+    def touched(self, changed: Flags) -> Flags:
+        """Own steps and tiles whose window holds a changed row of the input.
+
+        Parameters
+        ----------
+        changed : bool array, shape (steps of the input, tiles of the input)
+
+        Returns
+        -------
+        bool array, shape (steps, tiles)
+        """
+        found = np.zeros((len(self.low), len(self.tiles)), bool)
+        if not changed.any():
+            return found
+        for tile, theirs in enumerate(self.tiles):
+            count = np.concatenate([[0], np.cumsum(changed[:, theirs].any(axis=1))])
+            found[:, tile] = count[self.high] > count[self.low]
+        return found
+
+
+def reach(grid: Grid, halo: Halo, source: Grid) -> Reach:
+    """Which rows of `source` the blocks of `grid` rest on.
+
+    Raises
+    ------
+    DeclarationError
+        Where the step axis of one is another axis of the other: their ledgers do not match.
+    """
+    step, their_step = grid.dims[0], source.dims[0]
+    if their_step in grid.dims[1:] or step in source.dims[1:]:
+        raise DeclarationError(
+            f"the steps of one dataset are {step}, of the other {their_step}, and both have both:"
+            " a shared step axis must come first in both."
+        )
+    low, high = _steps(step, grid.step_axis, halo, source)
+    return Reach(low, high, _tiles(grid, halo, source))
+
+
+def _steps(name: str, own: Axis, halo: Halo, source: Grid) -> tuple[Indices, Indices]:
+    theirs = source.step_axis
+    if source.dims[0] != name:  # lacked by the block: read whole
+        return np.zeros(own.length, np.intp), np.full(own.length, theirs.length, np.intp)
+    check_units(name, own, theirs)
+    if own.unit == "label":
+        places = labelled(name, own, theirs)
+        return places, places + 1
+    before, after = halo(name)
+    starts = own.edges[:-1] - before * own.step
+    stops = own.edges[1:] + after * own.step
+    return theirs.ranges(
+        in_unit(starts, own.unit, theirs.unit, up=False),
+        in_unit(stops, own.unit, theirs.unit, up=True),
+    )
+
+
+def _tiles(grid: Grid, halo: Halo, source: Grid) -> tuple[Indices, ...]:
+    """The input's tile numbers for each own tile."""
+    names = grid.dims[1:]
+    numbers: list[dict[int, Indices]] = []
+    for name, axis in list(source.axes.items())[1:]:
+        own = grid.axes.get(name)
+        places = range(own.blocks) if own is not None else range(1)
+        numbers.append({i: _blocks(grid, name, i, halo, axis) for i in places})
+    found = []
+    for index in product(*(range(grid.axes[name].blocks) for name in names)):
+        at = dict(zip(names, index, strict=True))
+        tiles = np.zeros(1, np.intp)
+        for (name, axis), along in zip(list(source.axes.items())[1:], numbers, strict=True):
+            tiles = (tiles[:, None] * axis.blocks + along[at.get(name, 0)][None, :]).ravel()
+        found.append(tiles)
+    return tuple(found)
+
+
+def _blocks(grid: Grid, name: str, number: int, halo: Halo, axis: Axis) -> Indices:
+    """Blocks along an axis of the input that one own block touches."""
+    own = grid.axes.get(name)
+    if own is None:
+        return np.arange(axis.blocks, dtype=np.intp)
+    cells = grid.axis_window(name, own.span(number), halo, axis)
+    return np.unique(cells // axis.block_length)

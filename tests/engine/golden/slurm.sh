@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+
+#SBATCH -J fluxforge
+#SBATCH -e /home/me/fluxforge-logs/fluxforge-%J.err
+#SBATCH -o /home/me/fluxforge-logs/fluxforge-%J.out
+#SBATCH -p short
+#SBATCH -A climate
+#SBATCH -n 1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=8G
+#SBATCH -t 04:00:00
+#SBATCH --gres=gpu:1
+
+/shared/venv/bin/python -m distributed.cli.dask_worker tcp://10.0.0.1:8786 --name fluxforge-0 --nthreads 4 --memory-limit 8.00GiB --nanny --death-timeout 60 --dashboard-address 127.0.0.1:0 --interface ib0

@@ -1,0 +1,258 @@
+"""Products of other shapes than a daily map run on the same engine, without a line of it changed.
+
+A swath made ten times finer on two grids; a series with lead times; an hourly table over land.
+Each result is compared with plain NumPy over the whole of the inputs.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from toyshapes import land, leads, sources, transport
+from toyworld import day
+
+from fluxengine import executors
+from fluxengine.declare import Dataset, Output, Product
+from fluxengine.errors import ConfigError, DeclarationError, StoreMismatch
+from fluxengine.grid import Grid, counts, days
+from fluxengine.ledger import OUTSIDE
+from fluxengine.plan import make_plan
+from fluxengine.run import Summary, run
+from fluxengine.stand import Request
+from fluxengine.status import of_store
+from fluxengine.store import Store, open_dataset
+
+
+@dataclass
+class Shapes:
+    """An archive of scenes, maps and heights, and a store."""
+
+    folder: Path
+
+    def write(self, path: str, shape: tuple[int, ...], seed: int, low: float, high: float) -> None:
+        file = self.folder / "archive" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.random.default_rng(seed).uniform(low, high, shape).astype("f4"))
+
+    def scene(self, number: int, seed: int = 0) -> None:
+        name = sources.SCENES[number - 1]
+        shape = sources.LINES, sources.PIXELS
+        self.write(sources.scene_path(name), shape, 100 * seed + number, 269, 273)
+
+    def map(self, number: int, seed: int = 0) -> None:
+        self.write(sources.day_path(day(number)), (8, 8), 1000 * seed + number, -1, 1)
+
+    def height(self, seed: int = 0) -> None:
+        self.write("height.npy", (8, 8), seed, 0, 900)
+
+    def read(self, path: str) -> np.ndarray:
+        return np.load(self.folder / "archive" / path).astype("f8")
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def request(self, product: Dataset, last: int | None = 12) -> Request:
+        period = (None, None) if last is None else (day(1), day(last))
+        store = Store.at(self.store, create=True)
+        return Request(product, *period, store, {"shapes": str(self.folder / "archive")})
+
+    def run(self, product: Dataset, last: int | None = 12) -> Summary:
+        return run(self.request(product, last), lambda: nullcontext(executors.serial))
+
+    def content(self) -> dict[str, str]:
+        return {r["dataset"]: r["content"] for r in of_store(Store.at(self.store))}
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Shapes:
+    made = Shapes(tmp_path)
+    for number in range(1, 8):
+        made.scene(number)
+    for number in range(1, 13):
+        made.map(number)
+    made.height()
+    return made
+
+
+# --- a swath, ten times finer --------------------------------------------------------------------
+
+SEVEN = leads.leads(leads.Options())
+FIVE = leads.leads(leads.Options(number=5))
+
+
+def refined(shapes: Shapes) -> np.ndarray:
+    scenes = np.stack([shapes.read(sources.scene_path(s)) for s in sources.SCENES])
+    fine = leads.refined(leads.refined(scenes, 1), 2)
+    return (fine > 271.0).astype("f8")
+
+
+def test_outputs_on_two_grids_equal_the_untiled_result(shapes: Shapes) -> None:
+    summary = shapes.run(SEVEN, last=None)
+    assert summary.blocks == {"toy-scenes": 4, "toy-leads": 12}  # scenes by two, three tiles
+    coarse = open_dataset(shapes.store, "toy-leads")
+    fine = open_dataset(shapes.store, "toy-leads", group="fine")
+    assert coarse["share"].shape == (7, 12, 16)
+    assert fine["lead"].shape == (7, 120, 160)
+    assert fine["y"].values[:3].tolist() == [0, 1, 2]
+    assert coarse["y"].values[:3].tolist() == [0, 10, 20]
+    expected = refined(shapes)
+    np.testing.assert_array_equal(fine["lead"].values, expected)
+    shares = expected.reshape(7, 12, 10, 16, 10).mean(axis=(2, 4))
+    np.testing.assert_allclose(coarse["share"].values, shares, rtol=1e-6)
+
+
+def test_a_revised_scene_makes_its_own_blocks_again_and_no_other(shapes: Shapes) -> None:
+    shapes.run(SEVEN, last=None)
+    shapes.scene(3, seed=1)
+    plan = make_plan(shapes.request(SEVEN, last=None))
+    words = {w for d in plan.datasets for b in d.blocks for w in b.why}
+    assert words == {"inputs changed: toy-scenes files A003", "waits for toy-scenes: A003"}
+    assert shapes.run(SEVEN, last=None).blocks == {"toy-scenes": 1, "toy-leads": 3}
+    np.testing.assert_array_equal(
+        open_dataset(shapes.store, "toy-leads", group="fine")["lead"].values, refined(shapes)
+    )
+
+
+def test_new_scenes_are_appended(shapes: Shapes) -> None:
+    shapes.run(FIVE, last=None)
+    assert shapes.run(SEVEN, last=None).blocks == {"toy-scenes": 2, "toy-leads": 6}
+    clean = Shapes(shapes.folder / "clean")
+    (shapes.folder / "clean").mkdir()
+    (shapes.folder / "clean" / "archive").symlink_to(shapes.folder / "archive")
+    clean.run(SEVEN, last=None)
+    assert shapes.content() == clean.content()
+
+
+def test_fewer_scenes_leave_the_others_as_they_are(shapes: Shapes) -> None:
+    shapes.run(SEVEN, last=None)
+    before = shapes.content()
+    assert shapes.run(FIVE, last=None).did_nothing
+    assert shapes.content() == before
+
+
+def test_both_grids_are_sharded_by_block(shapes: Shapes) -> None:
+    shapes.run(SEVEN, last=None)
+    repository = Store.at(shapes.store).repository("toy-leads")
+    root = repository.read(repository.tip())
+    arrays = [root[name] for name in ("share", "fine/lead")]
+    assert all(isinstance(array, zarr.Array) for array in arrays)
+    assert [array.shards for array in arrays] == [(2, 4, 16), (2, 40, 160)]
+    assert [array.chunks for array in arrays] == [(1, 4, 16), (1, 20, 160)]
+
+
+@pytest.mark.parametrize(
+    ("fine", "what"),
+    [
+        (Grid(time=days("2020-01-01", block=2), x=counts(0, 40, 5)), "do not end together"),
+        (Grid(time=days("2020-01-01", block=2), x=counts(0, 80)), "another extent"),
+        (Grid(time=days("2020-01-01", block=2)), "they would all write it"),
+        (Grid(x=counts(0, 40), time=days("2020-01-01", block=2)), "must begin with time"),
+    ],
+)
+def test_grids_whose_blocks_two_tasks_would_share_are_refused(
+    shapes: Shapes, fine: Grid, what: str
+) -> None:
+    grid = Grid(time=days("2020-01-01", block=2), x=counts(0, 40, 2, block=4))
+    product = Product("odd", grid, (), (), (), also=(Output("fine", fine, ()),))
+    with pytest.raises(DeclarationError, match=what):
+        make_plan(shapes.request(product))
+
+
+# --- a series with lead times --------------------------------------------------------------------
+
+SERIES = transport.transport(transport.Options())
+
+
+def forecasts(shapes: Shapes, last: int = 12) -> np.ndarray:
+    daily = np.array(
+        [shapes.read(sources.day_path(day(n))).mean() for n in range(1, last + 1)], "f4"
+    )
+    past = np.array([daily[max(0, t - 3) : t + 1].sum() for t in range(last)])
+    return past[:, None] * 0.5 ** np.arange(4)[None, :]
+
+
+def test_a_series_with_lead_times_from_maps(shapes: Shapes) -> None:
+    summary = shapes.run(SERIES)
+    assert summary.blocks == {"toy-maps": 3, "toy-transport": 3}
+    made = open_dataset(shapes.store, "toy-transport")["flow"]
+    assert made.dims == ("time", "lead")
+    np.testing.assert_allclose(made.values, forecasts(shapes), atol=1e-5)
+
+
+def test_a_revised_map_reaches_as_far_as_the_halo(shapes: Shapes) -> None:
+    shapes.run(SERIES)
+    shapes.map(2, seed=1)
+    assert shapes.run(SERIES).blocks == {"toy-maps": 1, "toy-transport": 1}
+    shapes.map(3, seed=1)  # three days before the first of the next block
+    assert shapes.run(SERIES).blocks == {"toy-maps": 1, "toy-transport": 2}
+    made = open_dataset(shapes.store, "toy-transport")["flow"]
+    np.testing.assert_allclose(made.values, forecasts(shapes), atol=1e-5)
+
+
+# --- an hourly table over land -------------------------------------------------------------------
+
+LAND = land.land(land.Options())
+
+
+def heat(shapes: Shapes) -> np.ndarray:
+    level = np.repeat(
+        [shapes.read(sources.day_path(day(n))).astype("f4") for n in range(1, 13)], 24, axis=0
+    )
+    hour = np.tile(np.arange(24), 12)[:, None, None]
+    return 2.0 * level + 0.1 * shapes.read("height.npy")[None] + hour
+
+
+def test_hours_from_daily_and_static_inputs_within_a_domain(shapes: Shapes) -> None:
+    summary = shapes.run(LAND)
+    # Twelve days by two; of four tiles the northern two hold land.
+    assert summary.blocks == {"toy-maps": 3, "toy-height": 1, "toy-land": 12}
+    made = open_dataset(shapes.store, "toy-land")
+    assert made["heat"].shape == (288, 8, 8)
+    assert str(made["time"].values[25])[:16] == "2020-01-02T01:00"
+    north = made["heat"].values[:, 4:]
+    np.testing.assert_allclose(north, heat(shapes)[:, 4:], rtol=1e-5)
+    assert np.isnan(made["heat"].values[:, :4]).all()
+    assert made["domain"].values.sum() == 4 * 6
+    assert made["domain"].attrs["flag_meanings"] == "outside inside"
+
+
+def test_spared_tiles_are_neither_planned_nor_missed(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    plan = make_plan(shapes.request(LAND))
+    assert plan.is_empty
+    assert int(plan.datasets[-1].wanted.sum()) == 12
+    book = plan.datasets[-1].stand.ledger
+    assert (book.states == OUTSIDE).all(axis=0).tolist() == [True, True, False, False]
+    (status,) = (r for r in of_store(Store.at(shapes.store)) if r["dataset"] == "toy-land")
+    assert status["never_written"] == 0
+
+
+def test_another_map_of_heights_makes_every_block_again(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    shapes.height(seed=1)
+    plan = make_plan(shapes.request(LAND))
+    assert {w for b in plan.datasets[-1].may_run for w in b.why} == {"waits for toy-height: always"}
+    assert shapes.run(LAND).blocks == {"toy-height": 1, "toy-land": 12}
+    made = open_dataset(shapes.store, "toy-land")["heat"]
+    np.testing.assert_allclose(made.values[:, 4:], heat(shapes)[:, 4:], rtol=1e-5)
+
+
+def test_a_revised_day_makes_again_the_hours_of_its_block(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    shapes.map(7, seed=1)
+    assert shapes.run(LAND).blocks == {"toy-maps": 1, "toy-land": 2}
+
+
+def test_another_domain_wants_another_store(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    with pytest.raises(StoreMismatch, match="domain"):
+        make_plan(shapes.request(land.land(land.Options(north_of=-10.0))))
+
+
+def test_a_product_with_a_time_axis_needs_a_period(shapes: Shapes) -> None:
+    with pytest.raises(ConfigError, match="needs a period"):
+        make_plan(shapes.request(LAND, last=None))

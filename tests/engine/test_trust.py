@@ -1,0 +1,358 @@
+"""What is published can be proved, explained, taken back and thinned out."""
+
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import icechunk
+import numpy as np
+import pytest
+import zarr
+from toyfields.products import Options, toy
+from toyworld import World
+
+from fluxengine import history, recompute
+from fluxengine.errors import ConfigError, RunLocked, UnknownName
+from fluxengine.explain import Lineage, explain, find
+from fluxengine.grid import days, degrees, labels, months
+from fluxengine.store import Store, open_dataset
+from fluxengine.verify import Verified, verify
+
+NAMES = ("toy-passes", "toy-coarse", "toy-smooth", "toy")
+
+
+def verified(world: World, name: str) -> Verified:
+    return verify(Store.at(world.store), name)
+
+
+def found(world: World, name: str) -> set[tuple[str, str]]:
+    """Block and steps of each finding."""
+    return {(f.block, f.steps) for f in verified(world, name).findings}
+
+
+def alter(world: World, name: str, change) -> None:
+    """Change what is stored behind the engine's back, in a sound commit."""
+    repository = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(world.store / name))
+    )
+    session = repository.writable_session("main")
+    change(zarr.open_group(session.store, mode="r+"))
+    session.commit("behind the engine's back")
+
+
+# --- verify --------------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_as_it_was_written(made: World) -> None:
+    for name in NAMES:
+        told = verified(made, name)
+        assert (told.findings, told.orphans) == ((), 0)
+    assert verified(made, "toy-smooth").blocks == 9
+    assert verified(made, "toy-smooth").steps == 36
+    assert verified(made, "toy-smooth").bytes == 12 * 2 * 12 * 24 * (2 + 1)
+
+
+def chunks_of(world: World, name: str) -> list[Path]:
+    return sorted((world.store / name / "chunks").iterdir())
+
+
+def test_each_lost_chunk_is_found_and_named(made: World) -> None:
+    for chunk in chunks_of(made, "toy-smooth"):
+        aside = chunk.rename(chunk.with_suffix(".aside"))
+        findings = verified(made, "toy-smooth").findings
+        aside.rename(chunk)
+        assert findings
+        words = " ".join(f.what for f in findings)
+        assert "damaged or" in words or "coordinate" in words
+    assert verified(made, "toy-smooth").findings == ()
+
+
+def test_a_lost_chunk_is_told_with_its_variable_block_and_days(made: World) -> None:
+    told = set()
+    for chunk in chunks_of(made, "toy"):
+        aside = chunk.rename(chunk.with_suffix(".aside"))
+        told |= {(f.block, f.steps, f.what.split(",")[0]) for f in verified(made, "toy").findings}
+        aside.rename(chunk)
+    assert ("0001-0-0", "2020-01-05 … 2020-01-08", "wind") in told
+    assert len(told) == 3  # the flags are so small that they lie in the manifest
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_flipped_bit_anywhere_is_found_or_does_no_harm(made: World, seed: int) -> None:
+    """In a chunk, a manifest or a snapshot: either it is found, or all values read as before."""
+    before = open_dataset(made.store, "toy-smooth").load()
+    dice = random.Random(seed)
+    folder = ("chunks", "manifests", "snapshots")[seed % 3]
+    file = dice.choice(sorted((made.store / "toy-smooth" / folder).iterdir()))
+    content = bytearray(file.read_bytes())
+    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    file.write_bytes(content)
+    if not verified(made, "toy-smooth").findings:
+        assert open_dataset(made.store, "toy-smooth").load().identical(before)
+
+
+def test_a_flipped_bit_in_a_chunk_is_always_found(made: World) -> None:
+    dice = random.Random(0)
+    for chunk in chunks_of(made, "toy-smooth"):
+        whole = chunk.read_bytes()
+        content = bytearray(whole)
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        chunk.write_bytes(content)
+        assert verified(made, "toy-smooth").findings, chunk
+        chunk.write_bytes(whole)
+
+
+def test_values_that_were_changed_in_a_sound_commit_are_found_by_day(made: World) -> None:
+    def change(root: zarr.Group) -> None:
+        root["wind"][5, 0, 3, 4] = 7
+
+    alter(made, "toy-smooth", change)
+    assert found(made, "toy-smooth") == {("0001-0-0-0", "2020-01-06")}
+
+
+@pytest.mark.parametrize("column", ["states", "digests", "inputs", "standings", "records"])
+def test_an_altered_row_of_the_ledger_is_found(made: World, column: str) -> None:
+    def change(root: zarr.Group) -> None:
+        array = root[f"_ledger/{column}"]
+        if column == "records":
+            text = str(array[4])
+            array[4:5] = np.array([text.replace('"notes": {}', '"notes": {"x": "y"}')], "T")
+        else:
+            array[(4, *(0 for _ in array.shape[1:]))] ^= 3
+
+    alter(made, "toy-smooth", change)
+    told = verified(made, "toy-smooth").findings
+    assert any("rows in the ledger were altered" in f.what for f in told)
+
+
+def test_a_changed_coordinate_is_found(made: World) -> None:
+    def change(root: zarr.Group) -> None:
+        root["lat"][0] = -54.0
+
+    alter(made, "toy-smooth", change)
+    (finding,) = verified(made, "toy-smooth").findings
+    assert finding.what == "the coordinate lat has other values"
+
+
+def test_a_dataset_that_cannot_be_opened_is_a_finding(made: World) -> None:
+    shutil.rmtree(made.store / "toy" / "snapshots")
+    (finding,) = verified(made, "toy").findings
+    assert "the storage failed" in finding.what
+
+
+def test_failed_and_refused_days_verify_too(world: World) -> None:
+    world.file(2).write_bytes(b"no file")
+    world.run()
+    world.file(3).write_bytes(b"no file any more")
+    world.run()
+    for name in NAMES:
+        assert verified(world, name).findings == ()
+
+
+def test_an_extended_store_verifies_while_its_new_days_are_not_there_yet(world: World) -> None:
+    world.run(6)  # the second block is half full
+    store = Store.at(world.store)
+    plan = world.plan(12)
+    for dataset in plan.datasets:
+        store.repository(dataset.name).extend(dataset.stand.layout, dataset.stand.ledger)
+    assert [f for name in NAMES for f in verified(world, name).findings] == []
+
+
+def test_what_no_version_needs_is_information(made: World) -> None:
+    repository = Store.at(made.store).repository("toy")
+    fork = repository.fork()  # of a run that died before it committed
+    noise = np.random.default_rng(0).integers(0, 999, (4, 12, 24))
+    zarr.open_group(fork.store, mode="r+")["wind"][0:4] = noise
+    told = verified(made, "toy")
+    assert told.findings == ()
+    assert told.orphans > 0
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    program = "from fluxengine.cli import script; script()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
+    )
+
+
+def test_the_verb_ends_with_one_where_something_is_damaged(made: World) -> None:
+    sound = command("verify", "--store", made.store)
+    assert sound.returncode == 0, sound.stderr
+    assert "Everything is as it was written." in sound.stdout
+    for chunk in chunks_of(made, "toy"):
+        chunk.unlink()
+    broken = command("verify", "toy", "--store", made.store, "--json")
+    assert broken.returncode == 1
+    assert json.loads(broken.stdout)["datasets"][0]["findings"]
+
+
+# --- recompute -----------------------------------------------------------------------------------
+
+
+def test_blocks_made_once_more_are_the_same(made: World) -> None:
+    told = list(recompute.recompute(made.request(), 40))
+    assert len(told) == 15  # all blocks of the three products
+    assert all(c.same and c.differing == 0 and c.worst == 0 for c in told)
+    assert len(list(recompute.recompute(made.request(), 2))) == 2
+
+
+def test_another_option_shows_in_blocks_made_once_more(made: World) -> None:
+    told = list(recompute.recompute(made.request(gain=1.5), 40))
+    other = [c for c in told if not c.same]
+    assert {c.dataset for c in other} == {"toy"}
+    assert all(c.remark == "options changed: MeanOfPasses.gain 1.0 → 1.5" for c in other)
+
+
+def test_blocks_are_made_from_the_inputs_of_then(made: World) -> None:
+    made.write(6, seed=1)
+    made.run(product=toy(Options()).reads[0].dataset)  # all but the last product
+    told = list(recompute.recompute(made.request(), 40))
+    assert all(c.same for c in told)
+
+
+def test_nothing_to_make_again_is_told(world: World) -> None:
+    with pytest.raises(ConfigError, match="no good block"):
+        list(recompute.recompute(world.request(), 1))
+
+
+# --- history -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def revised(made: World) -> World:
+    made.write(6, seed=1)
+    made.run()
+    return made
+
+
+def test_each_version_says_what_it_changed(revised: World) -> None:
+    first, second = history.versions(Store.at(revised.store), "toy")
+    assert (first.name, first.added, first.changed, first.same) == ("v1", 12, 0, 0)
+    # Day 6 enters the means of days 5 to 8.
+    assert (second.name, second.added, second.changed, second.same) == ("v2", 0, 4, 8)
+    assert second.which == "2020-01-05 … 2020-01-08 (4)"
+    assert second.made_by["fluxforge"]
+    assert first.made_by["run"] != second.made_by["run"]
+
+
+def test_an_earlier_version_can_be_published_again(revised: World, first_run: World) -> None:
+    second = open_dataset(revised.store).load()
+    assert history.restore(Store.at(revised.store), "toy", "v1") == "v3"
+    assert open_dataset(revised.store).load().identical(open_dataset(first_run.store).load())
+    assert open_dataset(revised.store, version="v2").load().identical(second)
+    assert verified(revised, "toy").findings == ()
+
+
+def test_a_run_goes_on_from_what_was_restored(revised: World) -> None:
+    before = revised.content()
+    history.restore(Store.at(revised.store), "toy", "v1")
+    summary = revised.run()  # its inputs are still the revised ones
+    assert summary.blocks == {"toy": 1}
+    assert summary.published == {"toy": "v4"}
+    assert revised.content() == before
+
+
+def test_pruning_leaves_the_newest_versions_and_frees_space(
+    revised: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "SPARED", history.timedelta(0))
+    store = Store.at(revised.store)
+    newest = open_dataset(revised.store).load()
+    assert history.prune(store, "toy", 1) > 0
+    assert [v.name for v in history.versions(store, "toy")] == ["v2"]
+    assert open_dataset(revised.store).load().identical(newest)
+    assert verified(revised, "toy").findings == ()
+    with pytest.raises(UnknownName, match="no version 'v1'"):
+        open_dataset(revised.store, version="v1")
+    revised.write(6, seed=2)
+    assert revised.run().published["toy"] == "v3"  # a number is not given twice
+
+
+def test_nothing_is_pruned_or_restored_under_a_run(revised: World) -> None:
+    store = Store.at(revised.store)
+    with store.locked():
+        for act in (
+            lambda: history.prune(store, "toy", 1),
+            lambda: history.restore(store, "toy", "v1"),
+        ):
+            with pytest.raises(RunLocked):
+                act()
+
+
+# --- explain -------------------------------------------------------------------------------------
+
+
+def upstream(node: Lineage, name: str) -> Lineage:
+    return next(given for given in node.inputs if given.dataset == name)
+
+
+def test_a_value_is_explained_down_to_its_file(made: World) -> None:
+    point = {"time": "2020-01-06", "lat": "15", "lon": "40"}
+    top = explain(Store.at(made.store), "toy", point)
+    assert top.where == {"time": "2020-01-06", "lat": "15", "lon": "37.5"}
+    (wind,) = (v for v in top.values if v.name == "wind")
+    stored = open_dataset(made.store)["wind"].sel(time="2020-01-06", lat=15, lon=37.5)
+    assert float(wind.shown) == pytest.approx(float(stored), abs=1e-5)
+    assert [v.shown for v in top.values if v.name == "wind_state"] == ["observed"]
+    assert top.made["options"]["0 MeanOfPasses"]["gain"] == 1.0
+
+    smooth = upstream(top, "toy-smooth")
+    assert smooth.where["orbit"] == "ascending … descending"
+    coarse = upstream(smooth, "toy-coarse")
+    assert coarse.window == "2020-01-03 … 2020-01-09"
+    passes = upstream(coarse, "toy-passes")
+    assert passes.where["lat"] == "12.5 … 17.5"
+    (file,) = passes.files.values()
+    assert file["path"].endswith("archive/2020/wind_20200106.npy")
+    assert file["sha256"] == hashlib.sha256(made.file(6).read_bytes()).hexdigest()
+
+
+def test_values_upstream_are_those_that_were_used(revised: World) -> None:
+    point = {"time": "2020-01-06", "lat": "15", "lon": "40"}
+    store = Store.at(revised.store)
+    then, now = (explain(store, "toy", point, version=v) for v in ("v1", "v2"))
+    before, after = (upstream(top, "toy-smooth").values[0].shown for top in (then, now))
+    assert before != after
+    assert then.inputs[0].remark == ""
+
+
+def test_a_pruned_input_is_said_to_be_so(revised: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "SPARED", history.timedelta(0))
+    store = Store.at(revised.store)
+    history.prune(store, "toy-smooth", 1)
+    point = {"time": "2020-01-01", "lat": "15", "lon": "40"}  # of a block that v2 did not touch
+    top = explain(store, "toy", point)
+    assert "has been pruned" in top.inputs[0].remark
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ({"time": "2020-01-06", "lat": "15"}, "say lon too"),
+        ({"time": "2020-01-06", "lat": "15", "lon": "4", "depth": "3"}, "no axis depth"),
+        ({"time": "2021-01-06", "lat": "15", "lon": "4"}, "is outside"),
+        ({"time": "soon", "lat": "15", "lon": "4"}, "'soon' is no time"),
+    ],
+)
+def test_a_point_that_is_no_cell_is_told(made: World, point: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        explain(Store.at(made.store), "toy", point)
+
+
+def test_cells_are_found_on_every_kind_of_axis() -> None:
+    assert find(days("2020-01-01", "2020-01-31"), "2020-01-03T18:00", "time") == 2
+    assert find(months("2020-01", "2020-12"), "2020-03-31", "time") == 2
+    assert find(degrees(0, 360, 1, periodic=True), "-0.5", "lon") == 359
+    assert find(degrees(-60, 60, 1), "-60", "lat") == 0
+    assert find(labels("ascending", "descending"), "descending", "orbit") == 1
+
+
+def test_the_verb_draws_a_tree(made: World) -> None:
+    told = command("explain", "toy", "time=2020-01-06", "lat=15", "lon=40", "--store", made.store)
+    assert told.returncode == 0, told.stderr
+    assert "toy-passes: time 2020-01-06" in told.stdout
+    assert "wind_20200106.npy" in told.stdout.replace("\n", "")
