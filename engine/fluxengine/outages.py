@@ -81,7 +81,8 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
 
 def understood(error: Exception, where: object) -> FluxforgeError | None:
     """The typed error for what a storage raised; None where its words are not known."""
-    text = "No space left" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+    said = "No space left" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+    text = re.sub(r"[\s|]+", " ", said)  # icechunk breaks lines, and draws a rule before each
     for pattern, kind, what, mend in KNOWN:
         if re.search(pattern, text):
             return kind(what, where=str(where), mend=mend)
