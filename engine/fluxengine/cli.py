@@ -323,7 +323,7 @@ def _store(location: str | None, config: Path, profile: str | None) -> Store:
     from fluxengine import config as configuration
     from fluxengine.store import Store
 
-    return Store.at(location or configuration.load(config).profile(profile).store)
+    return Store.at(location or configuration.load(config).profile(profile).place)
 
 
 def _finish(

@@ -20,10 +20,10 @@ import zarr
 
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
-from fluxengine.errors import stored_values
 from fluxengine.grid import Block, Grid
 from fluxengine.key import STANDING, block_key
 from fluxengine.layout import COMPRESSORS
+from fluxengine.outages import stored_values
 
 GROUP = "_ledger"
 ABSENT, VALID, FAILED_STEP, MISSING_STEP, KEPT, OUTSIDE = range(6)

@@ -185,19 +185,18 @@ def run(
         Where a block does not fit into a worker's memory; nothing was started.
     RunFailed
         Where a source has no valid step at all, or under `strict`; nothing is published then.
-    RunLocked, NoSpace, StoreError, PublicationConflict
+    RunLocked, LeaseLost, NoSpace, StoreError, PublicationConflict
         Finished blocks are kept, each dataset is published as before or as a whole, and the same
         command goes on from there.
     """
     if request.store is None:
         raise RunFailed("a run needs a store.")
     began = time.perf_counter()
-    with request.store.locked(), ExitStack() as stack:
+    with request.store.locked() as store, ExitStack() as stack:
+        request = replace(request, store=store)
         plan, given = make_plan(request), resources or Resources()
         estimated = tuple(estimates(plan, given))
-        state = _Run(
-            request, request.store, open_executor, progress, strict, accept_code, given, stack
-        )
+        state = _Run(request, store, open_executor, progress, strict, accept_code, given, stack)
         for planned in plan.datasets:
             _bring_up_to_date(state, planned)
         published = _publish(state)

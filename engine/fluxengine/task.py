@@ -42,13 +42,14 @@ from fluxengine.errors import (
     OutOfRange,
     RunFailed,
     StoreError,
-    stored_values,
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
+from fluxengine.outages import stored_values
+from fluxengine.place import Place
 from fluxengine.store import Fork, read_snapshot, storage_errors
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 
@@ -58,9 +59,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where an input lies: dataset folder, pinned snapshot, and what it stores on which grid."""
+    """Where an input lies: place of the dataset, snapshot, and what it stores on which grid."""
 
-    path: Path
+    path: Place
     snapshot: str
     outputs: tuple[Output, ...]
 
@@ -77,7 +78,7 @@ class Job:
     dataset: Dataset
     outputs: tuple[Output, ...]
     block: Block
-    path: Path
+    path: Place
     fork: Fork
     parts: Parts
     upstream: Mapping[str, Upstream] = field(default_factory=dict)

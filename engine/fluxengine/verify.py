@@ -19,10 +19,11 @@ import zarr
 from fluxengine import layout
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
-from fluxengine.errors import FluxforgeError, first_line
+from fluxengine.errors import FluxforgeError
 from fluxengine.grid import Block, Grid
 from fluxengine.key import listed
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
+from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
 from fluxengine.store import MAIN, WORK, Store
 

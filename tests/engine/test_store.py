@@ -224,11 +224,13 @@ def test_publication_that_died_before_its_tag_is_finished(made: World) -> None:
 
 def test_a_dataset_whose_making_died_is_made_anew(world: World) -> None:
     store = Store.at(world.store, create=True)
-    unfinished = world.store / ".toy-coarse.unfinished"
+    unfinished = world.store / "toy-coarse"
     icechunk.Repository.create(_storage(unfinished))  # killed here: no template yet
+    (begun,) = (unfinished / "snapshots").iterdir()
+    begun.write_bytes(b"half of it")
     assert store.names == ()
     world.run()
-    assert not unfinished.exists()
+    assert store.names == ("toy", "toy-coarse", "toy-passes", "toy-smooth")
 
 
 def _storage(path: Path) -> icechunk.Storage:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -175,7 +176,10 @@ def test_what_no_version_needs_is_information(made: World) -> None:
 def command(*words: object) -> subprocess.CompletedProcess[str]:
     program = "from fluxengine.cli import script; script()"
     return subprocess.run(
-        [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
+        [sys.executable, "-c", program, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "400"},
     )
 
 
@@ -355,4 +359,4 @@ def test_the_verb_draws_a_tree(made: World) -> None:
     told = command("explain", "toy", "time=2020-01-06", "lat=15", "lon=40", "--store", made.store)
     assert told.returncode == 0, told.stderr
     assert "toy-passes: time 2020-01-06" in told.stdout
-    assert "wind_20200106.npy" in told.stdout.replace("\n", "")
+    assert "wind_20200106.npy" in told.stdout
