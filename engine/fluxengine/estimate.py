@@ -27,7 +27,6 @@ ASSUMED = 40e6  # bytes, packed, that a thread reads, works on and writes in a s
 SAMPLE = 16  # blocks whose times are looked up
 START = 6.0  # seconds until workers are there
 COMMIT = 12  # requests of a commit: ledger, manifests, snapshot, branch
-DECODED = 4  # a decoder holds a step's numbers about so often, in double precision
 
 
 @dataclass(frozen=True)
@@ -298,15 +297,18 @@ def _of_product(plan: DatasetPlan, product: Product, block: Block, batch: int) -
         made += outputs
         shapes |= {v.name: _shape(plan, part, v, given) for v in stage.outputs}
     packed = _packed_bytes(plan, block)
-    values = 2 * _values_bytes(plan, block) if product.gates else 0
+    copies = (1 if batch >= len(block.steps) else 2) if product.gates else 0
+    values = copies * _values_bytes(plan, block)
     return max(window + working + packed + values, values + 2 * packed + _encoding(plan, block))
 
 
 def _of_source(plan: DatasetPlan, block: Block) -> int:
+    """The block as stored, and beside it one step as it is decoded, or a shard as it is written."""
     step = block.narrowed(block.steps.start, block.steps.start + 1)
-    decoded = DECODED * _values_bytes(plan, step)
-    packed = _packed_bytes(plan, block)
-    return packed + max(decoded, _encoding(plan, block))
+    largest = max(cells for cells, _ in _stored(plan, step))
+    # Its bytes, the packed values made of them and a copy; numbers of one variable at a time.
+    decoded = 3 * _packed_bytes(plan, step) + 3 * 8 * largest
+    return _packed_bytes(plan, block) + max(decoded, _encoding(plan, block))
 
 
 def _shape(
