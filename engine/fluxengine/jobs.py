@@ -74,6 +74,7 @@ def rows(
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch": outcome.batch,
         "device": outcome.device,
+        "worker": outcome.worker,
         "seconds": round(outcome.seconds, 3),
     }
     record = {name: value for name, value in record.items() if value or name == "notes"}

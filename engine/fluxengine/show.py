@@ -135,6 +135,9 @@ def _total(found: Sequence[Estimate], total: Bill, given: Resources) -> None:
         f" on {workers}{threads}{cost}.\nBytes are packed values before compression; memory is"
         " that of a worker at its peak."
     )
+    on_gpu = max((e.gpu_memory for e in found), default=0)
+    if on_gpu:
+        out.print(f"At most {size(on_gpu)} on a GPU.")
     if any(e.assumed for e in found):
         out.print("? No such block was made yet: its time is assumed from its bytes.")
 
