@@ -147,9 +147,7 @@ def test_a_full_disk_leaves_the_published_version_and_the_same_run_goes_on(
 
 
 @pytest.mark.parametrize("profile", ["serial", pytest.param("local", marks=pytest.mark.slow)])
-def test_a_full_disk_is_exit_code_one_in_words(
-    crowded: World, disk: Path, profile: str
-) -> None:
+def test_a_full_disk_is_exit_code_one_in_words(crowded: World, disk: Path, profile: str) -> None:
     ballast = fill(disk, 50_000)
     path = crowded.run_file(store=crowded.store)
     command = [sys.executable, "-c", RUN, "run", "-c", str(path), "--profile"]

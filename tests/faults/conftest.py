@@ -95,5 +95,3 @@ def _folder(base: Path, number: int) -> Path:
     folder = base / f"world-{number}"
     folder.mkdir()
     return folder
-
-

@@ -61,5 +61,3 @@ def write_then_die(job: Job) -> Outcome:
     except FileNotFoundError:
         return made
     os._exit(DIED)
-
-

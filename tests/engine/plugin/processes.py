@@ -1,5 +1,6 @@
 """Runs as processes of their own, to be killed; a reader beside them; disks that are small."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,13 @@ import psutil
 import pytest
 from toyworld import World
 
+from fluxengine import clusters
+from fluxengine.clusters import ClusterConfig
+from fluxengine.run import Summary, run
 from fluxengine.store import open_dataset
+
+DASK = Path(sys.executable).with_name("dask")
+PLUGIN = Path(__file__).parent
 
 RUN = """
 import fluxengine.run
@@ -85,6 +92,46 @@ def kill_at_random_commits(path: Path, store: Path, times: int, commits_each: in
         wait_until(lambda: commits(store) >= goal or run.poll() is not None, "commits")  # noqa: B023
         time.sleep(dice.random() * 0.1)
         kill_with_workers(run)
+
+
+class Cluster:
+    """A scheduler and one worker, started from the shell as on somebody's own machines."""
+
+    def __init__(self, folder: Path, plugin: Path = PLUGIN, port: int = 0) -> None:
+        self.file = folder / "scheduler.json"
+        self.file.unlink(missing_ok=True)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        words = ["--scheduler-file", str(self.file), "--no-dashboard"]
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        env = {"PYTHONPATH": python_path(plugin), "PATH": "/usr/bin:/bin"}
+        self.scheduler = subprocess.Popen([DASK, "scheduler", *where, *words], env=env, **quiet)
+        self.worker = subprocess.Popen(
+            [DASK, "worker", "--nthreads", "1", "--no-nanny", *words], env=env, **quiet
+        )
+
+    @property
+    def address(self) -> str:
+        wait_until(self.file.exists, "the scheduler to start")
+        address: str = json.loads(self.file.read_text())["address"]
+        return address
+
+    def config(self) -> ClusterConfig:
+        return ClusterConfig(kind="address", address=self.address, workers=1)
+
+    def run(self, world: World, *args: int, **options: object) -> Summary:
+        config = self.config()
+        return run(world.request(*args, **options), lambda: clusters.executor(config))
+
+    def kill(self) -> None:
+        for process in (self.scheduler, self.worker):
+            process.kill()
+            process.wait()
+
+
+def python_path(plugin: Path) -> str:
+    """What this process was given, with another folder of plug-ins."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(plugin), *(path for path in given if path != str(PLUGIN))])
 
 
 class Reader(threading.Thread):
