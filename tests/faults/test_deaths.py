@@ -1,4 +1,4 @@
-"""A process that dies at a known place, between any two steps of a run. The same command goes on."""
+"""A process that dies at a known place, between any two steps of a run. The next run goes on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

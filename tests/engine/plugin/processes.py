@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -95,19 +95,41 @@ def kill_at_random_commits(path: Path, store: Path, times: int, commits_each: in
 
 
 class Cluster:
-    """A scheduler and one worker, started from the shell as on somebody's own machines."""
+    """A scheduler and workers, started from the shell as on somebody's own machines."""
 
-    def __init__(self, folder: Path, plugin: Path = PLUGIN, port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plugin: Path = PLUGIN,
+        port: int = 0,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.file = folder / "scheduler.json"
         self.file.unlink(missing_ok=True)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        words = ["--scheduler-file", str(self.file), "--no-dashboard"]
-        where = ["--host", "127.0.0.1", "--port", str(port)]
-        env = {"PYTHONPATH": python_path(plugin), "PATH": "/usr/bin:/bin"}
-        self.scheduler = subprocess.Popen([DASK, "scheduler", *where, *words], env=env, **quiet)
-        self.worker = subprocess.Popen(
-            [DASK, "worker", "--nthreads", "1", "--no-nanny", *words], env=env, **quiet
+        self.env = {"PYTHONPATH": python_path(plugin), "PATH": "/usr/bin:/bin", **(env or {})}
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port))
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for _ in range(workers):
+            self.add_worker()
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [DASK, *words, "--scheduler-file", str(self.file), "--no-dashboard"],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
+
+    def add_worker(self) -> None:
+        self.workers.append(self._start("worker", "--nthreads", "1", "--no-nanny"))
+
+    def replace_worker(self) -> None:
+        """Kill the oldest worker; another one comes, as a nanny or a batch system would do."""
+        oldest = self.workers.pop(0)
+        oldest.kill()
+        oldest.wait()
+        self.add_worker()
 
     @property
     def address(self) -> str:
@@ -123,7 +145,7 @@ class Cluster:
         return run(world.request(*args, **options), lambda: clusters.executor(config))
 
     def kill(self) -> None:
-        for process in (self.scheduler, self.worker):
+        for process in (self.scheduler, *self.workers):
             process.kill()
             process.wait()
 
