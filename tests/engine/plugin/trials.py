@@ -8,7 +8,7 @@ from pathlib import Path
 from toyworld import World
 
 from fluxengine.ledger import Ledger
-from fluxengine.store import MAIN, Store
+from fluxengine.store import MAIN, MARKER, Store
 from fluxengine.verify import verify
 
 DAYS = 8  # two blocks of the source, twelve in all
@@ -63,6 +63,8 @@ def _ledger(store: Store, name: str) -> Ledger:
 
 def published(store: Path) -> dict[str, str]:
     """A digest of what each dataset publishes, once all of it was read and is as it was written."""
+    if not (store / MARKER).exists():
+        return {}
     found, place = {}, Store.at(store)
     for name in place.names:
         if place.repository(name).is_published:
@@ -79,6 +81,7 @@ class Worlds:
 
     def fresh(self, folder: Path) -> World:
         """Files of seed 1, and no store yet."""
+        folder.mkdir(exist_ok=True)
         made = World(folder)
         made.write(*range(1, DAYS + 1), seed=1)
         return made
