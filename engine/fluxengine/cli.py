@@ -18,6 +18,7 @@ from fluxengine.errors import FluxforgeError, NoSpace
 if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
     from fluxengine.config import Profile, RunFile
+    from fluxengine.estimate import Resources
     from fluxengine.executors import Executor
     from fluxengine.run import Summary
     from fluxengine.stand import Request
@@ -86,20 +87,42 @@ def products(
         describe.product(registry.recipe(name), as_json)
 
 
-@app.command(epilog="Example: fluxforge plan -c run.yaml --json")
+@app.command(epilog="Example: fluxforge plan -c run.yaml --profile slurm --graph plan.png")
 def plan(
-    config: Config = DEFAULT_CONFIG, profile: ProfileName = None, as_json: AsJson = False
+    config: Config = DEFAULT_CONFIG,
+    profile: ProfileName = None,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", help="Draw the blocks of all datasets (png, svg).")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Say which blocks will run, which may, and why. Computes and writes nothing."""
+    """Say which blocks will run, which may, why, and what that takes and costs.
+
+    Computes and writes nothing.
+    """
+    from fluxengine import config as configuration
     from fluxengine import show
+    from fluxengine.estimate import bill, estimates
     from fluxengine.plan import make_plan
 
-    _, _, request = _request(config, profile, create=False)
+    run_file, chosen, request = _request(config, profile, create=False)
+    given = configuration.resources(run_file, chosen)
     made = make_plan(request)
+    found = estimates(made, given)
+    total = bill(found, given)
+    if graph is not None:
+        from fluxengine.draw import draw_plan
+
+        draw_plan(made, graph)
+        show.err.print(f"Drawn: {graph}")
     if as_json:
-        typer.echo(json.dumps(made.as_json(), indent=2))
+        told = made.as_json() | {
+            "estimates": [e.as_json() for e in found],
+            "total": total.as_json(),
+        }
+        typer.echo(json.dumps(told, indent=2))
     else:
-        show.plan(made)
+        show.plan(made, found, total, given)
 
 
 @app.command(epilog="Example: fluxforge run -c run.yaml --profile local")
@@ -107,14 +130,22 @@ def run(
     config: Config = DEFAULT_CONFIG,
     profile: ProfileName = None,
     strict: Strict = False,
+    accept_code: Annotated[
+        bool,
+        typer.Option(
+            "--accept-code",
+            help="Do not make blocks again for which only the code changed: you know that it gives"
+            " the same values.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the product up to date and publish it.
 
     The same command goes on after a crash. Exit code 3: published, but some days are marked.
     """
-    _, chosen, request = _request(config, profile, create=True)
-    _finish(request, chosen.cluster, strict, as_json)
+    run_file, chosen, request = _request(config, profile, create=True)
+    _finish(run_file, chosen, request, strict, as_json, accept_code=accept_code)
 
 
 @app.command(epilog="Example: fluxforge ingest rss-f17 -c run.yaml")
@@ -128,8 +159,9 @@ def ingest(
     """Bring one source up to date: `run` of that source alone."""
     from dataclasses import replace
 
-    _, chosen, request = _request(config, profile, create=True)
-    _finish(replace(request, product=registry.source(name)), chosen.cluster, strict, as_json)
+    run_file, chosen, request = _request(config, profile, create=True)
+    one = replace(request, product=registry.source(name))
+    _finish(run_file, chosen, one, strict, as_json)
 
 
 @app.command(epilog="Example: fluxforge status --store out/demo/store")
@@ -291,13 +323,25 @@ def _store(location: str | None, config: Path, profile: str | None) -> Store:
     from fluxengine import config as configuration
     from fluxengine.store import Store
 
-    return Store.at(location or configuration.load(config).profile(profile).store)
+    return Store.at(location or configuration.load(config).profile(profile).place)
 
 
-def _finish(request: Request, cluster: ClusterConfig, strict: bool, as_json: bool) -> None:
+def _finish(
+    run_file: RunFile,
+    profile: Profile,
+    request: Request,
+    strict: bool,
+    as_json: bool,
+    *,
+    accept_code: bool = False,
+) -> None:
+    from fluxengine import config as configuration
     from fluxengine import show
 
-    done = run_with_bars(request, cluster, strict=strict)
+    given = configuration.resources(run_file, profile)
+    done = run_with_bars(
+        request, profile.cluster, strict=strict, accept_code=accept_code, resources=given
+    )
     if as_json:
         typer.echo(json.dumps(done.as_json(), indent=2))
     else:
@@ -306,7 +350,14 @@ def _finish(request: Request, cluster: ClusterConfig, strict: bool, as_json: boo
         raise typer.Exit(MARKED)
 
 
-def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> Summary:
+def run_with_bars(
+    request: Request,
+    cluster: ClusterConfig,
+    *,
+    strict: bool,
+    accept_code: bool = False,
+    resources: Resources | None = None,
+) -> Summary:
     """Run a request on a cluster of the run file, with progress bars."""
     from fluxengine import clusters, show
     from fluxengine.run import run as run_request
@@ -315,7 +366,14 @@ def run_with_bars(request: Request, cluster: ClusterConfig, *, strict: bool) -> 
         return clusters.executor(cluster, show.notice)
 
     with show.bars() as progress:
-        return run_request(request, workers, progress=progress, strict=strict)
+        return run_request(
+            request,
+            workers,
+            progress=progress,
+            strict=strict,
+            accept_code=accept_code,
+            resources=resources,
+        )
 
 
 def main() -> Any:

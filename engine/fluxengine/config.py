@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from fluxengine import registry
+from fluxengine import place, registry
 from fluxengine.clusters import ClusterConfig, check_reach
 from fluxengine.errors import ConfigError
+from fluxengine.estimate import Resources
+from fluxengine.place import Place, StorageOptions
 from fluxengine.stand import Request
 from fluxengine.store import Store
 
@@ -38,10 +40,24 @@ class Period(BaseModel, extra="forbid", frozen=True):
 
 
 class Profile(BaseModel, extra="forbid", frozen=True):
-    """Where a run happens: never enters a key."""
+    """Where a run happens: never enters a key. `storage` is for stores on object storage."""
 
     store: str
+    storage: StorageOptions = StorageOptions()
     cluster: ClusterConfig = Field(default_factory=lambda: ClusterConfig.model_validate({}))
+
+    @property
+    def place(self) -> Place:
+        """Where its store lies."""
+        return place.at(self.store, self.storage)
+
+
+class Prices(BaseModel, extra="forbid", frozen=True):
+    """What things cost, in one currency: of a plan's cost in words."""
+
+    worker_hour: float = Field(0.0, ge=0)
+    get_1000: float = Field(0.0, ge=0)
+    put_1000: float = Field(0.0, ge=0)
 
 
 class RunFile(BaseModel, extra="forbid", frozen=True):
@@ -52,7 +68,7 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     options: dict[str, Any] = Field(default_factory=dict)
     archives: dict[str, str] = Field(default_factory=dict)
     attributes: dict[str, str] = Field(default_factory=dict)
-    prices: dict[str, float] = Field(default_factory=dict)
+    prices: Prices | None = None
     profiles: dict[str, Profile]
 
     def profile(self, name: str | None) -> Profile:
@@ -108,15 +124,23 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     check_reach(profile.cluster, {"store": profile.store} | archives)
     product = registry.recipe(run_file.product).product(run_file.options)
     store: Store | None = None
-    if create or _holds_something(Path(profile.store)):
-        store = Store.at(profile.store, create=create)
+    if create or not profile.place.is_empty():
+        store = Store.at(profile.place, create=create)
     period = run_file.period
     first, last = (period.first, period.last) if period else (None, None)
     return Request(product, first, last, store, run_file.archives, run_file.attributes)
 
 
-def _holds_something(place: Path) -> bool:
-    return place.exists() and (not place.is_dir() or any(place.iterdir()))
+def resources(run_file: RunFile, profile: Profile) -> Resources:
+    """What a profile's workers have, and what the run file says they cost."""
+    from dask.utils import parse_bytes
+
+    prices = run_file.prices.model_dump() if run_file.prices else {}
+    cluster = profile.cluster
+    if cluster.kind == "serial":
+        return Resources(prices=prices)
+    memory = int(parse_bytes(cluster.memory))
+    return Resources(cluster.workers, cluster.threads, memory, prices)
 
 
 def _refuse_secrets(text: str, path: Path) -> None:

@@ -39,7 +39,7 @@ attributes:
 # Where it runs: never changes a value. The first profile is the default.
 profiles:
   local:
-    store: ./store            # a folder that this command makes
+    store: ./store            # a folder that this command makes, or s3://bucket/prefix
     cluster: {{kind: local, workers: 2, threads: 1, memory: 4GiB}}
   serial:
     store: ./store

@@ -6,9 +6,6 @@ derive from the built-in exception they stand for, so that ``except ValueError``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class FluxforgeError(Exception):
     """Base of all fluxforge errors.
@@ -88,7 +85,7 @@ class OutOfRange(FluxforgeError, ValueError):
 
 
 class NotOurStore(FluxforgeError, ValueError):
-    """A folder that holds something else than a fluxforge store."""
+    """A place that holds something else than a fluxforge store."""
 
     code = "FF401"
 
@@ -125,6 +122,30 @@ class PublicationConflict(FluxforgeError, RuntimeError):
     code = "FF406"
 
 
+class LeaseLost(FluxforgeError, RuntimeError):
+    """Another run took the store over, because this one did not renew its lease in time."""
+
+    code = "FF407"
+
+
+class StoreDenied(StoreError, PermissionError):
+    """Credentials are missing, have expired or do not suffice."""
+
+    code = "FF408"
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """The object store does not answer, or refuses again and again."""
+
+    code = "FF409"
+
+
+class NoBucket(StoreError):
+    """There is no bucket of that name."""
+
+    code = "FF410"
+
+
 class CodeMismatch(FluxforgeError, RuntimeError):
     """A worker has other code or weights than the client that planned the run."""
 
@@ -153,23 +174,3 @@ class VersionMismatch(FluxforgeError, RuntimeError):
     """Workers or their scheduler have other versions of what a run depends on."""
 
     code = "FF505"
-
-
-@contextmanager
-def stored_values(where: str) -> Iterator[None]:
-    """Turn whatever reading stored values raises into a `StoreError`: they are damaged or lost."""
-    try:
-        yield
-    except (FluxforgeError, MemoryError):
-        raise
-    except Exception as error:  # codecs raise what they like
-        raise StoreError(
-            f"stored values are damaged or lost: {first_line(error)}",
-            where=where,
-            mend="Bring the folder back from a copy, or make the dataset anew in another store.",
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -94,8 +94,8 @@ def restore(store: Store, name: str, version: str) -> str:
         Where there is no such version.
     RunLocked
     """
-    with store.locked():
-        repository = store.repository(name)
+    with store.locked() as mine:
+        repository = mine.repository(name)
         return repository.restore(repository.version(version))
 
 
@@ -111,5 +111,5 @@ def prune(store: Store, name: str, keep: int) -> int:
     """
     if keep < 1:
         raise ConfigError("at least one version must be kept.", where="--keep")
-    with store.locked():
-        return store.repository(name).prune(keep, datetime.now(UTC) - SPARED)
+    with store.locked() as mine:
+        return mine.repository(name).prune(keep, datetime.now(UTC) - SPARED)

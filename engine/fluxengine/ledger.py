@@ -20,10 +20,10 @@ import zarr
 
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
-from fluxengine.errors import stored_values
 from fluxengine.grid import Block, Grid
-from fluxengine.key import STANDING
+from fluxengine.key import STANDING, block_key
 from fluxengine.layout import COMPRESSORS
+from fluxengine.outages import stored_values
 
 GROUP = "_ledger"
 ABSENT, VALID, FAILED_STEP, MISSING_STEP, KEPT, OUTSIDE = range(6)
@@ -234,6 +234,17 @@ class Ledger:
         self.standing_parts[rows.standing.hex()] = dict(parts)
         self.columns["seals"][number] = np.frombuffer(self.seal(number), "u1")
 
+    def accept(self, number: int, standing: bytes, parts: Mapping[str, Any], run: str) -> None:
+        """Note that a block counts as made by other code, weights and options than it was."""
+        record = dict(self.records[number] or {})
+        before = self.columns["standings"][number].tobytes().hex()
+        record["accepted"] = {"run": run, "made with": before}
+        record["key"] = block_key(standing, self.columns["inputs"][number].tobytes())
+        self.columns["standings"][number] = np.frombuffer(standing, "u1")
+        self.records.put(number, record)
+        self.standing_parts[standing.hex()] = dict(parts)
+        self.columns["seals"][number] = np.frombuffer(self.seal(number), "u1")
+
     def seal(self, number: int) -> bytes:
         """Digest of all that the ledger says of a block, so that a changed row shows.
 
@@ -296,9 +307,8 @@ def resize(root: zarr.Group, book: Ledger) -> None:
     _array(root, "records").resize((len(book.columns["seals"]),))
 
 
-def write(root: zarr.Group, book: Ledger, finished: Iterable[BlockRows]) -> None:
-    """Store the rows and records of some finished blocks, which `book` holds already."""
-    blocks = [rows.block for rows in finished]
+def write(root: zarr.Group, book: Ledger, blocks: list[Block]) -> None:
+    """Store the rows and records of some blocks, as `book` has them."""
     numbers = sorted(book.grid.number(block) for block in blocks)
     steps = min(b.steps.start for b in blocks), max(b.steps.stop for b in blocks)
     for name in _shapes(book.grid, book.of_source):

@@ -117,7 +117,9 @@ def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
     block = stand.grid.numbered(number)
     fork, path = stand.repository.fork(), stand.repository.path
     outputs = stand.layout.outputs
-    return Job(stand.dataset, outputs, block, path, fork, plan.standing, upstream)
+    batch = record.get("batch", stand.dataset.batch)
+    standing = plan.standing
+    return Job(stand.dataset, outputs, block, path, fork, standing, upstream, batch=batch)
 
 
 def _stored(plan: DatasetPlan, output: Output, job: Job) -> Mapping[str, Array]:

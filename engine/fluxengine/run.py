@@ -10,23 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from fluxengine import key, provenance
-from fluxengine.declare import Array, Dataset, Source, upstream_first
+from fluxengine import provenance
+from fluxengine.declare import Source
 from fluxengine.errors import RunFailed
+from fluxengine.estimate import Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
-from fluxengine.files import FileId
-from fluxengine.ledger import HOLDS_VALUES, STAMP, BlockRows
-from fluxengine.plan import DatasetPlan, plan_dataset, valid_steps
+from fluxengine.jobs import jobs, rows
+from fluxengine.ledger import HOLDS_VALUES, BlockRows
+from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
 from fluxengine.progress import QUIET, Progress
 from fluxengine.stand import Request
 from fluxengine.store import MAIN, Repository, Store, remember_product
-from fluxengine.task import Job, Outcome, Upstream
+from fluxengine.task import Outcome
+from fluxengine.traffic import Traffic
 
 BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
@@ -37,6 +38,41 @@ MEND = {
 }
 
 OpenExecutor = Callable[[], AbstractContextManager[Executor]]
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What making the blocks of a dataset came to, to be set beside its estimate.
+
+    Parameters
+    ----------
+    tasks : int
+    traffic : Traffic
+    memory : int
+        Bytes at the peak of the worker that held most.
+    task_seconds, seconds : float
+        Of all tasks together, and from the first to the last commit.
+    """
+
+    tasks: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
+    memory: int = 0
+    task_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def with_task(self, outcome: Outcome, seconds: float) -> Actual:
+        """One task more, finished so many seconds after the first was handed out."""
+        return Actual(
+            self.tasks + 1,
+            self.traffic + outcome.traffic,
+            max(self.memory, outcome.peak_memory),
+            self.task_seconds + outcome.seconds,
+            seconds,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -52,25 +88,37 @@ class Summary:
     marked : tuple of str
         Each step or block of the period that holds no good values, with the reason.
     seconds : float
+    accepted : dict of str to int
+        Blocks that were taken as made by the present code, by dataset.
+    planned : tuple of Estimate
+        What the plan said.
+    actual : dict of str to Actual
+        What it came to, by dataset.
     """
 
     blocks: Mapping[str, int]
     published: Mapping[str, str]
     marked: tuple[str, ...]
     seconds: float
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    planned: tuple[Estimate, ...] = ()
+    actual: Mapping[str, Actual] = field(default_factory=dict)
 
     @property
     def did_nothing(self) -> bool:
         """Whether everything was up to date."""
-        return not self.blocks and not self.published
+        return not (self.blocks or self.published or self.accepted)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
         return {
             "blocks": dict(self.blocks),
+            "accepted": dict(self.accepted),
             "published": dict(self.published),
             "marked": list(self.marked),
             "seconds": round(self.seconds, 2),
+            "planned": [estimate.as_json() for estimate in self.planned],
+            "actual": {name: actual.as_json() for name, actual in self.actual.items()},
         }
 
 
@@ -83,10 +131,14 @@ class _Run:
     open_executor: OpenExecutor
     progress: Progress
     strict: bool
+    accept_code: bool
+    resources: Resources
     stack: ExitStack
     executor: Executor | None = None
     plans: dict[str, DatasetPlan] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
+    actual: dict[str, Actual] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=provenance.of_this_run)
@@ -103,6 +155,8 @@ def run(
     *,
     progress: Progress = QUIET,
     strict: bool = False,
+    accept_code: bool = False,
+    resources: Resources | None = None,
 ) -> Summary:
     """Bring the product up to date and publish it.
 
@@ -115,6 +169,11 @@ def run(
     progress : Progress, optional
     strict : bool
         Stop before publication at the first missing or damaged file or failed block.
+    accept_code : bool
+        Blocks for which nothing but the code changed are not made again: somebody knows that the
+        new code gives the same values.
+    resources : Resources, optional
+        What the workers have: bounds how many steps are computed at once.
 
     Returns
     -------
@@ -122,28 +181,43 @@ def run(
 
     Raises
     ------
+    ConfigError
+        Where a block does not fit into a worker's memory; nothing was started.
     RunFailed
         Where a source has no valid step at all, or under `strict`; nothing is published then.
-    RunLocked, NoSpace, StoreError, PublicationConflict
+    RunLocked, LeaseLost, NoSpace, StoreError, PublicationConflict
         Finished blocks are kept, each dataset is published as before or as a whole, and the same
         command goes on from there.
     """
     if request.store is None:
         raise RunFailed("a run needs a store.")
     began = time.perf_counter()
-    with request.store.locked(), ExitStack() as stack:
-        state = _Run(request, request.store, open_executor, progress, strict, stack)
-        for dataset in upstream_first(request.product):
-            _bring_up_to_date(state, dataset)
+    with request.store.locked() as store, ExitStack() as stack:
+        request = replace(request, store=store)
+        plan, given = make_plan(request), resources or Resources()
+        estimated = tuple(estimates(plan, given))
+        state = _Run(request, store, open_executor, progress, strict, accept_code, given, stack)
+        for planned in plan.datasets:
+            _bring_up_to_date(state, planned)
         published = _publish(state)
-    return Summary(state.made, published, tuple(state.marked), time.perf_counter() - began)
+    return Summary(
+        state.made,
+        published,
+        tuple(state.marked),
+        time.perf_counter() - began,
+        state.accepted,
+        estimated,
+        state.actual,
+    )
 
 
-def _bring_up_to_date(state: _Run, dataset: Dataset) -> None:
-    name = dataset.name
-    plan = plan_dataset(state.request, dataset, state.plans)
+def _bring_up_to_date(state: _Run, planned: DatasetPlan) -> None:
+    name = planned.name
+    plan = _planned_again(state, planned)
     repository = _prepared(state, plan)
     state.published_before[name] = repository.tip(MAIN)
+    if state.accept_code:
+        _accept_code(state, plan, repository)
     # Everything upstream is done: what may still be pending there is a block that failed again.
     if len(plan.will_run):
         state.progress.begin(name, len(plan.will_run))
@@ -153,6 +227,30 @@ def _bring_up_to_date(state: _Run, dataset: Dataset) -> None:
     nothing = np.zeros_like(plan.pending)
     state.plans[name] = replace(plan, stand=stand, pending=nothing)
     _look_for_marks(state, state.plans[name])
+
+
+def _planned_again(state: _Run, planned: DatasetPlan) -> DatasetPlan:
+    """The plan as it is now that everything upstream is done; it may have come out as it was."""
+    if not any(upstream in state.made for upstream in planned.inputs):
+        inputs = {
+            name: replace(given, plan=state.plans[name]) for name, given in planned.inputs.items()
+        }
+        return replace(planned, inputs=inputs, reasons=planned.reasons & np.uint8(CERTAIN))
+    return plan_dataset(state.request, planned.stand.dataset, state.plans)
+
+
+def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
+    """Blocks whose code alone changed are taken as if they had been made by it."""
+    numbers = np.flatnonzero(plan.reasons == Why.CODE)
+    if not len(numbers):
+        return
+    book = plan.stand.ledger
+    for number in numbers.tolist():
+        book.accept(number, plan.standing_digest, plan.standing, state.provenance["run"])
+        plan.reasons[number] = 0
+    blocks = [book.grid.numbered(number) for number in numbers.tolist()]
+    repository.commit([], plan.stand.layout, book, blocks, state.provenance)
+    state.accepted[plan.name] = len(blocks)
 
 
 def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
@@ -171,51 +269,26 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
     """Make what will run and commit it in batches; the plan's ledger grows with it."""
     book, numbers = plan.stand.ledger, dict(_named(plan))
-    for batch in _batches(state.workers()(_jobs(state, plan, repository))):
-        run = state.provenance["run"]
-        made = [(o.fork, _rows(plan, numbers[o.job], o, run)) for o in batch]
-        fresh = [(fork, rows) for fork, rows in made if not book.holds(rows)]
-        for _, rows in fresh:
-            book.put(rows, plan.standing)
+    batch, began, actual = batch_for(plan, state.resources), time.perf_counter(), Actual()
+    for outcomes in _batches(state.workers()(jobs(plan, state.store, repository, batch))):
+        made = [(o.fork, rows(plan, numbers[o.job], o, state.provenance)) for o in outcomes]
+        fresh = [(fork, row) for fork, row in made if not book.holds(row)]
+        for _, row in fresh:
+            book.put(row, plan.standing)
         if fresh:
-            forks, finished = [fork for fork, _ in fresh], [rows for _, rows in fresh]
-            repository.commit(forks, plan.stand.layout, book, finished, state.provenance)
-        for _ in batch:
+            forks, blocks = [fork for fork, _ in fresh], [row.block for _, row in fresh]
+            repository.commit(forks, plan.stand.layout, book, blocks, state.provenance)
+        for outcome in outcomes:
+            actual = actual.with_task(outcome, time.perf_counter() - began)
             state.progress.advance(plan.name)
-        _stop_if_strict(state, plan.name, [rows for _, rows in made])
+        _stop_if_strict(state, plan.name, [row for _, row in made])
+    state.actual[plan.name] = actual
 
 
 def _named(plan: DatasetPlan) -> Iterator[tuple[str, int]]:
     """Name of each job and number of its block."""
     for number in plan.will_run.numbers.tolist():
         yield f"{plan.name}-{plan.stand.grid.numbered(number).name}", number
-
-
-def _jobs(state: _Run, plan: DatasetPlan, repository: Repository) -> Iterator[Job]:
-    stand, path = plan.stand, repository.path
-    upstream = {name: _upstream(state, given.plan) for name, given in plan.inputs.items()}
-    # One fork serves all tasks: it is only a base to write from, and each task returns its own.
-    fork = repository.fork()
-    previous = Upstream(path, stand.snapshot, stand.layout.outputs) if stand.snapshot else None
-    for number in plan.will_run.numbers.tolist():
-        block = stand.grid.numbered(number)
-        yield Job(
-            stand.dataset,
-            stand.layout.outputs,
-            block,
-            path,
-            fork,
-            plan.standing,
-            upstream,
-            {step: plan.files.found[step] for step in block.steps} if plan.files else {},
-            previous,
-            valid_steps(stand, number),
-        )
-
-
-def _upstream(state: _Run, plan: DatasetPlan) -> Upstream:
-    stand = plan.stand
-    return Upstream(state.store.root / plan.name, stand.snapshot, stand.layout.outputs)
 
 
 def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
@@ -231,54 +304,14 @@ def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
         yield batch
 
 
-def _rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRows:
-    block = plan.stand.grid.numbered(number)
-    stamps, files = _as_read(plan, block.steps, outcome.files)
-    inputs = plan.key_inputs(number) if files is None else key.of_files(files)
-    record = {
-        "key": key.block_key(plan.standing_digest, inputs),
-        "inputs": plan.window_digests(number),
-        "files": dict(outcome.files),
-        "notes": dict(outcome.notes),
-        "traceback": outcome.traceback,
-        "run": run,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "batch": outcome.batch,
-        "seconds": round(outcome.seconds, 3),
-    }
-    record = {name: value for name, value in record.items() if value or name == "notes"}
-    standing = plan.standing_digest
-    return BlockRows(
-        block, outcome.states, outcome.digests, standing, inputs, record, stamps, files
-    )
-
-
-def _as_read(
-    plan: DatasetPlan, steps: range, read: Mapping[str, Any]
-) -> tuple[Array | None, Array | None]:
-    """Files of a source block as the worker read them, not as they were planned."""
-    if plan.files is None:
-        return None, None
-    part = slice(steps.start, steps.stop)
-    stamps, digests = np.zeros((len(steps), STAMP), "u1"), plan.files.digests[part].copy()
-    for at, step in enumerate(steps):
-        known = read.get(plan.stand.grid.step_name(step))
-        if known is not None:
-            file = FileId(**known)
-            stamps[at] = np.frombuffer(file.stamp_digest, "u1")
-            # An unread file is noted as none, so that it is tried again.
-            digests[at] = np.frombuffer(file.digest, "u1") if file.sha256 else 0
-    return stamps, digests
-
-
 # --- what is not well ----------------------------------------------------------------------------
 
 
 def _stop_if_strict(state: _Run, name: str, finished: Iterable[BlockRows]) -> None:
     if not state.strict:
         return
-    for rows in finished:
-        for step, note in rows.record["notes"].items():
+    for row in finished:
+        for step, note in row.record["notes"].items():
             raise RunFailed(
                 f"stopped at {step}: {note.rstrip('.')}.",
                 where=name,

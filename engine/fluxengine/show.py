@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from fluxengine.estimate import Bill, Estimate, Resources
     from fluxengine.explain import Lineage, Value
     from fluxengine.history import Version
     from fluxengine.plan import DatasetPlan, Plan, PlannedBlock
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
+HIDDEN = ("inputs", "outputs")  # options of every stage, told by its neighbours' values
 SHOWN_BLOCKS = 12  # of a dataset, in a plan
 
 
@@ -97,22 +99,47 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def plan(made: Plan) -> None:
-    """Which blocks will run and may run, and why."""
+def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -> None:
+    """Which blocks will run and may run, why, and what that takes."""
     if made.is_empty:
         asked = made.request
         period = f" for {asked.first} to {asked.last}" if asked.first else ""
         out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
-    rows = [
-        (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run), size(d.bytes_written))
-        for d in made.datasets
-    ]
-    table("", ("dataset", "#blocks", "#will run", "#may run", "#writes up to"), rows)
+    estimated = {e.dataset: e for e in found}
+    columns = ("dataset", "#blocks", "#will", "#may", "#reads", "#writes", "#memory", "#a block")
+
+    def row(d: DatasetPlan) -> tuple[object, ...]:
+        numbers = (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run))
+        e = estimated.get(d.name)
+        if e is None:
+            return (*numbers, *[""] * 4)
+        block = f"{duration(e.block_seconds)}{'?' if e.assumed else ''}"
+        return (*numbers, size(e.bytes_read), size(e.bytes_written), size(e.memory), block)
+
+    table("", columns, [row(d) for d in made.datasets])
+    _total(found, total, given)
     out.print()
     for dataset in made.datasets:
         if dataset.blocks:
             _blocks(dataset)
+
+
+def _total(found: Sequence[Estimate], total: Bill, given: Resources) -> None:
+    tasks, requests = sum(e.blocks for e in found), sum(e.gets + e.puts for e in found)
+    cost = "" if total.cost is None else f", cost {total.cost:.2f}"
+    workers = f"{given.workers} {'worker' if given.workers == 1 else 'workers'}"
+    threads = "" if given.threads == 1 else f" of {given.threads} threads"
+    out.print(
+        f"{tasks} blocks, one task each; {requests:,} requests; at most {duration(total.seconds)}"
+        f" on {workers}{threads}{cost}.\nBytes are packed values before compression; memory is"
+        " that of a worker at its peak."
+    )
+    on_gpu = max((e.gpu_memory for e in found), default=0)
+    if on_gpu:
+        out.print(f"At most {size(on_gpu)} on a GPU.")
+    if any(e.assumed for e in found):
+        out.print("? No such block was made yet: its time is assumed from its bytes.")
 
 
 def _blocks(dataset: DatasetPlan) -> None:
@@ -139,6 +166,11 @@ def summary(done: Summary, product: str) -> None:
     else:
         blocks = ", ".join(f"{name} {n}" for name, n in done.blocks.items()) or "none"
         out.print(f"Blocks made: {blocks} ({done.seconds:.1f} s).")
+    if done.accepted:
+        accepted = ", ".join(f"{name} {n}" for name, n in done.accepted.items())
+        out.print(f"Blocks accepted as made by the present code: {accepted}.")
+    if done.actual:
+        _planned_and_actual(done)
     if done.published:
         versions = ", ".join(f"{name} {version}" for name, version in done.published.items())
         out.print(f"Published: {versions}.")
@@ -148,6 +180,33 @@ def summary(done: Summary, product: str) -> None:
             err.print(f"  {line}", markup=False, soft_wrap=True)
         if len(done.marked) > 10:
             err.print(f"  … and {len(done.marked) - 10} more (`fluxforge status` lists them)")
+
+
+def _planned_and_actual(done: Summary) -> None:
+    """The estimates beside what the run came to; blocks that may run and need not were spared."""
+    columns = ("planned, and actual", "#blocks", "#reads", "#writes", "#requests", "#memory")
+    rows: list[tuple[object, ...]] = []
+    for e in done.planned:
+        times = duration(e.block_seconds * e.blocks)
+        sizes = (size(e.bytes_read), size(e.bytes_written), e.gets + e.puts, size(e.memory))
+        rows.append((e.dataset, e.blocks, *sizes, times))
+        a = done.actual.get(e.dataset)
+        if a is None:
+            rows.append(("  all spared", 0, *[""] * 5))
+            continue
+        t = a.traffic
+        sizes = (size(t.bytes_read), size(t.bytes_written), t.gets + t.puts, size(a.memory))
+        rows.append(("  actual", a.tasks, *sizes, duration(a.task_seconds)))
+    table("", (*columns, "#task time"), rows)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def status(records: Sequence[Mapping[str, Any]]) -> None:
@@ -251,12 +310,13 @@ def _value_line(value: Value) -> str:
 def _made_lines(node: Lineage) -> Iterator[str]:
     made = node.made
     if "when" in made:
-        yield f"made {made['when']} by run {made['run']}, key {made['key'][:16]}"
+        code = f", code {made['code_commit'][:12]}" if made.get("code_commit") else ""
+        yield f"made {made['when']} by run {made['run']}{code}, key {made['key'][:16]}"
     for name in ("options", "weights"):
         if made.get(name):
             yield f"{name}: {_flat(made[name])}"
     if made.get("code"):
-        yield f"code: {len(made['code'])} modules, {', '.join(list(made['code'])[:3])} …"
+        yield f"code: {len(made['code'])} modules (their digests with --json)"
     for step, note in made.get("notes", {}).items():
         yield f"note: {step}: {note}"
 
@@ -267,7 +327,8 @@ def _flat(values: Mapping[str, Any]) -> str:
     def inner(value: Any) -> str:
         if not isinstance(value, Mapping):
             return str(value)
-        return f"({', '.join(f'{name} {part}' for name, part in value.items())})"
+        parts = (f"{name} {part}" for name, part in value.items() if name not in HIDDEN)
+        return f"({', '.join(parts)})"
 
     return "; ".join(f"{name} {inner(value)}" for name, value in values.items())
 

@@ -1,4 +1,4 @@
-"""Stores: a folder with one Icechunk repository for each dataset.
+"""Stores: a folder, or a prefix of a bucket, with one Icechunk repository for each dataset.
 
 Runs commit to the branch ``work``; ``main`` is the published version and moves by one
 compare-and-swap, each version also becoming an immutable tag ``v<n>``. This module alone imports
@@ -7,46 +7,48 @@ icechunk, and turns what the storage says into typed errors.
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import icechunk
 import zarr
-from filelock import FileLock, Timeout
 
-from fluxengine import layout, ledger
+from fluxengine import layout, ledger, place
 from fluxengine.errors import (
-    ConfigError,
     FluxforgeError,
-    NoSpace,
+    LeaseLost,
     NotOurStore,
     PublicationConflict,
-    RunLocked,
     StoreError,
     UnknownName,
-    first_line,
-    stored_values,
 )
+from fluxengine.grid import Block
 from fluxengine.layout import Layout
-from fluxengine.ledger import BlockRows, Ledger
+from fluxengine.ledger import Ledger
+from fluxengine.lock import Lock, held
+from fluxengine.outages import stored_values, typed, understood
+from fluxengine.place import Folder, Place, StorageOptions
+from fluxengine.traffic import CountedStore
 
 if TYPE_CHECKING:
     import xarray as xr
 
 MARKER = "fluxforge-store.json"
-LOCK = ".run-lock"
 WORK, MAIN = "work", "main"
-REPOSITORY_PARTS = {"refs", "snapshots", "manifests", "transactions", "repo", "config.yaml"}
+# With waits that double in between: a worker gives up after about half a minute.
+RETRIES = icechunk.StorageRetriesSettings(
+    max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
+)
 
 Fork = icechunk.ForkSession
+REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
 
 # It warns at every opening that concurrent commits to a local folder are unsafe (here only one
 # process commits, under the run lock), and logs to standard output, where --json belongs. What goes
@@ -55,71 +57,77 @@ icechunk.set_logs_filter("off")
 
 
 @contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
-    """Turn what the storage raises into `NoSpace` or `StoreError`, naming the place."""
+def storage_errors(where: object) -> Iterator[None]:
+    """Turn what the storage raises into `NoSpace` or a `StoreError`, naming the place."""
     try:
         yield
     except FluxforgeError:
         raise
-    except (icechunk.IcechunkError, OSError) as error:
-        raise _typed(error, where) from error
-
-
-def _typed(error: Exception, where: Path) -> FluxforgeError:
-    text = str(error)
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
-        return NoSpace(
-            "the disk is full. What was published is untouched.",
+    except icechunk.ConflictError as error:
+        raise LeaseLost(
+            "another run committed to this dataset in between.",
             where=str(where),
-            mend="Free some space and run the same command again: it goes on where it stopped.",
-        )
-    what = f"the storage failed: {first_line(error)}"
-    return StoreError(what, where=str(where), mend="Run it again.")
+            mend="Nothing is lost. Let the other run end, then run the same command again.",
+        ) from error
+    except (icechunk.IcechunkError, OSError) as error:
+        raise typed(error, where) from error
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of datasets.
+    """A place with datasets.
 
     Parameters
     ----------
-    root : Path
+    root : Place
+    lock : Lock, optional
+        Held by the run that writes through this object.
     """
 
-    root: Path
+    root: Place
+    lock: Lock | None = field(default=None, compare=False)
 
     @classmethod
-    def at(cls, location: str | Path, *, create: bool = False) -> Store:
+    def at(
+        cls,
+        location: str | Path | Place,
+        options: StorageOptions | None = None,
+        *,
+        create: bool = False,
+    ) -> Store:
         """The store at a place, made there if `create` and nothing is there yet.
+
+        Parameters
+        ----------
+        location : str, Path or Place
+            A folder, or ``s3://bucket/prefix``.
+        options : StorageOptions, optional
+            For object stores; what is missing is taken from the environment.
+        create : bool
 
         Raises
         ------
         NotOurStore
             Where the place holds something else.
         """
-        if "://" in str(location):
-            raise ConfigError(
-                "stores on object storage are not supported yet.",
-                where=str(location),
-                mend="Give a folder that every worker sees.",
-            )
-        root = Path(location).expanduser().resolve()
+        root = place.at(location, options)
         with storage_errors(root):
             if not _is_ours(root):
                 _refuse_foreign(root, create)
-                root.mkdir(parents=True, exist_ok=True)
-                (root / MARKER).write_text(json.dumps({"fluxforge-store": layout.FORMAT}) + "\n")
+                (root / MARKER).write(json.dumps({"fluxforge-store": layout.FORMAT}) + "\n")
         return cls(root)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Datasets that exist."""
-        found = (path for path in self.root.iterdir() if (path / "refs").is_dir())
-        return tuple(sorted(path.name for path in found if path.name[0] != "."))
+        with storage_errors(self.root):
+            found = self.root.children()
+        return tuple(name for name in found if name[0] != "." and self.has(name))
 
     def has(self, name: str) -> bool:
         """Whether a dataset of that name exists."""
-        return (self.root / name / "refs").is_dir()
+        with storage_errors(self.root):
+            return _is_dataset(self.root / name)
 
     def repository(self, name: str) -> Repository:
         """An existing dataset."""
@@ -129,67 +137,72 @@ class Store:
                 where=str(self.root),
                 mend=f"It has: {', '.join(self.names) or 'none yet'}.",
             )
-        return Repository.open(self.root / name)
+        return Repository.open(self.root / name, self.lock)
 
     def create(self, wanted: Layout, book: Ledger) -> Repository:
         """A new dataset with its template committed to `work`; there as a whole or not at all."""
-        path, unfinished = self.root / wanted.name, self.root / f".{wanted.name}.unfinished"
-        with storage_errors(path):
-            shutil.rmtree(unfinished, ignore_errors=True)
-            Repository.create(unfinished, wanted, book)
-            unfinished.rename(path)
-        return Repository.open(path)
+        path = self.root / wanted.name
+        if not self.has(wanted.name):
+            with storage_errors(path):
+                if self.lock is not None:
+                    self.lock.check()
+                path.remove()  # what a run that died had begun: nothing was ever committed to it
+            Repository.create(path, wanted, book)
+        return self.repository(wanted.name)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[Store]:
         """Hold the store for one run; a run that dies lets go of it.
+
+        Yields
+        ------
+        Store
+            The same; what is written through it is written only while the lock is held.
 
         Raises
         ------
         RunLocked
             Where another run holds it.
         """
-        lock = FileLock(self.root / LOCK)
-        with storage_errors(self.root):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise RunLocked(
-                    "another run is writing to this store.",
-                    where=str(self.root),
-                    mend="Wait until it ends, or give this run another store.",
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        read_snapshot.cache_clear()  # opened, perhaps, with credentials that have expired since
+        with held(self.root) as mine:
+            yield replace(self, lock=mine)
 
 
-def _is_ours(root: Path) -> bool:
-    marker = root / MARKER
-    if not marker.is_file():
+def _is_dataset(path: Place) -> bool:
+    """Whether the template was committed: only then is `work` made. A tag proves it as well."""
+    return any(
+        name == f"branch.{WORK}" or name.startswith("tag.") for name in (path / "refs").children()
+    )
+
+
+def _is_ours(root: Place) -> bool:
+    marker = (root / MARKER).read()
+    if marker is None:
         return False
     try:
-        content = json.loads(marker.read_text())
+        content = json.loads(marker)
     except ValueError:
         content = None
-    if not isinstance(content, dict) or content.get("fluxforge-store") != layout.FORMAT:
-        raise NotOurStore(
-            f"its {MARKER} is not one this version can read.",
-            where=str(root),
-            mend="Give another folder, or the version of fluxforge that made it.",
-        )
-    return True
+    written = content.get("fluxforge-store") if isinstance(content, dict) else None
+    if written == layout.FORMAT:
+        return True
+    if not isinstance(written, int):
+        what, mend = f"its {MARKER} cannot be read.", "Give another place."
+    else:
+        age = "a newer" if written > layout.FORMAT else "an older"
+        what = f"{age} fluxforge wrote it, in format {written}; this one has {layout.FORMAT}."
+        mend = "Use the fluxforge that wrote it, or give another place."
+    raise NotOurStore(what, where=str(root), mend=mend)
 
 
-def _refuse_foreign(root: Path, create: bool) -> None:
-    if root.exists() and not root.is_dir():
-        raise NotOurStore("this is a file, not a store.", where=str(root), mend="Give a folder.")
-    if root.is_dir() and any(root.iterdir()):
+def _refuse_foreign(root: Place, create: bool) -> None:
+    if not root.is_empty():
+        kind = "folder" if isinstance(root, Folder) else "prefix"
         raise NotOurStore(
-            f"this folder holds something else than a fluxforge store (it has no {MARKER}).",
+            f"this {kind} holds something else than a fluxforge store (it has no {MARKER}).",
             where=str(root),
-            mend="Give an empty or a new folder: nothing here was touched.",
+            mend=f"Give an empty or a new {kind}: nothing here was touched.",
         )
     if not create:
         raise NotOurStore(
@@ -197,37 +210,68 @@ def _refuse_foreign(root: Path, create: bool) -> None:
         )
 
 
+def _storage(path: Place) -> icechunk.Storage:
+    """How icechunk reaches a place: always with credentials it finds itself, never with a copy.
+
+    Of its two ways to S3 this one gives a request up that got no answer for 30 seconds, and tries
+    again; the other waits for ever.
+    """
+    if isinstance(path, Folder):
+        return icechunk.local_filesystem_storage(str(path))
+    chosen = path.options
+    anonymous, from_env = icechunk.s3_anonymous_credentials, icechunk.s3_from_env_credentials
+    return icechunk.Storage.new_s3_object_store(
+        icechunk.S3Options(
+            region=chosen.region,
+            endpoint_url=chosen.endpoint_url,
+            allow_http=chosen.allow_http,
+            anonymous=chosen.anonymous,
+            force_path_style=bool(chosen.force_path_style),
+        ),
+        path.bucket,
+        path.key,
+        anonymous() if chosen.anonymous else from_env(),
+    )
+
+
 @dataclass(frozen=True)
 class Repository:
     """One dataset with its history."""
 
-    path: Path
+    path: Place
     inner: icechunk.Repository
+    lock: Lock | None = None
 
     @classmethod
-    def create(cls, path: Path, wanted: Layout, book: Ledger) -> Repository:
+    def create(cls, path: Place, wanted: Layout, book: Ledger) -> Repository:
         """Make the dataset; its template becomes the first commit of `work`."""
         with storage_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-            inner = icechunk.Repository.create(icechunk.local_filesystem_storage(str(path)))
+            if isinstance(path, Folder):
+                path.path.mkdir(parents=True, exist_ok=True)
+            inner = _created(_storage(path))
             # The template goes to `work` alone: `main` stays empty until something is published.
-            inner.create_branch(WORK, inner.lookup_branch(MAIN))
-            session = inner.writable_session(WORK)
+            session = inner.writable_session(MAIN)
             root = zarr.open_group(session.store, mode="a")
             layout.create(root, wanted)
             ledger.create(root, book)
-            session.commit(f"template of {wanted.name}")
+            snapshot = session.flush(f"template of {wanted.name}")
+            # Last: with this one write the dataset is there.
+            _settle(
+                lambda: inner.create_branch(WORK, snapshot),
+                lambda: inner.lookup_branch(WORK) == snapshot,
+            )
         return cls(path, inner)
 
     @classmethod
-    def open(cls, path: Path) -> Repository:
+    def open(cls, path: Place, lock: Lock | None = None) -> Repository:
         """An existing dataset."""
+        config = icechunk.RepositoryConfig(storage=icechunk.StorageSettings(retries=RETRIES))
         try:
             with storage_errors(path):
-                return cls(
-                    path, icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
-                )
+                return cls(path, icechunk.Repository.open(_storage(path), config), lock)
         except StoreError as error:
+            if type(error) is not StoreError:  # it is known what it was
+                raise
             raise NotOurStore(f"no readable dataset: {error.what}", where=str(path)) from error
 
     def tip(self, branch: str = WORK) -> str:
@@ -237,9 +281,9 @@ class Repository:
 
     def read(self, snapshot: str) -> zarr.Group:
         """The dataset as of a snapshot."""
-        with storage_errors(self.path):
+        with stored_values(str(self.path)), storage_errors(self.path):
             store = self.inner.readonly_session(snapshot_id=snapshot).store
-            return zarr.open_group(store, mode="r")
+            return zarr.open_group(CountedStore(store), mode="r")
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
@@ -259,30 +303,57 @@ class Repository:
     def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
         with storage_errors(self.path):
-            session = self.inner.writable_session(WORK)
+            session = self._writable()
             root = zarr.open_group(session.store, mode="r+")
             layout.extend(root, wanted)
             ledger.resize(root, book)
-            session.commit(f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
+            self._commit(session, f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
 
     def commit(
         self,
         forks: Iterable[Fork],
         wanted: Layout,
         book: Ledger,
-        finished: list[BlockRows],
+        blocks: list[Block],
         metadata: Mapping[str, Any],
     ) -> str:
-        """Commit finished blocks together with their ledger rows. Returns the snapshot."""
+        """Commit blocks together with their ledger rows. Returns the snapshot."""
         with storage_errors(self.path):
-            session = self.inner.writable_session(WORK)
+            session = self._writable()
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
             layout.describe(root, wanted)
-            ledger.write(root, book, finished)
-            names = ", ".join(rows.block.name for rows in finished[:4])
-            more = f" and {len(finished) - 4} more" if len(finished) > 4 else ""
-            return session.commit(f"blocks {names}{more}", metadata=dict(metadata))
+            ledger.write(root, book, blocks)
+            names = ", ".join(block.name for block in blocks[:4])
+            more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
+            return self._commit(session, f"blocks {names}{more}", metadata)
+
+    def _writable(self) -> icechunk.Session:
+        """A session on the tip of `work`, with the lock looked at afterwards.
+
+        So whatever another run commits after it took the lock over, it commits after this tip was
+        read, and then the commit to be made here is refused.
+        """
+        session = self.inner.writable_session(WORK)
+        self._check_lock()
+        return session
+
+    def _check_lock(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
+
+    def _commit(
+        self, session: icechunk.Session, message: str, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Commit; where it was done but the reply was lost, the tip bears this commit's mark."""
+        mark = uuid4().hex
+        try:
+            return session.commit(message, metadata={**(metadata or {}), "commit": mark})
+        except REFUSALS:
+            tip = next(iter(self.inner.ancestry(branch=WORK)))
+            if tip.metadata.get("commit") != mark:
+                raise
+            return tip.id
 
     def publish(self, expected: str) -> str | None:
         """Move `main` to the tip of `work`; None where it is there already.
@@ -310,7 +381,10 @@ class Repository:
         """Make a snapshot the newest version. A number is never given twice."""
         known = self.versions
         version = f"v{int(known[-1][1:]) + 1 if known else 1}"
-        self.inner.create_tag(version, snapshot)
+        _settle(
+            lambda: self.inner.create_tag(version, snapshot),
+            lambda: self.inner.lookup_tag(version) == snapshot,
+        )
         return version
 
     def check_unmoved(self, expected: str) -> None:
@@ -319,10 +393,14 @@ class Repository:
             raise self._conflict()
 
     def _move_main(self, tip: str, expected: str) -> None:
+        self._check_lock()
         try:
-            self.inner.reset_branch(MAIN, tip, from_snapshot_id=expected)
+            _settle(
+                lambda: self.inner.reset_branch(MAIN, tip, from_snapshot_id=expected),
+                lambda: self.inner.lookup_branch(MAIN) == tip,
+            )
         except icechunk.IcechunkError as error:
-            if isinstance(_typed(error, self.path), NoSpace):
+            if understood(error, self.path) is not None:
                 raise
             raise self._conflict() from error
 
@@ -371,7 +449,11 @@ class Repository:
         """Publish an earlier snapshot again and go on from it. Returns the new version."""
         with storage_errors(self.path):
             tip, main = self.inner.lookup_branch(WORK), self.inner.lookup_branch(MAIN)
-            self.inner.reset_branch(WORK, snapshot, from_snapshot_id=tip)
+            self._check_lock()
+            _settle(
+                lambda: self.inner.reset_branch(WORK, snapshot, from_snapshot_id=tip),
+                lambda: self.inner.lookup_branch(WORK) == snapshot,
+            )
             if snapshot != main:
                 self._move_main(snapshot, main)
             return self._tag(snapshot)
@@ -387,6 +469,7 @@ class Repository:
             Objects written later stay: a run may just be writing them.
         """
         with storage_errors(self.path):
+            self._check_lock()
             known = self.versions
             for version in known[:-keep]:
                 self.inner.delete_tag(version)
@@ -411,31 +494,52 @@ class Commit:
     metadata: Mapping[str, Any]
 
 
+def _created(storage: icechunk.Storage) -> icechunk.Repository:
+    try:
+        return icechunk.Repository.create(storage)
+    except icechunk.IcechunkError:
+        if not icechunk.Repository.exists(storage):
+            raise
+        return icechunk.Repository.open(storage)
+
+
+def _settle(write: Callable[[], object], is_done: Callable[[], bool]) -> None:
+    """Make a conditional write. If only its reply was lost, a second try was refused: so look."""
+    try:
+        write()
+    except REFUSALS:
+        if not is_done():
+            raise
+
+
 @lru_cache(maxsize=64)
-def read_snapshot(path: Path, snapshot: str) -> zarr.Group:
+def read_snapshot(path: Place, snapshot: str) -> zarr.Group:
     """An opened snapshot, kept open: workers read many blocks of the same one."""
     return Repository.open(path).read(snapshot)
 
 
 def open_dataset(
-    location: str | Path,
+    location: str | Path | Place,
     name: str | None = None,
     *,
     version: str | None = None,
     group: str | None = None,
+    options: StorageOptions | None = None,
 ) -> xr.Dataset:
     """Open a published dataset lazily.
 
     Parameters
     ----------
-    location : str or Path
-        A store, or the folder of one dataset in it.
+    location : str, Path or Place
+        A store, or the place of one dataset in it: a folder or ``s3://bucket/prefix``.
     name : str, optional
         Which dataset; by default the only product nothing else was made from.
     version : str, optional
         A published version such as ``v2``; by default the newest.
     group : str, optional
         Of a dataset with variables on several grids, one of the others.
+    options : StorageOptions, optional
+        For object stores; what is missing is taken from the environment.
 
     Returns
     -------
@@ -448,8 +552,7 @@ def open_dataset(
     """
     import xarray as xr
 
-    path = Path(location).expanduser().resolve()
-    repository = _found(path, name)
+    repository = _found(place.at(location, options), name)
     if not repository.is_published:
         raise UnknownName(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
@@ -467,13 +570,14 @@ def read_published(store: Store, name: str) -> zarr.Group:
     return repository.read(repository.tip(MAIN))
 
 
-def _found(path: Path, name: str | None) -> Repository:
-    if name is None and (path / "refs").is_dir() and not (path / MARKER).exists():
-        return Repository.open(path)
+def _found(path: Place, name: str | None) -> Repository:
+    with storage_errors(path):
+        if name is None and _is_dataset(path) and (path / MARKER).read() is None:
+            return Repository.open(path)
     store = Store.at(path)
     if name is not None:
         return store.repository(name)
-    last = json.loads((path / MARKER).read_text()).get("product")
+    last = _marker(store).get("product")
     if last is None or not store.has(last):
         raise UnknownName(
             "say which dataset", where=str(path), mend=f"It has: {', '.join(store.names)}."
@@ -481,13 +585,15 @@ def _found(path: Path, name: str | None) -> Repository:
     return store.repository(last)
 
 
+def _marker(store: Store) -> dict[str, Any]:
+    with storage_errors(store.root):
+        content: dict[str, Any] = json.loads((store.root / MARKER).read() or "{}")
+    return content
+
+
 def remember_product(store: Store, product: str) -> None:
     """Note which dataset `open_dataset` gives where none is named."""
-    marker = store.root / MARKER
     content = {"fluxforge-store": layout.FORMAT, "product": product}
-    if json.loads(marker.read_text()) == content:
-        return
-    with storage_errors(store.root):
-        fresh = marker.with_suffix(".new")
-        fresh.write_text(json.dumps(content) + "\n")
-        fresh.replace(marker)
+    if _marker(store) != content:
+        with storage_errors(store.root):
+            (store.root / MARKER).write(json.dumps(content) + "\n")

@@ -5,10 +5,14 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +31,7 @@ from fluxengine.declare import (
     Source,
     Stage,
     Variable,
+    wants_gpu,
 )
 from fluxengine.digest import step_digests
 from fluxengine.errors import (
@@ -38,14 +43,16 @@ from fluxengine.errors import (
     OutOfRange,
     RunFailed,
     StoreError,
-    stored_values,
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid, Halo
 from fluxengine.ingest import Step, failed_cells, read_step, traced
 from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
+from fluxengine.outages import stored_values
+from fluxengine.place import Place
 from fluxengine.store import Fork, read_snapshot, storage_errors
+from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,9 +60,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where an input lies: dataset folder, pinned snapshot, and what it stores on which grid."""
+    """Where an input lies: place of the dataset, snapshot, and what it stores on which grid."""
 
-    path: Path
+    path: Place
     snapshot: str
     outputs: tuple[Output, ...]
 
@@ -72,13 +79,14 @@ class Job:
     dataset: Dataset
     outputs: tuple[Output, ...]
     block: Block
-    path: Path
+    path: Place
     fork: Fork
     parts: Parts
     upstream: Mapping[str, Upstream] = field(default_factory=dict)
     files: Mapping[int, FileId | None] = field(default_factory=dict)
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
+    batch: int = 0
 
     @property
     def grid(self) -> Grid:
@@ -117,6 +125,11 @@ class Outcome:
     batch : int
         Steps that were computed at once.
     seconds : float
+    traffic : Traffic
+    peak_memory : int
+        Bytes that the worker held at most since it started.
+    device, worker : str
+        What it was computed on, and the worker's name.
     """
 
     job: str
@@ -128,6 +141,10 @@ class Outcome:
     traceback: str
     batch: int
     seconds: float
+    traffic: Traffic
+    peak_memory: int
+    device: str
+    worker: str
 
 
 def run_block(job: Job) -> Outcome:
@@ -141,9 +158,10 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
-    made = make_block(job)
-    with storage_errors(job.path):
-        _write(job, made.arrays)
+    with counted() as traffic:
+        made = make_block(job)
+        with storage_errors(job.path):
+            _write(job, made.arrays)
     return Outcome(
         job.name,
         job.fork,
@@ -154,6 +172,10 @@ def run_block(job: Job) -> Outcome:
         made.traceback,
         made.batch,
         time.perf_counter() - began,
+        traffic,
+        peak_memory(),
+        _device(job.dataset),
+        _worker(),
     )
 
 
@@ -217,6 +239,7 @@ def _read_steps(job: Job, source: Source) -> Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
+            note_read(max(step.file.size, 0))
     return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
@@ -260,7 +283,7 @@ def _tried_again(make: Callable[[], Made]) -> Made:
 
 def _in_batches(job: Job, product: Product) -> Made:
     """All steps of a block, fewer at once where the memory of host or device does not suffice."""
-    batch = product.batch or len(job.block.steps)
+    batch = job.batch or len(job.block.steps)
     while True:
         try:
             return _whole_block(job, product, batch)
@@ -367,6 +390,32 @@ def _joined(parts: list[Array]) -> Array:
 
 
 _GPU = threading.Lock()
+
+
+def _device(dataset: Dataset) -> str:
+    """The GPU, where a stage wants one and there is one; else the CPU and its threads."""
+    torch = sys.modules.get("torch")  # a stage that uses it has imported it
+    if wants_gpu(dataset) and torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{platform.machine()}, {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads"
+
+
+def _worker() -> str:
+    """Name of the Dask worker, or of this machine."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        with suppress(ValueError):  # not on a worker
+            return str(distributed.get_worker().name)
+    return platform.node()
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most since it started."""
+    status = Path("/proc/self/status")
+    if not status.exists():  # no Linux
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = status.read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def _device_of(stage: Stage) -> AbstractContextManager[Any]:
@@ -514,7 +563,7 @@ def _known_codes(values: Array, variable: Variable) -> Array:
 
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
-    root = zarr.open_group(job.fork.store, mode="r+")
+    root = zarr.open_group(CountedStore(job.fork.store), mode="r+")
     for output, variable in job.stored:
         name = output.named(variable)
         array = _array(root, name)

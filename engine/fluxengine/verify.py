@@ -19,10 +19,11 @@ import zarr
 from fluxengine import layout
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
-from fluxengine.errors import FluxforgeError, first_line
+from fluxengine.errors import FluxforgeError
 from fluxengine.grid import Block, Grid
 from fluxengine.key import listed
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
+from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
 from fluxengine.store import MAIN, WORK, Store
 
@@ -98,8 +99,8 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
         findings = list(_coordinates(name, root))
         stored = _Stored(name, root, book)
         cells = sum(_bytes(_array(root, path)) for path in layout.stored_variables(root))
-    except FluxforgeError as error:
-        return Verified(name, 0, 0, 0, (Finding(name, "", "", str(error)),), 0)
+    except Exception as error:  # damaged metadata makes Zarr raise what it likes
+        return Verified(name, 0, 0, 0, (Finding(name, "", "", _words(error)),), 0)
     progress.begin(name, len(made))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for found in pool.map(stored.check, made):
@@ -119,6 +120,10 @@ def made_blocks(book: Ledger) -> list[int]:
     rows = by_block(book.grid, ~np.isin(book.states, (ABSENT, OUTSIDE)))
     sealed = book.columns["seals"].any(axis=1)
     return [int(number) for number in np.flatnonzero(rows | sealed)]
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, FluxforgeError) else first_line(error)
 
 
 def _array(root: zarr.Group, path: str) -> Any:
@@ -157,8 +162,8 @@ class _Stored:
         block = self.book.grid.numbered(number)
         try:
             return list(self._ledger(number, block)) + list(self._values(number, block))
-        except FluxforgeError as error:
-            return [Finding(self.name, block.name, _days(self.book.grid, block), str(error))]
+        except Exception as error:  # as above
+            return [Finding(self.name, block.name, _days(self.book.grid, block), _words(error))]
 
     def _ledger(self, number: int, block: Block) -> Iterator[Finding]:
         if self.book.seal(number) != self.book.columns["seals"][number].tobytes():

@@ -42,6 +42,11 @@ def test_paths_are_relative_to_the_run_file_and_the_first_profile_is_the_default
         ("first:", "fist:", "unknown key 'period.fist'. Did you mean 'first'?"),
         ("store: ./", "stor: ./", "unknown key 'profiles.local.stor'. Did you mean 'store'?"),
         (
+            "./store,",
+            "s3://b/x, storage: {regio: y},",
+            "unknown key 'profiles.local.storage.regio'. Did you mean 'region'?",
+        ),
+        (
             "cluster: {kind: local",
             "clustr: {kind: local",
             "unknown key 'profiles.local.clustr'. Did you mean 'cluster'?",
@@ -150,9 +155,9 @@ def test_a_cluster_that_is_not_there_is_said_so(
         pass
 
 
-def test_a_store_on_object_storage_is_refused_before_anything_runs(world: World) -> None:
-    with pytest.raises(FluxforgeError, match="object storage"):
-        api.run(world.run_file(store="s3://bucket/store"))
+def test_a_store_on_unknown_storage_is_refused_before_anything_runs(world: World) -> None:
+    with pytest.raises(FluxforgeError, match="stores on gs:// are not supported"):
+        api.run(world.run_file(store="gs://bucket/store"))
 
 
 def test_plan_and_run_from_python(world: World) -> None:

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 import zarr
 from toyfields.products import Options, coarse, toy
-from toyworld import World, day
+from toyworld import World, day, record_of
 
-from fluxengine import executors
+from fluxengine import executors, key
 from fluxengine.declare import Read
 from fluxengine.errors import ConfigError, PublicationConflict
 from fluxengine.executors import Executor, refusing
@@ -22,6 +22,7 @@ from fluxengine.plan import Plan, make_plan
 from fluxengine.run import run
 from fluxengine.store import Store, open_dataset
 from fluxengine.task import Job, Outcome
+from fluxengine.verify import verify
 
 ALL = {"toy-passes": 3, "toy-coarse": 3, "toy-smooth": 9, "toy": 3}
 
@@ -327,3 +328,37 @@ def test_blocks_and_tiles_give_identical_values(
     for name in ("toy-coarse", "toy-smooth", "toy"):
         ours, theirs = (open_dataset(w.store, name) for w in (world, first_run))
         xr.testing.assert_equal(ours, theirs)
+
+
+# --- accepted code -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody had edited a module that all stages import."""
+    known = key.code_digests
+    edited = {"toyfields.numbers": "0" * 64}
+    monkeypatch.setattr(key, "code_digests", lambda dataset: known(dataset) | edited)
+
+
+@pytest.mark.usefixtures("other_code")
+def test_code_that_gives_the_same_values_can_be_accepted(made: World) -> None:
+    assert why(made.plan(), "toy") == {"code changed: toyfields.numbers"}
+    before = made.content()
+    summary = made.run(accept_code=True)
+    assert summary.accepted == ALL
+    assert summary.blocks == {}
+    assert summary.published == dict.fromkeys(ALL, "v2")
+    assert made.content() == before
+    assert make_plan(made.request()).is_empty
+    record = record_of(made.store, "toy", "0001-0-0")
+    assert record["accepted"]["run"]
+    assert all(verify(Store.at(made.store), name).findings == () for name in ALL)
+
+
+@pytest.mark.usefixtures("other_code")
+def test_what_changed_beside_the_code_is_made_again(made: World) -> None:
+    made.write(8, seed=1)
+    summary = made.run(accept_code=True, gain=2.0)
+    assert summary.accepted == {"toy-passes": 2, "toy-coarse": 2, "toy-smooth": 3}
+    assert summary.blocks == {"toy-passes": 1, "toy-coarse": 1, "toy-smooth": 6, "toy": 3}

@@ -121,8 +121,8 @@ class Cluster:
             stderr=subprocess.DEVNULL,
         )
 
-    def add_worker(self) -> None:
-        self.workers.append(self._start("worker", "--nthreads", "1", "--no-nanny"))
+    def add_worker(self, *words: str) -> None:
+        self.workers.append(self._start("worker", "--nthreads", "1", "--no-nanny", *words))
 
     def replace_worker(self) -> None:
         """Kill the oldest worker; another one comes, as a nanny or a batch system would do."""

@@ -1,8 +1,9 @@
 """A small world for tests of the engine: an archive of files, a store, and runs over them."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from toyfields import products, source
 from fluxengine import executors
 from fluxengine.declare import Dataset
 from fluxengine.ledger import Record
+from fluxengine.place import StorageOptions
 from fluxengine.plan import Plan, make_plan
 from fluxengine.run import Summary, run
 from fluxengine.stand import Request
@@ -24,8 +26,8 @@ period: {{first: {first}, last: {last}}}
 options: {options}
 archives: {{toy: {archive}}}
 profiles:
-  serial: {{store: {store}, cluster: {{kind: serial}}}}
-  local: {{store: {store}, cluster: {{kind: local, workers: 2, memory: 2GiB}}}}
+  serial: {{store: {store}, storage: {storage}, cluster: {{kind: serial}}}}
+  local: {{store: {store}, storage: {storage}, cluster: {{kind: local, workers: 2, memory: 2GiB}}}}
 """
 
 
@@ -36,9 +38,14 @@ def day(number: int) -> date:
 
 @dataclass
 class World:
-    """An archive with files of some days, and a store; in-process runs are serial."""
+    """An archive with files of some days, and a store; in-process runs are serial.
+
+    The store is a folder beside the archive, or what `address` says.
+    """
 
     folder: Path
+    address: str = ""
+    options: StorageOptions = field(default_factory=StorageOptions)
 
     @property
     def archive(self) -> Path:
@@ -47,6 +54,9 @@ class World:
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+    def opened(self, create: bool = False) -> Store:
+        return Store.at(self.address or self.store, self.options, create=create)
 
     def file(self, number: int) -> Path:
         return self.archive / source.path(day(number))
@@ -65,29 +75,33 @@ class World:
         self, last: int = 12, first: int = 1, product: Dataset | None = None, **options: object
     ) -> Request:
         wanted = product or products.toy(products.Options(**options))
-        store = Store.at(self.store, create=True)
+        store = self.opened(create=True)
         return Request(wanted, day(first), day(last), store, {"toy": str(self.archive)})
 
     def plan(self, *args: int, **options: object) -> Plan:
         return make_plan(self.request(*args, **options))
 
-    def run(self, *args: int, strict: bool = False, **options: object) -> Summary:
+    def run(
+        self, *args: int, strict: bool = False, accept_code: bool = False, **options: object
+    ) -> Summary:
         request = self.request(*args, **options)
-        return run(request, lambda: nullcontext(executors.serial), strict=strict)
+        workers = partial(nullcontext, executors.serial)
+        return run(request, workers, strict=strict, accept_code=accept_code)
 
     def content(self) -> dict[str, str]:
         """One digest a dataset: equal content, equal digest."""
-        return content(self.store)
+        return content(self.opened())
 
     def run_file(self, last: int = 12, options: str = "{}", **changes: object) -> Path:
         path = self.folder / "run.yaml"
-        known = {"archive": self.archive, "store": self.store} | changes
+        known = {"archive": self.archive, "store": self.address or self.store} | changes
+        known["storage"] = self.options.model_dump_json(exclude_unset=True)
         path.write_text(RUN_FILE.format(first=FIRST, last=day(last), options=options, **known))
         return path
 
 
-def content(store: Path) -> dict[str, str]:
-    return {record["dataset"]: record["content"] for record in of_store(Store.at(store))}
+def content(store: Store) -> dict[str, str]:
+    return {record["dataset"]: record["content"] for record in of_store(store)}
 
 
 def record_of(store: Path, dataset: str, block: str) -> Record:

@@ -1,0 +1,116 @@
+"""What a storage says when it fails, as typed errors in plain words.
+
+Object stores and the libraries before them say why only in the text of their errors. Where its
+meaning is known the text itself is not shown: it may hold the name of a key.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fluxengine.errors import (
+    FluxforgeError,
+    NoBucket,
+    NoSpace,
+    StoreDenied,
+    StoreError,
+    StoreUnreachable,
+)
+
+GOES_ON = "run the same command again: it goes on where it stopped."
+# The first that is found decides: an answer may name several.
+KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
+    (
+        "No space left",
+        NoSpace,
+        "the disk is full. What was published is untouched.",
+        f"Free some space and {GOES_ON}",
+    ),
+    (
+        "ExpiredToken|TokenRefreshRequired|RequestExpired",
+        StoreDenied,
+        "the credentials have expired. What was published is untouched.",
+        f"Renew them in the environment, then {GOES_ON}",
+    ),
+    (
+        r"169\.254\.(169\.254|170\.)|loading credentials|[Mm]issing ?[Cc]redentials",
+        StoreDenied,
+        "no credentials were found in the environment.",
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for a public bucket that is only read,"
+        " `storage: {anonymous: true}` in the profile.",
+    ),
+    (
+        "NoSuchBucket",
+        NoBucket,
+        "there is no such bucket.",
+        "Correct `store`, or `storage.endpoint_url`, in the run file; buckets are not made here.",
+    ),
+    (
+        "PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint",
+        StoreError,
+        "the bucket lies in another region.",
+        "Give its `storage.region` in the profile, or AWS_REGION.",
+    ),
+    (
+        "InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|RequestTimeTooSkewed"
+        "|lacked the necessary privileges|403 Forbidden|401 Unauthorized",
+        StoreDenied,
+        "the object store refuses these credentials, or this right to read or write.",
+        "Look at AWS_ACCESS_KEY_ID in the environment and at the rights of its owner.",
+    ),
+    (
+        r"\b(429|500|502|503|504) [A-Z]|SlowDown|timed out|error sending request|onnection"
+        "|end of file before|body error|dns error",
+        StoreUnreachable,
+        "the object store does not answer, or not as it should, again and again."
+        " What was published is untouched.",
+        f"When it answers again, {GOES_ON}",
+    ),
+    (
+        # Zarr takes a record that could not be read for one that is not there.
+        "No group found",
+        StoreUnreachable,
+        "the first record of the dataset is lost, or the storage did not give it.",
+        f"Look whether the storage answers, then {GOES_ON}",
+    ),
+)
+
+
+def understood(error: Exception, where: object) -> FluxforgeError | None:
+    """The typed error for what a storage raised; None where its words are not known."""
+    said = "No space left" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+    text = re.sub(r"[\s|]+", " ", said)  # icechunk breaks lines, and draws a rule before each
+    for pattern, kind, what, mend in KNOWN:
+        if re.search(pattern, text):
+            return kind(what, where=str(where), mend=mend)
+    return None
+
+
+def typed(error: Exception, where: object) -> FluxforgeError:
+    """The typed error for what a storage raised, at worst in its own words."""
+    what = f"the storage failed: {first_line(error)}"
+    return understood(error, where) or StoreError(what, where=str(where), mend="Run it again.")
+
+
+@contextmanager
+def stored_values(where: object) -> Iterator[None]:
+    """Turn whatever reading stored values raises into a `StoreError`: damaged, lost or refused."""
+    try:
+        yield
+    except (FluxforgeError, MemoryError):
+        raise
+    except Exception as error:  # codecs raise what they like
+        raise understood(error, where) or StoreError(
+            f"stored values are damaged or lost: {first_line(error)}",
+            where=str(where),
+            mend="Bring the store back from a copy, or make the dataset anew in another store.",
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says before it goes into details."""
+    lines = (line.partition("<")[0].strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
