@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow servers bench gpu lint clean
+.PHONY: help demo test slow faults servers bench gpu lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,10 +14,13 @@ demo: $(VENV)/.run-ready  ## set up and do the main job on a simulated world
 	$(BIN)/fluxforge demo --out out/demo
 
 test: $(VENV)/.dev-ready  ## set up and run the tests
-	$(BIN)/pytest -n 2 -m "not slow and not scale"
+	$(BIN)/pytest -n 2 -m "not slow and not faults and not scale"
 
 slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 	$(BIN)/pytest -m slow
+
+faults: $(VENV)/.dev-ready  ## kill, crowd out, damage: what must be survived, with a table at the end
+	$(BIN)/pytest -n 2 -m faults tests/faults
 
 servers:  ## install an SSH server and Slurm (Debian, as root), so that `make test` runs on them too
 	sh infra/slurm/install-servers.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -203,11 +204,23 @@ def _connected(deployment: Deployment, cluster: Any) -> Iterator[Any]:
     except OSError as error:
         if deployment.kind == "address":
             raise ConfigError(
-                f"no scheduler answers: {error}", where=cluster, mend="Start one first."
+                f"no scheduler answers: {error}.", where=cluster, mend="Start one first."
             ) from error
         raise _failed(deployment, f"its scheduler does not answer: {error}") from error
-    with client:
+    with _unlogged("distributed.client"), client:
         yield client
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """No log of what comes back as an error in words: a lost scheduler leaves tracebacks there."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _wait(deployment: Deployment, client: Any, end: float, tell: Tell) -> None:

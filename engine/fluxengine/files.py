@@ -165,6 +165,28 @@ def settled(now: FileId, known_stamp: bytes, known_digest: bytes) -> FileId:
     return now
 
 
+def as_read(file: FileId, path: Path) -> FileId:
+    """The file's identity just before it is read, which may be long after it was planned.
+
+    Parameters
+    ----------
+    file : FileId
+        As planned.
+    path : Path
+        Where its bytes are to be read: itself, or a copy fetched just now.
+    """
+    if not is_local(file.path):
+        return replace(file, sha256=file_digest(path))
+    if file.sha256 and is_unchanged(file):
+        return file
+    return replace(_look_local(file.path) or file, sha256=file_digest(path))
+
+
+def is_unchanged(file: FileId) -> bool:
+    """Whether a local file has the size and time it was known by; a copy has by nature."""
+    return not is_local(file.path) or _look_local(file.path) == replace(file, sha256="")
+
+
 @contextmanager
 def local_copy(file: FileId) -> Iterator[Path]:
     """A path to read the file from; remote files are fetched for the time of the block.

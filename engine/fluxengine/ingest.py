@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fluxengine.declare import FAILED, Array, Packing, Source, Variable
-from fluxengine.digest import file_digest
 from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, StoreError
-from fluxengine.files import FileId, local_copy
+from fluxengine.files import FileId, as_read, is_unchanged, local_copy
 from fluxengine.grid import Grid
 from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
 
@@ -51,9 +50,19 @@ def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Ste
     if file is None:
         expected = source.path(grid.step_key(step))
         return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {expected}")
+    found = _read_file(source, grid, step, file)
+    if found.file is None or is_unchanged(found.file):
+        return found
+    # Without a digest it counts as unread: the next run tries it again, whatever it holds then.
+    note = f"{file.path}: the file changed while it was read; the next run reads it again."
+    unread = replace(found.file, sha256="")
+    return Step(_no_values(source, grid), FAILED_STEP, unread, note)
+
+
+def _read_file(source: Source, grid: Grid, step: int, file: FileId) -> Step:
     try:
         with local_copy(file) as path:
-            file = replace(file, sha256=file.sha256 or file_digest(path))
+            file = as_read(file, path)
             dataset = source.decode(path, grid.step_key(step))
             return Step(conformed(source, grid, dataset, file.path), VALID, file)
     except MissingFile as error:

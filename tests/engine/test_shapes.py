@@ -4,77 +4,28 @@ A swath made ten times finer on two grids; a series with lead times; an hourly t
 Each result is compared with plain NumPy over the whole of the inputs.
 """
 
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from shapesworld import Shapes
 from toyshapes import land, leads, sources, transport
 from toyworld import day
 
-from fluxengine import executors
-from fluxengine.declare import Dataset, Output, Product
+from fluxengine.declare import Output, Product
 from fluxengine.errors import ConfigError, DeclarationError, StoreMismatch
 from fluxengine.grid import Grid, counts, days
 from fluxengine.ledger import OUTSIDE
 from fluxengine.plan import make_plan
-from fluxengine.run import Summary, run
-from fluxengine.stand import Request
 from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
-
-
-@dataclass
-class Shapes:
-    """An archive of scenes, maps and heights, and a store."""
-
-    folder: Path
-
-    def write(self, path: str, shape: tuple[int, ...], seed: int, low: float, high: float) -> None:
-        file = self.folder / "archive" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, np.random.default_rng(seed).uniform(low, high, shape).astype("f4"))
-
-    def scene(self, number: int, seed: int = 0) -> None:
-        name = sources.SCENES[number - 1]
-        shape = sources.LINES, sources.PIXELS
-        self.write(sources.scene_path(name), shape, 100 * seed + number, 269, 273)
-
-    def map(self, number: int, seed: int = 0) -> None:
-        self.write(sources.day_path(day(number)), (8, 8), 1000 * seed + number, -1, 1)
-
-    def height(self, seed: int = 0) -> None:
-        self.write("height.npy", (8, 8), seed, 0, 900)
-
-    def read(self, path: str) -> np.ndarray:
-        return np.load(self.folder / "archive" / path).astype("f8")
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
-    def request(self, product: Dataset, last: int | None = 12) -> Request:
-        period = (None, None) if last is None else (day(1), day(last))
-        store = Store.at(self.store, create=True)
-        return Request(product, *period, store, {"shapes": str(self.folder / "archive")})
-
-    def run(self, product: Dataset, last: int | None = 12) -> Summary:
-        return run(self.request(product, last), lambda: nullcontext(executors.serial))
-
-    def content(self) -> dict[str, str]:
-        return {r["dataset"]: r["content"] for r in of_store(Store.at(self.store))}
 
 
 @pytest.fixture
 def shapes(tmp_path: Path) -> Shapes:
     made = Shapes(tmp_path)
-    for number in range(1, 8):
-        made.scene(number)
-    for number in range(1, 13):
-        made.map(number)
-    made.height()
+    made.write_all()
     return made
 
 

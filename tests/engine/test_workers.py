@@ -1,8 +1,5 @@
 """Real workers in processes of their own: same answer, same code, and an end when they are gone."""
 
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,58 +7,14 @@ from shutil import copytree, ignore_patterns
 
 import distributed
 import pytest
-import toyfields
+from processes import PLUGIN, Cluster
 from toyfields.products import Options, smooth
 from toyfields.stages import SmoothOnGpu
 from toyworld import World, record_of
 
 from fluxengine import clusters
-from fluxengine.clusters import ClusterConfig
 from fluxengine.errors import CodeMismatch, RunFailed
-from fluxengine.run import Summary, run
-
-DASK = Path(sys.executable).with_name("dask")
-PLUGIN = Path(toyfields.__file__).parent.parent
-
-
-class Cluster:
-    """A scheduler and one worker, started from the shell as on somebody's own machines."""
-
-    def __init__(self, folder: Path, plugin: Path) -> None:
-        file = folder / "scheduler.json"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        env = {"PYTHONPATH": str(plugin), "PATH": "/usr/bin:/bin"}
-        words = ["--scheduler-file", str(file), "--no-dashboard"]
-        self.scheduler = subprocess.Popen(
-            [DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", *words], env=env, **quiet
-        )
-        self.file, self.env, self.workers = file, env, []
-        self.add_worker()
-
-    def add_worker(self, *words: str) -> None:
-        command = [DASK, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        command += ["--scheduler-file", str(self.file), *words]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.workers.append(subprocess.Popen(command, env=self.env, **quiet))
-
-    def config(self) -> ClusterConfig:
-        import json
-
-        end = time.monotonic() + 30
-        while not self.file.exists():
-            assert time.monotonic() < end, "the scheduler did not start"
-            time.sleep(0.05)
-        address = json.loads(self.file.read_text())["address"]
-        return ClusterConfig(kind="address", address=address, workers=1)
-
-    def run(self, world: World, *args: int, **options: object) -> Summary:
-        config = self.config()
-        return run(world.request(*args, **options), lambda: clusters.executor(config))
-
-    def kill(self) -> None:
-        for process in (self.scheduler, *self.workers):
-            process.kill()
-            process.wait()
+from fluxengine.run import run
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""Places in the engine where a process may be made to die, as a power cut would end it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from fluxengine import layout, ledger, run, store, task
+from fluxengine.task import Job, Outcome
+
+DIED = 77  # exit code
+ARMED = "FLUXFORGE_TEST_DEATH"  # a file whose removal is the next worker's death
+
+# Where: what owns a function, its name, and whether death comes before or after the call.
+POINTS: dict[str, tuple[Any, str, str]] = {
+    "before the template": (layout, "create", "before"),
+    "before the template is committed": (ledger, "create", "after"),
+    "after a dataset is made": (store.Store, "create", "after"),
+    "amid an extension": (layout, "extend", "after"),
+    "after an extension": (store.Repository, "extend", "after"),
+    "before a block is written": (task, "_write", "before"),
+    "amid a block": (zarr.Array, "__setitem__", "after"),
+    "after a block is written": (task, "_write", "after"),
+    "before a merge": (store.Repository, "commit", "before"),
+    "between merge and ledger": (layout, "describe", "before"),
+    "amid the ledger's rows": (ledger, "_write_records", "before"),
+    "between ledger and commit": (ledger, "write", "after"),
+    "after a commit": (store.Repository, "commit", "after"),
+    "before publication": (run, "_publish", "before"),
+    "before main moves": (store.Repository, "_move_main", "before"),
+    "between main and its tag": (store.Repository, "_tag", "before"),
+    "between two datasets' publication": (store.Repository, "publish", "after"),
+    "before the product is noted": (run, "remember_product", "before"),
+}
+
+
+def arm(point: str, call: int) -> None:
+    """Make this process die at a point, the so many-th time that it is passed."""
+    owner, name, when = POINTS[point]
+    inner, left = getattr(owner, name), call
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and when == "before":
+            os._exit(DIED)
+        result = inner(*args, **kwargs)
+        if left == 0:
+            os._exit(DIED)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+def write_then_die(job: Job) -> Outcome:
+    """A block, by a worker that dies once it has written it, as long as a death is armed."""
+    made = task.run_block(job)
+    try:
+        Path(os.environ[ARMED]).unlink()
+    except FileNotFoundError:
+        return made
+    os._exit(DIED)
