@@ -1,0 +1,340 @@
+"""A store is driven at random, and must at every moment hold what a plain model says.
+
+The model (`tinymodel`) knows files, options and versions, and works out in plain Python what each
+dataset should hold and which blocks must run. Nothing of the engine is used for it.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from tinymodel import BLOCK, CELLS, DAY, NAMES, NEAR, NUMBERS, Block, Held, Model, numbers_in
+from toytiny import FILL, VALID, day, path
+from toyworld import content
+from toyworld import day as day_of
+
+from fluxengine import history, key
+from fluxengine import run as runs
+from fluxengine.declare import FAILED, NEVER_WRITTEN
+from fluxengine.errors import RunFailed
+from fluxengine.executors import run_block, serial
+from fluxengine.ledger import STATE_WORDS
+from fluxengine.plan import Plan, make_plan
+from fluxengine.run import Summary
+from fluxengine.stand import Request
+from fluxengine.store import MAIN, WORK, Store
+from fluxengine.task import Job, Outcome
+from fluxengine.verify import verify
+
+FEW = settings(
+    max_examples=6,
+    stateful_step_count=14,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # to find a shorter example would take minutes
+)
+MANY = settings(FEW, max_examples=60, stateful_step_count=40)
+DAYS = 7
+WORDS = {"valid; a later file was refused": "kept"}
+
+
+class CutOffError(Exception):
+    """A run ends in the middle."""
+
+
+class Workers:
+    """A serial executor that notes what it made, and may be cut off after some blocks."""
+
+    def __init__(self, blocks: int | None = None) -> None:
+        self.made: list[str] = []
+        self.blocks = blocks
+
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        for job in jobs:
+            if len(self.made) == self.blocks:
+                raise CutOffError
+            self.made.append(job.name)
+            yield run_block(job)
+
+
+class World:
+    """An archive and a store in a folder, asked for what the model's options say."""
+
+    def __init__(self, folder: Path, model: Model) -> None:
+        self.folder, self.model = folder, model
+        (folder / "archive").mkdir()
+        self.set_factor(model.factor)
+
+    def set_factor(self, factor: int) -> None:
+        (self.folder / "factor.txt").write_text(str(factor))
+
+    @property
+    def store(self) -> Store:
+        return Store.at(self.folder / "store", create=True)
+
+    def file(self, step: int) -> Path:
+        return self.folder / "archive" / path(day_of(step + 1))
+
+    @property
+    def request(self) -> Request:
+        product = day(self.model.before, self.model.gain, self.folder / "factor.txt")
+        archives = {"tiny": str(self.folder / "archive")}
+        return Request(product, day_of(1), day_of(self.model.last), self.store, archives)
+
+    def run(self, workers: Workers, *, accept_code: bool = False) -> Summary:
+        return runs.run(self.request, lambda: nullcontext(workers), accept_code=accept_code)
+
+
+def words_of(name: str, block: Block) -> str:
+    """What the engine calls a block."""
+    steps, tile = block
+    beside = "" if name == DAY else f"-{tile}"
+    return f"{name}-{steps[0] // BLOCK[name]:04}{beside}"
+
+
+def planned(plan: Plan, kind: str) -> set[str]:
+    """Names of the blocks that a plan says will run, or may."""
+    return {f"{d.name}-{b.block.name}" for d in plan.datasets for b in getattr(d, kind)}
+
+
+def stored(store: Store, name: str, snapshot: str) -> Held:
+    """A snapshot as the model writes it; its flags are compared with its ledger on the way."""
+    repository = store.repository(name)
+    root, book = repository.read(snapshot), repository.ledger(snapshot)
+    numbers, flags = (
+        np.asarray(root[variable][...]).reshape(len(book.states), book.grid.tiles, -1)
+        for variable in ("number", "state")
+    )
+    found = Held(length=len(numbers))
+    for step, tile in np.ndindex(book.states.shape):
+        word = STATE_WORDS[int(book.states[step, tile])]
+        word, cells = WORDS.get(word, word), numbers[step, tile]
+        has_values = word in ("valid", "kept")
+        if not has_values:
+            expected = NEVER_WRITTEN if word == "never written" else FAILED
+            assert (flags[step, tile] == expected).all() and (cells == FILL).all()
+        else:
+            assert ((flags[step, tile] == VALID) == (cells != FILL)).all()
+            assert (flags[step, tile] > FAILED).all()
+        if word != "never written":
+            known = tuple(None if n == FILL else int(n) for n in cells)
+            found.rows[step, tile] = (word, known if has_values else ())
+    return found
+
+
+NUMBER = st.none() | st.integers(0, 40)
+SOUND = st.lists(NUMBER, min_size=CELLS, max_size=CELLS)
+STEPS = st.integers(0, DAYS - 1)
+
+
+class Machine(RuleBasedStateMachine):
+    """All that may happen to a store, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(runs, "BLOCKS_PER_COMMIT", 1)  # so that a cut is a matter of blocks
+        self.patch.setattr(history, "SPARED", history.timedelta(0))
+        known = key.code_digests
+        self.patch.setattr(key, "code_digests", lambda d: known(d) | self.edited(d.name))
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.model = Model()
+        self.world = World(self.folder, self.model)
+
+    def edited(self, name: str) -> dict[str, str]:
+        """As if somebody had edited the module of a dataset's stages."""
+        return {"toytiny": f"{self.model.code[name]}" * 64}
+
+    # --- files, options, code ---
+
+    @initialize(files=st.lists(SOUND, min_size=4, max_size=4))
+    def begin(self, files: list[list[int | None]]) -> None:
+        for step, numbers in enumerate(files):
+            self.put(step, str(numbers))
+
+    def put(self, step: int, text: str) -> None:
+        content = text.replace("None", "null").encode()
+        self.world.file(step).write_bytes(content)
+        self.model.files[step] = content
+
+    @rule(step=STEPS, numbers=SOUND)
+    def write_a_file(self, step: int, numbers: list[int | None]) -> None:
+        self.put(step, str(numbers))
+
+    @rule(step=STEPS)
+    def write_numbers_that_are_too_large_side_by_side(self, step: int) -> None:
+        self.put(step, str([9_000] * CELLS))
+
+    @rule(step=STEPS, how=st.sampled_from(["spaces", "lowest bit", "touched"]))
+    def revise_a_file_without_effect(self, step: int, how: str) -> None:
+        """On its bytes, on its values, or on the halves that the next dataset adds up."""
+        numbers = numbers_in(self.model.files.get(step))
+        if numbers is None:
+            return
+        if how == "touched":
+            os.utime(self.world.file(step))
+        elif how == "spaces":
+            self.put(step, str(list(numbers)).replace(",", " ,"))
+        else:
+            self.put(step, str([n if n is None else n ^ 1 for n in numbers]))
+
+    @rule(step=STEPS, text=st.sampled_from(["[1, 2", "", "no list"]))
+    def damage_a_file(self, step: int, text: str) -> None:
+        self.put(step, text)
+
+    @rule(step=STEPS)
+    def remove_a_file(self, step: int) -> None:
+        self.world.file(step).unlink(missing_ok=True)
+        self.model.files.pop(step, None)
+
+    @rule(step=STEPS)
+    def put_the_last_good_file_back(self, step: int) -> None:
+        known = self.model.held[NUMBERS].sound.get(step)
+        if known is not None:
+            self.put(step, known.decode())
+
+    @precondition(lambda self: self.model.last < DAYS)
+    @rule()
+    def add_a_day_to_the_period(self) -> None:
+        self.model.last += 1
+
+    @rule(before=st.integers(0, 2))
+    def set_the_halo(self, before: int) -> None:
+        self.model.before = before
+
+    @rule(gain=st.integers(1, 2))
+    def set_an_option(self, gain: int) -> None:
+        self.model.gain = gain
+
+    @rule(factor=st.integers(1, 3))
+    def write_the_weights(self, factor: int) -> None:
+        self.model.factor = factor
+        self.world.set_factor(factor)
+
+    @rule(name=st.sampled_from(NAMES), code=st.integers(0, 2))
+    def edit_the_code(self, name: str, code: int) -> None:
+        self.model.code[name] = code
+
+    # --- the store ---
+
+    @rule()
+    def plan(self) -> None:
+        self.planned_as_the_model_says()
+
+    @rule()
+    def run(self) -> None:
+        self.run_it(Workers())
+
+    @rule()
+    def run_and_accept_the_code(self) -> None:
+        self.run_it(Workers(), accept_code=True)
+
+    @rule(blocks=st.integers(0, 9))
+    def run_and_be_cut_off(self, blocks: int) -> None:
+        self.run_it(Workers(blocks))
+
+    @rule(name=st.sampled_from(NAMES), back=st.integers(0, 2))
+    def restore_an_earlier_version(self, name: str, back: int) -> None:
+        versions = sorted(self.model.versions[name], reverse=True)
+        if back < len(versions):
+            made = history.restore(self.world.store, name, f"v{versions[back]}")
+            self.model.restore(name, versions[back])
+            assert made == f"v{self.model.newest(name)}"
+            self.stored_as_the_model_says()
+
+    @rule(name=st.sampled_from(NAMES), keep=st.integers(1, 2))
+    def prune_old_versions(self, name: str, keep: int) -> None:
+        if self.world.store.has(name):
+            history.prune(self.world.store, name, keep)
+            self.model.prune(name, keep)
+            self.stored_as_the_model_says()
+
+    def run_it(self, workers: Workers, *, accept_code: bool = False) -> None:
+        plan = self.planned_as_the_model_says()
+        known = {name: self.model.newest(name) for name in NAMES}
+        expected = self.model.run(workers.blocks, accept_code=accept_code)
+        if expected is None:
+            with pytest.raises((CutOffError, RunFailed)):
+                self.world.run(workers, accept_code=accept_code)
+            assert known == {name: self.model.newest(name) for name in NAMES}
+        else:
+            summary = self.world.run(workers, accept_code=accept_code)
+            versions = {name: f"v{self.model.newest(name)}" for name in expected}
+            assert summary.published == versions
+            self.all_is_done()
+        assert set(workers.made) <= planned(plan, "will_run") | planned(plan, "may_run")
+        self.stored_as_the_model_says()
+
+    # --- what must hold ---
+
+    def planned_as_the_model_says(self) -> Plan:
+        """Exactly the blocks whose inputs, code, weights or options differ will run."""
+        plan = make_plan(self.world.request)
+        wanted = {words_of(n, block) for n in NAMES for block in self.model.will_run(n)}
+        assert planned(plan, "will_run") == wanted
+        assert plan.is_empty or wanted
+        return plan
+
+    def all_is_done(self) -> None:
+        """After a run nothing is left but what failed; blocks left out would come out the same."""
+        left = [self.model.reasons(n, b) for n in NAMES for b in self.model.will_run(n)]
+        assert all(reasons == {"quarantined"} for reasons in left)
+        self.planned_as_the_model_says()
+        assert self.model.contents() == self.model.from_scratch().contents()
+
+    def stored_as_the_model_says(self) -> None:
+        """The work, what is published, every version, and whatever else can be verified."""
+        store = self.world.store
+        for name in store.names:
+            repository, held = store.repository(name), self.model.held[name]
+            versions = self.model.versions[name]
+            assert repository.versions == tuple(f"v{n}" for n in sorted(versions))
+            assert stored(store, name, repository.tip(WORK)).rows == held.rows
+            for number in versions:
+                known = stored(store, name, repository.version(f"v{number}"))
+                assert known.rows == versions[number].rows
+            if versions:
+                newest = repository.version(f"v{self.model.newest(name)}")
+                assert repository.tip(MAIN) == newest
+            assert verify(store, name).findings == ()
+
+    def teardown(self) -> None:
+        try:
+            self.ends_like_a_clean_run()
+        finally:
+            self.patch.undo()
+            shutil.rmtree(self.folder)
+
+    def ends_like_a_clean_run(self) -> None:
+        """The digests of a store with a history are those of a new one."""
+        if not self.model.files:  # it never began
+            return
+        self.run_it(Workers())
+        if self.model.unpublished:
+            return
+        (self.folder / "clean").mkdir()
+        clean = World(self.folder / "clean", self.model)
+        for step, file in self.model.held[NUMBERS].sound.items():
+            clean.file(step).write_bytes(file)
+        runs.run(clean.request, lambda: nullcontext(serial))
+        assert content(clean.store) == content(self.world.store)
+
+
+@pytest.mark.parametrize("length", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["short", "long"])
+def test_a_store_holds_what_the_model_says_whatever_happens(length: settings) -> None:
+    run_state_machine_as_test(Machine, settings=length)
