@@ -14,13 +14,20 @@ demo: $(VENV)/.run-ready  ## set up and do the main job on a simulated world
 	$(BIN)/fluxforge demo --out out/demo
 
 test: $(VENV)/.dev-ready  ## set up and run the tests
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not scale"
 
 slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 	$(BIN)/pytest -m slow
 
 servers:  ## install an SSH server and Slurm (Debian, as root), so that `make test` runs on them too
 	sh infra/slurm/install-servers.sh
+
+scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and actual: 5 minutes
+	$(BIN)/pytest -m scale
+
+bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engine costs: 25 minutes
+	$(BIN)/python tests/bench/planning.py
+	$(BIN)/python tests/bench/engine_cost.py
 
 bench: $(VENV)/.dev-ready  ## the bulk-flux kernel beside its peer: 2 minutes on a quiet machine
 	@$(PIP) -e ".[bench]"

@@ -1,4 +1,4 @@
-"""Plan and run from Python: a run file in, a plan or a summary out."""
+"""From Python what the command line does: plan, run, explain and verify."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from pathlib import Path
 
 from fluxengine import clusters, config
 from fluxengine.executors import Executor
+from fluxengine.explain import Lineage
+from fluxengine.explain import explain as explain_point
 from fluxengine.plan import Plan, make_plan
 from fluxengine.run import Summary
 from fluxengine.run import run as run_request
+from fluxengine.store import Store
+from fluxengine.verify import Verified
+from fluxengine.verify import verify as verify_dataset
 
 
 def plan(run_file: str | Path, *, profile: str | None = None) -> Plan:
@@ -63,3 +68,51 @@ def run(
     return run_request(
         config.request(loaded, chosen, create=True), workers, strict=strict, accept_code=accept_code
     )
+
+
+def explain(
+    location: str | Path, name: str, *, version: str | None = None, **point: object
+) -> Lineage:
+    """Where the values of one cell come from.
+
+    Parameters
+    ----------
+    location : str or Path
+        A store.
+    name : str
+        A published dataset.
+    version : str, optional
+        By default the newest.
+    **point
+        A value for each axis.
+
+    Examples
+    --------
+    >>> explain("store", "deepflux", time="2019-01-12", lat=10, lon=150)  # doctest: +SKIP
+
+    Raises
+    ------
+    FluxforgeError
+        Where the point is no cell, or nothing is published.
+    """
+    store = Store.at(location)
+    return explain_point(store, name, {n: str(v) for n, v in point.items()}, version=version)
+
+
+def verify(location: str | Path, name: str | None = None) -> tuple[Verified, ...]:
+    """Compare what is stored with what was written.
+
+    Parameters
+    ----------
+    location : str or Path
+        A store.
+    name : str, optional
+        One dataset; by default all.
+
+    Returns
+    -------
+    tuple of Verified
+        With `findings`, one for each thing that is not as it was written.
+    """
+    store = Store.at(location)
+    return tuple(verify_dataset(store, one) for one in ([name] if name else store.names))

@@ -424,6 +424,11 @@ class Product:
 Dataset = Source | Product
 
 
+def wants_gpu(dataset: Dataset) -> bool:
+    """Whether a stage of it runs on a GPU where there is one."""
+    return isinstance(dataset, Product) and any(s.device == "cuda" for s in dataset.stages)
+
+
 def upstream_first(product: Dataset) -> tuple[Dataset, ...]:
     """The product and everything it reads, each once, upstream before downstream."""
     found: dict[str, Dataset] = {}
@@ -459,4 +464,5 @@ __all__ = [
     "flag_variable",
     "outputs_on",
     "upstream_first",
+    "wants_gpu",
 ]

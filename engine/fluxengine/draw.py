@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = ("up to date", "will run", "may run", "marked", "not asked for")
 COLOURS = ("#c7d3dd", "#d55e00", "#e69f00", "#000000", "#ffffff")  # told apart by everyone
+LINES = 200  # blocks between which lines are still drawn
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -44,6 +45,8 @@ def draw_plan(plan: Plan, path: Path) -> None:
         colours = ListedColormap(COLOURS)
         extent = (0, dataset.stand.grid.step_blocks, dataset.stand.grid.tiles, 0)
         axes.imshow(_kinds(dataset), cmap=colours, vmin=0, vmax=4, aspect="auto", extent=extent)
+        for at in range(1, extent[1]) if extent[1] <= LINES else ():
+            axes.axvline(at, color="#ffffff", linewidth=1)
         axes.set_ylabel(_label(dataset), rotation=0, ha="right", va="center")
         _ticks(axes, dataset)
     figure.suptitle(_title(plan))
@@ -66,9 +69,8 @@ def _kinds(dataset: DatasetPlan) -> Array:
     kinds[dataset.will_run.numbers] = KINDS.index("will run")
     never = ~by_block(book.grid, book.states > 0)
     kinds[~dataset.wanted & never] = KINDS.index("not asked for")
-    kinds[by_block(book.grid, np.broadcast_to(book.outside, book.states.shape))] = KINDS.index(
-        "not asked for"
-    )
+    outside = np.tile(book.outside, book.grid.step_blocks)
+    kinds[outside] = KINDS.index("not asked for")
     return kinds.reshape(book.grid.step_blocks, book.grid.tiles).T
 
 

@@ -15,19 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from fluxengine.declare import Output, Product, Read, Variable
+from fluxengine.declare import Output, Product, Read, Stage, Variable
 from fluxengine.errors import ConfigError
 from fluxengine.grid import Block, Indices
 from fluxengine.packing import Packing
 from fluxengine.plan import DatasetPlan, Plan
 
-BASE = 300_000_000  # bytes of a worker that has imported what the engine needs
+BASE = 320_000_000  # bytes of a worker that has imported what the engine needs
 ROOM = 0.8  # of a worker's memory: above it, Dask takes on no further task
 ASSUMED = 40e6  # bytes, packed, that a thread reads, works on and writes in a second
 SAMPLE = 16  # blocks whose times are looked up
 START = 6.0  # seconds until workers are there
 COMMIT = 12  # requests of a commit: ledger, manifests, snapshot, branch
-DECODED = 4  # a decoder holds a step's numbers about so often, in double precision
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Estimate:
         Bytes at the peak of a worker.
     batch : int
         Steps computed at once.
-    gpu : bool
-        Whether a stage runs on a GPU where there is one.
+    gpu_memory : int
+        Bytes at the peak of a GPU, on which one block is computed at a time; 0 where none is used.
     block_seconds : float
         Of one block on one thread.
     assumed : bool
@@ -86,7 +85,7 @@ class Estimate:
     bytes_written: int
     memory: int
     batch: int
-    gpu: bool
+    gpu_memory: int
     block_seconds: float
     assumed: bool
 
@@ -209,7 +208,7 @@ def _estimate(plan: DatasetPlan, resources: Resources) -> Estimate:
         plan.bytes_written,
         memory(plan, block, batch, resources.threads),
         batch,
-        any(s.device == "cuda" for s in getattr(plan.stand.dataset, "stages", ())),
+        _on_gpu(plan, block, batch),
         (read + written) / ASSUMED if seconds is None else seconds,
         seconds is None,
     )
@@ -294,22 +293,45 @@ def _of_product(plan: DatasetPlan, product: Product, block: Block, batch: int) -
         window += math.prod(shape) * (_width(variable.packing) + _unpacked(variable))
         window += math.prod(output.grid.chunk_shape) * _width(variable.packing)
     working, made = 0, 0
-    for stage in product.stages:
-        given = {name: shapes[name] for name in stage.inputs}
-        outputs = sum(_cells(plan, part, v, given) * 8 for v in stage.outputs)
-        working = max(working, made + outputs + stage.memory(given))
+    for _, _, outputs, own in _stages(plan, product, part, shapes):
+        working = max(working, made + outputs + own)
         made += outputs
-        shapes |= {v.name: _shape(plan, part, v, given) for v in stage.outputs}
     packed = _packed_bytes(plan, block)
-    values = 2 * _values_bytes(plan, block) if product.gates else 0
+    copies = (1 if batch >= len(block.steps) else 2) if product.gates else 0
+    values = copies * _values_bytes(plan, block)
     return max(window + working + packed + values, values + 2 * packed + _encoding(plan, block))
 
 
+def _stages(
+    plan: DatasetPlan, product: Product, part: Block, shapes: dict[str, tuple[int, ...]]
+) -> Iterator[tuple[Stage, int, int, int]]:
+    """Each stage with the bytes of its inputs, of its outputs, and what it needs beside them."""
+    for stage in product.stages:
+        given = {name: shapes[name] for name in stage.inputs}
+        inputs = sum(8 * math.prod(shape) for shape in given.values())
+        outputs = sum(8 * _cells(plan, part, v, given) for v in stage.outputs)
+        yield stage, inputs, outputs, stage.memory(given)
+        shapes |= {v.name: _shape(plan, part, v, given) for v in stage.outputs}
+
+
+def _on_gpu(plan: DatasetPlan, block: Block, batch: int) -> int:
+    """The largest of the stages that run there."""
+    product = plan.stand.dataset
+    if not isinstance(product, Product):
+        return 0
+    part = next(_batches(block, batch))
+    shapes = {v.name: tuple(map(len, cells)) for _, v, cells in _windows(plan, part)}
+    parts = _stages(plan, product, part, shapes)
+    return max((sum(sizes) for s, *sizes in parts if s.device == "cuda"), default=0)
+
+
 def _of_source(plan: DatasetPlan, block: Block) -> int:
+    """The block as stored, and beside it one step as it is decoded, or a shard as it is written."""
     step = block.narrowed(block.steps.start, block.steps.start + 1)
-    decoded = DECODED * _values_bytes(plan, step)
-    packed = _packed_bytes(plan, block)
-    return packed + max(decoded, _encoding(plan, block))
+    largest = max(cells for cells, _ in _stored(plan, step))
+    # Its bytes, the packed values made of them and a copy; numbers of one variable at a time.
+    decoded = 3 * _packed_bytes(plan, step) + 3 * 8 * largest
+    return _packed_bytes(plan, block) + max(decoded, _encoding(plan, block))
 
 
 def _shape(

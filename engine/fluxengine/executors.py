@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from fluxengine.declare import Product
+from fluxengine.declare import Product, wants_gpu
 from fluxengine.errors import FluxforgeError, RunFailed
 from fluxengine.task import Job, Outcome, run_block
 
@@ -36,16 +36,20 @@ def refusing(jobs: Iterable[Job]) -> Iterator[Outcome]:
 
 
 def on_cluster(client: Client, *, in_flight: int) -> Executor:
-    """Blocks as Dask tasks, at most `in_flight` submitted and not yet gathered."""
+    """Blocks as Dask tasks, at most `in_flight` submitted and not yet gathered.
+
+    Blocks with a stage for a GPU go to workers that declare the resource ``GPU``, two at a time:
+    one computes, the other reads or writes. Where no worker declares one, they go anywhere.
+    """
 
     def execute(jobs: Iterable[Job]) -> Iterator[Outcome]:
         from distributed import as_completed
 
-        waiting = iter(jobs)
+        waiting, resources = iter(jobs), _gpu_share(client)
         submitted = {}
 
         def submit(job: Job) -> Future[Outcome]:
-            future = _submit(client, job)
+            future = _submit(client, job, resources)
             submitted[future.key] = job
             return future
 
@@ -68,9 +72,17 @@ def _in_smaller_batches(job: Job) -> Job:
     return replace(job, batch=-(-(job.batch or len(job.block.steps)) // 2))
 
 
-def _submit(client: Client, job: Job) -> Future[Outcome]:
+def _gpu_share(client: Client) -> dict[str, float]:
+    """What a block with a stage for a GPU takes of a worker that has one."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"GPU": 0.5} if any("GPU" in worker["resources"] for worker in workers) else {}
+
+
+def _submit(client: Client, job: Job, gpu_share: dict[str, float]) -> Future[Outcome]:
     # A key of its own for every attempt: Dask must never give back the result of an earlier run.
-    return client.submit(run_block, job, key=f"{job.name}-{uuid4().hex[:8]}", pure=False)
+    key = f"{job.name}-{uuid4().hex[:8]}"
+    resources = gpu_share if wants_gpu(job.dataset) else None
+    return client.submit(run_block, job, key=key, pure=False, resources=resources)
 
 
 def _result(future: Future[Outcome], job: Job) -> Outcome | None:

@@ -21,7 +21,7 @@ from fluxengine.ledger import STATE_WORDS, Ledger, Record
 from fluxengine.packing import Packing
 from fluxengine.store import MAIN, Repository, Store
 
-TOLD = "key", "run", "when", "notes", "seconds", "batch", "device"
+TOLD = "key", "run", "when", "notes", "seconds", "batch", "device", "code_commit"
 FEW = 4  # values that are listed one by one; of more, their mean and range
 
 Spans = Mapping[str, slice]

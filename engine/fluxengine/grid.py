@@ -68,8 +68,12 @@ class Axis:
             raise DeclarationError(
                 f"blocks of {self.block} do not hold whole chunks of {self.chunk}"
             )
-        if self.periodic and self.size is None:
-            raise DeclarationError("a periodic axis needs a size")
+        if self.size is None and (self.periodic or not self.block):
+            raise DeclarationError("an axis without an end needs a block, and cannot be periodic")
+        if self.size is not None and self.chunk and self.block_length % self.chunk:
+            raise DeclarationError(
+                f"blocks of {self.block_length} do not hold whole chunks of {self.chunk}"
+            )
 
     @property
     def length(self) -> int:

@@ -56,8 +56,10 @@ def _upstream(store: Store, plan: DatasetPlan) -> Upstream:
     return Upstream(store.root / plan.name, stand.snapshot, stand.layout.outputs)
 
 
-def rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRows:
-    """What the ledger will say of a finished block; `run` is the name of the run."""
+def rows(
+    plan: DatasetPlan, number: int, outcome: Outcome, provenance: Mapping[str, Any]
+) -> BlockRows:
+    """What the ledger will say of a finished block."""
     block = plan.stand.grid.numbered(number)
     stamps, files = _as_read(plan, block.steps, outcome.files)
     inputs = plan.key_inputs(number) if files is None else key.of_files(files)
@@ -67,10 +69,12 @@ def rows(plan: DatasetPlan, number: int, outcome: Outcome, run: str) -> BlockRow
         "files": dict(outcome.files),
         "notes": dict(outcome.notes),
         "traceback": outcome.traceback,
-        "run": run,
+        "run": provenance["run"],
+        "code_commit": provenance["code"],
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch": outcome.batch,
         "device": outcome.device,
+        "worker": outcome.worker,
         "seconds": round(outcome.seconds, 3),
     }
     record = {name: value for name, value in record.items() if value or name == "notes"}

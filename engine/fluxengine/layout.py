@@ -212,6 +212,12 @@ def _names(described: Mapping[str, Any]) -> str:
 def _mark(root: zarr.Group) -> dict[str, Any]:
     """The layout as it was declared: JSON text, which every format can carry as an attribute."""
     mark: dict[str, Any] = json.loads(str(root.attrs[MARK]))
+    if mark["format"] != FORMAT:
+        raise StoreMismatch(
+            f"it was written in format {mark['format']}; this fluxforge has {FORMAT}.",
+            where=str(mark["dataset"]),
+            mend="Use the fluxforge that wrote it, or give the run a new store.",
+        )
     return mark
 
 

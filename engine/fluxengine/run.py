@@ -268,10 +268,10 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
     """Make what will run and commit it in batches; the plan's ledger grows with it."""
-    book, numbers, run = plan.stand.ledger, dict(_named(plan)), state.provenance["run"]
+    book, numbers = plan.stand.ledger, dict(_named(plan))
     batch, began, actual = batch_for(plan, state.resources), time.perf_counter(), Actual()
     for outcomes in _batches(state.workers()(jobs(plan, state.store, repository, batch))):
-        made = [(o.fork, rows(plan, numbers[o.job], o, run)) for o in outcomes]
+        made = [(o.fork, rows(plan, numbers[o.job], o, state.provenance)) for o in outcomes]
         fresh = [(fork, row) for fork, row in made if not book.holds(row)]
         for _, row in fresh:
             book.put(row, plan.standing)

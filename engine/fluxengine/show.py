@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
+HIDDEN = ("inputs", "outputs")  # options of every stage, told by its neighbours' values
 SHOWN_BLOCKS = 12  # of a dataset, in a plan
 
 
@@ -106,19 +107,17 @@ def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -
         out.print(f"Nothing to run: {asked.product.name} is up to date{period}.")
         return
     estimated = {e.dataset: e for e in found}
-    counts = ("dataset", "#blocks", "#will run", "#may run")
-    sizes = ("#reads", "#writes", "#requests", "#memory", "#at once", "#a block")
+    columns = ("dataset", "#blocks", "#will", "#may", "#reads", "#writes", "#memory", "#a block")
 
     def row(d: DatasetPlan) -> tuple[object, ...]:
         numbers = (d.name, int(d.wanted.sum()), len(d.will_run), len(d.may_run))
         e = estimated.get(d.name)
         if e is None:
-            return (*numbers, *[""] * len(sizes))
+            return (*numbers, *[""] * 4)
         block = f"{duration(e.block_seconds)}{'?' if e.assumed else ''}"
-        carried = (size(e.bytes_read), size(e.bytes_written), f"{e.gets + e.puts:,}")
-        return (*numbers, *carried, size(e.memory), e.batch, block)
+        return (*numbers, size(e.bytes_read), size(e.bytes_written), size(e.memory), block)
 
-    table("", counts + sizes, [row(d) for d in made.datasets])
+    table("", columns, [row(d) for d in made.datasets])
     _total(found, total, given)
     out.print()
     for dataset in made.datasets:
@@ -127,15 +126,20 @@ def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -
 
 
 def _total(found: Sequence[Estimate], total: Bill, given: Resources) -> None:
-    tasks = sum(e.blocks for e in found)
+    tasks, requests = sum(e.blocks for e in found), sum(e.gets + e.puts for e in found)
     cost = "" if total.cost is None else f", cost {total.cost:.2f}"
+    workers = f"{given.workers} {'worker' if given.workers == 1 else 'workers'}"
+    threads = "" if given.threads == 1 else f" of {given.threads} threads"
     out.print(
-        f"{tasks} tasks, at most {duration(total.seconds)} on {given.workers} × {given.threads}"
-        f" threads{cost}. Bytes are packed values before compression; memory is that of a worker"
-        " at its peak; at once: steps."
+        f"{tasks} blocks, one task each; {requests:,} requests; at most {duration(total.seconds)}"
+        f" on {workers}{threads}{cost}.\nBytes are packed values before compression; memory is"
+        " that of a worker at its peak."
     )
+    on_gpu = max((e.gpu_memory for e in found), default=0)
+    if on_gpu:
+        out.print(f"At most {size(on_gpu)} on a GPU.")
     if any(e.assumed for e in found):
-        out.print("? No block of it was made yet: its time is assumed from its bytes.")
+        out.print("? No such block was made yet: its time is assumed from its bytes.")
 
 
 def _blocks(dataset: DatasetPlan) -> None:
@@ -180,28 +184,19 @@ def summary(done: Summary, product: str) -> None:
 
 def _planned_and_actual(done: Summary) -> None:
     """The estimates beside what the run came to; blocks that may run and need not were spared."""
-    columns = ("planned → actual", "#tasks", "#spared", "#reads", "#writes", "#requests", "#memory")
-    rows = []
+    columns = ("planned, and actual", "#blocks", "#reads", "#writes", "#requests", "#memory")
+    rows: list[tuple[object, ...]] = []
     for e in done.planned:
-        actual = done.actual.get(e.dataset)
-        tasks = actual.tasks if actual else 0
-        spared = e.blocks - tasks - done.accepted.get(e.dataset, 0)
-        if actual is None:
-            rows.append((e.dataset, f"{e.blocks} → 0", spared, *[""] * 5))
+        times = duration(e.block_seconds * e.blocks)
+        sizes = (size(e.bytes_read), size(e.bytes_written), e.gets + e.puts, size(e.memory))
+        rows.append((e.dataset, e.blocks, *sizes, times))
+        a = done.actual.get(e.dataset)
+        if a is None:
+            rows.append(("  all spared", 0, *[""] * 5))
             continue
-        traffic = actual.traffic
-        rows.append(
-            (
-                e.dataset,
-                f"{e.blocks} → {tasks}",
-                spared,
-                f"{size(e.bytes_read)} → {size(traffic.bytes_read)}",
-                f"{size(e.bytes_written)} → {size(traffic.bytes_written)}",
-                f"{e.gets + e.puts:,} → {traffic.gets + traffic.puts:,}",
-                f"{size(e.memory)} → {size(actual.memory)}",
-                f"{duration(e.block_seconds * e.blocks)} → {duration(actual.task_seconds)}",
-            )
-        )
+        t = a.traffic
+        sizes = (size(t.bytes_read), size(t.bytes_written), t.gets + t.puts, size(a.memory))
+        rows.append(("  actual", a.tasks, *sizes, duration(a.task_seconds)))
     table("", (*columns, "#task time"), rows)
 
 
@@ -315,12 +310,13 @@ def _value_line(value: Value) -> str:
 def _made_lines(node: Lineage) -> Iterator[str]:
     made = node.made
     if "when" in made:
-        yield f"made {made['when']} by run {made['run']}, key {made['key'][:16]}"
+        code = f", code {made['code_commit'][:12]}" if made.get("code_commit") else ""
+        yield f"made {made['when']} by run {made['run']}{code}, key {made['key'][:16]}"
     for name in ("options", "weights"):
         if made.get(name):
             yield f"{name}: {_flat(made[name])}"
     if made.get("code"):
-        yield f"code: {len(made['code'])} modules, {', '.join(list(made['code'])[:3])} …"
+        yield f"code: {len(made['code'])} modules (their digests with --json)"
     for step, note in made.get("notes", {}).items():
         yield f"note: {step}: {note}"
 
@@ -331,7 +327,8 @@ def _flat(values: Mapping[str, Any]) -> str:
     def inner(value: Any) -> str:
         if not isinstance(value, Mapping):
             return str(value)
-        return f"({', '.join(f'{name} {part}' for name, part in value.items())})"
+        parts = (f"{name} {part}" for name, part in value.items() if name not in HIDDEN)
+        return f"({', '.join(parts)})"
 
     return "; ".join(f"{name} {inner(value)}" for name, value in values.items())
 

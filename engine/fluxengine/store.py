@@ -184,13 +184,16 @@ def _is_ours(root: Place) -> bool:
         content = json.loads(marker)
     except ValueError:
         content = None
-    if not isinstance(content, dict) or content.get("fluxforge-store") != layout.FORMAT:
-        raise NotOurStore(
-            f"its {MARKER} is not one this version can read.",
-            where=str(root),
-            mend="Give another place, or the version of fluxforge that made it.",
-        )
-    return True
+    written = content.get("fluxforge-store") if isinstance(content, dict) else None
+    if written == layout.FORMAT:
+        return True
+    if not isinstance(written, int):
+        what, mend = f"its {MARKER} cannot be read.", "Give another place."
+    else:
+        age = "a newer" if written > layout.FORMAT else "an older"
+        what = f"{age} fluxforge wrote it, in format {written}; this one has {layout.FORMAT}."
+        mend = "Use the fluxforge that wrote it, or give another place."
+    raise NotOurStore(what, where=str(root), mend=mend)
 
 
 def _refuse_foreign(root: Place, create: bool) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from fluxengine.declare import (
     Source,
     Stage,
     Variable,
+    wants_gpu,
 )
 from fluxengine.digest import step_digests
 from fluxengine.errors import (
@@ -127,8 +128,8 @@ class Outcome:
     traffic : Traffic
     peak_memory : int
         Bytes that the worker held at most since it started.
-    device : str
-        What it was computed on.
+    device, worker : str
+        What it was computed on, and the worker's name.
     """
 
     job: str
@@ -143,6 +144,7 @@ class Outcome:
     traffic: Traffic
     peak_memory: int
     device: str
+    worker: str
 
 
 def run_block(job: Job) -> Outcome:
@@ -173,6 +175,7 @@ def run_block(job: Job) -> Outcome:
         traffic,
         peak_memory(),
         _device(job.dataset),
+        _worker(),
     )
 
 
@@ -392,10 +395,18 @@ _GPU = threading.Lock()
 def _device(dataset: Dataset) -> str:
     """The GPU, where a stage wants one and there is one; else the CPU and its threads."""
     torch = sys.modules.get("torch")  # a stage that uses it has imported it
-    wants = any(stage.device == "cuda" for stage in getattr(dataset, "stages", ()))
-    if wants and torch is not None and torch.cuda.is_available():
+    if wants_gpu(dataset) and torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"{platform.machine()}, {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads"
+
+
+def _worker() -> str:
+    """Name of the Dask worker, or of this machine."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        with suppress(ValueError):  # not on a worker
+            return str(distributed.get_worker().name)
+    return platform.node()
 
 
 def peak_memory() -> int:

@@ -1,7 +1,7 @@
 """The front door: ``import fluxforge as ff``.
 
-Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.bulk_flux``. Each is imported when first
-used.
+Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.explain``, ``ff.verify``, ``ff.bulk_flux``. Each is
+imported when first used.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fluxengine.api import plan, run
+    from fluxengine.api import explain, plan, run, verify
     from fluxengine.store import open_dataset as open
     from fluxkernels.bulk import bulk_flux
 
-__all__ = ["bulk_flux", "open", "plan", "run"]
+__all__ = ["bulk_flux", "explain", "open", "plan", "run", "verify"]
 
 _HOMES = {
     "open": ("fluxengine.store", "open_dataset"),
     "plan": ("fluxengine.api", "plan"),
     "run": ("fluxengine.api", "run"),
+    "explain": ("fluxengine.api", "explain"),
+    "verify": ("fluxengine.api", "verify"),
     "bulk_flux": ("fluxkernels.bulk", "bulk_flux"),
 }
 

@@ -23,12 +23,12 @@ from fluxengine.declare import (
 from fluxengine.grid import Grid, days, degrees
 
 PACKED = Packing("i2", 0.01, 0, -32768)
-FIELDS = tuple(Variable(name, "1", name, packing=PACKED) for name in ("a", "b", "c", "d"))
-STATE = flag_variable("state", "what it is", {2: "valid"})
-VARIABLES = (*FIELDS, STATE)
+FIELDS = tuple(Variable(f"field{k}", "1", f"field {k}", packing=PACKED) for k in range(8))
+FLAGS = tuple(flag_variable(f"state{k}", f"state {k}", {2: "valid", 3: "filled"}) for k in range(2))
+VARIABLES = (*FIELDS, *FLAGS)
 GRID = Grid(
     time=days("1992-01-01", block=30),
-    lat=degrees(-90, 90, 1, chunk=30),
+    lat=degrees(-60, 60, 1, chunk=30),
     lon=degrees(0, 360, 1, chunk=60, periodic=True),
 )
 
@@ -61,7 +61,9 @@ def decode(path: Path, day: date) -> xr.Dataset:
         values = 1000 * wave + random.normal(0, 10, wave.shape)
         attrs = {"scale_factor": 0.01, "add_offset": 0.0, "_FillValue": -32768}
         made[variable.name] = (GRID.dims, values[np.newaxis].astype("i2"), attrs)
-    made["state"] = (GRID.dims, np.full((1, 180, 360), 2, "u1"), {"_FillValue": 0})
+    for variable in FLAGS:
+        codes = random.choice([2, 3], wave.shape, p=[0.9, 0.1]).astype("u1")
+        made[variable.name] = (GRID.dims, codes[np.newaxis], {"_FillValue": 0})
     return xr.Dataset(made)
 
 

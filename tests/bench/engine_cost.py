@@ -1,9 +1,9 @@
 """What the engine costs: CPU-seconds of a product that only copies, beside a plain copy.
 
-Run it with ``make bench-engine``. The daily 1° record of 29 years, packed fields and flags, is
-copied block by block: once by the engine on a local cluster of two workers (workers, scheduler and
-client counted), once by a loop of zarr on Icechunk with the same layout, codecs and commits. They
-take turns; medians. Then the same run again, in which nothing changed.
+Run it with ``make bench-engine``. The daily 1° record of 29 years, eight packed fields and two
+flags, is copied block by block: once by the engine on a local cluster of two workers (workers,
+scheduler and client counted), once by a loop of zarr on Icechunk with the same layout, codecs and
+commits. They take turns; medians. Then the same run again, in which nothing changed.
 """
 
 from __future__ import annotations

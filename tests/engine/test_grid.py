@@ -165,7 +165,7 @@ def test_coordinates_are_day_starts_and_cell_centres() -> None:
         (lambda: degrees(0, 10, 3), "no whole number"),
         (lambda: days("2020-01-31", "2020-01-01"), "positive"),
         (lambda: degrees(0, 360, 1, block=30, chunk=7), "whole chunks"),
-        (lambda: Axis("count", 0, 1, None, periodic=True), "needs a size"),
+        (lambda: Axis("count", 0, 1, None, periodic=True), "without an end"),
     ],
 )
 def test_an_impossible_axis_cannot_be_made(make: object, complaint: str) -> None:

@@ -50,12 +50,34 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
         Store.at(path, create=True)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"fluxforge-store": 99}', "\xff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"fluxforge-store": "x"}', "\xff"])
 def test_a_damaged_or_foreign_marker_is_refused(tmp_path: Path, content: str) -> None:
     Store.at(tmp_path / "store", create=True)
     (tmp_path / "store" / MARKER).write_bytes(content.encode("latin1"))
     with pytest.raises(NotOurStore, match=MARKER):
         Store.at(tmp_path / "store", create=True)
+
+
+@pytest.mark.parametrize(("written", "age"), [(FORMAT + 1, "a newer"), (FORMAT - 1, "an older")])
+def test_a_store_of_another_format_is_refused_with_both_numbers(
+    made: World, written: int, age: str
+) -> None:
+    (made.store / MARKER).write_text(json.dumps({"fluxforge-store": written}))
+    with pytest.raises(NotOurStore, match=f"{age} fluxforge wrote it, in format {written}"):
+        Store.at(made.store)
+
+
+def test_a_dataset_of_another_format_is_refused(made: World) -> None:
+    repository = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(made.store / "toy"))
+    )
+    session = repository.writable_session("work")
+    root = zarr.open_group(session.store, mode="r+")
+    mark = json.loads(str(root.attrs["fluxforge"])) | {"format": FORMAT + 1}
+    root.update_attributes({"fluxforge": json.dumps(mark)})
+    session.commit("from the future")
+    with pytest.raises(StoreMismatch, match=f"format {FORMAT + 1}; this fluxforge has {FORMAT}"):
+        made.plan()
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+import distributed
 import pytest
 import toyfields
-from toyworld import World
+from toyfields.products import Options, smooth
+from toyfields.stages import SmoothOnGpu
+from toyworld import World, record_of
 
 from fluxengine import clusters
 from fluxengine.clusters import ClusterConfig
@@ -31,10 +35,14 @@ class Cluster:
         self.scheduler = subprocess.Popen(
             [DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", *words], env=env, **quiet
         )
-        self.worker = subprocess.Popen(
-            [DASK, "worker", "--nthreads", "1", "--no-nanny", *words], env=env, **quiet
-        )
-        self.file = file
+        self.file, self.env, self.workers = file, env, []
+        self.add_worker()
+
+    def add_worker(self, *words: str) -> None:
+        command = [DASK, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        command += ["--scheduler-file", str(self.file), *words]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.workers.append(subprocess.Popen(command, env=self.env, **quiet))
 
     def config(self) -> ClusterConfig:
         import json
@@ -51,7 +59,7 @@ class Cluster:
         return run(world.request(*args, **options), lambda: clusters.executor(config))
 
     def kill(self) -> None:
-        for process in (self.scheduler, self.worker):
+        for process in (self.scheduler, *self.workers):
             process.kill()
             process.wait()
 
@@ -75,6 +83,23 @@ def test_workers_give_the_same_digests_as_this_process(
     summary = cluster().run(world)
     assert summary.blocks["toy-smooth"] == 9
     assert world.content() == first_run.content()
+
+
+def test_blocks_for_a_gpu_go_to_workers_that_declare_one(
+    world: World, cluster: Callable[..., Cluster]
+) -> None:
+    """No GPU is needed for that: a worker says what it has."""
+    started = cluster()
+    started.add_worker("--name", "with-gpu", "--resources", "GPU=1")
+    config = started.config()
+    with distributed.Client(config.address) as client:
+        client.wait_for_workers(2, timeout=30)
+    product = smooth(Options())
+    on_gpu = replace(product, stages=(SmoothOnGpu(),))
+    run(world.request(product=on_gpu), lambda: clusters.executor(config))
+    blocks = [f"{time:04}-0-0-{tile}" for time in range(3) for tile in range(3)]
+    records = [record_of(world.store, "toy-smooth", block) for block in blocks]
+    assert {record["worker"] for record in records} == {"with-gpu"}
 
 
 def test_a_worker_with_other_code_refuses_and_names_the_module(

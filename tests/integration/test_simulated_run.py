@@ -43,7 +43,8 @@ def made(fluxforge, world, tmp_path_factory):
     """The same after an undisturbed run; not to be changed."""
     folder = tmp_path_factory.mktemp("made") / "w"
     shutil.copytree(world, folder)
-    fluxforge("run", "-c", folder / "run.yaml", "--profile", "local")
+    told = fluxforge("run", "-c", folder / "run.yaml", "--profile", "local", "--json").stdout
+    (folder / "told.json").write_text(told)
     return folder
 
 
@@ -108,6 +109,20 @@ def test_the_provider_bytes_are_kept(made):
     bytes_back = np.where(flags == 2, np.round(np.nan_to_num(wind) / 0.2), flags)
     # The provider's first map of a DMSP day holds the descending passes; ours begins ascending.
     np.testing.assert_array_equal(bytes_back, maps[::-1, 1])
+
+
+def test_the_run_came_to_what_was_planned(made):
+    told = json.loads((made / "told.json").read_text())
+    assert {planned["dataset"] for planned in told["planned"]} == set(told["actual"])
+    for planned in told["planned"]:
+        actual = told["actual"][planned["dataset"]]
+        traffic = actual["traffic"]
+        assert actual["tasks"] == planned["will_run"] + planned["may_run"]
+        assert actual["memory"] <= planned["memory"]
+        assert traffic["puts"] == planned["puts"]
+        assert 0.9 * planned["gets"] <= traffic["gets"] <= planned["gets"]
+        assert traffic["bytes_read"] <= planned["bytes_read"]
+        assert traffic["bytes_written"] <= planned["bytes_written"]
 
 
 def test_a_second_run_does_nothing(fluxforge, made):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fluxengine.declare import Arrays, Packing, PlainStage, Variable, flag_variable
+from fluxengine.declare import Arrays, Device, Packing, PlainStage, Variable, flag_variable
 from fluxengine.grid import Halo
 from toyfields.numbers import moving_sum
 from toyfields.source import VALID, wind
@@ -62,6 +62,15 @@ class Smooth(PlainStage):
             return {"wind": made, "wind_state": _state(made)}
 
         return smooth
+
+
+@dataclass(frozen=True)
+class SmoothOnGpu(Smooth):
+    """The same, for workers with a GPU where there are any."""
+
+    @property
+    def device(self) -> Device:
+        return "cuda"
 
 
 @dataclass(frozen=True)
