@@ -43,8 +43,8 @@ from fluxengine.task import Job, Outcome
 from fluxengine.verify import verify
 
 FEW = settings(
-    max_examples=8,
-    stateful_step_count=16,
+    max_examples=4,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
@@ -99,7 +99,10 @@ class World:
         return Request(product, day_of(1), day_of(self.model.last), self.store, archives)
 
     def run(self, workers: Workers, *, accept_code: bool = False) -> Summary:
-        return runs.run(self.request, lambda: nullcontext(workers), accept_code=accept_code)
+        with pytest.MonkeyPatch.context() as patch:
+            if workers.blocks is not None:  # so that it is known what was committed before the cut
+                patch.setattr(runs, "BLOCKS_PER_COMMIT", 1)
+            return runs.run(self.request, lambda: nullcontext(workers), accept_code=accept_code)
 
 
 def words_of(name: str, block: Block) -> str:
@@ -155,7 +158,6 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(runs, "BLOCKS_PER_COMMIT", 1)  # so that a cut is a matter of blocks
         self.patch.setattr(history, "SPARED", history.timedelta(0))
         known = key.code_digests
         self.patch.setattr(key, "code_digests", lambda d: known(d) | self.edited(d.name))
@@ -303,9 +305,9 @@ class Machine(RuleBasedStateMachine):
             assert repository.versions == tuple(f"v{n}" for n in sorted(versions))
             assert stored(store, name, repository.tip(WORK)).rows == held.rows
             if versions:
-                newest = self.model.newest(name)
-                assert repository.tip(MAIN) == repository.version(f"v{newest}")
-                assert stored(store, name, repository.tip(MAIN)).rows == versions[newest].rows
+                newest, main = self.model.newest(name), repository.tip(MAIN)
+                assert main == repository.version(f"v{newest}")
+                assert stored(store, name, main).rows == versions[newest].rows
             assert verify(store, name).findings == ()
 
     def teardown(self) -> None:
@@ -333,6 +335,34 @@ class Machine(RuleBasedStateMachine):
             clean.file(step).write_bytes(file)
         runs.run(clean.request, lambda: nullcontext(serial))
         assert content(clean.store) == content(self.world.store)
+
+
+def test_all_of_it_once_in_a_plain_order() -> None:
+    machine = Machine()
+    try:
+        machine.begin(seed=0)
+        machine.write_a_file(step=2, seed=1)
+        machine.run_and_be_cut_off(blocks=3)
+        machine.write_a_file(step=2, seed=2)
+        machine.run()
+        machine.revise_a_file_without_effect(step=1, how="lowest bit")
+        machine.damage_or_restore_a_file(step=3, how="cut short")
+        machine.change_what_stands("tiny-day", 1)
+        machine.run_and_accept_the_code()
+        machine.restore_an_earlier_version("tiny-near", back=1)
+        machine.add_a_day_to_the_period()
+        machine.plan()
+        machine.damage_or_restore_a_file(step=1, how="too large")
+        machine.damage_or_restore_a_file(step=2, how="too large")
+        machine.run()
+        machine.prune_old_versions("tiny-day", keep=1)
+        machine.prune_old_versions("tiny-near", keep=2)
+        machine.damage_or_restore_a_file(step=2, how="gone")
+        machine.change_what_stands("halo", 0)
+        machine.run()
+        machine.restore_an_earlier_version("tiny-numbers", back=2)
+    finally:
+        machine.teardown()
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def rows_of_cells(window: dict[str, np.ndarray], source: Grid) -> tuple[set[int]
     return set(steps.tolist()), tiles if all(len(c) for c in others) else set()
 
 
-@examples(300, 10_000)
+@examples(300, 4_000)
 @given(grids())
 def test_reach_gives_the_rows_that_hold_the_cells_of_the_window(
     drawn: tuple[Grid, Halo, Grid],
@@ -151,7 +151,7 @@ def test_reach_gives_the_rows_that_hold_the_cells_of_the_window(
         assert set(reached.tiles[grid.tile(block)].tolist()) == tiles
 
 
-@examples(150, 5_000)
+@examples(150, 3_000)
 @given(grids(), st.data())
 def test_a_changed_row_touches_the_steps_and_tiles_whose_window_holds_it(
     drawn: tuple[Grid, Halo, Grid], data: st.DataObject
@@ -260,7 +260,7 @@ class Model:
             assert book.columns["files"][step].tobytes() == digest
 
 
-@examples(40, 1_000)
+@examples(40, 400)
 @given(GRIDS, st.booleans(), DAYS, st.data())
 def test_a_ledger_comes_back_from_a_store_as_it_was_put_in(
     grid: Grid, source: bool, more: int, data: st.DataObject
@@ -300,7 +300,7 @@ def test_a_ledger_comes_back_from_a_store_as_it_was_put_in(
     model.assert_equals(Ledger.read(root, book.grid, "here"))
 
 
-@examples(25, 1_000)
+@examples(25, 400)
 @given(GRIDS, st.booleans(), st.data())
 def test_the_order_and_size_of_commits_leave_no_trace_in_the_ledger(
     grid: Grid, source: bool, data: st.DataObject
@@ -324,7 +324,7 @@ def test_the_order_and_size_of_commits_leave_no_trace_in_the_ledger(
     assert written(batches) == written([sorted(made)])
 
 
-@examples(40, 1_000)
+@examples(40, 400)
 @given(GRIDS, st.booleans(), st.data())
 def test_a_seal_breaks_with_any_byte_of_what_it_seals(
     grid: Grid, source: bool, data: st.DataObject
@@ -397,7 +397,7 @@ def test_every_raw_value_of_any_packing_comes_back(packing: Packing) -> None:
         np.testing.assert_array_equal(packing.pack(packing.unpack(raw, dtype), "x"), raw)
 
 
-@examples(300, 10_000)
+@examples(300, 4_000)
 @given(packings("i1 u1 i2 u2 i4 u4 i8 u8"), st.data())
 def test_packing_is_exact_arithmetic_or_refuses(packing: Packing, data: st.DataObject) -> None:
     info = np.iinfo(packing.dtype)
