@@ -345,6 +345,7 @@ def test_all_of_it_once_in_a_plain_order() -> None:
         machine.begin(seed=0)
         machine.write_a_file(step=2, seed=1)
         machine.run_and_be_cut_off(blocks=3)
+        machine.run()
         machine.revise_a_file_a_little(step=1, how="one number")
         machine.run()
         machine.revise_a_file_a_little(step=1, how="lowest bit")
