@@ -50,7 +50,7 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],  # to find a shorter example would take minutes
 )
-MANY = settings(FEW, max_examples=60, stateful_step_count=40)
+MANY = settings(FEW, max_examples=40, stateful_step_count=40)
 DAYS = 7
 WORDS = {"valid; a later file was refused": "kept"}
 
