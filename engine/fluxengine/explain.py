@@ -19,7 +19,8 @@ from fluxengine.errors import ConfigError, StoreError, UnknownName
 from fluxengine.grid import Axis, Grid, Halo, Indices, in_unit
 from fluxengine.ledger import STATE_WORDS, Ledger, Record
 from fluxengine.packing import Packing
-from fluxengine.store import MAIN, Repository, Store
+from fluxengine.repository import MAIN, Repository
+from fluxengine.store import Store
 
 TOLD = ("key", "run", "when", "notes", "seconds", "batch", "device", "worker", "code_commit")
 FEW = 4  # values that are listed one by one; of more, their mean and range

@@ -36,9 +36,10 @@ from fluxengine.errors import RunFailed
 from fluxengine.executors import run_block, serial
 from fluxengine.ledger import STATE_WORDS
 from fluxengine.plan import Plan, make_plan
+from fluxengine.repository import MAIN, WORK
 from fluxengine.run import Summary
 from fluxengine.stand import Request
-from fluxengine.store import MAIN, WORK, Store
+from fluxengine.store import Store
 from fluxengine.task import Job, Outcome
 from fluxengine.verify import verify
 
