@@ -100,8 +100,10 @@ class World:
         return path
 
 
-def content(store: Store) -> dict[str, str]:
-    return {record["dataset"]: record["content"] for record in of_store(store)}
+def content(store: Store | Path) -> dict[str, str]:
+    """One digest a dataset: equal content, equal digest."""
+    opened = store if isinstance(store, Store) else Store.at(store)
+    return {record["dataset"]: record["content"] for record in of_store(opened)}
 
 
 def record_of(store: Path, dataset: str, block: str) -> Record:
