@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import yaml
 
 from fluxengine.deployments import (
+    IDLE,
+    ORPHANED,
     Deployment,
     Options,
     merged,
@@ -20,16 +22,6 @@ from fluxengine.deployments import (
     workers,
 )
 from fluxengine.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
-# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
-QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
-LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
-IDLE = 3600  # seconds after which a scheduler elsewhere ends itself when its client was killed
-ORPHANED = 60  # seconds after which a worker ends itself without a scheduler
-SUBMISSION = 60  # seconds that a command of Slurm may take
 
 
 class Kubernetes(Deployment):

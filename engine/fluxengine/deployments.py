@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Options = dict[str, Any]
 
 LOOPBACK = "127.0.0.1"
+IDLE = 3600  # seconds after which a scheduler elsewhere ends itself when its client was killed
+ORPHANED = 60  # seconds after which a worker ends itself without a scheduler
 DASHBOARD = f"{LOOPBACK}:0"  # reached through a tunnel: whoever sees a dashboard can read logs
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
 

@@ -184,9 +184,12 @@ def memory(plan: DatasetPlan, block: Block, batch: int, threads: int) -> int:
 
 
 def _middle(plan: DatasetPlan) -> Block:
-    numbers = plan.blocks.numbers
+    """A planned block that stands for all: not the last one's few steps, if there is another."""
+    grid, numbers = plan.stand.grid, plan.blocks.numbers
+    full = numbers[numbers < (grid.step_blocks - 1) * grid.tiles]
+    numbers = full if len(full) else numbers
     number = int(numbers[len(numbers) // 2]) if len(numbers) else 0
-    return plan.stand.grid.numbered(number)
+    return grid.numbered(number)
 
 
 def _estimate(plan: DatasetPlan, resources: Resources) -> Estimate:

@@ -19,9 +19,10 @@ from fluxengine.errors import ConfigError, StoreError, UnknownName
 from fluxengine.grid import Axis, Grid, Halo, Indices, in_unit
 from fluxengine.ledger import STATE_WORDS, Ledger, Record
 from fluxengine.packing import Packing
-from fluxengine.store import MAIN, Repository, Store
+from fluxengine.repository import MAIN, Repository
+from fluxengine.store import Store
 
-TOLD = "key", "run", "when", "notes", "seconds", "batch", "device", "code_commit"
+TOLD = ("key", "run", "when", "notes", "seconds", "batch", "device", "worker", "code_commit")
 FEW = 4  # values that are listed one by one; of more, their mean and range
 
 Spans = Mapping[str, slice]
@@ -279,10 +280,8 @@ def _made(book: Ledger, number: int, record: Record) -> dict[str, Any]:
     """How the block was made."""
     standing = book.columns["standings"][number].tobytes().hex()
     parts = book.standing_parts.get(standing, {})
-    told = {
-        n: record[n] for n in ("key", "run", "when", "notes", "seconds", "batch") if n in record
-    }
-    return told | {n: parts[n] for n in ("options", "weights", "code") if n in parts}
+    told = {name: record[name] for name in TOLD if name in record}
+    return told | {name: parts[name] for name in ("options", "weights", "code") if name in parts}
 
 
 def _files(grid: Grid, spans: Spans, record: Record) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fluxengine.errors import ConfigError
 from fluxengine.layout import MARK
-from fluxengine.store import Store, open_dataset, storage_errors
+from fluxengine.repository import storage_errors
+from fluxengine.store import Store, open_dataset
 
 if TYPE_CHECKING:
     import xarray as xr

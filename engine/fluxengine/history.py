@@ -11,7 +11,8 @@ import numpy as np
 from fluxengine.errors import ConfigError
 from fluxengine.key import listed
 from fluxengine.ledger import Ledger
-from fluxengine.store import Repository, Store
+from fluxengine.repository import Repository
+from fluxengine.store import Store
 
 SPARED = timedelta(hours=1)  # objects younger than this are never pruned
 

@@ -13,7 +13,8 @@ from fluxengine.declare import Array
 from fluxengine.files import FileId
 from fluxengine.ledger import STAMP, BlockRows
 from fluxengine.plan import DatasetPlan, valid_steps
-from fluxengine.store import Repository, Store
+from fluxengine.repository import Repository
+from fluxengine.store import Store
 from fluxengine.task import Job, Outcome, Upstream
 
 

@@ -39,7 +39,6 @@ HOLDS_VALUES = (VALID, KEPT)
 STAMP = 8  # bytes of the digest of a file's path, size and time
 STEP_DIGEST = 16  # hex digits of a digest over the tiles of one upstream step
 STEPS = "states", "digests"
-BLOCKS = "standings", "inputs", "seals"
 FILES = "stamps", "files"
 ROWS_PER_CHUNK, BLOCKS_PER_CHUNK, RECORDS_PER_CHUNK = 20_000, 4_096, 64
 

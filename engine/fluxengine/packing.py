@@ -38,8 +38,11 @@ class Packing:
     @property
     def unpacked(self) -> str:
         """Dtype of the numbers: f4 where that holds every one of them."""
-        exact = np.dtype(self.dtype).itemsize <= (4 if self.is_float else 2)
-        return "f4" if exact else "f8"
+        if np.dtype(self.dtype).itemsize > (4 if self.is_float else 2):
+            return "f8"
+        # Scaling and shifting round twice: both together must stay well within half a step.
+        steps = 2**16 + abs(self.offset / self.scale)
+        return "f4" if self.is_float or 4 * steps * np.finfo("f4").eps < 0.5 else "f8"
 
     def pack(self, values: Array, name: str) -> Array:
         """Values as stored; NaN becomes `fill`.
@@ -64,7 +67,8 @@ class Packing:
     def _fits(self, given: Array, buffer: Array, made: Array) -> bool:
         """Pack one step, and say whether all of it fits."""
         np.subtract(given, self.offset, out=buffer, dtype=np.float64)
-        np.divide(buffer, self.scale, out=buffer)
+        with np.errstate(over="ignore"):  # infinity fits nowhere
+            np.divide(buffer, self.scale, out=buffer)
         np.rint(buffer, out=buffer)
         missing = np.isnan(buffer)
         holes = int(np.count_nonzero(missing))
@@ -72,7 +76,8 @@ class Packing:
             np.copyto(buffer, self.fill or 0, where=missing)
         low, high = (buffer.min(), buffer.max()) if buffer.size else (0.0, 0.0)
         info = np.iinfo(self.dtype)
-        if low < info.min or high > info.max or (holes and self.fill is None):
+        # Below the next power of two: as a float, the largest 64-bit integer is that power itself.
+        if low < info.min or high >= int(info.max) + 1 or (holes and self.fill is None):
             return False
         np.copyto(made, buffer, casting="unsafe")
         if self.fill is None or not low <= self.fill <= high:
@@ -81,9 +86,11 @@ class Packing:
 
     def _complaint(self, values: Array, name: str) -> OutOfRange:
         """What does not fit, in words."""
-        raw = np.rint((values.astype(np.float64) - self.offset) / self.scale)
+        with np.errstate(over="ignore"):
+            raw = np.rint((values.astype(np.float64) - self.offset) / self.scale)
         info = np.iinfo(self.dtype)
-        bad = ~np.isnan(raw) & ((raw < info.min) | (raw > info.max) | (raw == self.fill))
+        outside = (raw < info.min) | (raw >= int(info.max) + 1)
+        bad = ~np.isnan(raw) & (outside | (raw == self.fill))
         if not bad.any():
             return OutOfRange(f"{name} has missing values, but its packing has no fill value.")
         low, high = (edge * self.scale + self.offset for edge in (info.min, info.max))

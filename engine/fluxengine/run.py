@@ -24,8 +24,9 @@ from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import HOLDS_VALUES, BlockRows
 from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
 from fluxengine.progress import QUIET, Progress
+from fluxengine.repository import MAIN, Repository
 from fluxengine.stand import Request
-from fluxengine.store import MAIN, Repository, Store, remember_product
+from fluxengine.store import Store, remember_product
 from fluxengine.task import Outcome
 from fluxengine.traffic import Traffic
 

@@ -16,7 +16,8 @@ from fluxengine.files import notice
 from fluxengine.grid import Axis, Grid, in_unit
 from fluxengine.layout import Layout
 from fluxengine.ledger import Ledger
-from fluxengine.store import Repository, Store
+from fluxengine.repository import Repository
+from fluxengine.store import Store
 
 
 @dataclass(frozen=True)

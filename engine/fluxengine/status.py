@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fluxengine.ledger import ABSENT, FAILED_STEP, HOLDS_VALUES, MISSING_STEP
-from fluxengine.store import MAIN, Store
+from fluxengine.repository import MAIN
+from fluxengine.store import Store
 
 
 def of_store(store: Store) -> list[dict[str, Any]]:

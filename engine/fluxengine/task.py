@@ -51,7 +51,7 @@ from fluxengine.key import Parts, standing_parts, weights_of_stage
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
-from fluxengine.store import Fork, read_snapshot, storage_errors
+from fluxengine.repository import Fork, read_snapshot, storage_errors
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from fluxengine.key import listed
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
 from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
-from fluxengine.store import MAIN, WORK, Store
+from fluxengine.repository import MAIN, WORK
+from fluxengine.store import Store
 
 
 @dataclass(frozen=True)

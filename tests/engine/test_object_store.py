@@ -38,8 +38,9 @@ from fluxengine.errors import (
 )
 from fluxengine.lock import LOCK, Holder, Lease
 from fluxengine.place import Prefix, StorageOptions
+from fluxengine.repository import MAIN
 from fluxengine.run import Summary, run
-from fluxengine.store import MAIN, Store, open_dataset
+from fluxengine.store import Store, open_dataset
 from fluxengine.task import Job, Outcome, run_block
 
 BUCKET = "flux"

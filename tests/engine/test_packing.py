@@ -49,6 +49,13 @@ def test_a_value_that_does_not_fit_raises_and_never_wraps(value: float) -> None:
         KELVIN.pack(np.array([290.0, value]), "air_temperature")
 
 
+@pytest.mark.parametrize(("dtype", "end"), [("i8", 2.0**63), ("u8", 2.0**64)])
+def test_a_value_just_beyond_the_widest_integers_does_not_wrap(dtype: str, end: float) -> None:
+    with pytest.raises(OutOfRange):
+        Packing(dtype).pack(np.array([end]), "count")
+    assert Packing(dtype).pack(np.array([end / 2]), "count").tolist() == [end / 2]
+
+
 def test_a_value_that_would_read_as_missing_raises() -> None:
     with pytest.raises(OutOfRange):
         KELVIN.pack(np.array([290 - 0.002 * 32768]), "x")
@@ -75,6 +82,13 @@ def test_wide_integers_and_doubles_are_not_rounded_when_read() -> None:
     assert Packing("i4", fill=-1).unpack(raw)[0] == 123_456_789
     assert Packing("f8").unpack(np.array([1 / 3]))[0] == 1 / 3
     assert KELVIN.unpack(np.array([1], "i2")).dtype == "f4"
+
+
+def test_small_steps_far_from_zero_are_read_as_doubles() -> None:
+    fine = Packing("i2", 1e-6, 300.0)
+    raw = np.array([0, 1, 2], "i2")
+    assert fine.unpack(raw).dtype == "f8"
+    assert fine.pack(fine.unpack(raw), "x").tolist() == [0, 1, 2]
 
 
 def test_the_codes_never_written_and_failed_belong_to_the_engine() -> None:

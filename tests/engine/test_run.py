@@ -202,6 +202,12 @@ def test_a_part_block_is_extended_day_by_day(made: World, tmp_path_factory) -> N
     assert made.content() == at_once.content()
 
 
+def test_a_last_block_of_one_day_makes_no_other_block_run_day_by_day(made: World) -> None:
+    made.write(13)
+    made.run(13)
+    assert record_of(made.store, "toy", "0002-0-0")["batch"] == 4
+
+
 def test_a_shorter_period_leaves_the_rest_as_it_is(made: World) -> None:
     made.write(2, 11, seed=1)
     summary = made.run(4)

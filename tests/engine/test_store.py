@@ -26,7 +26,8 @@ from fluxengine.errors import (
     UnknownName,
 )
 from fluxengine.layout import FORMAT
-from fluxengine.store import MARKER, Repository, Store, open_dataset
+from fluxengine.repository import Repository
+from fluxengine.store import MARKER, Store, open_dataset
 
 
 def test_a_new_folder_becomes_a_store_and_is_one_from_then_on(tmp_path: Path) -> None:

@@ -305,6 +305,7 @@ def test_a_value_is_explained_down_to_its_file(made: World) -> None:
     assert float(wind.shown) == pytest.approx(float(stored), abs=1e-5)
     assert [v.shown for v in top.values if v.name == "wind_state"] == ["observed"]
     assert top.made["options"]["0 MeanOfPasses"]["gain"] == 1.0
+    assert {"key", "run", "when", "device", "worker", "code", "code_commit"} <= set(top.made)
 
     smooth = upstream(top, "toy-smooth")
     assert smooth.where["orbit"] == "ascending … descending"

@@ -12,7 +12,8 @@ import zarr
 from toyworld import World
 from trials import Tally, Worlds
 
-from fluxengine.store import MAIN, Store
+from fluxengine.repository import MAIN
+from fluxengine.store import Store
 from fluxengine.verify import verify
 
 pytestmark = pytest.mark.faults

@@ -6,7 +6,7 @@ from typing import Any
 
 import zarr
 
-from fluxengine import layout, ledger, run, store, task
+from fluxengine import layout, ledger, repository, run, store, task
 from fluxengine.task import Job, Outcome
 
 DIED = 77  # exit code
@@ -18,19 +18,19 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "before the template is committed": (ledger, "create", "after"),
     "after a dataset is made": (store.Store, "create", "after"),
     "amid an extension": (layout, "extend", "after"),
-    "after an extension": (store.Repository, "extend", "after"),
+    "after an extension": (repository.Repository, "extend", "after"),
     "before a block is written": (task, "_write", "before"),
     "amid a block": (zarr.Array, "__setitem__", "after"),
     "after a block is written": (task, "_write", "after"),
-    "before a merge": (store.Repository, "commit", "before"),
+    "before a merge": (repository.Repository, "commit", "before"),
     "between merge and ledger": (layout, "describe", "before"),
     "amid the ledger's rows": (ledger, "_write_records", "before"),
     "between ledger and commit": (ledger, "write", "after"),
-    "after a commit": (store.Repository, "commit", "after"),
+    "after a commit": (repository.Repository, "commit", "after"),
     "before publication": (run, "_publish", "before"),
-    "before main moves": (store.Repository, "_move_main", "before"),
-    "between main and its tag": (store.Repository, "_tag", "before"),
-    "between two datasets' publication": (store.Repository, "publish", "after"),
+    "before main moves": (repository.Repository, "_move_main", "before"),
+    "between main and its tag": (repository.Repository, "_tag", "before"),
+    "between two datasets' publication": (repository.Repository, "publish", "after"),
     "before the product is noted": (run, "remember_product", "before"),
 }
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from toyworld import World
 
 from fluxengine.ledger import Ledger
-from fluxengine.store import MAIN, MARKER, Store
+from fluxengine.repository import MAIN
+from fluxengine.store import MARKER, Store
 from fluxengine.verify import verify
 
 DAYS = 8  # two blocks of the source, twelve in all

@@ -1,0 +1,375 @@
+"""Repositories: one dataset with its history, in Icechunk.
+
+Runs commit to the branch ``work``; ``main`` is the published version and moves by one
+compare-and-swap, each version also becoming an immutable tag ``v<n>``. This module alone imports
+icechunk, and turns what the storage says into typed errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import icechunk
+import zarr
+
+from fluxengine import layout, ledger
+from fluxengine.errors import (
+    FluxforgeError,
+    LeaseLost,
+    NotOurStore,
+    PublicationConflict,
+    StoreError,
+    UnknownName,
+)
+from fluxengine.grid import Block
+from fluxengine.layout import Layout
+from fluxengine.ledger import Ledger
+from fluxengine.lock import Lock
+from fluxengine.outages import stored_values, typed, understood
+from fluxengine.place import Folder, Place
+from fluxengine.traffic import CountedStore
+
+WORK, MAIN = "work", "main"
+# With waits that double in between: a worker gives up after about half a minute.
+RETRIES = icechunk.StorageRetriesSettings(
+    max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
+)
+
+Fork = icechunk.ForkSession
+REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
+
+# It warns at every opening that concurrent commits to a local folder are unsafe (here only one
+# process commits, under the run lock), and logs to standard output, where --json belongs. What goes
+# wrong is raised all the same.
+icechunk.set_logs_filter("off")
+
+
+@contextmanager
+def storage_errors(where: object) -> Iterator[None]:
+    """Turn what the storage raises into `NoSpace` or a `StoreError`, naming the place."""
+    try:
+        yield
+    except FluxforgeError:
+        raise
+    except icechunk.ConflictError as error:
+        raise LeaseLost(
+            "another run committed to this dataset in between.",
+            where=str(where),
+            mend="Nothing is lost. Let the other run end, then run the same command again.",
+        ) from error
+    except (icechunk.IcechunkError, OSError) as error:
+        raise typed(error, where) from error
+
+
+def _storage(path: Place) -> icechunk.Storage:
+    """How icechunk reaches a place: always with credentials it finds itself, never with a copy.
+
+    Of its two ways to S3 this one gives a request up that got no answer for 30 seconds, and tries
+    again; the other waits for ever.
+    """
+    if isinstance(path, Folder):
+        return icechunk.local_filesystem_storage(str(path))
+    chosen = path.options
+    anonymous, from_env = icechunk.s3_anonymous_credentials, icechunk.s3_from_env_credentials
+    return icechunk.Storage.new_s3_object_store(
+        icechunk.S3Options(
+            region=chosen.region,
+            endpoint_url=chosen.endpoint_url,
+            allow_http=chosen.allow_http,
+            anonymous=chosen.anonymous,
+            force_path_style=bool(chosen.force_path_style),
+        ),
+        path.bucket,
+        path.key,
+        anonymous() if chosen.anonymous else from_env(),
+    )
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One dataset with its history."""
+
+    path: Place
+    inner: icechunk.Repository
+    lock: Lock | None = None
+
+    @classmethod
+    def create(cls, path: Place, wanted: Layout, book: Ledger) -> Repository:
+        """Make the dataset; its template becomes the first commit of `work`."""
+        with storage_errors(path):
+            if isinstance(path, Folder):
+                path.path.mkdir(parents=True, exist_ok=True)
+            inner = _created(_storage(path))
+            # The template goes to `work` alone: `main` stays empty until something is published.
+            session = inner.writable_session(MAIN)
+            root = zarr.open_group(session.store, mode="a")
+            layout.create(root, wanted)
+            ledger.create(root, book)
+            snapshot = session.flush(f"template of {wanted.name}")
+            # Last: with this one write the dataset is there.
+            _settle(
+                lambda: inner.create_branch(WORK, snapshot),
+                lambda: inner.lookup_branch(WORK) == snapshot,
+            )
+        return cls(path, inner)
+
+    @classmethod
+    def open(cls, path: Place, lock: Lock | None = None) -> Repository:
+        """An existing dataset."""
+        config = icechunk.RepositoryConfig(storage=icechunk.StorageSettings(retries=RETRIES))
+        try:
+            with storage_errors(path):
+                return cls(path, icechunk.Repository.open(_storage(path), config), lock)
+        except StoreError as error:
+            if type(error) is not StoreError:  # it is known what it was
+                raise
+            raise NotOurStore(f"no readable dataset: {error.what}", where=str(path)) from error
+
+    def tip(self, branch: str = WORK) -> str:
+        """Snapshot a branch points at."""
+        with storage_errors(self.path):
+            return self.inner.lookup_branch(branch)
+
+    def read(self, snapshot: str) -> zarr.Group:
+        """The dataset as of a snapshot."""
+        with stored_values(str(self.path)), storage_errors(self.path):
+            store = self.inner.readonly_session(snapshot_id=snapshot).store
+            return zarr.open_group(CountedStore(store), mode="r")
+
+    def ledger(self, snapshot: str) -> Ledger:
+        """What each step is, as of a snapshot."""
+        with stored_values(str(self.path)):
+            root = self.read(snapshot)
+            return Ledger.read(root, layout.stored_grid(root), str(self.path))
+
+    def steps(self, snapshot: str) -> int:
+        """Length of the step axis as of a snapshot."""
+        return layout.stored_grid(self.read(snapshot)).step_axis.length
+
+    def fork(self) -> Fork:
+        """A pickled-around session that many tasks write blocks into."""
+        with storage_errors(self.path):
+            return self.inner.writable_session(WORK).fork()
+
+    def extend(self, wanted: Layout, book: Ledger) -> None:
+        """Commit a longer step axis to `work`."""
+        with storage_errors(self.path):
+            session = self._writable()
+            root = zarr.open_group(session.store, mode="r+")
+            layout.extend(root, wanted)
+            ledger.resize(root, book)
+            self._commit(session, f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
+
+    def commit(
+        self,
+        forks: Iterable[Fork],
+        wanted: Layout,
+        book: Ledger,
+        blocks: list[Block],
+        metadata: Mapping[str, Any],
+    ) -> str:
+        """Commit blocks together with their ledger rows. Returns the snapshot."""
+        with storage_errors(self.path):
+            session = self._writable()
+            session.merge(*forks)
+            root = zarr.open_group(session.store, mode="r+")
+            layout.describe(root, wanted)
+            ledger.write(root, book, blocks)
+            names = ", ".join(block.name for block in blocks[:4])
+            more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
+            return self._commit(session, f"blocks {names}{more}", metadata)
+
+    def _writable(self) -> icechunk.Session:
+        """A session on the tip of `work`, with the lock looked at afterwards.
+
+        So whatever another run commits after it took the lock over, it commits after this tip was
+        read, and then the commit to be made here is refused.
+        """
+        session = self.inner.writable_session(WORK)
+        self._check_lock()
+        return session
+
+    def _check_lock(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
+
+    def _commit(
+        self, session: icechunk.Session, message: str, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Commit; where it was done but the reply was lost, the tip bears this commit's mark."""
+        mark = uuid4().hex
+        try:
+            return session.commit(message, metadata={**(metadata or {}), "commit": mark})
+        except REFUSALS:
+            tip = next(iter(self.inner.ancestry(branch=WORK)))
+            if tip.metadata.get("commit") != mark:
+                raise
+            return tip.id
+
+    def publish(self, expected: str) -> str | None:
+        """Move `main` to the tip of `work`; None where it is there already.
+
+        Parameters
+        ----------
+        expected : str
+            Snapshot `main` pointed at when the run began.
+
+        Raises
+        ------
+        PublicationConflict
+            Where `main` moved in the meantime.
+        """
+        with storage_errors(self.path):
+            tip = self.inner.lookup_branch(WORK)
+            known = self.versions
+            if known and self.inner.lookup_tag(known[-1]) == tip:
+                return None
+            if tip != self.inner.lookup_branch(MAIN):
+                self._move_main(tip, expected)
+            return self._tag(tip)
+
+    def _tag(self, snapshot: str) -> str:
+        """Make a snapshot the newest version. A number is never given twice."""
+        known = self.versions
+        version = f"v{int(known[-1][1:]) + 1 if known else 1}"
+        _settle(
+            lambda: self.inner.create_tag(version, snapshot),
+            lambda: self.inner.lookup_tag(version) == snapshot,
+        )
+        return version
+
+    def check_unmoved(self, expected: str) -> None:
+        """Raise `PublicationConflict` where `main` is not what it was when the run began."""
+        if self.tip(MAIN) != expected:
+            raise self._conflict()
+
+    def _move_main(self, tip: str, expected: str) -> None:
+        self._check_lock()
+        try:
+            _settle(
+                lambda: self.inner.reset_branch(MAIN, tip, from_snapshot_id=expected),
+                lambda: self.inner.lookup_branch(MAIN) == tip,
+            )
+        except icechunk.IcechunkError as error:
+            if understood(error, self.path) is not None:
+                raise
+            raise self._conflict() from error
+
+    def _conflict(self) -> PublicationConflict:
+        return PublicationConflict(
+            "the published version changed while this run was working.",
+            where=str(self.path),
+            mend="Look at what published it, then run again.",
+        )
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Published versions, oldest first."""
+        with storage_errors(self.path):
+            tags = [tag for tag in self.inner.list_tags() if tag[:1] == "v" and tag[1:].isdigit()]
+        return tuple(sorted(tags, key=lambda tag: int(tag[1:])))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether `main` holds a version."""
+        return bool(self.versions)
+
+    def version(self, name: str) -> str:
+        """Snapshot of a published version.
+
+        Raises
+        ------
+        UnknownName
+        """
+        if name not in self.versions:
+            raise UnknownName(
+                f"there is no version '{name}'",
+                where=str(self.path),
+                mend=f"It has: {', '.join(self.versions) or 'none yet'}.",
+            )
+        with storage_errors(self.path):
+            return self.inner.lookup_tag(name)
+
+    def commits(self, snapshot: str) -> Iterator[Commit]:
+        """Commits that led to a snapshot, the newest first."""
+        with storage_errors(self.path):
+            for info in self.inner.ancestry(snapshot_id=snapshot):
+                yield Commit(info.id, info.written_at, info.message, info.metadata)
+
+    def restore(self, snapshot: str) -> str:
+        """Publish an earlier snapshot again and go on from it. Returns the new version."""
+        with storage_errors(self.path):
+            tip, main = self.inner.lookup_branch(WORK), self.inner.lookup_branch(MAIN)
+            self._check_lock()
+            _settle(
+                lambda: self.inner.reset_branch(WORK, snapshot, from_snapshot_id=tip),
+                lambda: self.inner.lookup_branch(WORK) == snapshot,
+            )
+            if snapshot != main:
+                self._move_main(snapshot, main)
+            return self._tag(snapshot)
+
+    def prune(self, keep: int, older_than: datetime) -> int:
+        """Forget all but the newest versions, then delete what nothing needs. Returns the bytes.
+
+        Parameters
+        ----------
+        keep : int
+            Versions to keep.
+        older_than : datetime
+            Objects written later stay: a run may just be writing them.
+        """
+        with storage_errors(self.path):
+            self._check_lock()
+            known = self.versions
+            for version in known[:-keep]:
+                self.inner.delete_tag(version)
+            if known[:-keep]:
+                oldest = self.inner.lookup_tag(known[-keep])
+                self.inner.expire_snapshots(self.inner.lookup_snapshot(oldest).written_at)
+            return self.inner.garbage_collect(older_than).bytes_deleted
+
+    def orphans(self) -> int:
+        """Bytes of objects that no version needs: of runs that were cut off, of pruned versions."""
+        with storage_errors(self.path):
+            return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a dataset."""
+
+    snapshot: str
+    when: datetime
+    message: str
+    metadata: Mapping[str, Any]
+
+
+def _created(storage: icechunk.Storage) -> icechunk.Repository:
+    try:
+        return icechunk.Repository.create(storage)
+    except icechunk.IcechunkError:
+        if not icechunk.Repository.exists(storage):
+            raise
+        return icechunk.Repository.open(storage)
+
+
+def _settle(write: Callable[[], object], is_done: Callable[[], bool]) -> None:
+    """Make a conditional write. If only its reply was lost, a second try was refused: so look."""
+    try:
+        write()
+    except REFUSALS:
+        if not is_done():
+            raise
+
+
+@lru_cache(maxsize=64)
+def read_snapshot(path: Place, snapshot: str) -> zarr.Group:
+    """An opened snapshot, kept open: workers read many blocks of the same one."""
+    return Repository.open(path).read(snapshot)

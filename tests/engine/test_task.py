@@ -1,0 +1,244 @@
+"""One block on a worker: what is loaded once, tried again, made smaller, guarded, handed on."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toyfields.products import Options, coarse, smooth
+from toyfields.stages import Smooth, coarse_wind, wind_state
+from toyworld import World, record_of
+
+from fluxengine.declare import Arrays, Device, PlainStage, Product, Variable
+from fluxengine.errors import RunFailed
+from fluxengine.packing import Packing
+from fluxengine.run import run
+from fluxengine.store import Store, open_dataset
+from fluxengine.task import Job, Outcome, run_block
+
+CALLS: list[Any] = []  # what the stages below did; they run in this process
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_called() -> None:
+    CALLS.clear()
+
+
+@dataclass(frozen=True)
+class Noted(Smooth):
+    """Notes when it is loaded, and how many steps it is given."""
+
+    name: str = ""
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        CALLS.append("loaded")
+        inner = super().load()
+
+        def noted(arrays: Arrays) -> Arrays:
+            CALLS.append(len(arrays["wind"]))
+            return inner(arrays)
+
+        return noted
+
+
+def with_stage(stage: Any, **changes: Any) -> Product:
+    return replace(smooth(Options()), stages=(stage,), gates=(), **changes)
+
+
+def test_a_stage_is_loaded_once_for_all_blocks(world: World) -> None:
+    world.run(product=with_stage(Noted(name="once")))
+    assert CALLS.count("loaded") == 1
+    assert len(CALLS) == 1 + 9
+
+
+def test_a_batch_is_never_more_steps_than_the_product_says(world: World) -> None:
+    world.run(product=with_stage(Noted(name="batches"), batch=2))
+    assert max(c for c in CALLS if c != "loaded") <= 2 + 2 + 1  # two, and the halo
+
+
+# --- out of memory -------------------------------------------------------------------------------
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch and CuPy call theirs."""
+
+
+@dataclass(frozen=True)
+class Hungry(Smooth):
+    """Has memory for so many steps at once, the halo included."""
+
+    steps: int = 0
+    of: str = "host"
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        inner = super().load()
+
+        def hungry(arrays: Arrays) -> Arrays:
+            CALLS.append(len(arrays["wind"]))
+            if len(arrays["wind"]) > self.steps:
+                raise MemoryError() if self.of == "host" else OutOfMemoryError("CUDA")
+            return inner(arrays)
+
+        return hungry
+
+
+@pytest.mark.parametrize("of", ["host", "device"])
+def test_the_batch_is_halved_until_the_memory_suffices(
+    world: World, first_run: World, of: str
+) -> None:
+    world.run(product=with_stage(Hungry(steps=5, of=of)))
+    assert world.content()["toy-smooth"] == first_run.content()["toy-smooth"]
+    assert record_of(world.store, "toy-smooth", "0001-0-0-0")["batch"] == 2
+    assert 7 in CALLS  # four steps with the halo were tried first
+
+
+# --- a fault of the block itself -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Moody(Smooth):
+    """Raises at the first calls for each block."""
+
+    times: int = 1
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        inner = super().load()
+
+        def moody(arrays: Arrays) -> Arrays:
+            first = str(arrays["wind"]["time"].values[0]), float(arrays["wind"]["lon"].values[0])
+            CALLS.append(first)
+            if CALLS.count(first) <= self.times:
+                raise ConnectionResetError("the licence server went away")
+            return inner(arrays)
+
+        return moody
+
+
+def test_a_block_is_tried_twice(world: World, first_run: World) -> None:
+    summary = world.run(product=with_stage(Moody(times=1)))
+    assert summary.marked == ()
+    assert world.content()["toy-smooth"] == first_run.content()["toy-smooth"]
+
+
+def test_a_block_that_fails_twice_is_quarantined_with_its_traceback(world: World) -> None:
+    with pytest.raises(RunFailed, match="not one step of toy-smooth can be used"):
+        world.run(product=with_stage(Moody(times=2)))  # every block of it
+    record = record_of(world.store, "toy-smooth", "0001-0-0-0")
+    assert "ConnectionResetError" in record["traceback"]
+
+
+# --- the GPU -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OnGpu(Smooth):
+    """Notes how many are in it at once."""
+
+    @property
+    def device(self) -> Device:
+        return "cuda"
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        inner, inside = super().load(), set()
+
+        def computed(arrays: Arrays) -> Arrays:
+            inside.add(threading.get_ident())
+            CALLS.append(len(inside))
+            time.sleep(0.02)
+            made = inner(arrays)
+            inside.discard(threading.get_ident())
+            return made
+
+        return computed
+
+
+def in_threads(jobs: Iterable[Job]) -> Iterator[Outcome]:
+    with ThreadPoolExecutor(4) as pool:
+        yield from pool.map(run_block, list(jobs))
+
+
+def test_one_block_at_a_time_is_on_a_workers_gpu(world: World, first_run: World) -> None:
+    run(world.request(product=with_stage(OnGpu())), lambda: nullcontext(in_threads))
+    assert CALLS == [1] * 9
+    assert world.content()["toy-smooth"] == first_run.content()["toy-smooth"]
+
+
+# --- what is handed on ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HandOn(PlainStage):
+    """Gives back what it was given."""
+
+    inputs: tuple[str, ...] = ("wind", "wind_state")
+    outputs: tuple[Variable, ...] = (coarse_wind, wind_state)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        return dict
+
+
+@dataclass(frozen=True)
+class Scribble(HandOn):
+    """Changes its input in place."""
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        def scribble(arrays: Arrays) -> Arrays:
+            arrays["wind"].values[...] = 0
+            return dict(arrays)
+
+        return scribble
+
+
+def handed_on(stage: Any, published: tuple[Variable, ...] = (coarse_wind, wind_state)) -> Product:
+    above = coarse(Options())
+    read = replace(smooth(Options()).reads[0], variables=("wind", "wind_state"))
+    return Product("handed-on", above.grid, (read,), (stage,), published)
+
+
+def test_what_is_handed_on_is_stored_as_it_was(world: World, monkeypatch) -> None:
+    world.run(product=coarse(Options()))
+    monkeypatch.setattr(Packing, "pack", _nobody_packs)
+    world.run(product=handed_on(HandOn()))
+    content = world.content()
+    assert content["handed-on"] == content["toy-coarse"]
+
+
+def _nobody_packs(self: Packing, values: object, name: str) -> np.ndarray:
+    pytest.fail(f"{name} was packed again")
+
+
+def test_another_packing_is_packed_again(world: World) -> None:
+    finer = coarse_wind.stored(Packing("i4", 0.0001, 0, -1))
+    world.run(product=handed_on(HandOn(outputs=(finer, wind_state)), (finer, wind_state)))
+    given, made = (open_dataset(world.store, n)["wind"] for n in ("toy-coarse", "handed-on"))
+    np.testing.assert_allclose(made.values, given.values, atol=1e-4)
+    assert made.encoding["dtype"] == np.dtype("i4")
+
+
+def test_inputs_cannot_be_changed_in_place(world: World) -> None:
+    with pytest.raises(Exception, match="read-only"):
+        world.run(product=handed_on(Scribble()))
+
+
+def test_outcomes_say_what_they_cost(world: World) -> None:
+    outcomes: list[Outcome] = []
+
+    def noting(jobs: Iterable[Job]) -> Iterator[Outcome]:
+        for job in jobs:
+            outcomes.append(run_block(job))
+            yield outcomes[-1]
+
+    run(world.request(product=coarse(Options())), lambda: nullcontext(noting))
+    source, product = outcomes[0], outcomes[-1]
+    files = [Path(file["path"]) for file in source.files.values()]
+    assert source.traffic.bytes_read == sum(file.stat().st_size for file in files)
+    assert source.traffic.puts == 2  # a shard for each variable
+    assert product.traffic.gets == 2
+    assert 50_000_000 < product.peak_memory < 4_000_000_000
+    assert Store.at(world.store).repository("toy-coarse").is_published
