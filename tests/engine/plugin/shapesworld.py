@@ -60,4 +60,4 @@ class Shapes:
         return run(self.request(product, last), lambda: nullcontext(executors.serial))
 
     def content(self) -> dict[str, str]:
-        return content(self.store)
+        return content(Store.at(self.store))
