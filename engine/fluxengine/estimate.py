@@ -21,7 +21,8 @@ from fluxengine.grid import Block, Indices
 from fluxengine.packing import Packing
 from fluxengine.plan import DatasetPlan, Plan
 
-BASE = 320_000_000  # bytes of a worker that has imported what the engine needs
+# Bytes of a worker that has imported what the engine needs, with what it keeps of memory it freed.
+BASE = 400_000_000
 ROOM = 0.8  # of a worker's memory: above it, Dask takes on no further task
 ASSUMED = 40e6  # bytes, packed, that a thread reads, works on and writes in a second
 SAMPLE = 16  # blocks whose times are looked up

@@ -42,7 +42,7 @@ LOCAL_WORKERS = {
     f"distributed.nanny.pre-spawn-environ.{name}": value
     for name, value in {
         "DASK_LOGGING__DISTRIBUTED": "critical",
-        "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+        "MALLOC_TRIM_THRESHOLD_": 64 << 20,
         "MALLOC_MMAP_THRESHOLD_": 32 << 20,
     }.items()
 }

@@ -5,6 +5,7 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -127,7 +128,7 @@ class Outcome:
     seconds : float
     traffic : Traffic
     peak_memory : int
-        Bytes that the worker held at most since it started.
+        Bytes that the worker held at most since its first block of the dataset.
     device, worker : str
         What it was computed on, and the worker's name.
     """
@@ -158,6 +159,7 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
+    _count_peak_of(job.dataset.name)
     with counted() as traffic:
         made = make_block(job)
         with storage_errors(job.path):
@@ -409,8 +411,21 @@ def _worker() -> str:
     return platform.node()
 
 
+_PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
+
+
+def _count_peak_of(dataset: str) -> None:
+    """Begin anew with each dataset: what an earlier one held, or freed and kept, is not its."""
+    global _PEAK_OF
+    if dataset != _PEAK_OF:
+        _PEAK_OF = dataset
+        with suppress(OSError, AttributeError):  # another system: the peak since the start then
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """Bytes that this process held at most since it started."""
+    """Bytes that this process held at most since its first block of the present dataset."""
     status = Path("/proc/self/status")
     if not status.exists():  # no Linux
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
