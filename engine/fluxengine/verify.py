@@ -21,7 +21,7 @@ from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
 from fluxengine.errors import FluxforgeError
 from fluxengine.grid import Block, Grid
-from fluxengine.key import listed
+from fluxengine.key import listed, standing_digest
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
 from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
@@ -97,7 +97,7 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
         snapshot = repository.tip(MAIN if repository.is_published else WORK)
         root, book = repository.read(snapshot), repository.ledger(snapshot)
         made = made_blocks(book)
-        findings = list(_coordinates(name, root))
+        findings = [*_coordinates(name, root), *_standing(name, book)]
         stored = _Stored(name, root, book)
         cells = sum(_bytes(_array(root, path)) for path in layout.stored_variables(root))
     except Exception as error:  # damaged metadata makes Zarr raise what it likes
@@ -121,6 +121,14 @@ def made_blocks(book: Ledger) -> list[int]:
     rows = by_block(book.grid, ~np.isin(book.states, (ABSENT, OUTSIDE)))
     sealed = book.columns["seals"].any(axis=1)
     return [int(number) for number in np.flatnonzero(rows | sealed)]
+
+
+def _standing(name: str, book: Ledger) -> Iterator[Finding]:
+    """Code, weights and options that are not what the blocks' rows name."""
+    for named, parts in book.standing_parts.items():
+        if standing_digest(parts).hex() != named:
+            what = "what the ledger says of code, weights and options was altered"
+            yield Finding(name, "", "", what)
 
 
 def _words(error: Exception) -> str:
