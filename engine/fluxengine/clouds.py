@@ -30,7 +30,7 @@ class Kubernetes(Deployment):
     called = "KubeCluster"
     tls = False
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """Of dask-kubernetes."""
         return self._operator().KubeCluster
 
@@ -38,7 +38,7 @@ class Kubernetes(Deployment):
         """Besides KubeCluster's own it takes those of distributed's base class."""
         from distributed.deploy.cluster import Cluster
 
-        return {"": [self.library(), Cluster]}
+        return {"": [self.launcher(), Cluster]}
 
     def check(self) -> None:
         """A manifest of one's own says all that `options` would."""
@@ -136,14 +136,14 @@ class Coiled(Deployment):
     called = "coiled.Cluster"
     tls = False
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """Of coiled."""
         return self._import("coiled", "coiled").Cluster
 
     def signatures(self) -> dict[str, list[Any]]:
         """Coiled has no **kwargs: a misspelt name would fail there too, but later."""
         return {
-            "": [self.library()],
+            "": [self.launcher()],
             "worker_options": workers(),
             "scheduler_options": [scheduler()],
         }

@@ -139,6 +139,11 @@ class Output:
         return tuple(at.get(name, 0) for name in self.grid.dims)
 
 
+def stored_as(outputs: tuple[Output, ...], name: str) -> tuple[Output, Variable]:
+    """A variable, and the output that it is stored in."""
+    return next((output, v) for output in outputs for v in output.variables if v.name == name)
+
+
 def outputs_on(main: Grid, declared: tuple[Output, ...]) -> tuple[Output, ...]:
     """Outputs closed and cut into blocks as the dataset's own, closed grid is.
 
@@ -463,6 +468,7 @@ __all__ = [
     "Variable",
     "flag_variable",
     "outputs_on",
+    "stored_as",
     "upstream_first",
     "wants_gpu",
 ]

@@ -51,7 +51,7 @@ class Deployment:
 
     # --- what each kind says of itself
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """The class or function that starts it, imported only now."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class Deployment:
 
     def start(self) -> Any:
         """Start it. May take long, or for ever: it can be stopped half-made."""
-        library, options = self.library(), self.options
+        library, options = self.launcher(), self.options
         if isinstance(library, type):  # as a call does, but known before it is ready
             self.cluster = object.__new__(library)
             self.cluster.__init__(**options)

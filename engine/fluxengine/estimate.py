@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fluxengine.declare import Output, Product, Read, Stage, Variable
+from fluxengine.declare import Output, Product, Stage, Variable, stored_as
 from fluxengine.errors import ConfigError
 from fluxengine.grid import Block, Indices
 from fluxengine.packing import Packing
@@ -27,6 +27,7 @@ ROOM = 0.8  # of a worker's memory: above it, Dask takes on no further task
 ASSUMED = 40e6  # bytes, packed, that a thread reads, works on and writes in a second
 SAMPLE = 16  # blocks whose times are looked up
 START = 6.0  # seconds until workers are there
+BLOCKS_PER_COMMIT = 32
 COMMIT = 12  # requests of a commit: ledger, manifests, snapshot, branch
 
 
@@ -141,7 +142,7 @@ def bill(found: list[Estimate], resources: Resources) -> Bill:
     prices = resources.prices
     if not prices:
         return Bill(seconds, None)
-    commits = sum(-(-e.blocks // 32) * COMMIT for e in found)
+    commits = sum(-(-e.blocks // BLOCKS_PER_COMMIT) * COMMIT for e in found)
     return Bill(
         seconds,
         prices.get("worker_hour", 0.0) * resources.workers * seconds / 3600
@@ -240,7 +241,7 @@ def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
         there = [file for file in files if file is not None]
         return len(there), float(sum(max(file.size, 0) for file in there))
     gets, read = 0, 0.0
-    for part in _batches(block, batch):
+    for part in block.batches(batch):
         for output, variable, cells in _windows(plan, part):
             requests, chunks = _requests(output, cells)
             gets += requests
@@ -264,21 +265,11 @@ def _windows(plan: DatasetPlan, part: Block) -> Iterator[tuple[Output, Variable,
     product = plan.stand.dataset
     assert isinstance(product, Product)
     for read in product.reads:
+        given = plan.inputs[read.dataset.name].plan.stand.layout.outputs
         for name in read.variables:
-            output, variable = _found(plan, read, name)
+            output, variable = stored_as(given, name)
             cells = plan.stand.grid.window(part.spans, product.halo, output.grid)
             yield output, variable, list(cells.values())
-
-
-def _found(plan: DatasetPlan, read: Read, name: str) -> tuple[Output, Variable]:
-    outputs = plan.inputs[read.dataset.name].plan.stand.layout.outputs
-    pairs = ((output, v) for output in outputs for v in output.variables)
-    return next(pair for pair in pairs if pair[1].name == name)
-
-
-def _batches(block: Block, length: int) -> Iterator[Block]:
-    for start in range(block.steps.start, block.steps.stop, length):
-        yield block.narrowed(start, min(start + length, block.steps.stop))
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -286,7 +277,7 @@ def _batches(block: Block, length: int) -> Iterator[Block]:
 
 def _of_product(plan: DatasetPlan, product: Product, block: Block, batch: int) -> int:
     """The larger of computing the last batch and of writing the block."""
-    part = next(_batches(block, batch))
+    part = next(block.batches(batch))
     shapes, window = {}, 0
     for output, variable, cells in _windows(plan, part):
         shape = tuple(len(c) for c in cells)
@@ -320,7 +311,7 @@ def _on_gpu(plan: DatasetPlan, block: Block, batch: int) -> int:
     product = plan.stand.dataset
     if not isinstance(product, Product):
         return 0
-    part = next(_batches(block, batch))
+    part = next(block.batches(batch))
     shapes = {v.name: tuple(map(len, cells)) for _, v, cells in _windows(plan, part)}
     parts = _stages(plan, product, part, shapes)
     return max((sum(sizes) for s, *sizes in parts if s.device == "cuda"), default=0)

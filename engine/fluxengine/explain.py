@@ -17,7 +17,7 @@ from fluxengine import layout
 from fluxengine.declare import Array
 from fluxengine.errors import ConfigError, StoreError, UnknownName
 from fluxengine.grid import Axis, Grid, Halo, Indices, in_unit
-from fluxengine.ledger import STATE_WORDS, Ledger, Record
+from fluxengine.ledger import STATE_WORDS, STEP_DIGEST, Ledger, Record
 from fluxengine.packing import Packing
 from fluxengine.repository import MAIN, Repository
 from fluxengine.store import Store
@@ -221,7 +221,7 @@ def _span(cells: Indices) -> slice:
 
 
 def _window(grid: Grid, used: Mapping[str, Any]) -> str:
-    first, length = used["first"], len(used["digests"]) // 16
+    first, length = used["first"], len(used["digests"]) // STEP_DIGEST
     if not length:
         return ""
     return _range(grid.step_axis, slice(first, min(first + length, grid.step_axis.length)))

@@ -287,6 +287,11 @@ class Block:
         span = next(iter(self.spans.values()))
         return range(span.start, span.stop)
 
+    def batches(self, length: int) -> Iterator[Block]:
+        """The block in parts of so many steps, the last perhaps shorter."""
+        for start in range(self.steps.start, self.steps.stop, length):
+            yield self.narrowed(start, min(start + length, self.steps.stop))
+
     def narrowed(self, start: int, stop: int) -> Block:
         """The part of the block with steps [start, stop)."""
         step_axis = next(iter(self.spans))

@@ -134,6 +134,8 @@ class Ledger:
     records : Records
     standing_parts : dict of str to dict
         Code, weights and options, by the hex digest that a block's row names.
+    of_source : bool
+        Whether there are columns of files.
     """
 
     grid: Grid
@@ -224,14 +226,11 @@ class Ledger:
         number = self.grid.number(rows.block)
         where = self.rows_of(number)
         self.states[where], self.digests[where] = rows.states, rows.digests
-        self.columns["standings"][number] = np.frombuffer(rows.standing, "u1")
         self.columns["inputs"][number] = np.frombuffer(rows.inputs, "u1")
         if rows.stamps is not None and rows.files is not None:
             self.columns["stamps"][where[0]] = rows.stamps
             self.columns["files"][where[0]] = rows.files
-        self.records.put(number, rows.record | {"block": rows.block.name})
-        self.standing_parts[rows.standing.hex()] = dict(parts)
-        self.columns["seals"][number] = np.frombuffer(self.seal(number), "u1")
+        self._sign(number, rows.record | {"block": rows.block.name}, rows.standing, parts)
 
     def accept(self, number: int, standing: bytes, parts: Mapping[str, Any], run: str) -> None:
         """Note that a block counts as made by other code, weights and options than it was."""
@@ -239,6 +238,10 @@ class Ledger:
         before = self.columns["standings"][number].tobytes().hex()
         record["accepted"] = {"run": run, "made with": before}
         record["key"] = block_key(standing, self.columns["inputs"][number].tobytes())
+        self._sign(number, record, standing, parts)
+
+    def _sign(self, number: int, record: Record, standing: bytes, parts: Mapping[str, Any]) -> None:
+        """Note what made a block, and seal all that is said of it."""
         self.columns["standings"][number] = np.frombuffer(standing, "u1")
         self.records.put(number, record)
         self.standing_parts[standing.hex()] = dict(parts)

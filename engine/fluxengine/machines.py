@@ -55,7 +55,7 @@ class Local(Deployment):
 
     called = "LocalCluster"
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """Of distributed."""
         from distributed import LocalCluster
 
@@ -63,7 +63,7 @@ class Local(Deployment):
 
     def signatures(self) -> dict[str, list[Any]]:
         """Options that are not its own go to the workers."""
-        return {"": [self.library(), *workers()], "scheduler_kwargs": [scheduler()]}
+        return {"": [self.launcher(), *workers()], "scheduler_kwargs": [scheduler()]}
 
     def presets(self) -> Options:
         """All on loopback."""
@@ -131,7 +131,7 @@ class Ssh(Deployment):
         self.hosts: list[str] = config.options.get("hosts", [])
         self.heard = Heard()
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """Of distributed."""
         self._import("asyncssh", "asyncssh")
         from distributed import SSHCluster
@@ -144,7 +144,7 @@ class Ssh(Deployment):
 
         ssh = self._import("asyncssh", "asyncssh")
         return {
-            "": [self.library(), SpecCluster],
+            "": [self.launcher(), SpecCluster],
             "worker_options": [*workers(), _ssh_worker],
             "scheduler_options": [scheduler()],
             "connect_options": [ssh.connect, ssh.SSHClientConnectionOptions.prepare],
@@ -270,7 +270,7 @@ class Slurm(Deployment):
 
     called = "SLURMCluster"
 
-    def library(self) -> Any:
+    def launcher(self) -> Any:
         """Of dask-jobqueue."""
         return self._import("dask_jobqueue", "dask-jobqueue").SLURMCluster
 

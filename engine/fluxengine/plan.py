@@ -376,7 +376,7 @@ def _mark_pending(plan: DatasetPlan, touched: Flags) -> None:
     """Rows of the planned blocks that may come out otherwise than they are."""
     grid, book = plan.stand.grid, plan.stand.ledger
     whole = (plan.reasons & OF_ALL_STEPS) != 0
-    moved = np.flatnonzero((plan.reasons & Why.INPUTS) & np.where(whole, 0, 255))
+    moved = np.flatnonzero(((plan.reasons & Why.INPUTS) != 0) & ~whole)
     if plan.files is None and len(moved) > LOOKED_UP:
         whole[moved] = True
         moved = moved[:0]

@@ -18,7 +18,7 @@ import numpy as np
 from fluxengine import provenance
 from fluxengine.declare import Source
 from fluxengine.errors import RunFailed
-from fluxengine.estimate import Estimate, Resources, batch_for, estimates
+from fluxengine.estimate import BLOCKS_PER_COMMIT, Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
 from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import HOLDS_VALUES, BlockRows
@@ -30,7 +30,6 @@ from fluxengine.store import Store, remember_product
 from fluxengine.task import Outcome
 from fluxengine.traffic import Traffic
 
-BLOCKS_PER_COMMIT = 32
 SECONDS_PER_COMMIT = 30.0
 
 MEND = {

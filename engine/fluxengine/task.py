@@ -32,6 +32,7 @@ from fluxengine.declare import (
     Source,
     Stage,
     Variable,
+    stored_as,
     wants_gpu,
 )
 from fluxengine.digest import step_digests
@@ -66,11 +67,6 @@ class Upstream:
     path: Place
     snapshot: str
     outputs: tuple[Output, ...]
-
-    def find(self, name: str) -> tuple[Output, Variable]:
-        """A variable and the grid it is on."""
-        pairs = ((output, v) for output in self.outputs for v in output.variables)
-        return next(pair for pair in pairs if pair[1].name == name)
 
 
 @dataclass(frozen=True)
@@ -314,7 +310,7 @@ def _too_little_memory(job: Job, error: Exception) -> RunFailed:
 
 
 def _whole_block(job: Job, product: Product, batch: int) -> Made:
-    parts = [_batch(job, product, part) for part in _batches(job.block, batch)]
+    parts = [_batch(job, product, part) for part in job.block.batches(batch)]
     _pass_gates(job, product, [part.values for part in parts])
     arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
     states = np.full(len(job.block.steps), VALID, "u1")
@@ -327,10 +323,9 @@ def _pass_gates(job: Job, product: Product, parts: list[dict[str, xr.DataArray]]
     if not product.gates:
         return
     along = job.grid.dims[0]
-    names = parts[0]
-    block = (
-        parts[0] if len(parts) == 1 else {n: xr.concat([p[n] for p in parts], along) for n in names}
-    )
+    block = parts[0]
+    if len(parts) > 1:
+        block = {name: xr.concat([part[name] for part in parts], along) for name in parts[0]}
     for gate in product.gates:
         why = gate(block, product.variables)
         if why:
@@ -346,12 +341,6 @@ def _failed(job: Job) -> dict[str, Array]:
         cells = failed_cells(output.variables, shape)
         found |= {output.named(v): cells[v.name] for v in output.variables}
     return found
-
-
-def _batches(block: Block, length: int) -> Iterator[Block]:
-    steps = block.steps
-    for start in range(steps.start, steps.stop, length):
-        yield block.narrowed(start, min(start + length, steps.stop))
 
 
 @dataclass(frozen=True)
@@ -477,7 +466,7 @@ def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, Stor
     found = {}
     with stored_values(str(upstream.path)):
         for name in read.variables:
-            output, variable = upstream.find(name)
+            output, variable = stored_as(upstream.outputs, name)
             cells = list(job.grid.window(part.spans, halo, output.grid).values())
             found[name] = _read(root, variable, output, cells)
     return found

@@ -146,7 +146,7 @@ def test_slurms_library_does_not_keep_ctrl_c(monkeypatch: pytest.MonkeyPatch) ->
     before = signal.getsignal(signal.SIGINT)
     for name in [name for name in sys.modules if name.startswith("dask_jobqueue")]:
         monkeypatch.delitem(sys.modules, name)
-    machines.Slurm(ClusterConfig(kind="slurm")).library()
+    machines.Slurm(ClusterConfig(kind="slurm")).launcher()
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -378,7 +378,7 @@ class Slow:
 
 
 def test_a_library_that_waits_for_ever_is_left_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines.Local, "library", lambda self: Slow)
+    monkeypatch.setattr(machines.Local, "launcher", lambda self: Slow)
     monkeypatch.setattr(machines.Local, "signatures", lambda self: {})
     monkeypatch.setattr(machines.Local, "options", {})
     match = r"nothing happened within 0 s\. Tried: workers 2"
