@@ -13,9 +13,10 @@ from fluxengine.declare import Array
 from fluxengine.files import FileId
 from fluxengine.ledger import STAMP, BlockRows
 from fluxengine.plan import DatasetPlan, valid_steps
+from fluxengine.reading import Upstream
 from fluxengine.repository import Repository
 from fluxengine.store import Store
-from fluxengine.task import Job, Outcome, Upstream
+from fluxengine.task import Job, Outcome
 
 
 def jobs(plan: DatasetPlan, store: Store, repository: Repository, batch: int) -> Iterator[Job]:

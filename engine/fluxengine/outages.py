@@ -56,7 +56,9 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
     ),
     (
         "InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|RequestTimeTooSkewed"
-        "|lacked the necessary privileges|403 Forbidden|401 Unauthorized",
+        "|lacked the necessary privileges|403 Forbidden|401 Unauthorized"
+        # An answer to HEAD has no text: so S3 says of a token that has expired.
+        r"|performing HEAD \S+ in \S+ - Server returned non-2xx status code: 400",
         StoreDenied,
         "the object store refuses these credentials, or this right to read or write.",
         "Look at AWS_ACCESS_KEY_ID in the environment and at the rights of its owner.",

@@ -15,9 +15,10 @@ from fluxengine.errors import ConfigError, StoreError
 from fluxengine.key import changed
 from fluxengine.ledger import VALID, Record
 from fluxengine.plan import DatasetPlan, make_plan
+from fluxengine.reading import Upstream
 from fluxengine.stand import Request
 from fluxengine.store import Store
-from fluxengine.task import Job, Made, Upstream, make_block
+from fluxengine.task import Job, Made, make_block
 
 
 @dataclass(frozen=True)

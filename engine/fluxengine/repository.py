@@ -373,3 +373,9 @@ def _settle(write: Callable[[], object], is_done: Callable[[], bool]) -> None:
 def read_snapshot(path: Place, snapshot: str) -> zarr.Group:
     """An opened snapshot, kept open: workers read many blocks of the same one."""
     return Repository.open(path).read(snapshot)
+
+
+@lru_cache(maxsize=1024)
+def stored_array(path: Place, snapshot: str, name: str) -> Any:
+    """An opened array of a snapshot, by its path within the dataset; kept open as well."""
+    return read_snapshot(path, snapshot)[name]

@@ -5,40 +5,28 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
-import resource
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.core.sync import sync
+from zarr.storage import StorePath
 
 from fluxengine.declare import (
     Array,
-    Arrays,
     Dataset,
     Output,
     Product,
-    Read,
     Source,
-    Stage,
     Variable,
-    stored_as,
-    wants_gpu,
 )
 from fluxengine.digest import step_digests
 from fluxengine.errors import (
     CodeMismatch,
-    DeclarationError,
     FluxforgeError,
     GateFailed,
     NoSpace,
@@ -47,26 +35,19 @@ from fluxengine.errors import (
     StoreError,
 )
 from fluxengine.files import FileId
-from fluxengine.grid import Block, Grid, Halo
+from fluxengine.grid import Block, Grid
 from fluxengine.ingest import Step, failed_cells, read_step, traced
-from fluxengine.key import Parts, standing_parts, weights_of_stage
+from fluxengine.key import Parts, standing_parts
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
-from fluxengine.repository import Fork, read_snapshot, storage_errors
+from fluxengine.reading import Cells, StoredWindow, Upstream, read_window
+from fluxengine.repository import Fork, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
+from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-@dataclass(frozen=True)
-class Upstream:
-    """Where an input lies: place of the dataset, snapshot, and what it stores on which grid."""
-
-    path: Place
-    snapshot: str
-    outputs: tuple[Output, ...]
 
 
 @dataclass(frozen=True)
@@ -155,7 +136,7 @@ def run_block(job: Job) -> Outcome:
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
     began = time.perf_counter()
-    _count_peak_of(job.dataset.name)
+    begin(job.dataset.name)
     with counted() as traffic:
         made = make_block(job)
         with storage_errors(job.path):
@@ -172,8 +153,8 @@ def run_block(job: Job) -> Outcome:
         time.perf_counter() - began,
         traffic,
         peak_memory(),
-        _device(job.dataset),
-        _worker(),
+        device_name(job.dataset),
+        worker_name(),
     )
 
 
@@ -245,9 +226,12 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     """A good step that is stored already is not given up for a damaged or vanished file."""
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
-    root = read_snapshot(job.previous.path, job.previous.snapshot)
+    path, snapshot = job.previous.path, job.previous.snapshot
     with stored_values(str(job.path)):
-        arrays = {v.name: _array(root, v.name)[number : number + 1] for v in job.dataset.variables}
+        arrays = {
+            v.name: stored_array(path, snapshot, v.name)[number : number + 1]
+            for v in job.dataset.variables
+        }
     note = f"the values ingested before are kept: {step.note}"
     return Step(arrays, KEPT, step.file, note, step.traceback)
 
@@ -355,187 +339,30 @@ def _batch(job: Job, product: Product, part: Block) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
     read: dict[str, StoredWindow] = {}
     for one in product.reads:
-        read |= read_window(job, one, part, product.halo)
+        upstream = job.upstream[one.dataset.name]
+        read |= read_window(job.grid, upstream, one, part, product.halo)
     arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
-        with _device_of(stage):
-            made = _loaded(stage)({name: arrays[name] for name in stage.inputs})
+        with device_of(stage):
+            made = loaded(stage)({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
     values, packed = {}, {}
+    own = {output.group: Cells.of(output, job.grid, part) for output in job.outputs}
     for output, variable in job.stored:
-        name, spans = variable.name, output.spans(job.grid, part)
-        cropped = _cropped(arrays[name], output, spans)
+        name, cells = variable.name, own[output.group]
         given = next((w for w in read.values() if w.holds(arrays[name], variable)), None)
+        if given is None or product.gates:
+            values[name] = cells.of_values(arrays[name])
         if given is None:
-            packed[name] = _packed(variable, cropped.values)
+            packed[name] = _packed(variable, values[name].values)
         else:  # handed on as it was read: stored as it was read, bit for bit
-            packed[name] = _cropped(given.as_stored(), output, spans).values
-        if product.gates:
-            values[name] = cropped
-    return _Part(values, packed)
+            packed[name] = cells.of_values(given.as_stored()).values
+    return _Part(values if product.gates else {}, packed)
 
 
 def _joined(parts: list[Array]) -> Array:
     """Batches along the step axis."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-_GPU = threading.Lock()
-
-
-def _device(dataset: Dataset) -> str:
-    """The GPU, where a stage wants one and there is one; else the CPU and its threads."""
-    torch = sys.modules.get("torch")  # a stage that uses it has imported it
-    if wants_gpu(dataset) and torch is not None and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    return f"{platform.machine()}, {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads"
-
-
-def _worker() -> str:
-    """Name of the Dask worker, or of this machine."""
-    distributed = sys.modules.get("distributed")
-    if distributed is not None:
-        with suppress(ValueError):  # not on a worker
-            return str(distributed.get_worker().name)
-    return platform.node()
-
-
-_PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
-
-
-def _count_peak_of(dataset: str) -> None:
-    """Begin anew with each dataset: what an earlier one held, or freed and kept, is not its."""
-    global _PEAK_OF
-    if dataset != _PEAK_OF:
-        _PEAK_OF = dataset
-        with suppress(OSError, AttributeError):  # another system: the peak since the start then
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-            Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> int:
-    """Bytes that this process held at most since its first block of the present dataset."""
-    status = Path("/proc/self/status")
-    if not status.exists():  # no Linux
-        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lines = status.read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-def _device_of(stage: Stage) -> AbstractContextManager[Any]:
-    """One block at a time on a worker's GPU; the others read and write meanwhile."""
-    return _GPU if stage.device == "cuda" else nullcontext()
-
-
-_LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
-
-
-def _loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
-    """A stage's function, loaded once for each worker."""
-    name = f"{type(stage).__module__}.{stage!r} {weights_of_stage(stage)}"
-    if name not in _LOADED:
-        _LOADED[name] = stage.load()
-    return _LOADED[name]
-
-
-@dataclass(frozen=True)
-class StoredWindow:
-    """A variable over a window: its values, and the packed ones that they were read from."""
-
-    values: xr.DataArray
-    raw: Array
-    variable: Variable
-
-    def holds(self, values: xr.DataArray, variable: Variable) -> bool:
-        """Whether an array is this very one, and is stored in the same way."""
-        return (
-            values.data is self.values.data
-            and values.dims == self.values.dims
-            and (variable.packing, variable.flags) == (self.variable.packing, self.variable.flags)
-        )
-
-    def as_stored(self) -> xr.DataArray:
-        """The packed values, with coordinates."""
-        return self.values.copy(data=self.raw)
-
-
-def read_window(job: Job, read: Read, part: Block, halo: Halo) -> dict[str, StoredWindow]:
-    """Variables of an upstream dataset over a block's window, unpacked, with coordinates."""
-    upstream = job.upstream[read.dataset.name]
-    root = read_snapshot(upstream.path, upstream.snapshot)
-    found = {}
-    with stored_values(str(upstream.path)):
-        for name in read.variables:
-            output, variable = stored_as(upstream.outputs, name)
-            cells = list(job.grid.window(part.spans, halo, output.grid).values())
-            found[name] = _read(root, variable, output, cells)
-    return found
-
-
-def _read(
-    root: zarr.Group, variable: Variable, output: Output, cells: Sequence[Array]
-) -> StoredWindow:
-    import xarray as xr
-
-    axes = output.grid.axes
-    coords: dict[str, Array] = {}
-    kept: list[int | slice] = []
-    for (name, axis), index in zip(axes.items(), cells, strict=True):
-        if axis.unit == "static":  # no stage sees it
-            kept.append(0)
-        else:
-            kept.append(slice(None))
-            coords[name] = axis.coordinate()[index]
-    raw = _selected(_array(root, output.named(variable)), cells)[tuple(kept)]
-    values = raw if variable.is_flag else variable.packing.unpack(raw)
-    # What is handed on unchanged is stored as it was read: it must not be changed in place.
-    values.flags.writeable = False
-    made = xr.DataArray(values, dims=tuple(coords), coords=coords, name=variable.name)
-    return StoredWindow(made, raw, variable)
-
-
-def _selected(array: Any, cells: Sequence[Array]) -> Array:
-    """Cells of a stored array; runs of neighbours are read as slices."""
-    if all(_is_run(index) for index in cells):
-        region = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in cells)
-        found: Array = array[region]
-    else:
-        found = array.oindex[tuple(cells)]
-    return found
-
-
-def _is_run(index: Array) -> bool:
-    return len(index) > 0 and int(index[-1]) - int(index[0]) == len(index) - 1
-
-
-def _cropped(values: xr.DataArray, output: Output, spans: Mapping[str, slice]) -> xr.DataArray:
-    """Only the block's own cells, dimensions in the grid's order; a lacking one is broadcast."""
-    dims, axes = output.grid.dims, output.grid.axes
-    if set(values.dims) - set(dims):
-        raise DeclarationError(f"a stage gives {values.name} on {values.dims}, not {dims}.")
-    own = {name: axes[name].coordinate()[span] for name, span in spans.items()}
-    values = values.expand_dims({n: own[n] for n in dims if n not in values.dims})
-    cells = {name: _found(values, name, labels) for name, labels in own.items()}
-    return values.isel(cells).transpose(*dims)
-
-
-def _found(values: xr.DataArray, axis: str, labels: Array) -> slice:
-    """Where a block's own coordinates stand: a halo may hold some of them a second time."""
-    size, length = values.sizes[axis], len(labels)
-    if axis not in values.coords and size == length:
-        return slice(None)
-    there = values[axis].values
-    for start in range(size - length + 1):
-        if _same(there[start : start + length], labels):
-            return slice(start, start + length)
-    raise DeclarationError(f"a stage gives {values.name} without the block's own cells of '{axis}'")
-
-
-def _same(found: Array, wanted: Array) -> bool:
-    """Equal coordinates; a computed one may be off by rounding."""
-    if wanted.dtype.kind == "f" and found.dtype.kind == "f":
-        return bool(np.allclose(found, wanted, rtol=1e-9, atol=1e-6))
-    return bool((found == wanted).all())
 
 
 # --- both ----------------------------------------------------------------------------------------
@@ -567,15 +394,18 @@ def _known_codes(values: Array, variable: Variable) -> Array:
 
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
-    root = zarr.open_group(CountedStore(job.fork.store), mode="r+")
+    store = CountedStore(job.fork.store)
     for output, variable in job.stored:
         name = output.named(variable)
-        array = _array(root, name)
+        array = _on(store, stored_array(job.path, job.fork.snapshot_id, name))
         # The task owns the whole shard. Zarr would read the old one first, and stumble if damaged.
         shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
         sync((array.store_path / shard).delete())
         array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
 
 
-def _array(root: zarr.Group, name: str) -> Any:
-    return root[name]
+def _on(store: Store, array: Any) -> zarr.Array[Any]:
+    """A stored array in another store: what is known of it is not fetched for every block."""
+    inner = array.async_array
+    place = StorePath(store, array.path)
+    return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
