@@ -38,13 +38,18 @@ if TYPE_CHECKING:
 
 # Workers complain of lost heartbeats while they are stopped; what fails comes back as a result. And
 # Dask has them give back every freed page: a fifth of their time went into getting the pages again.
+WORKER_ENVIRONMENT = {
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+    "MALLOC_TRIM_THRESHOLD_": 64 << 20,
+    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+}
+# Scheduler, nannies and workers look at themselves many times a second, and take the interpreter's
+# lock a thousand times a second to see how busy it is. Blocks last seconds: seldom is often enough.
 LOCAL_WORKERS = {
-    f"distributed.nanny.pre-spawn-environ.{name}": value
-    for name, value in {
-        "DASK_LOGGING__DISTRIBUTED": "critical",
-        "MALLOC_TRIM_THRESHOLD_": 64 << 20,
-        "MALLOC_MMAP_THRESHOLD_": 32 << 20,
-    }.items()
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.worker.profile.interval": "100ms",
+    **{f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in WORKER_ENVIRONMENT.items()},
 }
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take
