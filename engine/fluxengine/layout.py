@@ -108,10 +108,14 @@ def extend(root: zarr.Group, layout: Layout) -> None:
     root.update_attributes({**layout.attrs, MARK: mark})
 
 
+def differs(root: zarr.Group, layout: Layout) -> bool:
+    """Whether the global attributes are others: a notice of an archive must reach old stores."""
+    return any(root.attrs.get(name) != value for name, value in layout.attrs.items())
+
+
 def describe(root: zarr.Group, layout: Layout) -> None:
-    """Bring the global attributes up to date: a notice of an archive must reach old stores too."""
-    if any(root.attrs.get(name) != value for name, value in layout.attrs.items()):
-        root.update_attributes(dict(layout.attrs))
+    """Bring the global attributes up to date."""
+    root.update_attributes(dict(layout.attrs))
 
 
 def check(root: zarr.Group, layout: Layout) -> None:

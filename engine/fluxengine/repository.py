@@ -18,7 +18,7 @@ from uuid import uuid4
 import icechunk
 import zarr
 
-from fluxengine import layout, ledger
+from fluxengine import layout, ledger, metadata
 from fluxengine.errors import (
     FluxforgeError,
     LeaseLost,
@@ -111,6 +111,7 @@ class Repository:
             root = zarr.open_group(session.store, mode="a")
             layout.create(root, wanted)
             ledger.create(root, book)
+            metadata.sign(root)
             snapshot = session.flush(f"template of {wanted.name}")
             # Last: with this one write the dataset is there.
             _settle(
@@ -162,8 +163,10 @@ class Repository:
         with storage_errors(self.path):
             session = self._writable()
             root = zarr.open_group(session.store, mode="r+")
+            metadata.check(root, self.path)
             layout.extend(root, wanted)
             ledger.resize(root, book)
+            metadata.sign(root)
             self._commit(session, f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
 
     def commit(
@@ -172,18 +175,21 @@ class Repository:
         wanted: Layout,
         book: Ledger,
         blocks: list[Block],
-        metadata: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> str:
         """Commit blocks together with their ledger rows. Returns the snapshot."""
         with storage_errors(self.path):
             session = self._writable()
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
-            layout.describe(root, wanted)
+            if layout.differs(root, wanted):
+                metadata.check(root, self.path)
+                layout.describe(root, wanted)
+                metadata.sign(root)
             ledger.write(root, book, blocks)
             names = ", ".join(block.name for block in blocks[:4])
             more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
-            return self._commit(session, f"blocks {names}{more}", metadata)
+            return self._commit(session, f"blocks {names}{more}", provenance)
 
     def _writable(self) -> icechunk.Session:
         """A session on the tip of `work`, with the lock looked at afterwards.
@@ -200,12 +206,12 @@ class Repository:
             self.lock.check()
 
     def _commit(
-        self, session: icechunk.Session, message: str, metadata: Mapping[str, Any] | None = None
+        self, session: icechunk.Session, message: str, provenance: Mapping[str, Any] | None = None
     ) -> str:
         """Commit; where it was done but the reply was lost, the tip bears this commit's mark."""
         mark = uuid4().hex
         try:
-            return session.commit(message, metadata={**(metadata or {}), "commit": mark})
+            return session.commit(message, metadata={**(provenance or {}), "commit": mark})
         except REFUSALS:
             tip = next(iter(self.inner.ancestry(branch=WORK)))
             if tip.metadata.get("commit") != mark:

@@ -1,7 +1,8 @@
 """Verification: what is stored is what was written; and, asked for, what would be written again.
 
 Each step and tile is read as Zarr stores it, packed, and compared with its content digest in the
-ledger; the ledger's own rows with their seals; coordinates with the declared grid.
+ledger; the ledger's own rows with their seals; coordinates with the declared grid; attributes,
+shapes and codecs with their digests.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from fluxengine import layout
+from fluxengine import layout, metadata
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
 from fluxengine.errors import FluxforgeError
@@ -97,7 +98,7 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
         snapshot = repository.tip(MAIN if repository.is_published else WORK)
         root, book = repository.read(snapshot), repository.ledger(snapshot)
         made = made_blocks(book)
-        findings = [*_coordinates(name, root), *_standing(name, book)]
+        findings = [*_metadata(name, root), *_coordinates(name, root), *_standing(name, book)]
         stored = _Stored(name, root, book)
         cells = sum(_bytes(_array(root, path)) for path in layout.stored_variables(root))
     except Exception as error:  # damaged metadata makes Zarr raise what it likes
@@ -121,6 +122,12 @@ def made_blocks(book: Ledger) -> list[int]:
     rows = by_block(book.grid, ~np.isin(book.states, (ABSENT, OUTSIDE)))
     sealed = book.columns["seals"].any(axis=1)
     return [int(number) for number in np.flatnonzero(rows | sealed)]
+
+
+def _metadata(name: str, root: zarr.Group) -> Iterator[Finding]:
+    for path in metadata.altered(root):
+        what = f"the metadata of {path} (attributes, shape or codecs) are not as they were written"
+        yield Finding(name, "", "", what)
 
 
 def _standing(name: str, book: Ledger) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from toyfields.products import Options, toy
 from toyworld import World
 
 from fluxengine import history, recompute
-from fluxengine.errors import ConfigError, RunLocked, UnknownName
+from fluxengine.errors import ConfigError, RunLocked, StoreError, UnknownName
 from fluxengine.explain import Lineage, explain, find
 from fluxengine.grid import days, degrees, labels, months
 from fluxengine.store import Store, open_dataset
@@ -35,12 +35,12 @@ def found(world: World, name: str) -> set[tuple[str, str]]:
     return {(f.block, f.steps) for f in verified(world, name).findings}
 
 
-def alter(world: World, name: str, change) -> None:
+def alter(world: World, name: str, change, branch: str = "main") -> None:
     """Change what is stored behind the engine's back, in a sound commit."""
     repository = icechunk.Repository.open(
         icechunk.local_filesystem_storage(str(world.store / name))
     )
-    session = repository.writable_session("main")
+    session = repository.writable_session(branch)
     change(zarr.open_group(session.store, mode="r+"))
     session.commit("behind the engine's back")
 
@@ -86,7 +86,7 @@ def test_a_lost_chunk_is_told_with_its_variable_block_and_days(made: World) -> N
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_flipped_bit_anywhere_is_found_or_does_no_harm(made: World, seed: int) -> None:
-    """In a chunk, a manifest or a snapshot: either it is found, or all values read as before."""
+    """In a chunk, a manifest or a snapshot: either it is found, or all is read as before."""
     before = open_dataset(made.store, "toy-smooth").load()
     dice = random.Random(seed)
     folder = ("chunks", "manifests", "snapshots")[seed % 3]
@@ -95,8 +95,7 @@ def test_a_flipped_bit_anywhere_is_found_or_does_no_harm(made: World, seed: int)
     content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
     file.write_bytes(content)
     if not verified(made, "toy-smooth").findings:
-        # Values and coordinates; the words of attributes have no digest yet.
-        assert open_dataset(made.store, "toy-smooth").load().equals(before)
+        assert open_dataset(made.store, "toy-smooth").load().identical(before)
 
 
 def test_a_flipped_bit_in_a_chunk_is_always_found(made: World) -> None:
@@ -140,6 +139,26 @@ def test_altered_options_in_the_ledger_are_found(made: World) -> None:
 
     alter(made, "toy-smooth", change)
     assert any("was altered" in f.what for f in verified(made, "toy-smooth").findings)
+
+
+@pytest.mark.parametrize("path", ["wind", "time", "_ledger/states", ""])
+def test_altered_metadata_are_found_by_name(made: World, path: str) -> None:
+    def change(root: zarr.Group) -> None:
+        (root[path] if path else root).update_attributes({"units": "furlong"})
+
+    alter(made, "toy-smooth", change)
+    (told,) = verified(made, "toy-smooth").findings
+    assert (path or "the dataset itself") in told.what
+
+
+def test_damaged_metadata_are_not_signed_anew(made: World) -> None:
+    def change(root: zarr.Group) -> None:
+        root["wind"].update_attributes({"units": "furlong"})
+
+    alter(made, "toy-smooth", change, branch="work")
+    made.write(13)
+    with pytest.raises(StoreError, match="metadata of wind are not as they were written"):
+        made.run(13)
 
 
 def test_a_changed_coordinate_is_found(made: World) -> None:
