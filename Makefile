@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench gpu lint clean
+.PHONY: help demo test slow faults servers bench bench-engine bench-slots scale gpu lint clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run-ready  ## set up and do the main job on a simulated world
 	$(BIN)/fluxforge demo --out out/demo
@@ -31,6 +31,9 @@ scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and 
 bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engine costs: 25 minutes
 	$(BIN)/python tests/bench/planning.py
 	$(BIN)/python tests/bench/engine_cost.py
+
+bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
+	$(BIN)/python tests/bench/slots.py
 
 bench: $(VENV)/.dev-ready  ## the bulk-flux kernel beside its peer: 2 minutes on a quiet machine
 	@$(PIP) -e ".[bench]"

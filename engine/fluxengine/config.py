@@ -18,8 +18,11 @@ from fluxengine.place import Place, StorageOptions
 from fluxengine.stand import Request
 from fluxengine.store import Store
 
+# Coiled's `credentials: local` only says which ones to take.
 SECRET = re.compile(
-    r"(secret|password|passwd|token|access_key|credential|://[^/\s]+:[^/\s]+@)", re.I
+    r"secret|password|passwd|token|access_key|credential(?!s: *(local|null) *([,}]|$))"
+    r"|://[^/\s]+:[^/\s]+@",
+    re.I,
 )
 
 
@@ -145,7 +148,7 @@ def resources(run_file: RunFile, profile: Profile) -> Resources:
 
 def _refuse_secrets(text: str, path: Path) -> None:
     for number, line in enumerate(text.splitlines(), 1):
-        if SECRET.search(line.partition("#")[0]):
+        if SECRET.search(line.partition("#")[0].rstrip()):
             raise ConfigError(
                 f"line {number} looks like a credential.",
                 where=str(path),

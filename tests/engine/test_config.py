@@ -91,6 +91,8 @@ def test_a_wrong_run_file_is_told_what_and_where(
         "archives: {toy: 'https://me:word@host/path'}",
         "password: x",
         "token: x",
+        "credentials: localhost-abc",
+        "credentials: {local: abc}",
     ],
 )
 def test_a_credential_in_a_run_file_is_refused_and_not_repeated(tmp_path: Path, line: str) -> None:
@@ -102,6 +104,13 @@ def test_a_credential_in_a_run_file_is_refused_and_not_repeated(tmp_path: Path, 
 
 def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
     load(tmp_path, GOOD + "# the token comes from the environment\n")
+
+
+@pytest.mark.parametrize("which", ["local", "null"])
+def test_which_credentials_coiled_takes_may_be_said(tmp_path: Path, which: str) -> None:
+    coiled = f"kind: coiled, options: {{credentials: {which}}}"
+    run_file = load(tmp_path, GOOD.replace("kind: serial", coiled))
+    assert "credentials" in run_file.profile("serial").cluster.options
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\xff", None])
