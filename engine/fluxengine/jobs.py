@@ -10,6 +10,7 @@ import numpy as np
 
 from fluxengine import key
 from fluxengine.declare import Array
+from fluxengine.digest import BYTES
 from fluxengine.files import FileId
 from fluxengine.ledger import STAMP, BlockRows
 from fluxengine.plan import DatasetPlan, valid_steps
@@ -92,8 +93,8 @@ def _as_read(
     """Files of a source block as the worker read them, not as they were planned."""
     if plan.files is None:
         return None, None
-    part = slice(steps.start, steps.stop)
-    stamps, digests = np.zeros((len(steps), STAMP), "u1"), plan.files.digests[part].copy()
+    # A file that is gone is noted as none, so that it is taken when it comes back.
+    stamps, digests = np.zeros((len(steps), STAMP), "u1"), np.zeros((len(steps), BYTES), "u1")
     for at, step in enumerate(steps):
         known = read.get(plan.stand.grid.step_name(step))
         if known is not None:

@@ -103,6 +103,19 @@ def test_a_vanished_file_that_comes_back_revised_is_taken(made: World) -> None:
     assert made.run().blocks["toy-passes"] == 1
 
 
+def test_a_vanished_file_that_comes_back_as_it_was_is_marked_no_more(made: World) -> None:
+    aside = made.file(6).rename(made.folder / "aside.npy")
+    made.write(7, seed=1)
+    assert len(made.run().marked) == 1
+    kept = made.content()
+    aside.rename(made.file(6))
+    summary = made.run()
+    assert summary.blocks == {"toy-passes": 1}  # the values are as they were: it stops there
+    assert summary.marked == ()
+    assert made.content() == kept
+    assert made.run().did_nothing
+
+
 def test_an_archive_may_keep_its_files_flat(world: World) -> None:
     world.file(5).rename(world.archive / "wind_20200105.npy")
     assert world.run().marked == ()
