@@ -16,6 +16,7 @@ from fluxengine import clouds, machines
 from fluxengine.deployments import Deployment
 from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
 from fluxengine.executors import Executor, on_cluster, serial
+from fluxengine.worker import spare_modules
 
 CONNECT = "20s"
 TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
@@ -166,6 +167,7 @@ def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
             tell(line)
         _wait(deployment, client, end, tell)
         _compare(client)
+        spare_modules()  # the scheduler of a local cluster lives in this process
         yield client
 
 

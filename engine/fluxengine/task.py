@@ -5,8 +5,9 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -395,13 +396,21 @@ def _known_codes(values: Array, variable: Variable) -> Array:
 
 def _write(job: Job, arrays: Mapping[str, Array]) -> None:
     store = CountedStore(job.fork.store)
+    opened, shards = {}, []
     for output, variable in job.stored:
         name = output.named(variable)
         array = _on(store, stored_array(job.path, job.fork.snapshot_id, name))
-        # The task owns the whole shard. Zarr would read the old one first, and stumble if damaged.
         shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
-        sync((array.store_path / shard).delete())
+        shards.append(array.store_path / shard)
+        opened[name] = output, array
+    # The task owns whole shards. Zarr would read the old ones first, and stumble where damaged.
+    sync(_delete(shards))
+    for name, (output, array) in opened.items():
         array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
+
+
+async def _delete(shards: Sequence[StorePath]) -> None:
+    await asyncio.gather(*(shard.delete() for shard in shards))
 
 
 def _on(store: Store, array: Any) -> zarr.Array[Any]:

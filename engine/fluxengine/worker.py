@@ -21,6 +21,7 @@ _GPU = threading.Lock()
 _LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
 _PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
 _MODULES = 0  # that the garbage collector is kept from
+FEW = 50  # modules more are not worth a collection
 
 
 def loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
@@ -54,21 +55,26 @@ def worker_name() -> str:
 
 
 def begin(dataset: str) -> None:
-    """What is to be done before a block: count memory anew with each dataset, spare the collector.
+    """Before a block: count memory anew with each dataset, and spare the garbage collector.
 
-    What an earlier dataset held, or freed and kept, is not of this one. And modules stay: to look
-    through them for garbage again and again took a twelfth of the time of a run that only copies.
+    What an earlier dataset held, or freed and kept, is not of this one.
     """
-    global _PEAK_OF, _MODULES
-    if len(sys.modules) != _MODULES:
-        _MODULES = len(sys.modules)
-        gc.collect()
-        gc.freeze()
+    global _PEAK_OF
+    spare_modules()
     if dataset != _PEAK_OF:
         _PEAK_OF = dataset
         with suppress(OSError, AttributeError):  # another system: the peak since the start then
             ctypes.CDLL("libc.so.6").malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")
+
+
+def spare_modules() -> None:
+    """Modules stay: to look through them for garbage again and again took a tenth of the time."""
+    global _MODULES
+    if len(sys.modules) > _MODULES + FEW:
+        _MODULES = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def peak_memory() -> int:

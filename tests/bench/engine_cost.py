@@ -67,6 +67,7 @@ def by_hand(folder: Path, years: int) -> None:
     import icechunk
     import zarr
 
+    icechunk.set_logs_filter("off")
     source = icechunk.Repository.open(
         icechunk.local_filesystem_storage(str(folder / "store" / "days"))
     )
