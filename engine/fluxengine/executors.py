@@ -14,6 +14,7 @@ from fluxengine.errors import FluxforgeError, RunFailed
 from fluxengine.task import Job, Outcome, run_block
 
 if TYPE_CHECKING:
+    from dask.typing import Key
     from distributed import Client, Future
 
 
@@ -53,7 +54,7 @@ def on_cluster(client: Client, *, in_flight: int, wait: float = 300.0) -> Execut
         from distributed import as_completed
 
         waiting, resources = iter(jobs), _gpu_share(client)
-        submitted = {}
+        submitted: dict[Key, Job] = {}
 
         def submit(job: Job) -> Future[Outcome]:
             future = _submit(client, job, resources)
@@ -62,21 +63,23 @@ def on_cluster(client: Client, *, in_flight: int, wait: float = 300.0) -> Execut
 
         running = as_completed(submit(job) for job in islice(waiting, in_flight))
         while not running.is_empty():
-            future = _next(running, client, wait)
-            job = submitted.pop(future.key)
-            outcome = _result(future, job)
-            if outcome is None:
-                running.add(submit(_in_smaller_batches(job)))
-                continue
-            for following in islice(waiting, 1):
+            done = _done(running, client, wait)
+            for following in islice(waiting, len(done)):  # first: a commit may take a while
                 running.add(submit(following))
-            yield outcome
+            known = _outcomes(client, done)
+            for future in done:
+                job = submitted.pop(future.key)
+                outcome = known.get(future.key) or _result(future, job)
+                if outcome is None:
+                    running.add(submit(_in_smaller_batches(job)))
+                else:
+                    yield outcome
 
     return execute
 
 
-def _next(running: Any, client: Client, wait: float) -> Future[Outcome]:
-    """The next block that is done. A nanny gives a worker up that dies while it starts."""
+def _done(running: Any, client: Client, wait: float) -> list[Future[Outcome]]:
+    """The next blocks that are done. A nanny gives a worker up that dies while it starts."""
     seen = glanced = time.monotonic()
     while not running.has_ready():
         time.sleep(TICK)
@@ -91,7 +94,20 @@ def _next(running: Any, client: Client, wait: float) -> Future[Outcome]:
                 f"no worker is left, and none came within {wait:g} s. Finished blocks are kept.",
                 mend="Run the same command again; where workers die, give each more `memory`.",
             )
-    found: Future[Outcome] = next(running)
+    found: list[Future[Outcome]] = running.next_batch(block=False)
+    return found
+
+
+def _outcomes(client: Client, done: list[Future[Outcome]]) -> dict[Key, Outcome]:
+    """Outcomes in one request, where it can be had: one for each took a worker's time of a block.
+
+    A block that failed, or whose outcome was lost with its worker, is absent: ask it by itself.
+    """
+    wanted = {future.key: future for future in done if future.status == "finished"}
+    try:
+        found: dict[Key, Outcome] = client.gather(wanted, errors="skip")
+    except Exception:  # such as a lost scheduler: each future says so in words
+        return {}
     return found
 
 
@@ -115,10 +131,22 @@ def _gpu_share(client: Client) -> dict[str, float]:
 
 
 def _submit(client: Client, job: Job, gpu_share: dict[str, float]) -> Future[Outcome]:
+    from distributed.client import ClosedClientError
+
     # A key of its own for every attempt: Dask must never give back the result of an earlier run.
     key = f"{job.name}-{uuid4().hex[:8]}"
     resources = gpu_share if wants_gpu(job.dataset) else None
-    return client.submit(run_block, job, key=key, pure=False, resources=resources)
+    try:
+        return client.submit(run_block, job, key=key, pure=False, resources=resources)
+    except ClosedClientError as error:
+        raise _gone() from error
+
+
+def _gone() -> RunFailed:
+    return RunFailed(
+        "the cluster is gone: its scheduler does not answer. Finished blocks are kept.",
+        mend="Start it again, then run the same command.",
+    )
 
 
 def _result(future: Future[Outcome], job: Job) -> Outcome | None:
@@ -142,10 +170,7 @@ def _result(future: Future[Outcome], job: Job) -> Outcome | None:
             mend="Give each worker more `memory` in the run file, then run again.",
         ) from error
     except CancelledError as error:
-        raise RunFailed(
-            "the cluster is gone: its scheduler does not answer. Finished blocks are kept.",
-            mend="Start it again, then run the same command.",
-        ) from error
+        raise _gone() from error
     except Exception as error:  # such as a plug-in that is not installed there
         cause = error.__cause__ or error
         what = " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(".")

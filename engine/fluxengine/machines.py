@@ -48,7 +48,7 @@ WORKER_ENVIRONMENT = {
 LOCAL_WORKERS = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.worker.profile.interval": "100ms",
+    "distributed.worker.profile.interval": "1s",
     **{f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in WORKER_ENVIRONMENT.items()},
 }
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in

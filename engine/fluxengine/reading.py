@@ -14,6 +14,7 @@ from fluxengine.grid import Block, Grid, Halo, Indices
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.repository import stored_array
+from fluxengine.window import Flags
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -164,15 +165,15 @@ def _found(values: xr.DataArray, axis: str, labels: Array) -> slice:
     if axis not in values.coords and size == length:
         return slice(None)
     there = values[axis].values
-    for start in range(size - length + 1):
-        if _same(there[start : start + length], labels):
+    for start in np.flatnonzero(_same(there[: max(0, size - length + 1)], labels[:1])).tolist():
+        if _same(there[start : start + length], labels).all():
             return slice(start, start + length)
     raise DeclarationError(f"a stage gives {values.name} without the block's own cells of '{axis}'")
 
 
-def _same(found: Array, wanted: Array) -> bool:
-    """Equal coordinates; a computed one may be off by rounding."""
-    if np.array_equal(found, wanted):
-        return True
-    floats = wanted.dtype.kind == "f" and found.dtype.kind == "f"
-    return floats and bool(np.allclose(found, wanted, rtol=1e-9, atol=1e-6))
+def _same(found: Array, wanted: Array) -> Flags:
+    """Where coordinates are equal; a computed one may be off by rounding."""
+    if wanted.dtype.kind == "f" and found.dtype.kind == "f":
+        return np.isclose(found, wanted, rtol=1e-9, atol=1e-6)
+    equal: Flags = found == wanted
+    return equal

@@ -63,6 +63,10 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 60) -> None
         time.sleep(0.01)
 
 
+def _is_written(file: Path) -> bool:
+    return file.exists() and bool(file.read_text())
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).children(recursive=True)
@@ -133,7 +137,7 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        wait_until(self.file.exists, "the scheduler to start")
+        wait_until(lambda: _is_written(self.file), "the scheduler to start")
         address: str = json.loads(self.file.read_text())["address"]
         return address
 
