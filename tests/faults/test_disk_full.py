@@ -70,21 +70,13 @@ def survive(make: Callable[[Path], World], clean: World, disk: Path, row: Tally,
     return told
 
 
-def test_over_revised_files(
-    worlds: Worlds, disk: Path, tmp_path: Path, tally: Callable[[str], Tally]
+@pytest.mark.parametrize("over", ["revised files", "first run"])
+def test_at_every_level_of_free_space(
+    worlds: Worlds, disk: Path, tmp_path: Path, tally: Callable[[str], Tally], over: str
 ) -> None:
-    row = tally("disk full: revised files")
-    told = survive(worlds.revised, worlds.clean[1], disk, row, tmp_path)
-    row.remark = f"{told} stopped in words, at ten levels of free space"
-    row.check()
-    assert told >= LEVELS - 1
-
-
-def test_in_a_first_run(
-    worlds: Worlds, disk: Path, tmp_path: Path, tally: Callable[[str], Tally]
-) -> None:
-    row = tally("disk full: first run")
-    told = survive(worlds.fresh, worlds.clean[1], disk, row, tmp_path)
+    row = tally(f"disk full: {over}")
+    begun = worlds.revised if over == "revised files" else worlds.fresh
+    told = survive(begun, worlds.clean[1], disk, row, tmp_path)
     row.remark = f"{told} stopped in words, at ten levels of free space"
     row.check()
     assert told >= LEVELS - 1
