@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel
 from toyfields.products import PUBLISHED, axes
-from toyfields.source import FILL, GRID, NO_VALUE, ORBITS, VALID, wind, wind_flag
+from toyfields.source import ORBITS, PASSES, as_provided
 from toyfields.stages import Coarsen, Misbehave
 
-from fluxengine.declare import Product, Read, Source
+from fluxengine.declare import Product, Read
 from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Grid
 
@@ -37,27 +38,10 @@ def decode(file: Path, day: date) -> xr.Dataset:
         raise DamagedFile(f"it holds {len(content)} bytes.", where=str(file))
     if content[:DAY].decode("ascii", "replace") != f"{day:%Y%m%d}":
         raise WrongFile(f"it holds another day than {day}.", where=str(file))
-    raw = np.frombuffer(content, "<i2", offset=DAY).reshape(1, *SHAPE)
-    flag = np.where(raw == FILL, NO_VALUE, VALID).astype("u1")
-    packing = {"scale_factor": 0.01, "add_offset": 0.0, "_FillValue": FILL}
-    return xr.Dataset(
-        {"wind": (GRID.dims, raw, packing), "wind_flag": (GRID.dims, flag, {"_FillValue": 0})}
-    )
+    return as_provided(np.frombuffer(content, "<i2", offset=DAY).reshape(1, *SHAPE))
 
 
-SEALED = Source(
-    name="toy-sealed",
-    grid=GRID,
-    path=path,
-    decode=decode,
-    provides=(wind, wind_flag),
-    archive="toy",
-    home="/nowhere/toy",
-    title="Toy wind, sealed",
-    provider="Toy provider",
-    licence="public domain",
-    cite="Toy (2020)",
-)
+SEALED = replace(PASSES, name="toy-sealed", path=path, decode=decode, title="Toy wind, sealed")
 
 
 class Options(BaseModel, extra="forbid", frozen=True):

@@ -38,7 +38,11 @@ def decode(file: Path, day: date) -> xr.Dataset:
         raise WrongFile(f"it holds another day than {day}.", where=str(file))
     if raw.size and raw.max() == 32767:
         raise ZeroDivisionError("a fault of this decoder that nobody foresaw")
-    raw = raw.astype("i2")[np.newaxis]
+    return as_provided(raw.astype("i2")[np.newaxis])
+
+
+def as_provided(raw: np.ndarray) -> xr.Dataset:
+    """A day of packed winds, with the flag that goes with them."""
     packing = {"scale_factor": 0.01, "add_offset": 0.0, "_FillValue": FILL}
     flag = np.where(raw == FILL, NO_VALUE, VALID).astype("u1")
     return xr.Dataset(
