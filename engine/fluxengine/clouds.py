@@ -13,8 +13,10 @@ import yaml
 from fluxengine.deployments import (
     IDLE,
     ORPHANED,
+    SETTINGS,
     Deployment,
     Options,
+    as_environment,
     merged,
     scheduler,
     this_machine,
@@ -66,7 +68,7 @@ class Kubernetes(Deployment):
         return {
             "name": f"fluxforge-{uuid4().hex[:8]}",
             "n_workers": self.config.workers,
-            "env": {},  # none would be null, which a cluster may refuse
+            "env": as_environment(SETTINGS),
             "resources": {"requests": {"cpu": threads} | size, "limits": size},
             "worker_command": f"{command} {ORPHANED}",
             "idle_timeout": IDLE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +14,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from fluxengine import clouds, machines
-from fluxengine.deployments import Deployment
+from fluxengine.deployments import PROFILER, TASKS_PER_THREAD, Deployment, as_environment
 from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
 from fluxengine.executors import Executor, on_cluster, serial
 from fluxengine.worker import spare_modules
 
 CONNECT = "20s"
-TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
 GLANCE = 5.0  # seconds between two looks at whether workers may still come
 STOP = 120.0  # seconds in which a cluster must have ended
 # What changes values or breaks what travels between processes where it differs.
@@ -167,6 +167,7 @@ def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
             tell(line)
         _wait(deployment, client, end, tell)
         _compare(client)
+        _warn_of_profilers(client, tell)
         spare_modules()  # the scheduler of a local cluster lives in this process
         yield client
 
@@ -259,6 +260,20 @@ def _compare(client: Any) -> None:
             mend="Install the same there, `pip install -c infra/constraints.txt fluxforge`, or use"
             " the image of this version.",
         )
+
+
+def _warn_of_profilers(client: Any, tell: Tell) -> None:
+    """Workers that somebody else started may have what can hang them (`infra/decisions/0018`)."""
+    if any(client.run(_may_hang).values()):
+        ((name, value),) = as_environment({PROFILER: False}).items()
+        tell(
+            "workers run Dask's profiler, which can hang them under Python before 3.12:"
+            f" start them with {name}={value} in their environment."
+        )
+
+
+def _may_hang(dask_worker: Any) -> bool:
+    return sys.version_info < (3, 12) and "profile" in dask_worker.periodic_callbacks
 
 
 def _failed(deployment: Deployment, what: str) -> ClusterFailed:

@@ -30,6 +30,15 @@ LOOPBACK = "127.0.0.1"
 IDLE = 3600  # seconds after which a scheduler elsewhere ends itself when its client was killed
 ORPHANED = 60  # seconds after which a worker ends itself without a scheduler
 DASHBOARD = f"{LOOPBACK}:0"  # reached through a tunnel: whoever sees a dashboard can read logs
+TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
+# On every cluster that a run starts: `infra/decisions/0017` and `0018` say why.
+PROFILER = "distributed.worker.profile.enabled"
+SETTINGS: Options = {
+    PROFILER: False,  # it can hang a worker for ever
+    "distributed.scheduler.worker-saturation": float(TASKS_PER_THREAD),
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
 
 
@@ -106,7 +115,10 @@ class Deployment:
     @contextmanager
     def surroundings(self) -> Iterator[None]:
         """What must hold from before it starts until it ended."""
-        yield
+        import dask
+
+        with dask.config.set(SETTINGS):
+            yield
 
     @cached_property
     def options(self) -> Options:
@@ -188,6 +200,14 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
         if isinstance(below[name], Mapping) and isinstance(above[name], Mapping):
             both[name] = merged(below[name], above[name])
     return both
+
+
+def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of Dask as variables of the environment, for processes that do not inherit them."""
+    return {
+        "DASK_" + name.replace(".", "__").replace("-", "_").upper(): str(value)
+        for name, value in settings.items()
+    }
 
 
 def is_loopback(host: str) -> bool:

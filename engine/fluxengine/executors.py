@@ -64,7 +64,9 @@ def on_cluster(client: Client, *, in_flight: int, wait: float = 300.0) -> Execut
         running = as_completed(submit(job) for job in islice(waiting, in_flight))
         while not running.is_empty():
             done = _done(running, client, wait)
-            for following in islice(waiting, len(done)):  # first: a commit may take a while
+            # Next ones first, since a commit may take a while; one that failed may be tried again.
+            well = sum(future.status == "finished" for future in done)
+            for following in islice(waiting, well):
                 running.add(submit(following))
             known = _outcomes(client, done)
             for future in done:

@@ -23,8 +23,10 @@ from fluxengine.deployments import (
     IDLE,
     LOOPBACK,
     ORPHANED,
+    SETTINGS,
     Deployment,
     Options,
+    as_environment,
     is_loopback,
     scheduler,
     this_machine,
@@ -43,13 +45,9 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": 64 << 20,
     "MALLOC_MMAP_THRESHOLD_": 32 << 20,
 }
-# Scheduler, nannies and workers look at themselves many times a second, and take the interpreter's
-# lock a thousand times a second to see how busy it is. Blocks last seconds: seldom is often enough.
 LOCAL_WORKERS = {
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.worker.profile.interval": "1s",
-    **{f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in WORKER_ENVIRONMENT.items()},
+    f"distributed.nanny.pre-spawn-environ.{name}": value
+    for name, value in WORKER_ENVIRONMENT.items()
 }
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take
@@ -88,6 +86,7 @@ class Local(Deployment):
         import dask
 
         with (
+            super().surroundings(),
             tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch,
             dask.config.set(LOCAL_WORKERS | {"temporary-directory": scratch}),
         ):
@@ -218,7 +217,8 @@ class Ssh(Deployment):
         logger.setLevel(logging.INFO)
         logger.propagate = False
         try:
-            yield
+            with super().surroundings():
+                yield
         finally:
             logger.removeHandler(self.heard)
             logger.setLevel(level)
@@ -326,10 +326,24 @@ class Slurm(Deployment):
 
     @cached_property
     def options(self) -> Options:
-        """The dashboards of workers go to loopback too."""
-        made = super().options
-        told = made.get("worker_extra_args", [])
-        return made | {"worker_extra_args": ["--dashboard-address", DASHBOARD, *told]}
+        """Dashboards of workers go to loopback too, and jobs inherit no settings of Dask."""
+        exports = [f"export {name}={value}" for name, value in as_environment(SETTINGS).items()]
+        return super().options | {
+            "worker_extra_args": [
+                "--dashboard-address",
+                DASHBOARD,
+                *self._told("worker_extra_args"),
+            ],
+            "job_script_prologue": [*exports, *self._told("job_script_prologue")],
+        }
+
+    def _told(self, option: str) -> list[str]:
+        """By the run file, or else by the user's own configuration of dask-jobqueue."""
+        import dask
+
+        usual = dask.config.get(f"jobqueue.slurm.{option.replace('_', '-')}", None)
+        told: list[str] = self.config.options.get(option, usual or [])
+        return told
 
     def start(self) -> Any:
         """The scheduler, then the jobs: so that what `sbatch` says comes back as an exception."""

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import Cluster, settings_of_the_cluster
 from toyworld import World
 
 from fluxengine import api, clusters, config, describe, machines, registry
 from fluxengine.clusters import ClusterConfig, check_reach, differences, executor
-from fluxengine.deployments import Deployment, merged
+from fluxengine.deployments import PROFILER, Deployment, as_environment, merged
 from fluxengine.errors import ClusterFailed, ConfigError, VersionMismatch
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -209,6 +210,7 @@ def test_the_job_script_of_slurm(sbatch: None, tmp_path: Path) -> None:
         "interface": "ib0",
         "python": "/shared/venv/bin/python",
         "job_extra_directives": ["--gres=gpu:1"],
+        "job_script_prologue": ["module load gcc"],
     }
     assert script(options, threads=4) == (GOLDEN / "slurm.sh").read_text()
 
@@ -408,6 +410,25 @@ def test_temporary_certificates_on_a_local_cluster() -> None:
 
     with executor(ClusterConfig(workers=1, memory="1GiB", security=True)):
         assert get_client().scheduler_info()["address"].startswith("tls://127.0.0.1")
+
+
+def test_a_local_cluster_has_no_profiler_and_the_next_block_at_each_thread() -> None:
+    with executor(ClusterConfig(workers=1, memory="1GiB")):
+        assert settings_of_the_cluster() == (False, 2.0)
+
+
+def test_profilers_of_workers_that_somebody_started_are_told(tmp_path: Path) -> None:
+    """Under later versions of Python they do no harm."""
+    told: list[str] = []
+    for with_profiler in (False, True):
+        started = Cluster(tmp_path, env=as_environment({PROFILER: with_profiler}))
+        try:
+            with executor(started.config(), told.append):
+                pass
+        finally:
+            started.kill()
+    assert len(told) == (sys.version_info < (3, 12))
+    assert all("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in line for line in told)
 
 
 # --- versions ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import settings_of_the_cluster
 from toyworld import World
 
 from fluxengine import clusters
@@ -176,6 +177,7 @@ def listening(command: str) -> list[str]:
 def test_over_ssh_nothing_listens_beyond_loopback(ssh: dict[str, object]) -> None:
     with clusters.executor(ClusterConfig(kind="ssh", workers=1, options=ssh)):
         found = listening("distributed.cli.dask_spec")
+        assert settings_of_the_cluster() == (False, 2.0)
     assert len(found) >= 4  # scheduler, nanny, worker, dashboards
     assert set(found) == {"127.0.0.1"}
 
@@ -299,6 +301,7 @@ def test_slurm_through_tls(folder: Path) -> None:
     with clusters.executor(config):
         info = get_client().scheduler_info()
         found = listening("distributed.cli.dask_worker")
+        assert settings_of_the_cluster() == (False, 2.0)
     assert all(worker.startswith("tls://127.0.0.1") for worker in info["workers"])
     assert set(found) == {"127.0.0.1"}
 

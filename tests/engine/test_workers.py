@@ -1,9 +1,12 @@
 """Real workers in processes of their own: same answer, same code, and an end when they are gone."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from types import SimpleNamespace
+from typing import Any
 
 import distributed
 import pytest
@@ -14,7 +17,10 @@ from toyworld import World, record_of
 
 from fluxengine import clusters
 from fluxengine.errors import CodeMismatch, RunFailed
+from fluxengine.executors import on_cluster
+from fluxengine.grid import Block
 from fluxengine.run import run
+from fluxengine.task import Job
 
 
 @pytest.fixture
@@ -53,6 +59,42 @@ def test_blocks_for_a_gpu_go_to_workers_that_declare_one(
     blocks = [f"{time:04}-0-0-{tile}" for time in range(3) for tile in range(3)]
     records = [record_of(world.store, "toy-smooth", block) for block in blocks]
     assert {record["worker"] for record in records} == {"with-gpu"}
+
+
+class Counting(distributed.Client):
+    """Notes how many of its tasks were on their way at most."""
+
+    most = 0
+
+    def submit(self, *args: Any, **options: Any) -> Any:
+        future = super().submit(*args, **options)
+        on_their_way = sum(one.status == "pending" for one in self.futures.values())
+        self.most = max(self.most, on_their_way)
+        return future
+
+
+def test_blocks_that_are_tried_again_take_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every worker dies unless a block is made step by step."""
+
+    def made_step_by_step(job: Job) -> str:
+        time.sleep(0.05)
+        if job.batch != 1:
+            raise distributed.KilledWorker(job.name, SimpleNamespace(address="tcp://x:1"), 3)
+        return job.name
+
+    monkeypatch.setattr("fluxengine.executors.run_block", made_step_by_step)
+    product = smooth(Options())
+    blocks = [Block((n,), {"time": slice(2 * n, 2 * n + 2)}) for n in range(30)]
+    jobs = [Job(product, (), block, None, None, {}) for block in blocks]  # type: ignore[arg-type]
+    with (
+        distributed.LocalCluster(
+            processes=False, n_workers=1, threads_per_worker=8, dashboard_address=None
+        ) as cluster,
+        Counting(cluster) as client,
+    ):
+        made = list(on_cluster(client, in_flight=4)(jobs))
+    assert sorted(map(str, made)) == [job.name for job in jobs]
+    assert client.most == 4
 
 
 def test_a_worker_with_other_code_refuses_and_names_the_module(

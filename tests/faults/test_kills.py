@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from processes import (
@@ -23,6 +24,8 @@ from shapesworld import Shapes
 from toyshapes import land, leads, transport
 from toyworld import World
 from trials import DAYS, Tally, Worlds
+
+from fluxengine.deployments import as_environment
 
 pytestmark = pytest.mark.faults
 
@@ -127,7 +130,7 @@ def test_a_client_killed_again_and_again_with_workers_of_its_own(
 
 
 @contextmanager
-def cluster(folder: Path, **options: int) -> Iterator[Cluster]:
+def cluster(folder: Path, **options: Any) -> Iterator[Cluster]:
     made = Cluster(folder, **options)
     try:
         assert made.address
@@ -161,6 +164,31 @@ def test_killed_workers(worlds: Worlds, tmp_path: Path, tally: Begin) -> None:
             row.compare(world.store, worlds.clean[seed % 2].store)
     row.remark = f"{killed} at work, and the run went on; both at once in every fifth"
     row.check()
+
+
+def test_silent_workers(worlds: Worlds, tmp_path: Path, tally: Begin) -> None:
+    """Stopped, as when a node hangs: they neither answer nor end."""
+    row, world, silenced = tally("worker silent"), worlds.published(tmp_path), 0
+    path = world.run_file(DAYS, OPTIONS)
+    # Dask gives a worker up that was not heard of for five minutes.
+    soon = as_environment({"distributed.scheduler.worker-ttl": "5s"})
+    with cluster(tmp_path, workers=2, env=soon) as started:
+        add_profile(path, world, started.address)
+        finish(start(path, "address"))
+        world.write(*ALL_DAYS, seed=1)
+        lasts = duration(path, "address")
+        for seed, moment in enumerate(moments(4, 0.8 * lasts)):
+            world.write(*ALL_DAYS, seed=seed % 2)
+            run = begin(path, "address")
+            time.sleep(moment)
+            silenced += run.poll() is None
+            started.workers[0].send_signal(signal.SIGSTOP)
+            finish(run)  # exit code 0
+            row.compare(world.store, worlds.clean[seed % 2].store)
+            started.replace_worker()
+    row.remark = f"{silenced} at work, and the run went on without it"
+    row.check()
+    assert silenced >= 2
 
 
 def test_the_last_worker_killed(worlds: Worlds, tmp_path: Path, tally: Begin) -> None:

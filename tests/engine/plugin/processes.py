@@ -20,6 +20,7 @@ from toyworld import World
 
 from fluxengine import clusters
 from fluxengine.clusters import ClusterConfig
+from fluxengine.deployments import PROFILER, as_environment
 from fluxengine.run import Summary, run
 from fluxengine.store import open_dataset
 
@@ -111,7 +112,8 @@ class Cluster:
     ) -> None:
         self.file = folder / "scheduler.json"
         self.file.unlink(missing_ok=True)
-        self.env = {"PYTHONPATH": python_path(plugin), "PATH": "/usr/bin:/bin", **(env or {})}
+        self.env = {"PYTHONPATH": python_path(plugin), "PATH": "/usr/bin:/bin"}
+        self.env |= as_environment({PROFILER: False}) | dict(env or {})
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port))
         self.workers: list[subprocess.Popen[bytes]] = []
         for _ in range(workers):
@@ -152,6 +154,16 @@ class Cluster:
         for process in (self.scheduler, *self.workers):
             process.kill()
             process.wait()
+
+
+def settings_of_the_cluster() -> tuple[bool, float]:
+    """Whether any worker runs Dask's profiler, and how many blocks a thread its scheduler sends."""
+    from distributed import get_client
+
+    client = get_client()
+    profiled = client.run(lambda dask_worker: "profile" in dask_worker.periodic_callbacks)
+    sent = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.WORKER_SATURATION)
+    return any(profiled.values()), sent
 
 
 def python_path(plugin: Path) -> str:
