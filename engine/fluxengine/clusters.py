@@ -162,14 +162,21 @@ def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
         _started(deployment, end, tell) as cluster,
         _connected(deployment, cluster) as client,
     ):
-        dashboard = client.scheduler_info()["services"].get("dashboard")
-        for line in deployment.started(dashboard):
-            tell(line)
-        _wait(deployment, client, end, tell)
-        _compare(client)
-        _warn_of_profilers(client, tell)
+        try:
+            _make_ready(deployment, client, end, tell)
+        except OSError as error:
+            raise _failed(deployment, f"its scheduler answers no more: {error}") from error
         spare_modules()  # the scheduler of a local cluster lives in this process
         yield client
+
+
+def _make_ready(deployment: Deployment, client: Any, end: float, tell: Tell) -> None:
+    """Wait for a worker, and look at what workers and scheduler are."""
+    for line in deployment.started(client.scheduler_info()["services"].get("dashboard")):
+        tell(line)
+    _wait(deployment, client, end, tell)
+    _compare(client)
+    _warn_of_profilers(client, tell)
 
 
 @contextmanager
@@ -264,7 +271,7 @@ def _compare(client: Any) -> None:
 
 def _warn_of_profilers(client: Any, tell: Tell) -> None:
     """Workers that somebody else started may have what can hang them (`infra/decisions/0018`)."""
-    if any(client.run(_may_hang).values()):
+    if any(client.run(_may_hang, on_error="ignore").values()):
         ((name, value),) = as_environment({PROFILER: False}).items()
         tell(
             "workers run Dask's profiler, which can hang them under Python before 3.12:"

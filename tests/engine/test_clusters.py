@@ -405,6 +405,19 @@ def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
     assert told == ["waiting at most 0.6 s for the first worker"]
 
 
+def test_a_scheduler_that_dies_before_the_first_block_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = Cluster(tmp_path)
+    monkeypatch.setattr(clusters, "_compare", lambda _: started.kill())
+    try:
+        match = "its scheduler answers no more"
+        with pytest.raises(ClusterFailed, match=match), executor(started.config()):
+            pass
+    finally:
+        started.kill()
+
+
 def test_temporary_certificates_on_a_local_cluster() -> None:
     from distributed import get_client
 
