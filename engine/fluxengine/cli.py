@@ -47,9 +47,21 @@ StorePlace = Annotated[
 DEFAULT_CONFIG = Path("run.yaml")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"fluxforge {version('fluxforge')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
 ) -> None:
     _common.debug = debug  # type: ignore[attr-defined]
 

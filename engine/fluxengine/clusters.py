@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -209,9 +210,12 @@ def _begin(deployment: Deployment, end: float) -> Any:
 @contextmanager
 def _connected(deployment: Deployment, cluster: Any) -> Iterator[Any]:
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     try:
-        client = Client(cluster, timeout=CONNECT, security=deployment.security)
+        with warnings.catch_warnings():  # versions are compared here, where it matters
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            client = Client(cluster, timeout=CONNECT, security=deployment.security)
     except OSError as error:
         if deployment.kind == "address":
             raise ConfigError(

@@ -85,7 +85,7 @@ def weights_of_stage(stage: Stage) -> dict[str, str]:
             raise ConfigError(
                 f"the weights of {type(stage).__name__} cannot be read: {error.strerror}.",
                 where=str(path),
-                mend="`fluxforge train` makes them.",
+                mend="`fluxforge train` makes them; each worker needs the file at this path.",
             ) from error
         digest = _weights_digest(path, state.st_size, state.st_mtime_ns)
         found[_unused(path.name, found)] = digest

@@ -30,6 +30,12 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
         f"Free some space and {GOES_ON}",
     ),
     (
+        r"\(os error 13\)|\[Errno 13\]",
+        StoreDenied,
+        "a folder of the store may not be read or written by whoever runs this process.",
+        f"Give it the right to (on a cluster, each worker's user needs it), then {GOES_ON}",
+    ),
+    (
         "ExpiredToken|TokenRefreshRequired|RequestExpired",
         StoreDenied,
         "the credentials have expired. What was published is untouched.",

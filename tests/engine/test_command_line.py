@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,10 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     before = os.times().children_user
     process("--help")
     assert os.times().children_user - before < 1  # seconds; 0.3 on an idle machine
+
+
+def test_the_version(fluxforge: Callable[..., Done]) -> None:
+    assert fluxforge("--version").stdout == f"fluxforge {version('fluxforge')}\n"
 
 
 @pytest.mark.parametrize("verb", ["sources", "products", "plan", "run", "ingest", "status"])

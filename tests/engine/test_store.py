@@ -22,10 +22,12 @@ from fluxengine.errors import (
     PublicationConflict,
     RunFailed,
     RunLocked,
+    StoreDenied,
     StoreMismatch,
     UnknownName,
 )
 from fluxengine.layout import FORMAT
+from fluxengine.outages import understood
 from fluxengine.repository import Repository
 from fluxengine.store import MARKER, Store, open_dataset
 
@@ -314,3 +316,18 @@ def test_a_second_run_is_refused_until_the_first_ends_or_dies(made: World) -> No
 def test_the_marker_is_plain_json(made: World) -> None:
     content = json.loads((made.store / MARKER).read_text())
     assert content == {"fluxforge-store": FORMAT, "product": "toy"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # As Icechunk says it, and as Python does.
+        "Generic LocalFileSystem error: Unable to open file /s/x: Permission denied (os error 13)",
+        str(PermissionError(13, "Permission denied", "/s/x")),
+    ],
+)
+def test_a_folder_of_another_user_is_told_as_such(said: str) -> None:
+    """Not tried for real: whoever may do everything, as in a container, is refused nowhere."""
+    error = understood(OSError(said), "/s")
+    assert isinstance(error, StoreDenied)
+    assert "may not be read or written" in str(error)

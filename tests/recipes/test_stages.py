@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import fluxrecipes
+from fluxengine import registry
 from fluxengine.key import code_digests
 from fluxkernels.gaps import EMPTY, INTERPOLATED, KEPT, PERSISTED, fill_in_time
 from fluxkernels.stats.skill import skill
@@ -21,6 +26,7 @@ from fluxrecipes.stages.passes import PASSES, MeanOfPasses
 from fluxrecipes.stages.regrid import RSS_REASONS, Regrid
 
 NAN = np.nan
+INSTALLED = Path(fluxrecipes.__file__).parent
 
 
 def field(values, dims=("time", "orbit", "lat", "lon"), step=1.0):
@@ -237,3 +243,9 @@ def test_the_physics_of_fluxes_enters_their_key():
     fluxes = {product.name: product for product in _chain(deepflux.Options())}["deepflux-passes"]
     names = {name.removeprefix("fluxkernels.") for name in code_digests(fluxes)}
     assert {"coare", "stability", "skin", "humidity", "compile", "cpu", "loops"} <= names
+
+
+@pytest.mark.parametrize("name", registry.product_names())
+def test_a_product_names_no_folder_of_this_installation(name: str) -> None:
+    """Workers have their own: in an image, or in another environment."""
+    assert str(INSTALLED).encode() not in pickle.dumps(registry.recipe(name).product({}))

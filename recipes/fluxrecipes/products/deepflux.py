@@ -7,7 +7,6 @@ passes. Filling and retrieval are baselines for now and say so in the published 
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +23,6 @@ from fluxrecipes.stages.passes import PASSES, MeanOfPasses
 from fluxrecipes.stages.regrid import OISST_REASONS, RSS_REASONS, Regrid
 from fluxrecipes.stages.retrieve import RetrieveByRegression
 
-REGRESSION = Path(str(files("fluxrecipes") / "weights" / "regression.json"))
 OCEAN = {
     "lat": degrees(-60, 60, 1, chunk=30),
     "lon": degrees(0, 360, 1, chunk=60, periodic=True),
@@ -135,7 +133,7 @@ def passes(o: Options) -> Product:
         reads=tuple(reads),
         stages=(
             *([regrid_sst] if o.sst == "oisst" else []),
-            RetrieveByRegression(REGRESSION),
+            RetrieveByRegression(Path("regression.json")),
             BulkFlux(o.bulk),
             CombineStates(),
         ),

@@ -12,6 +12,9 @@ from fluxkernels.regression import QuadraticRegression
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.plain import aligned
 
+# Every process looks in its own installation: on a cluster that may lie in another folder.
+SHIPPED = Path(__file__).parents[1] / "weights"
+
 
 def read_regression(path: Path) -> QuadraticRegression:
     """The regression in a weights file, which holds JSON with a card of its making."""
@@ -26,7 +29,8 @@ class RetrieveByRegression(PlainStage):
     Parameters
     ----------
     model : Path
-        Weights file of a `fluxkernels.regression.QuadraticRegression`.
+        Weights file of a `fluxkernels.regression.QuadraticRegression`: the name of one that comes
+        with this package, or a whole path that every worker reaches.
     """
 
     model: Path
@@ -36,11 +40,11 @@ class RetrieveByRegression(PlainStage):
     @property
     def weights(self) -> tuple[Path, ...]:
         """The regression's coefficients."""
-        return (self.model,)
+        return (SHIPPED / self.model,)
 
     def load(self) -> Callable[[Arrays], Arrays]:
         """Read the coefficients."""
-        regression = read_regression(self.model)
+        regression = read_regression(SHIPPED / self.model)
 
         def retrieve(arrays: Arrays) -> Arrays:
             wind, vapour, sst = aligned(*(arrays[name] for name in self.inputs))

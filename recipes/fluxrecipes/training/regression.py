@@ -19,10 +19,11 @@ from fluxrecipes.nature import instruments, land
 from fluxrecipes.nature.fields import Points, hours_since_epoch
 from fluxrecipes.nature.orbits import F17, Pass
 from fluxrecipes.nature.world import World
+from fluxrecipes.stages.retrieve import SHIPPED
 
 Array = NDArray[np.float64]
 
-WEIGHTS = Path(__file__).parent.parent / "weights" / "regression.json"
+WEIGHTS = SHIPPED / "regression.json"
 TRAINING_SEED, HELD_OUT_SEED = 1, 2
 TRAINING_YEARS, HELD_OUT_YEARS = (2007, 2015), (2016, 2017)  # 2018 is the year of tests
 _DAYS, _HELD_OUT_DAYS, _POINTS = 144, 48, 700
