@@ -116,6 +116,7 @@ class Deployment:
     def surroundings(self) -> Iterator[None]:
         """What must hold from before it starts until it ended."""
         import dask
+        import distributed  # noqa: F401  (first: what it adds to the settings would go with ours)
 
         with dask.config.set(SETTINGS):
             yield

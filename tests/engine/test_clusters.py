@@ -430,6 +430,21 @@ def test_a_local_cluster_has_no_profiler_and_the_next_block_at_each_thread() -> 
         assert settings_of_the_cluster() == (False, 2.0)
 
 
+def test_settings_end_with_the_cluster_and_take_nothing_with_them() -> None:
+    """In a process that has not imported distributed before."""
+    program = """
+import dask
+from fluxengine.clusters import ClusterConfig
+from fluxengine.machines import Address
+with Address(ClusterConfig(kind="address", address="tcp://127.0.0.1:1")).surroundings():
+    from distributed import Client
+    assert not dask.config.get("distributed.worker.profile.enabled")
+assert dask.config.get("distributed.worker.profile.enabled")
+dask.config.get("distributed.client.direct-to-workers")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_profilers_of_workers_that_somebody_started_are_told(tmp_path: Path) -> None:
     """Under later versions of Python they do no harm."""
     told: list[str] = []

@@ -23,7 +23,7 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "amid a block": (zarr.Array, "__setitem__", "after"),
     "after a block is written": (task, "_write", "after"),
     "before a merge": (repository.Repository, "commit", "before"),
-    "between merge and ledger": (layout, "describe", "before"),
+    "between merge and ledger": (ledger, "write", "before"),
     "amid the ledger's rows": (ledger, "_write_records", "before"),
     "between ledger and commit": (ledger, "write", "after"),
     "after a commit": (repository.Repository, "commit", "after"),
