@@ -222,7 +222,7 @@ def test_a_killed_scheduler(worlds: Worlds, tmp_path: Path, tally: Begin) -> Non
         port = int(first.address.rpartition(":")[2])
         add_profile(path, world, first.address)
         lasts = duration(path, "address")
-    for seed, moment in enumerate(moments(4, 0.9 * lasts)):
+    for seed, moment in enumerate(moments(20, 0.9 * lasts)):
         world.write(*ALL_DAYS, seed=seed % 2)
         with cluster(tmp_path, port=port) as doomed:
             run = begin(path, "address")
