@@ -259,7 +259,8 @@ INSTRUMENTS = (
 )
 
 
-def _flag(variable: Variable) -> Variable:
+def flag_of(variable: Variable) -> Variable:
+    """The variable that says why a layer has no value."""
     meaning = f"why {variable.name.replace('_', ' ')} has no value, in the provider's codes"
     return flag_variable(f"{variable.name}_flag", meaning, CODES, standard_name="status_flag")
 
@@ -275,7 +276,7 @@ def _source(instrument: Instrument) -> Source:
         ),
         path=instrument.path,
         decode=instrument.decode,
-        provides=tuple(v for layer in instrument.layers for v in (layer, _flag(layer))),
+        provides=tuple(v for layer in instrument.layers for v in (layer, flag_of(layer))),
         archive="rss",
         home=HOME,
         title=f"{instrument.carrier}, daily ocean maps, {instrument.version}",
@@ -465,13 +466,14 @@ def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
 
     found: dict[str, tuple[tuple[str, ...], Bytes, dict[str, Any]]] = {}
     for number, layer in enumerate(layers):
-        for variable, values in zip((layer, _flag(layer)), split(maps[:, number]), strict=True):
-            attrs = _packing_attributes(variable.packing)
+        for variable, values in zip((layer, flag_of(layer)), split(maps[:, number]), strict=True):
+            attrs = packing_attributes(variable.packing)
             found[variable.name] = (("time", "orbit", "lat", "lon"), values[np.newaxis], attrs)
     return xr.Dataset(found, attrs={"pass_order_from": why})
 
 
-def _packing_attributes(packing: Packing) -> dict[str, Any]:
+def packing_attributes(packing: Packing) -> dict[str, Any]:
+    """As xarray names them."""
     return {
         "scale_factor": packing.scale,
         "add_offset": packing.offset,
