@@ -39,6 +39,24 @@ wind_speed_lf = Variable(
     Packing("i2", 0.005, 0, -32768),
     height=10.0,
 )
+wind_speed_aw = Variable(
+    "wind_speed_aw",
+    "m s-1",
+    "10-m equivalent neutral wind speed, in rain too",
+    "wind_speed",
+    (0, 60),
+    Packing("i2", 0.005, 0, -32768),
+    height=10.0,
+)
+wind_to_direction = Variable(
+    "wind_to_direction",
+    "degree",
+    "direction that the wind blows to, clockwise from north",
+    "wind_to_direction",
+    (0, 360),
+    Packing("i2", 0.1, 0, -32768),
+    height=10.0,
+)
 water_vapour = Variable(
     "water_vapour",
     "kg m-2",

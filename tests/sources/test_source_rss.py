@@ -22,6 +22,7 @@ from fluxrecipes.sources import rss
 DAY = date(2016, 1, 2)
 F17 = rss.SOURCES["rss-f17"]
 AMSR2 = rss.SOURCES["rss-amsr2"]
+OTHERS = ("amsr2", "amsr2-v7.2", "amsre", "windsat", "gmi")
 INSTRUMENTS = {f"rss-{instrument.sensor}": instrument for instrument in rss.INSTRUMENTS}
 UTC_BEHIND = (np.arange(1440) + 0.5) * 0.25 / 15  # h
 LAND, EMPTY = 255, 254
@@ -32,6 +33,13 @@ def pass_times(local: float, spread: float = 0.6) -> np.ndarray:
     across = np.linspace(-spread, spread, 1440)[np.random.default_rng(0).permutation(1440)]
     row = np.rint(((local + across - UTC_BEHIND) % 24) / 0.1).astype(np.uint8)
     return np.tile(row, (720, 1))
+
+
+def headed(times: np.ndarray, northward: int) -> np.ndarray:
+    """The same, with three minutes between 0 and 10 degrees north, or as many before."""
+    minutes = northward * 0.25 * np.arange(-360, 360)[:, None] / 3.8
+    valid = times <= 240
+    return np.where(valid, np.rint((times + minutes / 6) % 240), times).astype(np.uint8)
 
 
 def day_of_maps(layers: int, *locals_: float | None) -> np.ndarray:
@@ -119,25 +127,32 @@ def test_real_day_decodes_to_possible_values(real):
 
 def test_real_day_has_the_ascending_pass_first(real):
     _, dataset = real
-    assert dataset.pass_order_from == "local times at the equator"
+    assert dataset.pass_order_from == "times of observation"
     hours = rss.TIME.packing.unpack(dataset.pass_time.values[0, :, 350:370])
     local = np.nanmedian((hours + UTC_BEHIND) % 24, axis=(1, 2))
     np.testing.assert_allclose(local, (13.5, 1.5), atol=0.3)
 
 
-def test_scales_are_those_of_the_provider_s_check_file(real_data):
-    """Each value RSS prints for its WindSat day lies on a step of our packing of that layer."""
+def test_values_are_those_of_the_provider_s_check_file(real_data, tmp_path):
+    """A file of the bytes that WindSat's must have where RSS prints values decodes to these."""
     text = (real_data / "rss" / "windsat_v7.0.1_verify.txt").read_text()
     daily = re.split(r"\*{5,}", text)[2]
     rows = [line.split() for line in daily.splitlines() if re.match(r"\s+\d+\s+\d+\s", line)]
-    table = np.array(rows, float)[:, 2:9]
-    assert table.shape == (30, 7)
-    table[table == -999] = np.nan
-    table[:, 0] /= 60  # min
-    table[:, 1] += 273.15
-    for values, layer in zip(table.T, rss.AMSR_LAYERS, strict=True):
-        steps = (values - layer.packing.offset) / layer.packing.scale
-        assert np.nanmax(np.abs(steps - np.rint(steps))) < 1e-6, layer.name
+    lon, lat = np.array(rows, float)[:, :2].astype(int).T - 1
+    printed = np.array(rows, float)[:, 2:]
+    assert printed.shape == (30, 9)
+    scale = np.array([6, 0.15, 0.2, 0.2, 0.3, 0.01, 0.1, 0.2, 1.5])  # of minutes, °C, m/s, mm, °
+    offset = np.array([0, -3, 0, 0, 0, -0.05, 0, 0, 0])
+    maps = np.full((2, 9, 720, 1440), EMPTY, np.uint8)
+    steps = np.rint((printed - offset) / scale)
+    maps[0][:, lat, lon] = np.where(printed == -999, 251, steps).T  # pass 1: morning, descending
+    source, day = rss.SOURCES["rss-windsat"], date(2006, 4, 9)
+    decoded = source.decode(written(named(tmp_path, source, day), maps), day)
+    for number, layer in enumerate(rss.WINDSAT_LAYERS):
+        values = layer.packing.unpack(decoded[layer.name].values[0, 1, lat, lon])
+        expected = np.where(printed[:, number] == -999, np.nan, printed[:, number])
+        expected = expected / 60 if number == 0 else expected + 273.15 * (number == 1)
+        np.testing.assert_allclose(values, expected, atol=0.005, err_msg=layer.name)
 
 
 # --- values and flags --------------------------------------------------------------------------
@@ -183,7 +198,7 @@ def test_codes_251_to_253_in_the_time_layer_are_kept(tmp_path, f17_maps):
 # --- which map is which pass -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
+@pytest.mark.parametrize("name", [name for name, one in INSTRUMENTS.items() if one.crossings])
 @pytest.mark.parametrize("ascending_first", [True, False])
 def test_passes_are_put_in_order_whichever_is_first(name, ascending_first, tmp_path):
     instrument, source = INSTRUMENTS[name], rss.SOURCES[name]
@@ -199,7 +214,7 @@ def test_passes_are_put_in_order_whichever_is_first(name, ascending_first, tmp_p
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.sampled_from(rss.INSTRUMENTS),
+    st.sampled_from([one for one in rss.INSTRUMENTS if one.crossings]),
     st.dates(date(1992, 1, 1), date(2024, 12, 31)),
     st.booleans(),
     st.floats(-1, 1),
@@ -210,6 +225,32 @@ def test_order_holds_through_the_orbit_s_drift(instrument, day, ascending_first,
     times = times if ascending_first else times[::-1]
     order, _ = rss._order(instrument, times, Path("f"), day)
     assert order == ((0, 1) if ascending_first else (1, 0))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 24), st.booleans())
+def test_passes_of_an_orbit_round_the_clock_are_told_by_their_heading(local, ascending_first):
+    times = np.stack([headed(pass_times(local), 1), headed(pass_times(local + 9), -1)])
+    times = times if ascending_first else times[::-1]
+    order, why = rss._order(INSTRUMENTS["rss-gmi"], times, Path("f"), DAY)
+    assert order == ((0, 1) if ascending_first else (1, 0))
+    assert why == "times of observation"
+
+
+def test_heading_and_local_time_of_the_real_day_agree(real):
+    raw, _ = real
+    for times, orbit in zip(raw[:, 0], rss.ORBITS, strict=True):
+        assert rss._by_heading(times) == orbit
+        assert rss._by_clock(INSTRUMENTS["rss-amsr2"], times, Path("f"), DAY) == orbit
+
+
+def test_a_heading_against_the_local_time_is_refused(tmp_path):
+    maps = day_of_maps(5, 6.0, 18.0)
+    maps[0, 0] = headed(maps[0, 0], 1)  # the morning pass of F17 flies southward
+    with pytest.raises(
+        WrongFile, match="heads as the ascending pass does has the local times of the descending"
+    ):
+        F17.decode(written(named(tmp_path, F17), maps), DAY)
 
 
 def test_one_empty_pass_is_known_by_the_other(tmp_path):
@@ -382,6 +423,9 @@ def test_a_file_of_another_name_is_refused(f17_file, tmp_path, name, words):
         ("rss-f18", DAY, "ssmi/f18/bmaps_v08/y2016/m01/f18_20160102v8.gz"),
         ("rss-amsr2", DAY, "amsr2/bmaps_v08/y2016/m01/f34_20160102v8.gz"),
         ("rss-amsr2-v7.2", DAY, "amsr2/bmaps_v07.2/y2016/m01/f34_20160102v7.2.gz"),
+        ("rss-amsre", date(2005, 6, 7), "amsre/bmaps_v07/y2005/m06/f32_20050607v7.gz"),
+        ("rss-windsat", DAY, "windsat/bmaps_v07.0.1/y2016/m01/wsat_20160102v7.0.1.gz"),
+        ("rss-gmi", DAY, "gmi/bmaps_v08.2/y2016/m01/f35_20160102v8.2.gz"),
     ],
 )
 def test_the_provider_s_path(name, day, path):
@@ -406,7 +450,7 @@ def test_periods_open_and_closed():
 
 def test_each_source_is_whole():
     dmsp = {f"rss-f{number}" for number in (10, 11, 13, 14, 15, 16, 17, 18)}
-    assert set(rss.SOURCES) == dmsp | {"rss-amsr2", "rss-amsr2-v7.2"}
+    assert set(rss.SOURCES) == dmsp | {f"rss-{name}" for name in OTHERS}
     for source in rss.SOURCES.values():
         names = [variable.name for variable in source.provides]
         assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""Remote Sensing Systems daily ocean maps of SSM/I, SSMIS and AMSR2, two passes, 0.25 degrees.
+"""Daily ocean maps of Remote Sensing Systems (SSM/I, SSMIS, AMSR, WindSat, GMI), 0.25 degrees.
 
 A file is gzip of headerless bytes, C order (pass, layer, lat=720, lon=1440), south and Greenwich
 first. A byte up to 250 is a value, ``byte * scale + offset``; the five above say why there is none.
@@ -55,12 +55,15 @@ TIME = _packed(cf.pass_time, 0.1)
 SST = _packed(cf.sea_surface_temperature, 0.15, cf.KELVIN - 3.0)
 WIND_LF = _packed(cf.wind_speed_lf, 0.2)
 WIND = _packed(cf.wind_speed, 0.2)
+WIND_AW = _packed(cf.wind_speed_aw, 0.2)
+WIND_DIRECTION = _packed(cf.wind_to_direction, 1.5)
 VAPOUR = _packed(cf.water_vapour, 0.3)
 CLOUD = _packed(cf.cloud_liquid_water, 0.01, -0.05)
 RAIN = _packed(cf.rain_rate, 0.1)
 
 SSMI_LAYERS = (TIME, WIND, VAPOUR, CLOUD, RAIN)
 AMSR_LAYERS = (TIME, SST, WIND_LF, WIND, VAPOUR, CLOUD, RAIN)
+WINDSAT_LAYERS = (*AMSR_LAYERS, WIND_AW, WIND_DIRECTION)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class Instrument:
     first_map : {"ascending", "descending"}
         Which pass the provider documents as the first map.
     crossings : tuple of (float, float)
-        Decimal year and local time [h] of the ascending pass over the equator.
+        Decimal year and local time [h] of the ascending pass over the equator. Empty where it goes
+        round the clock in weeks, as for GMI.
     reach : float
         How far [h] a pass's local times may lie from `crossings`: half a swath and the error of
         the table. Below 6 h, or the two passes could not be told apart.
@@ -193,6 +197,49 @@ def _amsr2(sensor: str, version: str) -> Instrument:
     )
 
 
+# Aqua's orbit was held at 13:30 and Coriolis' at 18:00; the provider documents the morning maps of
+# WindSat as first, as its check file says too.
+AMSRE = Instrument(
+    sensor="amsre",
+    carrier="AMSR-E on Aqua",
+    prefix="f32",
+    version="v7",
+    folder="amsre/bmaps_v07",
+    first="2002-06-01",
+    last="2011-10-04",
+    layers=AMSR_LAYERS,
+    first_map="descending",
+    crossings=((2002.5, 13.5),),
+    reach=2.0,
+)
+WINDSAT = Instrument(
+    sensor="windsat",
+    carrier="WindSat on Coriolis",
+    prefix="wsat",
+    version="v7.0.1",
+    folder="windsat/bmaps_v07.0.1",
+    first="2003-02-05",
+    last="2020-10-19",
+    layers=WINDSAT_LAYERS,
+    first_map="descending",
+    crossings=((2003.0, 18.0),),
+    reach=2.0,
+)
+GMI = Instrument(
+    sensor="gmi",
+    carrier="GMI on the GPM core satellite",
+    prefix="f35",
+    version="v8.2",
+    folder="gmi/bmaps_v08.2",
+    first="2014-03-04",
+    last=None,
+    layers=AMSR_LAYERS,
+    first_map="ascending",
+    crossings=(),
+    reach=0.0,
+)
+
+
 # Periods are those in which each satellite serves the record. F15's last weeks lie after 14 August
 # 2006, when its radar beacon began to disturb the 22 GHz channel: a product decides on them.
 INSTRUMENTS = (
@@ -206,10 +253,14 @@ INSTRUMENTS = (
     _dmsp(18, "2009-11-01", None, ((2009.8, 20.0), (2020.0, 17.0)), version="v8"),
     _amsr2("amsr2", "v8"),
     _amsr2("amsr2-v7.2", "v7.2"),
+    AMSRE,
+    WINDSAT,
+    GMI,
 )
 
 
-def _flag(variable: Variable) -> Variable:
+def flag_of(variable: Variable) -> Variable:
+    """The variable that says why a layer has no value."""
     meaning = f"why {variable.name.replace('_', ' ')} has no value, in the provider's codes"
     return flag_variable(f"{variable.name}_flag", meaning, CODES, standard_name="status_flag")
 
@@ -225,7 +276,7 @@ def _source(instrument: Instrument) -> Source:
         ),
         path=instrument.path,
         decode=instrument.decode,
-        provides=tuple(v for layer in instrument.layers for v in (layer, _flag(layer))),
+        provides=tuple(v for layer in instrument.layers for v in (layer, flag_of(layer))),
         archive="rss",
         home=HOME,
         title=f"{instrument.carrier}, daily ocean maps, {instrument.version}",
@@ -316,6 +367,10 @@ def _wrong_size(instrument: Instrument, size: int, path: Path) -> DamagedFile:
 # --- Which map is which pass? ------------------------------------------------------------------
 
 EQUATOR = slice(320, 400)  # 10S to 10N: farther off, a pass's local time runs away by hours
+TROPICS = slice(240, 480)  # 30S to 30N
+NORTHWARD = 40  # rows, 10 degrees: a satellite takes three minutes for them
+SAME_OVERFLIGHT = 3  # tenths of an hour; the next one comes 16 of them later
+DRIFT = 0.1  # tenths of an hour in 10 degrees: a quarter of what satellites show
 FEWEST = 200  # cells that tell a pass: a single overflight has thousands
 EASTWARD = (np.arange(CELLS[1]) + 0.5) * 0.25 / 15  # local time minus UTC, h
 
@@ -325,23 +380,51 @@ def _order(
 ) -> tuple[tuple[int, int], str]:
     """Which map is ascending and which descending, and how that is known.
 
-    One map is enough, for the other is the other pass. Where neither has times near the equator,
-    the order is the one the provider documents.
+    One map is enough, for the other is the other pass. Where neither has times that tell, the order
+    is the one the provider documents.
     """
     found = [_orbit(instrument, layer, path, day) for layer in times]
     if found[0] and found[0] == found[1]:
-        raise WrongFile(f"both maps hold a {found[0]} pass by their local times.", where=str(path))
+        raise WrongFile(f"both maps hold a {found[0]} pass by their times.", where=str(path))
     told = bool(found[0] or found[1])
     if told:
         ascending_first = found[0] == "ascending" or found[1] == "descending"
     else:
         ascending_first = instrument.first_map == "ascending"
-    why = "local times at the equator" if told else "provider's documentation; no times to tell by"
+    why = "times of observation" if told else "provider's documentation; no times to tell by"
     return ((0, 1) if ascending_first else (1, 0)), why
 
 
 def _orbit(instrument: Instrument, times: Bytes, path: Path, day: date) -> str | None:
-    """The pass whose local times these are, shape (lat, lon); None if there are too few."""
+    """The pass whose times these are, shape (lat, lon); None if there are too few to tell."""
+    heading = _by_heading(times)
+    clock = _by_clock(instrument, times, path, day) if instrument.crossings else None
+    if heading and clock and heading != clock:
+        raise WrongFile(
+            f"a map that heads as the {heading} pass does has the local times of the {clock} pass"
+            f" of {instrument.carrier}. It is another satellite's.",
+            where=str(path),
+        )
+    return heading or clock
+
+
+def _by_heading(times: Bytes) -> str | None:
+    """Ascending where what lies farther north on an overflight was seen later.
+
+    On a real day of AMSR2 not one of 220,000 pairs of cells said otherwise. Needs no table of local
+    times, so it also holds for satellites whose orbit is not fixed to the sun.
+    """
+    south, north = times[TROPICS][:-NORTHWARD], times[TROPICS][NORTHWARD:]
+    seen = (south <= LAST_TIME) & (north <= LAST_TIME)
+    later = north[seen].astype(np.int16) - south[seen]
+    later = later[np.abs(later) <= SAME_OVERFLIGHT]
+    if later.size < FEWEST or abs(later.mean()) < DRIFT:
+        return None
+    return "ascending" if later.mean() > 0 else "descending"
+
+
+def _by_clock(instrument: Instrument, times: Bytes, path: Path, day: date) -> str | None:
+    """The pass by local times at the equator, where the satellite crosses it at fixed ones."""
     ascending = instrument.crossing(day)
     after = _hours_after(ascending, times)
     if after.size < FEWEST:
@@ -383,13 +466,14 @@ def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
 
     found: dict[str, tuple[tuple[str, ...], Bytes, dict[str, Any]]] = {}
     for number, layer in enumerate(layers):
-        for variable, values in zip((layer, _flag(layer)), split(maps[:, number]), strict=True):
-            attrs = _packing_attributes(variable.packing)
+        for variable, values in zip((layer, flag_of(layer)), split(maps[:, number]), strict=True):
+            attrs = packing_attributes(variable.packing)
             found[variable.name] = (("time", "orbit", "lat", "lon"), values[np.newaxis], attrs)
     return xr.Dataset(found, attrs={"pass_order_from": why})
 
 
-def _packing_attributes(packing: Packing) -> dict[str, Any]:
+def packing_attributes(packing: Packing) -> dict[str, Any]:
+    """As xarray names them."""
     return {
         "scale_factor": packing.scale,
         "add_offset": packing.offset,
