@@ -259,8 +259,12 @@ INSTRUMENTS = (
 )
 
 
-def flag_of(variable: Variable) -> Variable:
-    """The variable that says why a layer has no value."""
+def with_flags(layers: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Each layer with the variable that says why it has no value."""
+    return tuple(v for layer in layers for v in (layer, _flag(layer)))
+
+
+def _flag(variable: Variable) -> Variable:
     meaning = f"why {variable.name.replace('_', ' ')} has no value, in the provider's codes"
     return flag_variable(f"{variable.name}_flag", meaning, CODES, standard_name="status_flag")
 
@@ -276,7 +280,7 @@ def _source(instrument: Instrument) -> Source:
         ),
         path=instrument.path,
         decode=instrument.decode,
-        provides=tuple(v for layer in instrument.layers for v in (layer, flag_of(layer))),
+        provides=with_flags(instrument.layers),
         archive="rss",
         home=HOME,
         title=f"{instrument.carrier}, daily ocean maps, {instrument.version}",
@@ -464,16 +468,23 @@ def split(raw: Bytes) -> tuple[Bytes, Bytes]:
 def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
     import xarray as xr
 
-    found: dict[str, tuple[tuple[str, ...], Bytes, dict[str, Any]]] = {}
-    for number, layer in enumerate(layers):
-        for variable, values in zip((layer, flag_of(layer)), split(maps[:, number]), strict=True):
-            attrs = packing_attributes(variable.packing)
-            found[variable.name] = (("time", "orbit", "lat", "lon"), values[np.newaxis], attrs)
+    found = packed(np.moveaxis(maps, 1, 0), layers, ("time", "orbit", "lat", "lon"))
     return xr.Dataset(found, attrs={"pass_order_from": why})
 
 
-def packing_attributes(packing: Packing) -> dict[str, Any]:
-    """As xarray names them."""
+def packed(
+    raw: Bytes, layers: tuple[Variable, ...], dims: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Bytes, dict[str, Any]]]:
+    """Values and flags of all layers, the first axis of `raw`, as xarray takes them: one step."""
+    found = {}
+    for layer, layer_bytes in zip(layers, raw, strict=True):
+        for variable, values in zip((layer, _flag(layer)), split(layer_bytes), strict=True):
+            attrs = _packing_attributes(variable.packing)
+            found[variable.name] = (dims, values[np.newaxis], attrs)
+    return found
+
+
+def _packing_attributes(packing: Packing) -> dict[str, Any]:
     return {
         "scale_factor": packing.scale,
         "add_offset": packing.offset,

@@ -135,13 +135,7 @@ class Maps:
         expected = Path(self.path(day)).name
         if path.name != expected:
             raise WrongFile(f"its name is not {expected}.", where=str(path))
-        maps = self._read(path)
-        found = {}
-        for layer, raw in zip(self.layers, maps, strict=True):
-            for variable, values in zip((layer, rss.flag_of(layer)), rss.split(raw), strict=True):
-                attrs = rss.packing_attributes(variable.packing)
-                found[variable.name] = (("time", "lat", "lon"), values[np.newaxis], attrs)
-        return xr.Dataset(found)
+        return xr.Dataset(rss.packed(self._read(path), self.layers, ("time", "lat", "lon")))
 
     def _read(self, path: Path) -> rss.Bytes:
         """The file's bytes, shape (layer, lat, lon)."""
@@ -170,7 +164,7 @@ def _source(instrument: rss.Instrument, average: Average) -> Source:
         ),
         path=maps.path,
         decode=maps.decode,
-        provides=tuple(v for layer in maps.layers for v in (layer, rss.flag_of(layer))),
+        provides=rss.with_flags(maps.layers),
         archive="rss",
         home=rss.HOME,
         title=f"{instrument.carrier}, ocean maps, {average.what}, {instrument.version}",
