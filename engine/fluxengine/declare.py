@@ -199,7 +199,7 @@ def _cut_like(own: Axis, axis: Axis, name: str, output: Output) -> Axis:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset read from files: one file a step, found below an archive's root.
+    """A dataset read from files that are found below an archive's root.
 
     Parameters
     ----------
@@ -209,11 +209,12 @@ class Source:
         Step axis first; the provider's own resolution.
     path : callable
         From a step's key (`Grid.step_key`: a day, a moment, a label) to the file's path below the
-        archive's root.
+        archive's root; to a tuple of paths where a step needs several files.
     decode : callable
         From a local file and the key of the step it should hold to a dataset of one step with
         *packed* values in the packing of `provides` (flags included). Raises `DamagedFile` or
-        `WrongFile`.
+        `WrongFile`. Where `path` gives a tuple it gets a tuple of files, in the same order and
+        with the same relative paths; where the source `holds_many` it gets a tuple of keys.
     provides : tuple of Variable
         What a decoded file holds.
     archive : str
@@ -224,12 +225,19 @@ class Source:
         For people.
     file_type : str
         As pangeo-forge-recipes names it.
+    instead : callable, optional
+        As `path`: the file that stands in while that of `path` is not there, such as a preliminary
+        one. It is replaced as soon as the final file comes.
+    holds_many : bool
+        Whether a file holds several steps, for which `path` then gives the same file. `decode` gets
+        the keys of the steps wanted of it, in order, and gives those of them that the file holds;
+        the coordinate along the step axis tells which. Others count as missing.
     """
 
     name: str
     grid: Grid
-    path: Callable[[Any], str]
-    decode: Callable[[Path, Any], xr.Dataset]
+    path: Callable[[Any], str | tuple[str, ...]]
+    decode: Callable[[Any, Any], xr.Dataset]
     provides: tuple[Variable, ...]
     archive: str
     home: str
@@ -238,6 +246,8 @@ class Source:
     licence: str
     cite: str
     file_type: str = "unknown"
+    instead: Callable[[Any], str | tuple[str, ...]] | None = None
+    holds_many: bool = False
 
     @property
     def variables(self) -> tuple[Variable, ...]:
