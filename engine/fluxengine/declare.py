@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -260,17 +261,33 @@ class Source:
         return (Output("", self.grid, self.provides),)
 
     def pattern(self, grid: Grid) -> FilePattern:
-        """The Pangeo-Forge file pattern of a closed grid: one file a step."""
-        from pangeo_forge_recipes.patterns import ConcatDim, FilePattern
+        """The Pangeo-Forge file pattern of a closed grid.
 
-        steps = [grid.step_key(step) for step in range(grid.step_axis.length)]
-        along = ConcatDim(grid.dims[0], keys=steps, nitems_per_file=1)
-        return FilePattern(_by_keyword(self.path, grid.dims[0]), along, file_type=self.file_type)
+        One file a step, or as many as it needs along a dimension ``part`` to be merged; where files
+        hold several steps, one for each run of steps that share a file.
+        """
+        from pangeo_forge_recipes.patterns import ConcatDim, FilePattern, MergeDim
+
+        name = grid.dims[0]
+        keys = [grid.step_key(step) for step in range(grid.step_axis.length)]
+        runs = [tuple(run) for _, run in groupby(keys, self.path)]
+        firsts = [run[0] for run in runs] if self.holds_many else keys
+        items = None if self.holds_many else 1
+        dims: list[Any] = [ConcatDim(name, keys=firsts, nitems_per_file=items)]
+        first = self.path(keys[0])
+        if not isinstance(first, str):
+            dims.append(MergeDim("part", keys=list(range(len(first)))))
+        return FilePattern(_by_keyword(self.path, name), *dims, file_type=self.file_type)
 
 
-def _by_keyword(path: Callable[[Any], str], name: str) -> Callable[..., str]:
-    """A path function that takes its key under the name of the step axis."""
-    return lambda **keys: path(keys[name])
+def _by_keyword(path: Callable[[Any], str | tuple[str, ...]], name: str) -> Callable[..., str]:
+    """A path function that takes its key under the name of the step axis, and perhaps a part."""
+
+    def named(**keys: Any) -> str:
+        found = path(keys[name])
+        return found if isinstance(found, str) else found[keys["part"]]
+
+    return named
 
 
 Device = Literal["cpu", "cuda"]

@@ -237,9 +237,9 @@ def _seconds_from_ledger(plan: DatasetPlan, block: Block) -> float | None:
 def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
     """Requests and bytes of one block."""
     if plan.files is not None:
-        files = [plan.files.found[step] for step in block.steps]
-        there = [file for file in files if file is not None]
-        return len(there), float(sum(max(file.size, 0) for file in there))
+        there = {file for step in block.steps if (file := plan.files.found[step]) is not None}
+        requests = sum(len(file.parts) or 1 for file in there)
+        return requests, float(sum(max(file.size, 0) for file in there))
     gets, read = 0, 0.0
     for part in block.batches(batch):
         for output, variable, cells in _windows(plan, part):

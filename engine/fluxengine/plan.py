@@ -492,9 +492,7 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     axis = grid.step_axis
     spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
     steps = [step for span in spans for step in range(span.start, span.stop)]
-    paths = [path for _, path in source.pattern(grid).items()]
-    looked = look(request.root_of(source), [paths[step] for step in steps])
-    for step, now in zip(steps, looked, strict=True):
+    for step, now in zip(steps, _looked_for(request, source, grid, steps), strict=True):
         if now is None:
             continue  # where values are stored, its digest stays: no reason to give them up
         file = settled(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
@@ -502,6 +500,21 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
         stamps[step] = np.frombuffer(file.stamp_digest, "u1")
         digests[step] = np.frombuffer(file.digest, "u1")
     return StepFiles(found, stamps, digests)
+
+
+def _looked_for(
+    request: Request, source: Source, grid: Grid, steps: Sequence[int]
+) -> list[FileId | None]:
+    """What is there for each step: its file, or the one that stands in for it."""
+    root = request.root_of(source)
+    keys = [grid.step_key(step) for step in steps]
+    found = look(root, [source.path(key) for key in keys])
+    absent = [at for at, file in enumerate(found) if file is None]
+    if source.instead is not None and absent:
+        standing_in = look(root, [source.instead(keys[at]) for at in absent])
+        for at, file in zip(absent, standing_in, strict=True):
+            found[at] = file
+    return found
 
 
 def _bytes_a_cell(stand: Stand) -> float:
