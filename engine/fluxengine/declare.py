@@ -364,10 +364,28 @@ class Domain(Protocol):
 
 @dataclass(frozen=True)
 class Read:
-    """An upstream dataset and which of its variables a product takes."""
+    """An upstream dataset and which of its variables a product takes.
+
+    Parameters
+    ----------
+    dataset : Source or Product
+    variables : tuple of str
+    prefix : str
+        Stands before the names by which stages know the variables: two datasets may have the same.
+    partial : bool
+        Whether the dataset may cover only some of the product's steps, or none of a run's period,
+        as one satellite of many does. Where it has no step there are no values, and flags say so.
+    """
 
     dataset: Source | Product
     variables: tuple[str, ...]
+    prefix: str = ""
+    partial: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What stages know the variables by."""
+        return tuple(f"{self.prefix}{name}" for name in self.variables)
 
 
 @dataclass(frozen=True)
@@ -420,7 +438,13 @@ class Product:
         self._check_names()
 
     def _check_names(self) -> None:
-        known = {name for read in self.reads for name in read.variables}
+        names = [name for read in self.reads for name in read.names]
+        known = set(names)
+        if len(known) < len(names):
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            raise DeclarationError(
+                f"'{self.name}' reads {repeated} more than once", mend="Give one Read a prefix."
+            )
         for stage in self.stages:
             missing = set(stage.inputs) - known
             if missing:
@@ -461,12 +485,14 @@ def wants_gpu(dataset: Dataset) -> bool:
     return isinstance(dataset, Product) and any(s.device == "cuda" for s in dataset.stages)
 
 
-def upstream_first(product: Dataset) -> tuple[Dataset, ...]:
-    """The product and everything it reads, each once, upstream before downstream."""
+def upstream_first(
+    product: Dataset, needed: Callable[[Read], bool] = lambda read: True
+) -> tuple[Dataset, ...]:
+    """The product and everything it needs to read, each once, upstream before downstream."""
     found: dict[str, Dataset] = {}
 
     def visit(dataset: Dataset) -> None:
-        for read in getattr(dataset, "reads", ()):
+        for read in filter(needed, getattr(dataset, "reads", ())):
             visit(read.dataset)
         known = found.setdefault(dataset.name, dataset)
         if known is not dataset and known != dataset:

@@ -42,7 +42,7 @@ from fluxengine.key import Parts, standing_parts
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
-from fluxengine.reading import Cells, StoredWindow, Upstream, read_window
+from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
 from fluxengine.repository import Fork, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
@@ -61,7 +61,7 @@ class Job:
     path: Place
     fork: Fork
     parts: Parts
-    upstream: Mapping[str, Upstream] = field(default_factory=dict)
+    upstream: Inputs = field(default_factory=dict)
     files: Mapping[int, FileId | None] = field(default_factory=dict)
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
@@ -343,8 +343,7 @@ def _batch(job: Job, product: Product, part: Block) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
     read: dict[str, StoredWindow] = {}
     for one in product.reads:
-        upstream = job.upstream[one.dataset.name]
-        read |= read_window(job.grid, upstream, one, part, product.halo)
+        read |= read_window(job.grid, job.upstream, one, part, product.halo)
     arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
         with device_of(stage):
