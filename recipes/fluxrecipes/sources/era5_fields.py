@@ -212,6 +212,8 @@ class Layer:
         file's units, float64, shape (maps, lat, lon), NaN where there is none.
     path : Path
         The file, for messages.
+    at_once : int
+        Maps to read together, so that a chunk of the file is unpacked once.
     """
 
     field: Field
@@ -220,6 +222,7 @@ class Layer:
     nodes: Nodes
     read: Callable[[int, int], npt.NDArray[np.floating[Any]]]
     path: Path
+    at_once: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +233,6 @@ class Map:
     hour: np.datetime64
     preliminary: bool
     values: Floats
-
-
-AT_ONCE = 24  # maps read together, so that a chunk of the file is unpacked once
 
 
 def maps(
@@ -265,7 +265,7 @@ def maps(
 
 
 def _of_layer(layer: Layer, wanted: npt.NDArray[np.bool_]) -> Iterator[Map]:
-    for first, stop in _runs(np.flatnonzero(wanted)):
+    for first, stop in _runs(np.flatnonzero(wanted), layer.at_once):
         for number, values in enumerate(layer.read(first, stop), start=first):
             yield Map(
                 layer,
@@ -275,11 +275,11 @@ def _of_layer(layer: Layer, wanted: npt.NDArray[np.bool_]) -> Iterator[Map]:
             )
 
 
-def _runs(numbers: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-    """Runs of consecutive numbers, none longer than `AT_ONCE`."""
+def _runs(numbers: npt.NDArray[np.intp], at_most: int) -> Iterator[tuple[int, int]]:
+    """Runs of consecutive numbers, none longer than `at_most`."""
     for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
-        for start in range(0, run.size, AT_ONCE):
-            part = run[start : start + AT_ONCE]
+        for start in range(0, run.size, at_most):
+            part = run[start : start + at_most]
             yield int(part[0]), int(part[-1]) + 1
 
 
@@ -314,7 +314,8 @@ def checked_nodes(lat: npt.NDArray[Any], lon: npt.NDArray[Any], path: Path) -> N
 def _regular(axis: npt.NDArray[Any], name: str, path: Path) -> Floats:
     if axis.ndim > 1 or axis.size == 0 or axis.dtype.kind not in "fiu":
         raise WrongFile(f"its {name} is not one row of numbers: no regular grid.", where=str(path))
-    found = np.atleast_1d(axis).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged number may be one that signals
+        found = np.atleast_1d(axis).astype(np.float64)
     steps = np.diff(found)
     if not np.isfinite(found).all() or (
         steps.size and not np.allclose(steps, steps.mean(), rtol=1e-2, atol=0)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ NETCDF3 = (b"CDF\x01", b"CDF\x02")
 NETCDF4 = b"\x89HDF"
 LARGEST_CHUNK = 2**30  # bytes unpacked: a month of global hours in one chunk is 3/4 of it
 
+READ_AT_ONCE = 2**28  # bytes of maps, where a chunk holds more than a day
+A_DAY = 24
 LONGEST_AXIS = 2**20  # a century of hours is a little less
 
 LATITUDE, LONGITUDE = ("latitude", "lat"), ("longitude", "lon")
@@ -56,8 +58,9 @@ CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 def layers_of(path: Path, start: bytes) -> Iterator[list[Layer]]:
     """The known fields of a NetCDF file that begins with the bytes `start`.
 
-    NetCDF3 is read without the C library, which takes what is missing of a truncated file for
-    zeros.
+    It is read without the netCDF C library. That takes what is missing of a truncated NetCDF3 file
+    for zeros; and a NetCDF4 file whose header it refuses it never closes, so that a sound file
+    written over the damaged one would be read as a mixture of both.
 
     Raises
     ------
@@ -66,11 +69,26 @@ def layers_of(path: Path, start: bytes) -> Iterator[list[Layer]]:
     """
     import xarray as xr
 
-    engine = "scipy" if start.startswith(NETCDF3) else "netcdf4"
-    with _as_damage(path):
-        file = xr.open_dataset(path, engine=engine, decode_cf=False, cache=False)
-    with file:
-        yield _layers(file, path)
+    with path.open("rb") as stream:
+        with _as_damage(path):
+            given, engine = (path, "scipy") if start.startswith(NETCDF3) else (stream, "h5netcdf")
+            try:
+                if engine == "h5netcdf":
+                    _check_root(stream)
+                file = xr.open_dataset(given, engine=engine, decode_cf=False, cache=False)
+            except MemoryError:  # nothing large is read here: a header asks for the impossible
+                raise ValueError("its header asks for more memory than there is") from None
+        with file:
+            yield _layers(file, path)
+
+
+def _check_root(stream: BinaryIO) -> None:
+    """Fail where the root cannot be listed: h5netcdf would fail too, but not close the file."""
+    import h5py
+
+    with h5py.File(stream, "r") as file:
+        list(file["/"].attrs)
+        list(file["/"])
 
 
 @contextmanager
@@ -119,10 +137,11 @@ def _of_variable(file: xr.Dataset, field: Field, name: str, path: Path) -> list[
         _check_accumulation(file, variable, field, nodes, path)
     _check_chunks(variable, name, path)
     packing = _packing(variable, name, path)
+    at_once = _at_once(variable, nodes)
 
     def layer(preliminary: npt.NDArray[np.bool_], **version: int) -> Layer:
         read = partial(_read, variable.isel(version), axes, nodes, packing, path)
-        return Layer(field, hours, preliminary, nodes, read, path)
+        return Layer(field, hours, preliminary, nodes, read, path, at_once)
 
     if VERSION in variable.dims:
         versions = _versions(file, variable.sizes[VERSION], path)
@@ -199,20 +218,20 @@ def _values(file: xr.Dataset, name: str, path: Path) -> Numbers:
 
 
 def _hours(file: xr.Dataset, clock: str, path: Path) -> Hours:
-    from xarray.coding.times import decode_cf_datetime
+    from netCDF4 import num2date
 
     attrs, raw = file.variables[clock].attrs, np.atleast_1d(_values(file, clock, path))
     calendar = str(attrs.get("calendar", "standard")).lower()
     if calendar not in CALENDARS:
         raise WrongFile(f"its times are in the calendar '{calendar}'.", where=str(path))
     try:
-        moments = decode_cf_datetime(raw, str(attrs.get("units", "")), calendar)
-        return whole_hours(np.asarray(moments).astype("datetime64[s]"), path)
-    except (ValueError, OverflowError, TypeError, KeyError) as error:
-        if isinstance(error, DamagedFile):
-            raise
+        moments = num2date(
+            raw, str(attrs.get("units", "")), calendar, only_use_python_datetimes=True
+        )
+    except (ValueError, OverflowError, TypeError) as error:
         what = f"its times cannot be read: {str(error)[:200]}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
+    return whole_hours(np.array(moments.tolist(), "datetime64[s]"), path)
 
 
 def _versions(file: xr.Dataset, size: int, path: Path) -> npt.NDArray[np.bool_]:
@@ -311,6 +330,13 @@ def _check_chunks(variable: xr.Variable, name: str, path: Path) -> None:
     if size > LARGEST_CHUNK:
         what = f"a chunk of {name} would take {size:,} bytes, more than {LARGEST_CHUNK:,}."
         raise DamagedFile(what, where=str(path))
+
+
+def _at_once(variable: xr.Variable, nodes: Nodes) -> int:
+    """How many maps to read together: a chunk's, where that is longer than a day and not large."""
+    chunks = variable.encoding.get("chunksizes") or (1,)
+    size = 8 * nodes.lat.size * nodes.lon.size
+    return max(A_DAY, min(int(chunks[0]), READ_AT_ONCE // size))
 
 
 # --- Another meaning than ERA5's hours ---------------------------------------------------------
