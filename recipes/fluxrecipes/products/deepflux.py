@@ -24,6 +24,7 @@ from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
 from fluxrecipes.stages.merge import MergeSatellites, merged_inputs
 from fluxrecipes.stages.passes import PASSES, MeanOfPasses
+from fluxrecipes.stages.reanalysis import PREFIX, RAIN, FillLostDays, ReanalysisOnPasses
 from fluxrecipes.stages.regrid import (
     OISST_REASONS,
     RSS_REASONS,
@@ -74,6 +75,11 @@ class Options(BaseModel, extra="forbid", frozen=True):
         default_factory=dict,
         description="for closest-to-in-situ: month (2004-07) to satellites, the closest first",
     )
+    lost_days: Literal["leave", "era5"] = Field(
+        "leave",
+        description="days on which no satellite saw anything: left to the gap filling, or taken"
+        " from ERA5 and marked",
+    )
     sst: Literal["oisst", "satellite"] = Field(
         "oisst", description="sea surface temperature from OISST, or from the passes themselves"
     )
@@ -123,20 +129,44 @@ def gridded(o: Options, sensor: str) -> Product:
     )
 
 
+def reanalysis() -> Product:
+    """ERA5 as two passes a day on the 1° grid: for days without a satellite."""
+    stage = ReanalysisOnPasses()
+    rain = {RAIN.name, f"{RAIN.name}_flag"}
+    return Product(
+        "deepflux-reanalysis",
+        Grid(time=_time(10), orbit=ORBITS, **OCEAN),
+        reads=(
+            Read(registry.source("era5"), tuple(n for n in stage.inputs if n not in rain)),
+            Read(registry.source("era5-fluxes"), tuple(n for n in stage.inputs if n in rain)),
+        ),
+        stages=(stage,),
+        publishes=stage.outputs,
+        gates=(gates.valid_range,),
+        title="ERA5 at the local times of the passes, on a 1 degree grid",
+        summary="Means over the cells, at the hour nearest to 18 and 6 h local time.",
+        attrs={"license": "CC-BY-4.0, Copernicus Climate Change Service"},
+        batch=1,
+    )
+
+
 def merged(o: Options) -> Product:
     """Passes of all satellites, in each cell of the one that is believed first."""
     gridded_by = {sensor: gridded(o, sensor) for sensor in o.sensors}
     sources = {sensor: registry.source(f"rss-{sensor}") for sensor in o.sensors}
     merge = MergeSatellites(_retrieved(o), Constellation.of(o.merge, sources, o.ranking))
-    taken = merged_inputs(_retrieved(o))
+    taken, fill = merged_inputs(_retrieved(o)), FillLostDays(_retrieved(o))
+    with_era5 = o.lost_days == "era5"
+    given = tuple(n.removeprefix(PREFIX) for n in fill.inputs if n.startswith(PREFIX))
     return Product(
         "deepflux-merged",
         Grid(time=_time(30), orbit=ORBITS, **OCEAN),
         reads=tuple(
             Read(product, taken, prefix=f"{sensor}_", partial=True)
             for sensor, product in gridded_by.items()
-        ),
-        stages=(merge,),
+        )
+        + ((Read(reanalysis(), given, prefix=PREFIX),) if with_era5 else ()),
+        stages=(merge, fill) if with_era5 else (merge,),
         publishes=merge.outputs,
         gates=(gates.valid_range,),
         title="Daily passes of several satellites on a 1 degree grid",
