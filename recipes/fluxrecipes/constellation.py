@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from fluxengine import registry
 from fluxengine.declare import Source, Variable, flag_variable
 from fluxengine.errors import ConfigError
 from fluxengine.grid import Axis
@@ -173,6 +174,18 @@ class Constellation:
             return [name for name, since in FIXED_LOCAL_TIME if since <= day][-1:]
         ranked = dict(self.ranking).get(f"{day:%Y-%m}", ())
         return [*(n for n in ranked if n in newest), *(n for n in newest if n not in ranked)]
+
+
+def source_of(sensor: str) -> Source:
+    """The daily maps of a satellite: RSS's, by its short name, or the source of that name.
+
+    Raises
+    ------
+    UnknownName
+        Where there is neither.
+    """
+    short = f"rss-{sensor}"
+    return registry.source(short if short in registry.source_names() else sensor)
 
 
 def doubt(name: str, day: date) -> Doubt | None:

@@ -19,7 +19,7 @@ from fluxengine.declare import Product, Read, Variable
 from fluxengine.grid import WHOLE, Axis, Grid, days, degrees, labels
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.constellation import RECORD, Constellation, Rule
+from fluxrecipes.constellation import RECORD, Constellation, Rule, source_of
 from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
 from fluxrecipes.stages.merge import MergeSatellites, merged_inputs
@@ -64,7 +64,9 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """The science choices; these, and nothing else of the run file, enter the keys."""
 
     sensors: tuple[str, ...] = Field(
-        RECORD, min_length=1, description="whose passes: names of RSS sources without 'rss-'"
+        RECORD,
+        min_length=1,
+        description="whose passes: satellites of RSS (f17, amsr2), or other sources by name",
     )
     merge: Rule = Field(
         "newest",
@@ -114,7 +116,7 @@ def gridded(o: Options, sensor: str) -> Product:
     Ten days a block: it reads sixteen times the cells it writes.
     """
     regrid, when = Regrid(_retrieved(o), RSS_REASONS, min_valid=o.min_valid), ObservationTime()
-    source = registry.source(f"rss-{sensor}")
+    source = source_of(sensor)
     return Product(
         f"deepflux-{sensor}",
         Grid(time=replace(source.grid.step_axis, block=10, chunk=WHOLE), orbit=ORBITS, **OCEAN),
@@ -153,7 +155,7 @@ def reanalysis() -> Product:
 def merged(o: Options) -> Product:
     """Passes of all satellites, in each cell of the one that is believed first."""
     gridded_by = {sensor: gridded(o, sensor) for sensor in o.sensors}
-    sources = {sensor: registry.source(f"rss-{sensor}") for sensor in o.sensors}
+    sources = {sensor: source_of(sensor) for sensor in o.sensors}
     merge = MergeSatellites(_retrieved(o), Constellation.of(o.merge, sources, o.ranking))
     taken, fill = merged_inputs(_retrieved(o)), FillLostDays(_retrieved(o))
     with_era5 = o.lost_days == "era5"
