@@ -8,21 +8,21 @@ in one file is handed on as found, so that the engine re-encodes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fluxengine.declare import Packing, Source, Variable, flag_variable
-from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources import netcdf
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
+from fluxrecipes.sources.netcdf import CELSIUS
 
 if TYPE_CHECKING:
     import netCDF4
@@ -36,7 +36,6 @@ GRID = Grid(
 )
 VALID, NO_VALUE = 2, 3
 FILL = -999
-CELSIUS = frozenset({"Celsius", "degree_Celsius", "degrees_Celsius", "degree_C", "degC"})
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def decode(path: Path, day: date) -> xr.Dataset:
     import xarray as xr
 
     _check_name(path, day)
-    with _opened(path) as file:
+    with netcdf.opened(path) as file:
         _check_identity(file, path, day)
         found = {field.variable.name: _read(file, field, path) for field in FIELDS}
     sst, packing = found["sea_surface_temperature"]
@@ -132,23 +131,6 @@ OISST = Source(
 )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[netCDF4.Dataset]:
-    """The file with automatic decoding off; whatever the library cannot read is a damaged file."""
-    import netCDF4
-
-    if not path.exists():
-        raise MissingFile("there is no such file.", where=str(path))
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_maskandscale(False)
-            yield file
-    except (OSError, RuntimeError) as error:  # how the library reports damage, at opening or later
-        raise DamagedFile(
-            f"it cannot be read as NetCDF: {error}.", where=str(path), mend=FETCH_AGAIN
-        ) from error
-
-
 # --- Is it the file that was asked for? --------------------------------------------------------
 
 NAME = re.compile(r"oisst-avhrr-v02r01\.(?P<day>\d{8})(?P<kind>_preliminary)?\.nc")
@@ -170,50 +152,21 @@ def _check_name(path: Path, day: date) -> None:
 
 def _check_identity(file: netCDF4.Dataset, path: Path, day: date) -> None:
     """Kind, day and grid by what is inside."""
-    title = str(getattr(file, "title", "")).lower()
+    title = netcdf.text(file, "title").lower()
     if "interim" in title or "preliminary" in title:
         raise WrongFile(f"{PRELIMINARY}, though its name says final.", where=str(path))
-    if "sst" not in file.variables:
-        names = ", ".join(file.variables) or "none"
-        raise WrongFile(f"it has no variable 'sst'; its variables are {names}.", where=str(path))
+    netcdf.variable(file, "sst", path)
     _check_day(file, path, day)
-    _check_axis(file, "lat", path)
-    _check_axis(file, "lon", path)
+    for name in ("lat", "lon"):
+        netcdf.check_axis(file, name, GRID.axes[name], path)
 
 
 def _check_day(file: netCDF4.Dataset, path: Path, day: date) -> None:
-    import netCDF4
-
-    time = _variable(file, "time", path)
+    time = netcdf.variable(file, "time", path)
     if time.size != 1:
         raise WrongFile(f"it holds {time.size} days, not one.", where=str(path))
-    try:
-        units = str(getattr(time, "units", ""))
-        moment = cast("datetime", netCDF4.num2date(time[:].item(), units))
-    except (ValueError, OverflowError) as error:
-        raise DamagedFile(f"its time cannot be read: {error}.", where=str(path)) from None
-    if (moment.year, moment.month, moment.day) != (day.year, day.month, day.day):
-        raise WrongFile(f"inside it is {moment:%Y-%m-%d}, not {day}.", where=str(path))
-
-
-def _check_axis(file: netCDF4.Dataset, name: str, path: Path) -> None:
-    """Cell centres as declared: 0.25 degrees, from the south pole, from Greenwich."""
-    expected = GRID.axes[name].coordinate().astype(np.float64)
-    found = np.asarray(_variable(file, name, path)[:], np.float64)
-    if found.shape != expected.shape:
-        raise WrongFile(f"{name} has {found.size} cells, not {expected.size}.", where=str(path))
-    if not np.allclose(found, expected, rtol=0, atol=1e-3):
-        raise WrongFile(
-            f"{name} runs from {found[0]:g} to {found[-1]:g},"
-            f" not from {expected[0]:g} to {expected[-1]:g}.",
-            where=str(path),
-        )
-
-
-def _variable(file: netCDF4.Dataset, name: str, path: Path) -> netCDF4.Variable[Any]:
-    if name not in file.variables:
-        raise WrongFile(f"it has no variable '{name}'.", where=str(path))
-    return file.variables[name]
+    value = netcdf.numbers(time, time.shape, path).item()
+    netcdf.check_day(netcdf.moment(value, netcdf.text(time, "units"), path), day, path)
 
 
 # --- Values as packed in the file --------------------------------------------------------------
@@ -223,9 +176,9 @@ def _read(
     file: netCDF4.Dataset, field: Field, path: Path
 ) -> tuple[npt.NDArray[np.generic], dict[str, Any]]:
     """Packed values, shape (1, lat, lon), and their packing in our units."""
-    variable = _variable(file, field.name, path)
+    variable = netcdf.variable(file, field.name, path)
     expected = (1, 1, GRID.axes["lat"].length, GRID.axes["lon"].length)
-    units = str(getattr(variable, "units", "none"))
+    units = netcdf.text(variable, "units") or "none"
     if variable.shape != expected or variable.dtype != np.int16:
         kind = f"{variable.dtype} of shape {variable.shape}"
         raise WrongFile(f"{field.name} is {kind}, not int16 of {expected}.", where=str(path))

@@ -16,7 +16,7 @@ import numpy as np
 
 from fluxengine.declare import Source, Variable
 from fluxengine.errors import DamagedFile, WrongFile
-from fluxengine.grid import DAY, Axis, Grid, days, degrees, every, months
+from fluxengine.grid import DAY, Axis, Grid, degrees, every, months
 from fluxrecipes.sources import rss
 from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
 
@@ -63,10 +63,6 @@ def _month(instrument: rss.Instrument, day: date) -> str:
     return f"{instrument.folder}/y{day:%Y}/m{day:%m}/{name}"
 
 
-def _days(instrument: rss.Instrument) -> Axis:
-    return days(instrument.first, instrument.last, block=BLOCK, chunk=1)
-
-
 def _months(instrument: rss.Instrument) -> Axis:
     return months(
         instrument.first[:7], instrument.last and instrument.last[:7], block=BLOCK, chunk=1
@@ -85,7 +81,7 @@ def _weeks(instrument: rss.Instrument) -> Axis:
 
 
 AVERAGES = (
-    Average("3day", "means of three days, each at its last", _days, _three_days),
+    Average("3day", "means of three days, each at its last", rss.days_of, _three_days),
     Average("weekly", "means of weeks, Sunday to Saturday", _weeks, _week),
     Average("monthly", "means of months", _months, _month),
 )
