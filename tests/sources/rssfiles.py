@@ -110,3 +110,37 @@ def _variable(file, name, dtype, dims, values):
     made = file.createVariable(name, dtype, dims, zlib=True, complevel=1, fill_value=fill)
     made.set_auto_maskandscale(False)
     made[:] = values
+
+
+# Layers of an SSM/I map at GHRC: name, units, scale, offset.
+GHRC_LAYERS = (
+    ("sst_dtime", "hours since {day}T00:00:00Z", 0.1, 0.0),
+    ("wind_speed", "m/s", 0.2, 0.0),
+    ("atmosphere_water_vapor_content", "kg m-2", 0.3, 0.0),
+    ("atmosphere_cloud_liquid_water_content", "kg m-2", 0.01, -0.05),
+    ("rainfall_rate", "mm/hr", 0.1, 0.0),
+)
+
+
+def ghrc_netcdf(
+    path: Path, maps: np.ndarray, day: date, dtype: str = "i2", **changes: object
+) -> Path:
+    """A bytemap as GHRC converts it: codes among the packed numbers, no fill value."""
+    dims = ("time", "latitude", "longitude")[-(maps.ndim - 1) :]
+    form = "NETCDF3_CLASSIC" if dtype == "i1" else "NETCDF4"
+    with netCDF4.Dataset(path, "w", format=form) as file:
+        file.setncatts({"satid": "DMSP-F17", "begin_time": f"{day}T00:00:00Z"})
+        file.passdirection = "1:ascending orbit segments. 2:descending orbit segments."
+        _axes(file, {"latitude": "degrees_north", "longitude": "degrees_east"})
+        if len(dims) == 3:
+            file.createDimension("time", 2)
+            file.createVariable("time", "i2", ("time",))[:] = [1, 2]
+        for number, (name, units, scale, offset) in enumerate(GHRC_LAYERS[-maps.shape[-3] :]):
+            layer = maps[..., number, :, :]
+            made = file.createVariable(name, dtype, dims, zlib=form == "NETCDF4", complevel=1)
+            made.set_auto_maskandscale(False)
+            made.units = units.format(day=day)
+            made.setncatts({"scale_factor": np.float32(scale), "add_offset": np.float32(offset)})
+            made[:] = layer.view("i1") if dtype == "i1" else layer.astype(dtype)
+        _change(file, changes)
+    return path

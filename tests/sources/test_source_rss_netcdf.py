@@ -225,4 +225,6 @@ def test_a_variable_that_is_gone_is_named(tmp_path, maps):
 
 def test_sources_travel_to_workers():
     for source in SOURCES.values():
-        assert pickle.loads(pickle.dumps(source)) == source
+        again = pickle.loads(pickle.dumps(source))
+        assert again.path(DAY) == source.path(DAY)
+        assert again.decode.__self__ == source.decode.__self__

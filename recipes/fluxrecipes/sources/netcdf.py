@@ -27,6 +27,15 @@ def is_netcdf(first_bytes: bytes) -> bool:
     return first_bytes.startswith(NETCDF)
 
 
+def is_netcdf_file(path: Path) -> bool:
+    """Whether there is a file that begins as NetCDF does, whatever its name."""
+    try:
+        with path.open("rb") as stream:
+            return is_netcdf(stream.read(8))
+    except OSError:  # its reader will say so
+        return False
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[netCDF4.Dataset]:
     """The file with automatic decoding off; whatever the library cannot read is a damaged file.

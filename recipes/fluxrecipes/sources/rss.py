@@ -22,6 +22,7 @@ from fluxengine.declare import Packing, Source, Variable, flag_variable
 from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Axis, Grid, days, degrees, labels
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources import netcdf, rss_conversions
 from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
 from fluxrecipes.sources.passes import LAST_TIME, ORBITS, order_of_passes
 
@@ -32,7 +33,7 @@ Bytes = npt.NDArray[np.uint8]
 
 HOME = "https://data.remss.com"
 LICENCE = "free for research with attribution to Remote Sensing Systems; see the provider's terms"
-CELLS = (720, 1440)  # lat, lon
+CELLS = rss_conversions.CELLS
 FILL = 255
 LAST_VALUE = 250  # a valid maximum: codes begin above it
 VALID = 2
@@ -128,7 +129,8 @@ class Instrument:
         Parameters
         ----------
         path : Path
-            A local file under the provider's name.
+            A local file under the provider's name; or of that map in NetCDF, as told by its bytes,
+            under a name that still says satellite, day and version.
         day : date
             The day it should hold.
 
@@ -145,10 +147,19 @@ class Instrument:
         WrongFile
             Of another day, sensor, version or kind of map.
         """
-        _check_name(self, path, day)
-        maps = _maps(self, path)
+        maps = self._converted(path, day) if netcdf.is_netcdf_file(path) else self._own(path, day)
         order, why = order_of_passes(self, maps[:, 0], path, day)
         return _dataset(maps[list(order)], self.layers, why)
+
+    def _own(self, path: Path, day: date) -> Bytes:
+        """The bytes of a bytemap, shape (pass, layer, lat, lon)."""
+        _check_name(self, path, day)
+        return _maps(self, path)
+
+    def _converted(self, path: Path, day: date) -> Bytes:
+        """The bytes of a bytemap that someone has put into NetCDF."""
+        _check_name(self, path, day, converted=True)
+        return _timed(rss_conversions.read(path, self.layers, day, self.prefix), path)
 
 
 def _dmsp(
@@ -303,8 +314,10 @@ SOURCES: Mapping[str, Source] = {
 
 # --- Is it the file that was asked for? --------------------------------------------------------
 
+# As the provider names bytemaps, and as others name what they convert: f17_ssmis_20160102v7.nc.
 NAME = re.compile(
-    r"(?P<prefix>f\d\d|wsat)_(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)(?P<mean>_d3d)?\.gz"
+    r"(?P<prefix>f\d\d|wsat)_([a-z][a-z\d]*_)?(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)"
+    r"(?P<mean>_d3d)?\.(gz|nc4?|cdf|h5)"
 )
 CARRIERS = {i.prefix: i.carrier for i in INSTRUMENTS} | {
     "f08": "SSM/I on DMSP F08",
@@ -324,10 +337,20 @@ KNOWN_SIZES = {
 }
 
 
-def _check_name(instrument: Instrument, path: Path, day: date) -> None:
+def bytemap_name(name: str) -> str:
+    """The provider's name of the map that a file was converted from; empty where none can be."""
+    found = NAME.fullmatch(name)
+    return (
+        f"{found['prefix']}_{found['day']}{found['version']}{found['mean'] or ''}.gz"
+        if found
+        else ""
+    )
+
+
+def _check_name(instrument: Instrument, path: Path, day: date, *, converted: bool = False) -> None:
     """Nothing inside tells the day and little the satellite: the name must be the provider's."""
     expected = instrument.file_name(day)
-    if path.name == expected:
+    if expected in (path.name, bytemap_name(path.name) if converted else ""):
         return
     found = NAME.fullmatch(path.name)
     what = _why_not(instrument, found, day) if found else "its name follows no pattern of RSS maps"
@@ -345,15 +368,26 @@ def _why_not(instrument: Instrument, found: re.Match[str], day: date) -> str:
         return f"it holds the day {found['day']}"
     if found["version"] == "rt":
         return "it is the interim map, which the provider replaces by the final one"
+    if found["version"] == instrument.version:
+        return "it is named as a map converted to NetCDF is, but holds no NetCDF"
     return f"it is version {found['version']}, not {instrument.version}"
 
 
 def _maps(instrument: Instrument, path: Path) -> Bytes:
     """The file's bytes, shape (pass, layer, lat, lon)."""
     raw = gunzip(path, at_most=max(KNOWN_SIZES))
+    if netcdf.is_netcdf(raw):
+        raise WrongFile(
+            "it is NetCDF packed with gzip, not a bytemap.", where=str(path), mend="Unpack it."
+        )
     if len(raw) != instrument.size:
         raise _wrong_size(instrument, len(raw), path)
-    maps = np.frombuffer(raw, np.uint8).reshape(len(ORBITS), len(instrument.layers), *CELLS)
+    shape = (len(ORBITS), len(instrument.layers), *CELLS)
+    return _timed(np.frombuffer(raw, np.uint8).reshape(shape), path)
+
+
+def _timed(maps: Bytes, path: Path) -> Bytes:
+    """The maps, where all their times are times or codes."""
     # Codes 251 to 253 are accepted in the time layer, though none was ever seen there: the format's
     # table of codes names no layer, and the flags keep them. 241 to 250 are neither time nor code.
     late = int(((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE)).sum())

@@ -17,7 +17,7 @@ import numpy as np
 from fluxengine.declare import Source, Variable
 from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import DAY, Axis, Grid, degrees, every, months
-from fluxrecipes.sources import rss
+from fluxrecipes.sources import netcdf, rss, rss_conversions
 from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
 
 if TYPE_CHECKING:
@@ -129,9 +129,15 @@ class Maps:
         import xarray as xr
 
         expected = Path(self.path(day)).name
-        if path.name != expected:
+        converted = netcdf.is_netcdf_file(path)
+        if expected not in (path.name, rss.bytemap_name(path.name) if converted else ""):
             raise WrongFile(f"its name is not {expected}.", where=str(path))
-        return xr.Dataset(rss.packed(self._read(path), self.layers, ("time", "lat", "lon")))
+        read = self._converted if converted else self._read
+        return xr.Dataset(rss.packed(read(path), self.layers, ("time", "lat", "lon")))
+
+    def _converted(self, path: Path) -> rss.Bytes:
+        """The bytes of a map that someone has put into NetCDF."""
+        return rss_conversions.read(path, self.layers, None, self.instrument.prefix)
 
     def _read(self, path: Path) -> rss.Bytes:
         """The file's bytes, shape (layer, lat, lon)."""
