@@ -35,6 +35,7 @@ GRID = Grid(
     lon=degrees(0, 360, 0.25, periodic=True),
 )
 VALID, NO_VALUE = 2, 3
+FINAL, PRELIMINARY = 2, 3
 FILL = -999
 
 
@@ -66,6 +67,14 @@ FLAG = flag_variable(
     standard_name="status_flag",
     comment="no_value: land, or covered by ice without an analysed temperature",
 )
+KIND = flag_variable(
+    "analysis_flag",
+    "whether the analysis is the final one",
+    {FINAL: "final", PRELIMINARY: "preliminary"},
+    standard_name="status_flag",
+    comment="the same for all cells of a day; the provider replaces a preliminary analysis by the"
+    " final one after two weeks",
+)
 
 
 def file_name(day: date) -> str:
@@ -78,20 +87,25 @@ def path(day: date) -> str:
     return f"v2.1/access/avhrr/{day:%Y%m}/{file_name(day)}"
 
 
+def preliminary_path(day: date) -> str:
+    """Where the provider keeps a day's analysis until the final one is there."""
+    return path(day).replace(".nc", "_preliminary.nc")
+
+
 def decode(path: Path, day: date) -> xr.Dataset:
     """One day's file as packed values.
 
     Parameters
     ----------
     path : Path
-        A local file under the provider's name.
+        A local file under the provider's name, final or preliminary.
     day : date
         The day it should hold.
 
     Returns
     -------
     xarray.Dataset
-        Dims (time=1, lat=720, lon=1440): int16 as in the file, and the uint8 flag; packing as the
+        Dims (time=1, lat=720, lon=1440): int16 as in the file, and two uint8 flags; packing as the
         file has it in each variable's attributes, the offset of temperature in kelvin.
 
     Raises
@@ -99,18 +113,20 @@ def decode(path: Path, day: date) -> xr.Dataset:
     MissingFile, DamagedFile
         No file; not NetCDF, truncated, or with values its units do not allow.
     WrongFile
-        Preliminary, of another day, grid, unit or kind of data.
+        Preliminary under a final name, or of another day, grid, unit or kind of data.
     """
     import xarray as xr
 
-    _check_name(path, day)
+    is_final = _check_name(path, day)
     with netcdf.opened(path) as file:
-        _check_identity(file, path, day)
+        _check_identity(file, path, day, is_final)
         found = {field.variable.name: _read(file, field, path) for field in FIELDS}
     sst, packing = found["sea_surface_temperature"]
     missing = sst == packing["_FillValue"]
     flag = np.where(missing, NO_VALUE, VALID).astype(np.uint8)
-    found[FLAG.name] = flag, {"scale_factor": 1.0, "add_offset": 0.0, "_FillValue": 0}
+    kind = np.full(sst.shape, FINAL if is_final else PRELIMINARY, np.uint8)
+    for variable, codes in ((FLAG, flag), (KIND, kind)):
+        found[variable.name] = codes, {"scale_factor": 1.0, "add_offset": 0.0, "_FillValue": 0}
     return xr.Dataset({name: (GRID.dims, values, attrs) for name, (values, attrs) in found.items()})
 
 
@@ -118,11 +134,12 @@ OISST = Source(
     name="oisst",
     grid=GRID,
     path=path,
+    instead=preliminary_path,
     decode=decode,
-    provides=(*(field.variable for field in FIELDS), FLAG),
+    provides=(*(field.variable for field in FIELDS), FLAG, KIND),
     archive="oisst",
     home=HOME,
-    title="NOAA 0.25-degree daily optimum interpolation sea surface temperature, v2.1, final",
+    title="NOAA 0.25-degree daily optimum interpolation sea surface temperature, v2.1",
     provider="NOAA National Centers for Environmental Information",
     licence="United States public domain",
     cite="Huang et al. (2021), Improvements of the Daily Optimum Interpolation Sea Surface"
@@ -134,27 +151,27 @@ OISST = Source(
 # --- Is it the file that was asked for? --------------------------------------------------------
 
 NAME = re.compile(r"oisst-avhrr-v02r01\.(?P<day>\d{8})(?P<kind>_preliminary)?\.nc")
-PRELIMINARY = "it is a preliminary analysis, which NOAA replaces by the final one after two weeks"
 
 
-def _check_name(path: Path, day: date) -> None:
+def _check_name(path: Path, day: date) -> bool:
+    """Whether the name is that of the day's final file; else it is the preliminary one's."""
     found = NAME.fullmatch(path.name)
-    if found is None:
-        what = "its name is not that of a daily OISST v2.1 file"
-    elif found["kind"]:
-        what = PRELIMINARY
-    elif found["day"] != f"{day:%Y%m%d}":
-        what = f"it holds the day {found['day']}"
-    else:
-        return
+    if found and found["day"] == f"{day:%Y%m%d}":
+        return not found["kind"]
+    what = (
+        f"it holds the day {found['day']}"
+        if found
+        else "its name is not that of a daily OISST v2.1 file"
+    )
     raise WrongFile(f"{what}; this day's file is {file_name(day)}.", where=str(path))
 
 
-def _check_identity(file: netCDF4.Dataset, path: Path, day: date) -> None:
+def _check_identity(file: netCDF4.Dataset, path: Path, day: date, is_final: bool) -> None:
     """Kind, day and grid by what is inside."""
     title = netcdf.text(file, "title").lower()
-    if "interim" in title or "preliminary" in title:
-        raise WrongFile(f"{PRELIMINARY}, though its name says final.", where=str(path))
+    if is_final and ("interim" in title or "preliminary" in title):
+        what = "it is a preliminary analysis, though its name says final."
+        raise WrongFile(what, where=str(path))
     netcdf.variable(file, "sst", path)
     _check_day(file, path, day)
     for name in ("lat", "lon"):
