@@ -262,8 +262,9 @@ def test_wrong_content_is_refused(tmp_path, changes, words):
         ({"packing": {"ice": {"_FillValue": None}}}, "ice has no _FillValue"),
         (
             {"packing": {"ice": {"scale_factor": 1.0}}},
-            "ice decodes to 15 to 100, not to a fraction",
+            "ice decodes to 15 to 100, not to within 0 to 1",
         ),
+        ({"packing": {"sst": {"scale_factor": 0.1}}}, "sst decodes to -18 to 31"),
     ],
 )
 def test_content_that_cannot_be_told_is_damage(tmp_path, changes, words):

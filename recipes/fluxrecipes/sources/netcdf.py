@@ -55,7 +55,9 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
             yield file
     except FluxforgeError:
         raise
-    except (OSError, RuntimeError) as error:  # how the library reports damage, at opening or later
+    except (OSError, RuntimeError, AttributeError, UnicodeError) as error:
+        if isinstance(error, AttributeError) and not str(error).startswith("NetCDF: "):
+            raise  # not the library's
         raise DamagedFile(
             f"it cannot be read as NetCDF: {error}.", where=str(path), mend=FETCH_AGAIN
         ) from error

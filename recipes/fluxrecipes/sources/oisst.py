@@ -57,7 +57,7 @@ FIELDS = (
     Field("sst", _packed(cf.sea_surface_temperature, cf.KELVIN), CELSIUS, shift=cf.KELVIN),
     Field("anom", _packed(cf.sea_surface_temperature_anomaly), CELSIUS),
     Field("err", _packed(cf.sea_surface_temperature_error), CELSIUS),
-    # The file says "%", yet its packing decodes to a fraction (0.15 to 1): see `_check_fraction`.
+    # The file says "%", yet its packing decodes to a fraction (0.15 to 1): see `_check_range`.
     Field("ice", _packed(cf.sea_ice_fraction), frozenset({"%", "percent", "1"})),
 )
 FLAG = flag_variable(
@@ -204,8 +204,7 @@ def _read(
         raise WrongFile(f"{field.name} is in '{units}', not {expected_units}.", where=str(path))
     raw = np.asarray(variable[:], np.int16)[:, 0]
     packing = _packing(variable, path)
-    if field.name == "ice":
-        _check_fraction(raw, packing, path)
+    _check_range(raw, packing, field, path)
     return raw, packing | {"add_offset": packing["add_offset"] + field.shift}
 
 
@@ -221,9 +220,13 @@ def _packing(variable: netCDF4.Variable[Any], path: Path) -> dict[str, Any]:
     return {"scale_factor": scale, "add_offset": offset, "_FillValue": fill}
 
 
-def _check_fraction(raw: npt.NDArray[np.int16], packing: dict[str, Any], path: Path) -> None:
-    """Refuse ice in true per cent: the unit's text is the same, so only the values tell."""
-    ice = raw[raw != packing["_FillValue"]] * packing["scale_factor"] + packing["add_offset"]
-    if ice.size and (ice.min() < -1e-6 or ice.max() > 1 + 1e-6):
-        what = f"ice decodes to {ice.min():g} to {ice.max():g}, not to a fraction of 0 to 1."
+def _check_range(
+    raw: npt.NDArray[np.int16], packing: dict[str, Any], field: Field, path: Path
+) -> None:
+    """Refuse values that cannot be: ice in true per cent, whose units say the same; a bad scale."""
+    values = raw[raw != packing["_FillValue"]] * packing["scale_factor"] + packing["add_offset"]
+    low, high = (edge - field.shift for edge in field.variable.valid_range or (-np.inf, np.inf))
+    if values.size and not (low - 1e-3 <= values.min() and values.max() <= high + 1e-3):
+        found = f"{values.min():g} to {values.max():g}"
+        what = f"{field.name} decodes to {found}, not to within {low:g} to {high:g}."
         raise DamagedFile(what, where=str(path), mend="Its packing is not that of OISST v2.1.")
