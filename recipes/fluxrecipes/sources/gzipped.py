@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
+from gzip import BadGzipFile
 from pathlib import Path
+
+from zlib_ng import gzip_ng, zlib_ng  # unpacks in a quarter of the time that zlib takes
 
 from fluxengine.errors import DamagedFile, MissingFile
 
+STEP = 4096
+CORRUPT: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
 
 
@@ -26,14 +29,28 @@ def gunzip(path: Path, at_most: int) -> bytes:
         Not gzip, truncated, or its checksum fails.
     """
     try:
-        with gzip.open(path) as stream:
-            return stream.read(at_most + 1)
+        with gzip_ng.open(path) as stream:
+            unpacked: bytes = stream.read(at_most + 1)
+            return unpacked
     except FileNotFoundError:
         raise MissingFile("there is no such file.", where=str(path)) from None
-    except gzip.BadGzipFile as error:
+    except BadGzipFile as error:
         what = f"gzip refuses it: {error}."
     except EOFError:
         what = "it ends in the middle of its gzip stream: the download was cut short."
-    except zlib.error as error:
+    except CORRUPT as error:
         what = f"its gzip stream is corrupt: {error}."
-    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    sound = f"{_sound_bytes(path, at_most):,} bytes could be unpacked before."
+    raise DamagedFile(f"{what} {sound}", where=str(path), mend=FETCH_AGAIN)
+
+
+def _sound_bytes(path: Path, at_most: int) -> int:
+    """How many bytes of a damaged file can be unpacked, in steps."""
+    count = 0
+    try:
+        with gzip_ng.open(path) as stream:
+            while count < at_most and (part := stream.read(STEP)):
+                count += len(part)
+    except (OSError, EOFError, CORRUPT):  # the damage that was found already
+        pass
+    return count
