@@ -9,7 +9,7 @@ each. Layouts and codes: the provider's reading routines, readme files and data 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -436,6 +436,37 @@ def packed(
             attrs = packing_attributes(variable.packing)
             found[variable.name] = (dims, values[np.newaxis], attrs)
     return found
+
+
+def dataset_of(
+    layers: Iterable[tuple[Variable, npt.NDArray[Any]]], why: Bytes, dims: tuple[str, ...]
+) -> xr.Dataset:
+    """One step of packed values and flags, from numbers.
+
+    Parameters
+    ----------
+    layers : iterable of (Variable, array)
+        Values in the variable's units; those that are not finite are missing.
+    why : uint8 array
+        The code of each cell that has no value; of the shape of a layer.
+    dims : tuple of str
+        The step axis first, which `layers` lack.
+
+    Raises
+    ------
+    OutOfRange
+        Where a value does not fit its packing.
+    """
+    import xarray as xr
+
+    found = {}
+    for layer, values in layers:
+        present = np.isfinite(values)
+        stored = layer.packing.pack(np.where(present, values, np.nan), layer.name)
+        flags = np.where(present, np.uint8(VALID), why)
+        for variable, array in ((layer, stored), (flag_of(layer), flags)):
+            found[variable.name] = (dims, array[np.newaxis], packing_attributes(variable.packing))
+    return xr.Dataset(found)
 
 
 def packing_attributes(packing: Packing) -> dict[str, Any]:
