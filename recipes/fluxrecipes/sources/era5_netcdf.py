@@ -225,13 +225,12 @@ def _hours(file: xr.Dataset, clock: str, path: Path) -> Hours:
     if calendar not in CALENDARS:
         raise WrongFile(f"its times are in the calendar '{calendar}'.", where=str(path))
     try:
-        moments = num2date(
-            raw, str(attrs.get("units", "")), calendar, only_use_python_datetimes=True
-        )
+        units = str(attrs.get("units", ""))
+        moments = np.asarray(num2date(raw, units, calendar, only_use_python_datetimes=True))
     except (ValueError, OverflowError, TypeError) as error:
         what = f"its times cannot be read: {str(error)[:200]}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
-    return whole_hours(np.array(moments.tolist(), "datetime64[s]"), path)
+    return whole_hours(moments.astype("datetime64[s]"), path)
 
 
 def _versions(file: xr.Dataset, size: int, path: Path) -> npt.NDArray[np.bool_]:
