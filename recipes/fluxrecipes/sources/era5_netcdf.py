@@ -10,6 +10,7 @@ time without an axis, variables of their own beside. Those are read. What tells 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,19 +68,23 @@ def layers_of(path: Path, start: bytes) -> Iterator[list[Layer]]:
     DamagedFile, WrongFile
         On entry, or while maps are read.
     """
+    with path.open("rb") as stream, _opened(path, stream, start) as file:
+        yield _layers(file, path)
+
+
+def _opened(path: Path, stream: BinaryIO, start: bytes) -> xr.Dataset:
     import xarray as xr
 
-    with path.open("rb") as stream:
-        with _as_damage(path):
-            given, engine = (path, "scipy") if start.startswith(NETCDF3) else (stream, "h5netcdf")
-            try:
-                if engine == "h5netcdf":
-                    _check_root(stream)
-                file = xr.open_dataset(given, engine=engine, decode_cf=False, cache=False)
-            except MemoryError:  # nothing large is read here: a header asks for the impossible
-                raise ValueError("its header asks for more memory than there is") from None
-        with file:
-            yield _layers(file, path)
+    with warnings.catch_warnings():  # SciPy's, when it lets go of a damaged file that it mapped
+        warnings.filterwarnings("ignore", "Cannot close a netcdf_file", RuntimeWarning)
+        try:
+            if start.startswith(NETCDF3):
+                return xr.open_dataset(path, engine="scipy", decode_cf=False, cache=False)
+            _check_root(stream)
+            return xr.open_dataset(stream, engine="h5netcdf", decode_cf=False, cache=False)
+        except Exception as error:  # out of memory too: only a damaged header asks for much here
+            what = _unreadable(error)
+    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
 
 
 def _check_root(stream: BinaryIO) -> None:
@@ -91,6 +96,10 @@ def _check_root(stream: BinaryIO) -> None:
         list(file["/"])
 
 
+def _unreadable(error: Exception) -> str:
+    return f"it cannot be read as NetCDF: {type(error).__name__}: {str(error)[:200]}."
+
+
 @contextmanager
 def _as_damage(path: Path) -> Iterator[None]:
     """Whatever the libraries cannot read is a damaged file: they say so in a dozen types."""
@@ -99,8 +108,7 @@ def _as_damage(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        what = f"it cannot be read as NetCDF: {type(error).__name__}: {str(error)[:200]}."
-        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from error
+        raise DamagedFile(_unreadable(error), where=str(path), mend=FETCH_AGAIN) from error
 
 
 def _layers(file: xr.Dataset, path: Path) -> list[Layer]:
