@@ -66,8 +66,11 @@ def test_fields_hours_and_missing_values_of_grib(tmp_path):
     ("given", "words"),
     [
         (message("2t", 0, temperatures(1)[0], **{"class": "od"}), "of the class 'od' .operational"),
-        (message("2t", 0, temperatures(1)[0], stream="moda"), "of the stream 'moda'"),
-        (message("2t", 0, temperatures(1)[0], type="em"), "and the type 'em'"),
+        (
+            message("2t", 0, temperatures(1)[0], stream="moda"),
+            "and the stream 'moda', not ERA5's hours",
+        ),
+        (message("2t", 0, temperatures(1)[0], type="em"), "of the type 'em', neither"),
         (message("2t", 0, temperatures(1)[0], expver="0099"), "experiment version is '0099'"),
         (message("2t", 30, temperatures(1)[0], dataTime=30), "not whole hours"),
         (rain(endStep=6), "summed over the steps 0 to 6, not over an hour"),
