@@ -392,6 +392,14 @@ def test_statistics_over_time_are_refused(tmp_path, what):
         decoded(path)
 
 
+def test_another_centre_is_refused(tmp_path):
+    path = new_form(tmp_path / "a.nc", hours(0), {"t2m": temperatures(1)})
+    with netCDF4.Dataset(path, "a") as file:
+        file.GRIB_centre = "kwbc"
+    with pytest.raises(WrongFile, match="of the centre 'kwbc', not of ECMWF"):
+        decoded(path)
+
+
 def test_sums_over_unknown_spans_are_refused(tmp_path):
     sums = {"tp": np.full((1, HALF.size, HALF.size), 100)}
     path = old_form(tmp_path / "a.nc", hours(0), sums, scale=1e-6, offset=0, lat=HALF, lon=HALF)

@@ -70,6 +70,7 @@ def test_fields_hours_and_missing_values_of_grib(tmp_path):
             message("2t", 0, temperatures(1)[0], stream="moda"),
             "and the stream 'moda', not ERA5's hours",
         ),
+        (message("2t", 0, temperatures(1)[0], deleteLocalDefinition=1), "of the class 'None'"),
         (message("2t", 0, temperatures(1)[0], type="em"), "of the type 'em', neither"),
         (message("2t", 0, temperatures(1)[0], expver="0099"), "experiment version is '0099'"),
         (message("2t", 30, temperatures(1)[0], dataTime=30), "not whole hours"),

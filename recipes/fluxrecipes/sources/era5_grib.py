@@ -112,8 +112,8 @@ def _field(header: Header) -> Field | None:
 
 
 def _is_hourly(header: Header) -> bool:
-    """Whether it is of ERA5, or says nothing of its class, and of the stream of hours."""
-    return header["class"] in ("ea", None) and header["stream"] in ("oper", None)
+    """Whether it says that it is of ERA5, and of the stream of hours."""
+    return (header["class"], header["stream"]) == ("ea", "oper")
 
 
 def _check_whole(headers: list[Header], path: Path) -> None:
@@ -135,7 +135,7 @@ def _layer(header: Header, field: Field, path: Path) -> Layer:
     return Layer(
         field,
         whole_hours(np.array([_moment(header, path)]), path),
-        np.array([is_preliminary(header["expver"] or "0001", path)]),
+        np.array([is_preliminary(header["expver"], path)]),
         _nodes(header, path),
         partial(_read, header, path),
         path,
@@ -173,7 +173,7 @@ def _check_product(header: Header, field: Field, path: Path) -> None:
         product = CLASSES.get(kind, "unknown")
         what = f"it is of the class '{kind}' ({product}) and the stream '{stream}'"
         raise WrongFile(f"{what}, not ERA5's hours ('ea', 'oper').", where=str(path))
-    if header["type"] not in ("an", "fc", None):
+    if header["type"] not in ("an", "fc"):
         what = f"it is of the type '{header['type']}', neither analysis nor forecast."
         raise WrongFile(what, where=str(path))
     step = header["stepType"]

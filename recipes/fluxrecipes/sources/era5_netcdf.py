@@ -116,7 +116,7 @@ def _layers(file: xr.Dataset, path: Path) -> list[Layer]:
     _check_once(known, path)
     if not known:
         return []
-    _check_history(str(file.attrs.get("history", "")), path)
+    _check_origin(file, path)
     return [layer for field, name in known for layer in _of_variable(file, field, name, path)]
 
 
@@ -357,6 +357,7 @@ STREAMS = {
     "edmm": "monthly means of the ensemble for hours of the day",
 }
 HOURLY = "oper"
+CENTRE = "ecmf"
 # What earthkit, CDO and NCO write of a mean over time.
 REDUCED = re.compile(
     r"(?:daily|monthly)_(?:reduce|mean|max|min|sum|std)"
@@ -366,8 +367,11 @@ OF_STEP = {None: None, "instant": False, "accum": True}
 HOURS_OF_AN = ("an", "fc")
 
 
-def _check_history(history: str, path: Path) -> None:
+def _check_origin(file: xr.Dataset, path: Path) -> None:
     """Refuse what the converter, or whoever saved the file again, says is not hours of ERA5."""
+    history, centre = str(file.attrs.get("history", "")), file.attrs.get("GRIB_centre", CENTRE)
+    if centre != CENTRE:
+        raise WrongFile(f"it is of the centre '{centre}', not of ECMWF.", where=str(path))
     for stream in STREAM.findall(history):
         if stream != HOURLY:
             what = STREAMS.get(stream, f"the stream '{stream}'")
