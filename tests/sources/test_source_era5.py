@@ -229,6 +229,18 @@ def test_preliminary_hours_are_flagged_in_the_new_form(tmp_path):
     assert (flags[0] == VALID).all() and (flags[1] == PRELIMINARY).all()
 
 
+@pytest.mark.parametrize("dtype", ["S1", "i4", "f8"])
+def test_versions_may_be_letters_or_numbers(tmp_path, dtype):
+    path = new_form(tmp_path / "a.nc", hours(0, 1), {"t2m": temperatures(2)}, expver=None)
+    versions = np.array([b"0001", b"0005"]).view("S1").reshape(2, 4)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createDimension("letters", 4)
+        dims = ("valid_time", "letters") if dtype == "S1" else ("valid_time",)
+        file.createVariable("expver", dtype, dims)[:] = versions if dtype == "S1" else [1, 5]
+    flags = region_flags(decoded(path))
+    assert (flags[0] == VALID).all() and (flags[1] == PRELIMINARY).all()
+
+
 @pytest.mark.parametrize("versions", [["0001", "0005"], ["0005", "0001"]])
 def test_of_an_hour_in_both_versions_the_final_one_is_kept(tmp_path, versions):
     values = temperatures(2)
@@ -389,6 +401,14 @@ def test_statistics_over_time_are_refused(tmp_path, what):
     with netCDF4.Dataset(path, "a") as file:
         file.history = f"{file.history}\n{what}"
     with pytest.raises(WrongFile, match="statistics over time, not hours"):
+        decoded(path)
+
+
+def test_the_time_at_which_a_forecast_began_is_refused(tmp_path):
+    path = old_form(tmp_path / "a.nc", hours(0), {"t2m": np.zeros((1, *SHAPE), "i2")})
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"].standard_name = "forecast_reference_time"
+    with pytest.raises(WrongFile, match="at which forecasts began, and it has no 'valid_time'"):
         decoded(path)
 
 

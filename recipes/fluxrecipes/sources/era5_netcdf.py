@@ -211,9 +211,19 @@ def _clock(file: xr.Dataset, variable: xr.Variable, others: list[str], path: Pat
     """The variable that tells the times: ``valid_time`` where there is one."""
     for name in CLOCKS:
         if name in file.variables and set(file.variables[name].dims) <= {*variable.dims}:
+            _check_clock(file, name, path)
             return name
     axes = f" along {', '.join(others)}" if others else ""
     raise WrongFile(f"it has no variable 'valid_time' or 'time'{axes}.", where=str(path))
+
+
+def _check_clock(file: xr.Dataset, clock: str, path: Path) -> None:
+    """Refuse the time at which a forecast began, unless it is the time it is for."""
+    if file.variables[clock].attrs.get("standard_name") != "forecast_reference_time":
+        return
+    if clock == "time" and ("step" not in file.variables or _values(file, "step", path).any()):
+        what = "its times are those at which forecasts began, and it has no 'valid_time'."
+        raise WrongFile(what, where=str(path))
 
 
 def _values(file: xr.Dataset, name: str, path: Path) -> Numbers:
