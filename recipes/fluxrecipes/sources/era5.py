@@ -355,12 +355,20 @@ def _packing(variable: Variable) -> dict[str, Any]:
 
 def daily(suffix: str) -> Callable[[date], str]:
     """Where a day's download is looked for, below the archive's root."""
-    return lambda day: f"era5/{day:%Y}/{day:%m}/era5_{day:%Y%m%d}{suffix}"
+    return partial(_daily, suffix)
 
 
 def monthly(suffix: str) -> Callable[[date], str]:
     """Where a month's download is looked for, below the archive's root."""
-    return lambda day: f"era5/{day:%Y}/era5_{day:%Y%m}{suffix}"
+    return partial(_monthly, suffix)
+
+
+def _daily(suffix: str, day: date) -> str:
+    return f"era5/{day:%Y}/{day:%m}/era5_{day:%Y%m%d}{suffix}"
+
+
+def _monthly(suffix: str, day: date) -> str:
+    return f"era5/{day:%Y}/era5_{day:%Y%m}{suffix}"
 
 
 def source(

@@ -116,7 +116,7 @@ INSTANT = (
     Field(
         _wide(cf.sea_ice_fraction, 0, 1, Packing("i2", 1e-4, 0, -32768)),
         ("siconc", "ci", "sea_ice_cover"),
-        ("(0 - 1)", "1", "fraction"),
+        ("(0 - 1)", "0 - 1", "1", "fraction"),
     ),
     Field(cf.air_pressure_at_mean_sea_level, ("msl", "mean_sea_level_pressure"), ("Pa",)),
     Field(
@@ -126,7 +126,7 @@ INSTANT = (
     ),
     Field(_wide(cf.water_vapour, 0, 120), ("tcwv", "total_column_water_vapour"), COLUMN_UNITS),
     Field(
-        _wide(cf.cloud_liquid_water, -0.01, 6.5),
+        _wide(cf.cloud_liquid_water, -0.01, 9, Packing("i2", 3e-4, 0, -32768)),
         ("tclw", "total_column_cloud_liquid_water"),
         COLUMN_UNITS,
     ),

@@ -33,13 +33,10 @@ MISSING = float(np.finfo(np.float32).max)  # what cfgrib has messages give where
 INSTALL = "Install it: pip install 'fluxforge[grib]'. Or download the data as NetCDF."
 
 Header = dict[str, Any]
+IDENTITY = ("shortName", "class", "stream", "offset", "totalLength")
 KEYS = (
-    "shortName",
-    "class",
-    "stream",
     "type",
     "expver",
-    "number",
     "units",
     "validityDate",
     "validityTime",
@@ -51,15 +48,12 @@ KEYS = (
     "Ni",
     "Nj",
     "iScansNegatively",
-    "jScansPositively",
     "jPointsAreConsecutive",
     "alternativeRowScanning",
     "latitudeOfFirstGridPointInDegrees",
     "latitudeOfLastGridPointInDegrees",
     "longitudeOfFirstGridPointInDegrees",
     "longitudeOfLastGridPointInDegrees",
-    "offset",
-    "totalLength",
 )
 
 
@@ -74,11 +68,8 @@ def layers_of(path: Path) -> Iterator[list[Layer]]:
     """
     headers = _headers(path)
     _check_whole(headers, path)
-    yield [
-        _layer(header, BY_NAME[header["shortName"].lower()], path)
-        for header in headers
-        if str(header["shortName"]).lower() in BY_NAME
-    ]
+    known = [(_field(header), header) for header in headers]
+    yield [_layer(header, field, path) for field, header in known if field]
 
 
 @contextmanager
@@ -105,10 +96,24 @@ def _cfgrib(path: Path) -> Any:
 def _headers(path: Path) -> list[Header]:
     stream = _cfgrib(path).FileStream(str(path), errors="raise")
     with _as_damage(path):
-        return [
-            {key: message.message_get(key, default=None) for key in KEYS}
-            for _, message in stream.items()
-        ]
+        return [_header(message) for _, message in stream.items()]
+
+
+def _header(message: Any) -> Header:
+    """What a message says of itself; little of one that is none of ours."""
+    found = {key: message.message_get(key, default=None) for key in IDENTITY}
+    if _field(found) and _is_hourly(found):
+        found |= {key: message.message_get(key, default=None) for key in KEYS}
+    return found
+
+
+def _field(header: Header) -> Field | None:
+    return BY_NAME.get(str(header["shortName"]).lower())
+
+
+def _is_hourly(header: Header) -> bool:
+    """Whether it says that it is of ERA5, and of the stream of hours."""
+    return (header["class"], header["stream"]) == ("ea", "oper")
 
 
 def _check_whole(headers: list[Header], path: Path) -> None:
@@ -130,7 +135,7 @@ def _layer(header: Header, field: Field, path: Path) -> Layer:
     return Layer(
         field,
         whole_hours(np.array([_moment(header, path)]), path),
-        np.array([is_preliminary(header["expver"] or "0001", path)]),
+        np.array([is_preliminary(header["expver"], path)]),
         _nodes(header, path),
         partial(_read, header, path),
         path,
@@ -159,18 +164,17 @@ def _read(header: Header, path: Path, first: int, stop: int) -> npt.NDArray[np.f
 # --- Is it what it seems? ----------------------------------------------------------------------
 
 CLASSES = {"ea": "ERA5", "l5": "ERA5-Land", "ei": "ERA-Interim", "od": "operational forecasts"}
-STREAMS = ("oper", None)
 
 
 def _check_product(header: Header, field: Field, path: Path) -> None:
     """Refuse other products, means and members, and sums over more than an hour."""
-    kind = header["class"]
-    if kind not in ("ea", None):
-        what = f"it is of the class '{kind}' ({CLASSES.get(kind, 'unknown')}), not of ERA5 ('ea')."
-        raise WrongFile(what, where=str(path))
-    if header["stream"] not in STREAMS or header["type"] not in ("an", "fc", None):
-        of = f"the stream '{header['stream']}' and the type '{header['type']}'"
-        what = f"it is of {of}, not ERA5's hours."
+    kind, stream = header["class"], header["stream"]
+    if not _is_hourly(header):
+        product = CLASSES.get(kind, "unknown")
+        what = f"it is of the class '{kind}' ({product}) and the stream '{stream}'"
+        raise WrongFile(f"{what}, not ERA5's hours ('ea', 'oper').", where=str(path))
+    if header["type"] not in ("an", "fc"):
+        what = f"it is of the type '{header['type']}', neither analysis nor forecast."
         raise WrongFile(what, where=str(path))
     step = header["stepType"]
     if step != ("accum" if field.accumulated else "instant"):

@@ -10,6 +10,7 @@ time without an axis, variables of their own beside. Those are read. What tells 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,19 +68,23 @@ def layers_of(path: Path, start: bytes) -> Iterator[list[Layer]]:
     DamagedFile, WrongFile
         On entry, or while maps are read.
     """
+    with path.open("rb") as stream, _opened(path, stream, start) as file:
+        yield _layers(file, path)
+
+
+def _opened(path: Path, stream: BinaryIO, start: bytes) -> xr.Dataset:
     import xarray as xr
 
-    with path.open("rb") as stream:
-        with _as_damage(path):
-            given, engine = (path, "scipy") if start.startswith(NETCDF3) else (stream, "h5netcdf")
-            try:
-                if engine == "h5netcdf":
-                    _check_root(stream)
-                file = xr.open_dataset(given, engine=engine, decode_cf=False, cache=False)
-            except MemoryError:  # nothing large is read here: a header asks for the impossible
-                raise ValueError("its header asks for more memory than there is") from None
-        with file:
-            yield _layers(file, path)
+    with warnings.catch_warnings():  # SciPy's, when it lets go of a damaged file that it mapped
+        warnings.filterwarnings("ignore", "Cannot close a netcdf_file", RuntimeWarning)
+        try:
+            if start.startswith(NETCDF3):
+                return xr.open_dataset(path, engine="scipy", decode_cf=False, cache=False)
+            _check_root(stream)
+            return xr.open_dataset(stream, engine="h5netcdf", decode_cf=False, cache=False)
+        except Exception as error:  # out of memory too: only a damaged header asks for much here
+            what = _unreadable(error)
+    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
 
 
 def _check_root(stream: BinaryIO) -> None:
@@ -91,6 +96,10 @@ def _check_root(stream: BinaryIO) -> None:
         list(file["/"])
 
 
+def _unreadable(error: Exception) -> str:
+    return f"it cannot be read as NetCDF: {type(error).__name__}: {str(error)[:200]}."
+
+
 @contextmanager
 def _as_damage(path: Path) -> Iterator[None]:
     """Whatever the libraries cannot read is a damaged file: they say so in a dozen types."""
@@ -99,8 +108,7 @@ def _as_damage(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        what = f"it cannot be read as NetCDF: {type(error).__name__}: {str(error)[:200]}."
-        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from error
+        raise DamagedFile(_unreadable(error), where=str(path), mend=FETCH_AGAIN) from error
 
 
 def _layers(file: xr.Dataset, path: Path) -> list[Layer]:
@@ -108,7 +116,7 @@ def _layers(file: xr.Dataset, path: Path) -> list[Layer]:
     _check_once(known, path)
     if not known:
         return []
-    _check_history(str(file.attrs.get("history", "")), path)
+    _check_origin(file, path)
     return [layer for field, name in known for layer in _of_variable(file, field, name, path)]
 
 
@@ -203,9 +211,19 @@ def _clock(file: xr.Dataset, variable: xr.Variable, others: list[str], path: Pat
     """The variable that tells the times: ``valid_time`` where there is one."""
     for name in CLOCKS:
         if name in file.variables and set(file.variables[name].dims) <= {*variable.dims}:
+            _check_clock(file, name, path)
             return name
     axes = f" along {', '.join(others)}" if others else ""
     raise WrongFile(f"it has no variable 'valid_time' or 'time'{axes}.", where=str(path))
+
+
+def _check_clock(file: xr.Dataset, clock: str, path: Path) -> None:
+    """Refuse the time at which a forecast began, unless it is the time it is for."""
+    if file.variables[clock].attrs.get("standard_name") != "forecast_reference_time":
+        return
+    if clock == "time" and ("step" not in file.variables or _values(file, "step", path).any()):
+        what = "its times are those at which forecasts began, and it has no 'valid_time'."
+        raise WrongFile(what, where=str(path))
 
 
 def _values(file: xr.Dataset, name: str, path: Path) -> Numbers:
@@ -225,13 +243,12 @@ def _hours(file: xr.Dataset, clock: str, path: Path) -> Hours:
     if calendar not in CALENDARS:
         raise WrongFile(f"its times are in the calendar '{calendar}'.", where=str(path))
     try:
-        moments = num2date(
-            raw, str(attrs.get("units", "")), calendar, only_use_python_datetimes=True
-        )
+        units = str(attrs.get("units", ""))
+        moments = np.asarray(num2date(raw, units, calendar, only_use_python_datetimes=True))
     except (ValueError, OverflowError, TypeError) as error:
         what = f"its times cannot be read: {str(error)[:200]}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
-    return whole_hours(np.array(moments.tolist(), "datetime64[s]"), path)
+    return whole_hours(moments.astype("datetime64[s]"), path)
 
 
 def _versions(file: xr.Dataset, size: int, path: Path) -> npt.NDArray[np.bool_]:
@@ -350,6 +367,7 @@ STREAMS = {
     "edmm": "monthly means of the ensemble for hours of the day",
 }
 HOURLY = "oper"
+CENTRE = "ecmf"
 # What earthkit, CDO and NCO write of a mean over time.
 REDUCED = re.compile(
     r"(?:daily|monthly)_(?:reduce|mean|max|min|sum|std)"
@@ -359,8 +377,11 @@ OF_STEP = {None: None, "instant": False, "accum": True}
 HOURS_OF_AN = ("an", "fc")
 
 
-def _check_history(history: str, path: Path) -> None:
+def _check_origin(file: xr.Dataset, path: Path) -> None:
     """Refuse what the converter, or whoever saved the file again, says is not hours of ERA5."""
+    history, centre = str(file.attrs.get("history", "")), file.attrs.get("GRIB_centre", CENTRE)
+    if centre != CENTRE:
+        raise WrongFile(f"it is of the centre '{centre}', not of ECMWF.", where=str(path))
     for stream in STREAM.findall(history):
         if stream != HOURLY:
             what = STREAMS.get(stream, f"the stream '{stream}'")
