@@ -38,6 +38,7 @@ REALTIME = """\
 2018 08 01 15 00  MM   MM  8.0    MM    MM    MM  MM     MM  26.1  28.1  18.1   MM +0.6    MM
 """
 NAMES = {
+    "wind_from_direction": "degree",
     "wind_speed": "m s-1",
     "air_temperature": "K",
     "sea_surface_temperature": "K",
@@ -54,9 +55,23 @@ def write(folder: Path, text: str, name: str = "station.txt") -> Path:
 
 # --- real files --------------------------------------------------------------------------------
 
-PLACES = {"WSPD": 6, "PRES": 12, "ATMP": 13, "WTMP": 14, "DEWP": 15}  # the same in all three
-FILLS = {"WSPD": "99.0", "PRES": "9999.0", "ATMP": "999.0", "WTMP": "999.0", "DEWP": "999.0"}
-OURS = dict(zip(("WSPD", "ATMP", "WTMP", "DEWP", "PRES"), NAMES, strict=True))
+PLACES = {
+    "WDIR": 5,
+    "WSPD": 6,
+    "PRES": 12,
+    "ATMP": 13,
+    "WTMP": 14,
+    "DEWP": 15,
+}  # the same in all three
+FILLS = {
+    "WDIR": "999",
+    "WSPD": "99.0",
+    "PRES": "9999.0",
+    "ATMP": "999.0",
+    "WTMP": "999.0",
+    "DEWP": "999.0",
+}
+OURS = dict(zip(("WDIR", "WSPD", "ATMP", "WTMP", "DEWP", "PRES"), NAMES, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +136,7 @@ def test_fills_become_nan_and_values_do_not(tmp_path):
     dataset = read_stdmet(write(tmp_path, MODERN))
     missing = {name: dataset[name].isnull().values.tolist() for name in NAMES}
     assert missing == {
+        "wind_from_direction": [False, False],
         "wind_speed": [False, True],
         "air_temperature": [False, True],
         "sea_surface_temperature": [False, True],
