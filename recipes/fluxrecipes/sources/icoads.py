@@ -28,7 +28,7 @@ from fluxrecipes.sources.reports import Array, Measured, Reports
 
 Bytes = npt.NDArray[np.uint8]
 
-BLOCK, LONGEST = 16 * 2**20, 2**16  # bytes of text read at once, and of a line
+BLOCK, LONGEST = 2 * 2**20, 2**16  # bytes of text read at once, and of a line
 CORE = 108
 VERSION = 1  # of IMMA, in each line
 BLANK, NEWLINE, RETURN, MINUS, ZERO = (int(c) for c in b" \n\r-0")
