@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[Station]:
     for name, unit, parts in zip(names, units, columns, strict=True):
         whole = np.concatenate(parts) if parts else np.empty(0)
         given: dict[str, Any] = {"units": "seconds since 1970-01-01" if name == "time" else unit}
-        fields[name] = Field(name, ("row",), whole.shape, given, whole.__getitem__)
+        fields[name] = Field(path, name, ("row",), whole.shape, given, whole.__getitem__)
     yield Station(path, fields, {}, "row", fields["time"].shape[0])
 
 

@@ -27,6 +27,7 @@ from fluxrecipes.sources.station_netcdf import Field, Numbers, Station
 
 SPEED, DIRECTION, EAST, NORTH = ("WS_401", "WS_400"), ("WD_410",), ("WU_422",), ("WV_423",)
 AIR, RELATIVE, WATER, PRESSURE = ("AT_21",), ("RH_910",), ("T_25",), ("BP_915",)
+KINDS = ((*SPEED, *EAST), (*AIR, *RELATIVE), WATER, PRESSURE)  # each at its own height
 WANTED = (*SPEED, *EAST, *AIR, *RELATIVE, *WATER, *PRESSURE)
 VERDICTS = {
     0: reports.REJECTED,
@@ -150,15 +151,20 @@ def _quality(station: Station, part: slice, field: Field) -> Array:
 
 
 def _height(station: Station, part: slice, field: Field, sign: int) -> Numbers | float:
-    """Height above the sea, or with `sign` 1 depth [m]: files give depths, negative in the air."""
+    """Height above the sea, or with `sign` 1 depth [m]: files give depths, negative in the air.
+
+    One depth for sensors of several kinds, as in ``met`` files, is the height of none of them.
+    """
     if field.name in WATER and (series := station.first("ZSST", "ZSST_3", "Z_SST")):
         return station.values(series, part)
+    if sum(any(map(station.first, kind)) for kind in KINDS) > 1:
+        return np.nan
     depth: Numbers | float = float(station.levels(field)[0])
     row = station.first("depth")
     if np.isnan(depth) and row is not None:
         depth = station.values(row, part)
     height = sign * np.asarray(depth)
-    return np.where((height >= 0) & (height <= 50), np.abs(height), np.nan)
+    return np.where((height > 0) & (height <= 50), height, np.nan)
 
 
 # --- Sites ----------------------------------------------------------------------------------------

@@ -57,9 +57,7 @@ def read(path: Path) -> Iterator[Rows]:
     with nc.opened(path, "TIME", "time") as station:
         water = _water(station)
         if water is None and not any(station.first(name) for name in AIR_NAMES):
-            names = ", ".join(list(station.fields)[:20])
-            what = f"it has no quantity of the air or of the sea's surface; it has {names}."
-            raise WrongFile(what, where=str(path))
+            raise WrongFile(_nothing(station), where=str(path))
         for part in station.parts():
             yield reports.rows(_reports(station, water, part))
 
@@ -87,6 +85,15 @@ def _reports(
         sea_surface_temperature=_water_temperature(station, part, water),
         air_pressure=_measured(station, part, PRESSURE, nc.PRESSURE),
     )
+
+
+def _nothing(station: Station) -> str:
+    """In words, what a file without any of our quantities has instead."""
+    found = station.first(*WATER)
+    if found is not None:
+        return f"its {found.name} is not within {SURFACE:g} m of the surface, and it has no air."
+    names = ", ".join(list(station.fields)[:20])
+    return f"it has no quantity of the air or of the sea's surface; its variables are {names}."
 
 
 def _platform(station: Station) -> bytes:

@@ -39,6 +39,7 @@ MOST_CELLS_A_BYTE = 1100
 class Field:
     """A variable of the file."""
 
+    path: Path
     name: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
@@ -54,7 +55,8 @@ class Field:
         """Decoded values, NaN where missing."""
         raw = self.load(at)
         if raw.dtype.kind not in "iuf":
-            raise WrongFile(f"{self.name} has no numbers but {raw.dtype}.")
+            what = f"{self.name} holds {raw.dtype}, no numbers."
+            raise WrongFile(what, where=str(self.path))
         values = raw.astype(np.float64)
         missing = ~(np.abs(values) < ENORMOUS)
         for name in ("_FillValue", "missing_value"):
@@ -304,25 +306,45 @@ Parsed = tuple[Mapping[str, Field], Mapping[str, Any]]
 def _classic(path: Path) -> Iterator[Parsed]:
     from scipy.io import netcdf_file
 
-    raw = BytesIO(path.read_bytes())
+    class Checked(netcdf_file):  # type: ignore[misc]
+        """Notes where each variable lies, to see that none lies in another."""
+
+        def _read_var(self) -> Any:
+            made = super()._read_var()
+            self.__dict__.setdefault("places", []).append(made[-2:])
+            return made
+
     try:
-        with netcdf_file(raw, mmap=False) as file:
-            fields = {name: _classic_field(name, found) for name, found in file.variables.items()}
+        raw = path.read_bytes()
+        with Checked(BytesIO(raw), mmap=False) as file:
+            _check_places(file.__dict__.get("places", []), len(raw))
+            fields = {n: _classic_field(path, n, v) for n, v in file.variables.items()}
             attrs = {name: _plain(value) for name, value in file._attributes.items()}
     except Exception as error:  # whatever garbage makes a parser in plain Python stumble upon
         what = f"it cannot be read as classic NetCDF: {type(error).__name__} {error}."
-        raise DamagedFile(what.rstrip(), where=str(path), mend=FETCH_AGAIN) from error
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from error
     yield fields, attrs
 
 
-def _classic_field(name: str, found: Any) -> Field:
+def _check_places(places: list[tuple[int, int]], size: int) -> None:
+    """Refuse variables that share bytes: a damaged header gave one of them a wrong place."""
+    last = 0
+    for begin, length in sorted(map(tuple, places)):
+        if begin < last:
+            raise ValueError(f"two variables lie at byte {begin:,}")
+        last = begin + length
+    if last > size:
+        raise ValueError(f"a variable ends at byte {last:,}, the file at {size:,}")
+
+
+def _classic_field(path: Path, name: str, found: Any) -> Field:
     data = np.asarray(found.data)
     dims, shape = tuple(found.dimensions), tuple(data.shape)
     if len(dims) != len(shape):
         raise ValueError(f"{name} has {len(shape)} axes, not {len(dims)}")
     native = data.astype(data.dtype.newbyteorder("="), copy=False)
     attrs = {key: _plain(value) for key, value in found._attributes.items()}
-    return Field(name, dims, shape, attrs, lambda at: np.asarray(native[at]))
+    return Field(path, name, dims, shape, attrs, lambda at: np.asarray(native[at]))
 
 
 def _plain(value: Any) -> Any:
@@ -354,4 +376,4 @@ def _modern_field(name: str, found: Any, path: Path, size: int) -> Field:
         what = f"{name} is said to have {shape} cells, more than {size:,} bytes can hold."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
     attrs = {key: found.getncattr(key) for key in found.ncattrs()}
-    return Field(name, found.dimensions, shape, attrs, lambda at: np.asarray(found[at]))
+    return Field(path, name, found.dimensions, shape, attrs, lambda at: np.asarray(found[at]))

@@ -56,7 +56,10 @@ def read(path: Path) -> Iterator[Rows]:
         if not begin:
             header = [line for line in lines if line.startswith("%")]
             names = _columns(header, path)
+        # The last number of a line without an end may be cut short.
+        cut = lines.pop()
         values, counts = _values(lines, len(names))
+        counts["the file ends within the line"] += bool(cut.strip())
         found += values.shape[1]
         yield reports.rows(_reports(dict(zip(names, values, strict=True)), path), rejected + counts)
         rejected = Counter()
