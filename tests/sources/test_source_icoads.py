@@ -299,7 +299,7 @@ def test_a_file_read_in_many_blocks_is_the_same(tmp_path, monkeypatch):
     [
         ("", DamagedFile, "it is empty"),
         ("\n\n", DamagedFile, "it is empty"),
-        ("<html>404</html>\n" * 9, DamagedFile, "do not say that they are IMMA1"),
+        ("<html>404</html>\n" * 9, DamagedFile, "from byte 0 on, most of 9 lines do not say"),
         (core(IM=0), WrongFile, "version 0"),
         ("x" * 200_000, DamagedFile, "more than 65,536 bytes"),
         (core()[:40] + "\n", DamagedFile, "none of its 1 lines follows the format"),

@@ -107,7 +107,7 @@ def read(path: Path) -> Iterator[Rows]:
     if not lines:
         raise DamagedFile("it is empty.", where=str(path), mend=FETCH_AGAIN)
     if not sound:
-        what = f"none of its {lines:,} lines follows the format IMMA1."
+        what = f"from byte 0 on, none of its {lines:,} lines follows the format IMMA1."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
 
 
@@ -284,7 +284,7 @@ def _check_version(block: _Lines, path: Path) -> None:
         return
     if np.mean(versions == 0) >= 0.5:
         raise WrongFile("it is IMMA version 0, of before Release 3.0, not IMMA1.", where=str(path))
-    what = f"of its first {versions.size} lines most do not say that they are IMMA1."
+    what = f"from byte 0 on, most of {versions.size} lines do not say that they are IMMA1."
     raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
 
 

@@ -164,7 +164,8 @@ def _height(station: Station, field: Field, level: int = 0, sign: int = -1) -> f
             # Many a depth of a sensor in the air is given without its minus, and the reverse.
             return abs(down)
     found = sign * float(station.levels(field)[level])
-    return found if 0 <= found <= 50 else np.nan
+    lowest = 0.0 if sign > 0 else 1e-3  # a level of 0 m is no height of a sensor in the air
+    return found if lowest <= found <= 50 else np.nan
 
 
 def _water(station: Station) -> tuple[Field, int, float] | None:

@@ -239,6 +239,7 @@ _CELSIUS = (
     "celsius",
     "degree_celsius",
     "degree celsius",
+    "degreec",
 )
 TEMPERATURE = dict.fromkeys(_CELSIUS, (1.0, cf.KELVIN)) | dict.fromkeys(
     ("k", "kelvin", "degree_k"), (1.0, 0.0)
@@ -314,14 +315,16 @@ def _classic(path: Path) -> Iterator[Parsed]:
             self.__dict__.setdefault("places", []).append(made[-2:])
             return made
 
+    raw = BytesIO(path.read_bytes())
     try:
-        raw = path.read_bytes()
-        with Checked(BytesIO(raw), mmap=False) as file:
-            _check_places(file.__dict__.get("places", []), len(raw))
+        size = raw.getbuffer().nbytes
+        with Checked(raw, mmap=False) as file:
+            _check_places(file.__dict__.get("places", []), size)
             fields = {n: _classic_field(path, n, v) for n, v in file.variables.items()}
             attrs = {name: _plain(value) for name, value in file._attributes.items()}
     except Exception as error:  # whatever garbage makes a parser in plain Python stumble upon
-        what = f"it cannot be read as classic NetCDF: {type(error).__name__} {error}."
+        at = "" if raw.closed else f" near byte {raw.tell():,}"
+        what = f"it cannot be read as classic NetCDF{at}: {type(error).__name__} {error}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from error
     yield fields, attrs
 
