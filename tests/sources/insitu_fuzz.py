@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,25 @@ def check(rows: Rows) -> None:
     )
     humid = ~np.isnan(columns["specific_humidity"])
     assert np.array_equal(humid, columns["humidity_form"] != reports.NO_HUMIDITY)
+    some = humid | ~np.isnan(columns["relative_humidity"])
+    assert np.array_equal(some, columns["humidity_quality"] < reports.REJECTED)
     values = np.array([columns[variable.name] for variable in reports.VALUES])
     assert not np.isnan(values).all(axis=0).any()
 
 
+@cache
+def _compile() -> None:
+    """Compile the thermodynamics, whose memory is not the readers'."""
+    some = np.array([290.0])
+    pressure = np.array([101_000.0])
+    reports.humidity_of_wet_bulb(some, some, pressure)
+    for form, value in ((reports.DEW_POINT, some), (reports.RELATIVE, some / 400)):
+        reports._specific(form, value, some, pressure)
+
+
 def decoded(reader: Reader, path: Path, data: bytes) -> Rows | None:
     """Rows of some bytes, or None where the reader refuses them in words, with bounded memory."""
+    _compile()
     path.write_bytes(data)
     refusal, rows = None, None
     tracemalloc.start()

@@ -92,6 +92,17 @@ def test_of_several_forms_of_humidity_the_first_usable_counts():
     assert none["humidity_quality"] == reports.UNUSABLE
 
 
+def test_humidity_without_air_temperature():
+    pressure = Measured(101_300.0)
+    wet = row(wet_bulb=Measured(294.15, reports.GOOD), air_pressure=pressure)
+    assert wet["humidity_quality"] == reports.MISSING
+    relative = row(relative_humidity=Measured(0.8, reports.GOOD), air_pressure=pressure)
+    assert relative["relative_humidity"] == np.float32(0.8)
+    assert relative["humidity_quality"] == reports.GOOD
+    dew = row(dew_point=Measured(312.5, reports.GOOD), air_pressure=pressure)
+    assert dew["humidity_quality"] == reports.UNUSABLE  # more vapour than there is over any sea
+
+
 def test_a_standard_pressure_is_assumed_and_said():
     found = row(dew_point=Measured(293.15))
     assert found["humidity_form"] == reports.DEW_POINT + reports.ASSUMED

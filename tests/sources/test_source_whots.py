@@ -94,6 +94,7 @@ def test_lines_left_out_say_why(tmp_path, line, reason):
         (LINE, DamagedFile, "names its columns"),
         (HEADER, DamagedFile, "not one line"),
         (HEADER.replace("ATMP", "TEMP") + LINE, WrongFile, "it has no ATMP but"),
+        (HEADER.replace("WHOTS-XX", "NTAS-XX") + LINE, WrongFile, "does not name WHOTS"),
         (HEADER.replace("mbar", "inHg") + LINE, WrongFile, "BPR is in inHg, not mbar"),
         (HEADER.replace("start", "end") + LINE, WrongFile, "start of the averaging period"),
     ],

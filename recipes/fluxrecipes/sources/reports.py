@@ -60,6 +60,7 @@ STATUSES = {
 MEASURED, ESTIMATED, UNSAID = range(2, 5)
 METHODS = {MEASURED: "measured", ESTIMATED: "estimated", UNSAID: "not_said"}
 NO_HUMIDITY, DEW_POINT, RELATIVE, WET_BULB = range(2, 6)
+FORMS = {DEW_POINT: "dew_point", RELATIVE: "relative_humidity", WET_BULB: "wet_bulb"}
 ASSUMED = 3  # added to the form where the pressure was not reported
 HUMIDITY_FORMS = {
     NO_HUMIDITY: "none",
@@ -331,33 +332,31 @@ def _direction(reports: Reports, speed: Array) -> Array:
 def _humidity(reports: Reports, air: Array, pressure: Array) -> dict[str, Any]:
     """Specific humidity from the first usable of its forms, and which that was."""
     size = air.size
-    humidity, form = np.full(size, np.nan), np.full(size, NO_HUMIDITY, np.uint8)
-    quality, height = np.full(size, MISSING, np.uint8), np.full(size, np.nan)
+    humidity, alone, height = (np.full(size, np.nan) for _ in range(3))
+    form, quality = np.full(size, NO_HUMIDITY, np.uint8), np.full(size, MISSING, np.uint8)
     assumed = np.isnan(pressure)
-    used_pressure = np.where(assumed, STANDARD_PRESSURE, pressure)
-    alone = np.full(size, np.nan)
-    for code, name in (
-        (DEW_POINT, "dew_point"),
-        (RELATIVE, "relative_humidity"),
-        (WET_BULB, "wet_bulb"),
-    ):
+    pressure = np.where(assumed, STANDARD_PRESSURE, pressure)
+    for code, name in FORMS.items():
         given: Measured = getattr(reports, name)
         if given is NONE:
             continue
         values, verdict = _usable(given, LIMITS[name], size)
-        made = _specific(code, values, air, used_pressure)
-        impossible = ~np.isnan(values) & ~np.isnan(air) & np.isnan(made)
-        verdict[impossible] = UNUSABLE
+        made = _specific(code, values, air, pressure)
+        lone = ~np.isnan(values) & np.isnan(air) & (code != DEW_POINT)
+        verdict[~np.isnan(values) & np.isnan(made) & ~lone] = UNUSABLE
         if code == RELATIVE:
-            alone = np.where(np.isnan(air) & np.isnan(humidity), values, np.nan)
-        taken = np.isnan(humidity) & (~np.isnan(made) | (verdict != MISSING))
+            alone = np.where(lone & np.isnan(humidity), values, np.nan)
+        else:
+            verdict[lone] = MISSING  # a wet bulb says nothing without the dry one
+        taken = np.isnan(humidity) & np.isnan(alone) & (verdict != MISSING)
+        taken |= (code == RELATIVE) & ~np.isnan(alone)
         humidity[taken], quality[taken] = made[taken], verdict[taken]
         height[taken] = np.broadcast_to(np.asarray(given.height, np.float64), size)[taken]
         form[taken & ~np.isnan(made)] = code
     form[assumed & (form != NO_HUMIDITY)] += ASSUMED
     return {
         "specific_humidity": humidity,
-        "relative_humidity": np.where(np.isnan(humidity), alone, np.nan),
+        "relative_humidity": alone,
         "humidity_form": form,
         "humidity_quality": quality,
         "height_humidity": height,

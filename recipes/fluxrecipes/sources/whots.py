@@ -45,7 +45,7 @@ def read(path: Path) -> Iterator[Rows]:
     MissingFile, DamagedFile
         No file; damaged gzip; no header; not one line that can be read.
     WrongFile
-        Other columns or units.
+        Another mooring, other columns or units.
     """
     header: list[str] = []
     names: list[str] = []
@@ -77,6 +77,8 @@ def _columns(header: list[str], path: Path) -> list[str]:
         what = "it has no line '% year mo day hr ...' that names its columns."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
     names = lines[at]
+    if not any(STATION in line for line in header):
+        raise WrongFile(f"its header does not name {STATION}.", where=str(path))
     absent = [name for name in UNITS if name not in names]
     if absent:
         raise WrongFile(f"it has no {', '.join(absent)} but {' '.join(names)}.", where=str(path))
