@@ -164,6 +164,8 @@ def test_the_wet_bulb_gives_the_humidity_where_there_is_no_dew_point(tmp_path):
         ({"D": 360}, 5.5, 0, reports.NOT_CHECKED),
         ({"D": 361}, 5.5, np.nan, reports.DOUBTFUL),  # a calm that blows
         ({"D": 400}, 5.5, np.nan, reports.DOUBTFUL),
+        ({"D": -50}, 5.5, np.nan, reports.DOUBTFUL),
+        ({"D": 0}, 5.5, np.nan, reports.DOUBTFUL),
         ({"W": ""}, np.nan, np.nan, reports.MISSING),
         ({"W": "5x"}, np.nan, np.nan, reports.UNUSABLE),
         ({"W": 999}, np.nan, np.nan, reports.UNUSABLE),

@@ -342,7 +342,7 @@ def _wind(core: Fields, flags: _Flags, height: Array) -> tuple[Measured, Array]:
     speed = core.measured(50, 53, flags.wind, 0.1)
     direction = core.number(46, 49)
     known = (direction >= 1) & (direction <= 360)
-    odd = (direction == UNREADABLE) | (direction == 0) | (direction > VARIABLE)
+    odd = ~known & ~np.isin(direction, (ABSENT, CALM, VARIABLE))
     odd |= (direction == CALM) & (np.asarray(speed.values) > 0)
     quality = np.maximum(speed.quality, np.where(odd, np.uint8(reports.DOUBTFUL), np.uint8(0)))
     return Measured(speed.values, quality, height), np.where(known, direction, np.nan)
