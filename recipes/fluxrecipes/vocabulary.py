@@ -57,6 +57,14 @@ wind_to_direction = Variable(
     Packing("i2", 0.1, 0, -32768),
     height=10.0,
 )
+wind_from_direction = Variable(
+    "wind_from_direction",
+    "degree",
+    "direction that the wind blows from, clockwise from north",
+    "wind_from_direction",
+    (0, 360),
+    Packing("i2", 0.1, 0, -32768),
+)
 water_vapour = Variable(
     "water_vapour",
     "kg m-2",

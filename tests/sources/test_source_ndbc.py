@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
-from fluxrecipes.sources.ndbc import read_stdmet
+from fluxrecipes.sources import reports
+from fluxrecipes.sources.ndbc import read, read_stdmet
+
+from .insitu_fuzz import check, decoded, whole
 
 MODERN = """\
 #YY  MM DD hh mm WDIR WSPD GST  WVHT   DPD   APD MWD   PRES  ATMP  WTMP  DEWP  VIS  TIDE
@@ -31,6 +34,10 @@ Y2005 = """\
 YYYY MM DD hh mm  WD  WSPD GST  WVHT  DPD   APD  MWD  BAR    ATMP  WTMP  DEWP  VIS  TIDE
 2005 12 31 23 50 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6  10.0 99.0 99.00
 """
+Y1975 = """\
+YY MM DD hh WD   WSPD GST  WVHT  DPD   APD  MWD  BARO   ATMP  WTMP  DEWP  VIS
+75 02 28 23 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6 999.0 99.0
+"""
 REALTIME = """\
 #YY  MM DD hh mm WDIR WSPD GST  WVHT   DPD   APD MWD   PRES  ATMP  WTMP  DEWP  VIS PTDY  TIDE
 #yr  mo dy hr mn degT m/s  m/s     m   sec   sec degT   hPa  degC  degC  degC  nmi  hPa    ft
@@ -38,6 +45,7 @@ REALTIME = """\
 2018 08 01 15 00  MM   MM  8.0    MM    MM    MM  MM     MM  26.1  28.1  18.1   MM +0.6    MM
 """
 NAMES = {
+    "wind_from_direction": "degree",
     "wind_speed": "m s-1",
     "air_temperature": "K",
     "sea_surface_temperature": "K",
@@ -54,9 +62,23 @@ def write(folder: Path, text: str, name: str = "station.txt") -> Path:
 
 # --- real files --------------------------------------------------------------------------------
 
-PLACES = {"WSPD": 6, "PRES": 12, "ATMP": 13, "WTMP": 14, "DEWP": 15}  # the same in all three
-FILLS = {"WSPD": "99.0", "PRES": "9999.0", "ATMP": "999.0", "WTMP": "999.0", "DEWP": "999.0"}
-OURS = dict(zip(("WSPD", "ATMP", "WTMP", "DEWP", "PRES"), NAMES, strict=True))
+PLACES = {
+    "WDIR": 5,
+    "WSPD": 6,
+    "PRES": 12,
+    "ATMP": 13,
+    "WTMP": 14,
+    "DEWP": 15,
+}  # the same in all three
+FILLS = {
+    "WDIR": "999",
+    "WSPD": "99.0",
+    "PRES": "9999.0",
+    "ATMP": "999.0",
+    "WTMP": "999.0",
+    "DEWP": "999.0",
+}
+OURS = dict(zip(("WDIR", "WSPD", "ATMP", "WTMP", "DEWP", "PRES"), NAMES, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +123,7 @@ def test_real_spectrum_is_refused(real_data):
 @pytest.mark.parametrize(
     ("text", "time"),
     [
+        (Y1975, "1975-02-28T23:00"),
         (Y1990, "1990-01-31T23:00"),
         (Y2000, "2000-02-29T06:00"),
         (Y2005, "2005-12-31T23:50"),
@@ -114,13 +137,14 @@ def test_old_layouts(tmp_path, text, time):
     assert dataset.air_temperature.item() == pytest.approx(288.05)
     assert dataset.sea_surface_temperature.item() == pytest.approx(288.75)
     dew = dataset.dew_point_temperature.item()
-    assert np.isnan(dew) if text is Y1990 else dew == pytest.approx(283.15)
+    assert np.isnan(dew) if text in (Y1975, Y1990) else dew == pytest.approx(283.15)
 
 
 def test_fills_become_nan_and_values_do_not(tmp_path):
     dataset = read_stdmet(write(tmp_path, MODERN))
     missing = {name: dataset[name].isnull().values.tolist() for name in NAMES}
     assert missing == {
+        "wind_from_direction": [False, False],
         "wind_speed": [False, True],
         "air_temperature": [False, True],
         "sea_surface_temperature": [False, True],
@@ -253,3 +277,142 @@ def test_damaged_gzip(tmp_path):
     path.write_bytes(gzip.compress(MODERN.encode() * 50)[:-20])
     with pytest.raises(DamagedFile, match="cut short"):
         read_stdmet(path)
+
+
+# --- TIDE came in the middle of 2000 --------------------------------------------------------------
+
+WITHOUT_TIDE = "2000 01 01 00 120 05.4 06.9 01.50 08.30 05.80 999 1019.3  14.9  15.6  10.0 99.0"
+
+
+def test_lines_of_2000_without_the_new_column_are_read_until_it_comes(tmp_path):
+    header, line = Y2000.splitlines()
+    later = WITHOUT_TIDE.replace("01 01 00", "03 01 00")
+    lines = [header, WITHOUT_TIDE, WITHOUT_TIDE.replace("01 00", "01 01"), line, later]
+    dataset = read_stdmet(write(tmp_path, "\n".join(lines)))
+    assert dataset.sizes["time"] == 3 and dataset.rejected_reasons == "wrong number of fields: 1"
+    assert dataset.dew_point_temperature.values[0] == pytest.approx(283.15)
+    other_year = "\n".join([header, WITHOUT_TIDE.replace("2000", "2001"), line])
+    assert read_stdmet(write(tmp_path, other_year)).rejected_lines == 1
+
+
+def test_notes_between_lines_are_no_reports(tmp_path):
+    noted = read_stdmet(write(tmp_path, f"{HEADER}\n{UNITS}\n{LINE}\n# new payload\n{SECOND}\n"))
+    assert noted.sizes["time"] == 2 and noted.rejected_lines == 0
+
+
+def test_underscores_are_no_part_of_numbers(tmp_path):
+    dataset = read_stdmet(write(tmp_path, MODERN.replace(" 1017.3", " 10_7.3")))
+    assert dataset.rejected_reasons == "not a number: 1"
+
+
+# --- rows of the in-situ table --------------------------------------------------------------------
+
+
+def test_a_real_year_becomes_rows(real_data):
+    rows = whole(read, real_data / "insitu/ndbc/41002h2021.txt")
+    check(rows)
+    columns = rows.columns
+    assert columns["time"].size == 12_215 and rows.rejected == {}
+    # 2021 6 08 03 30 164 3.8 ... 1023.3 25.8 25.9 23.5
+    assert str(columns["time"][0]) == "2021-06-08T03:30:00"
+    assert set(columns["platform"]) == {b"41002"}
+    assert (columns["latitude"][0], columns["longitude"][0]) == pytest.approx((31.759, 285.064))
+    assert (columns["wind_speed"][0], columns["wind_from_direction"][0]) == (np.float32(3.8), 164)
+    assert columns["air_temperature"][0] == np.float32(298.95)
+    assert columns["sea_surface_temperature"][0] == np.float32(299.05)
+    assert columns["air_pressure"][0] == 102_330
+    # 28.96 hPa at 23.5 °C by Magnus, 0.4 % more in moist air.
+    assert columns["specific_humidity"][0] == pytest.approx(0.01786, rel=2e-3)
+    assert set(columns["air_temperature_quality"]) == {reports.GOOD, reports.MISSING}
+    assert np.isnan(columns["height_wind"]).all()  # nobody says for this year
+
+
+def test_real_recent_files_are_checked_less(real_data):
+    rows = whole(read, real_data / "insitu/ndbc/41002_realtime2_201808.txt")
+    check(rows)
+    assert rows.rejected == {"no usable value": 23}
+    assert set(rows.columns["wind_quality"]) == {reports.PROBABLY_GOOD, reports.MISSING}
+
+
+def test_heights_hold_for_their_years(tmp_path):
+    early = MODERN.replace("2019 08", "2010 08")
+    rows = whole(read, write(tmp_path, early, "41002h2010.txt"))
+    assert rows.columns["height_wind"].tolist() == [5, 5]
+    assert rows.columns["height_air_temperature"].tolist() == [4, 4]
+
+
+def test_a_station_nobody_knows_is_left_out_and_can_be_told(tmp_path):
+    path = write(tmp_path, MODERN, "99999h2019.txt")
+    rows = whole(read, path)
+    reason = "position of station 99999 unknown: add it to a stations.csv beside its file"
+    assert rows.rejected == {reason: 2} and rows.columns["time"].size == 0
+    header = "station,latitude,longitude,height_wind,height_air,depth_water,heights_from"
+    told = f"{header},heights_until\n99999,10,-20,4.1,3.7,1.5,,2019-08-01\n"
+    (tmp_path / "stations.csv").write_text(told)
+    columns = whole(read, path).columns
+    assert columns["longitude"].tolist() == [340, 340]
+    np.testing.assert_equal(columns["height_humidity"], np.float32([np.nan, 3.7]))  # with humidity
+    assert columns["depth_sea_surface_temperature"][0] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("station,lat,lon\n", "its header is not station,latitude"),
+        ("9,9,9\n", "line 2 cannot be read: it has 3 fields, not 8"),
+        ("41002,x,0,,,,,\n", "line 2 cannot be read: could not convert"),
+        ("41002,91,0,,,,,\n", "there is no such position"),
+        ("41002,1,0,500,,,,\n", "a height is below 0 m or above 100 m"),
+        ("41002,1,0,5,,,2019-13-01,\n", "line 2 cannot be read"),
+    ],
+)
+def test_a_damaged_table_of_stations_is_refused(tmp_path, text, words):
+    header = "station,latitude,longitude,height_wind,height_air,depth_water,heights_from"
+    whole_text = text if text.startswith("station") else f"{header},heights_until\n{text}"
+    (tmp_path / "stations.csv").write_text(whole_text)
+    with pytest.raises(DamagedFile, match=re.escape(words)):
+        whole(read, write(tmp_path, MODERN, "41002h2019.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "station"),
+    [
+        ("41002h2021.txt", "41002"),
+        ("41002.txt", "41002"),
+        ("4100272006.txt.gz", "41002"),
+        ("41002a2005.txt", "41002"),
+        ("satls.txt", "SATLS"),
+    ],
+)
+def test_stations_by_the_names_of_their_files(tmp_path, name, station):
+    columns = whole(read, write(tmp_path, MODERN, name)).columns
+    assert set(columns["platform"]) == {station.encode()}
+
+
+@pytest.mark.parametrize("name", ["eb01h1976.txt", "buzm3h2000.txt"])
+def test_early_buoys_and_coastal_stations_have_names_too(tmp_path, name):
+    (reason,) = whole(read, write(tmp_path, MODERN, name)).rejected
+    assert reason.startswith(f"position of station {name[: name.index('h')].upper()} unknown")
+
+
+def test_a_name_without_a_station_is_refused(tmp_path):
+    with pytest.raises(WrongFile, match="does not begin with a station"):
+        whole(read, write(tmp_path, MODERN, "x.txt"))
+
+
+def test_calm_has_no_direction_and_impossible_values_are_left_out(tmp_path):
+    still = LINE.replace("231  1.6", "  0  0.0").replace("1017.3", "   0.0")
+    row = whole(read, write(tmp_path, f"{HEADER}\n{UNITS}\n{still}\n", "41002h2019.txt")).columns
+    assert row["wind_speed"][0] == 0 and np.isnan(row["wind_from_direction"][0])
+    assert row["air_pressure_quality"][0] == reports.UNUSABLE
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_flips_and_cuts_of_a_real_file(tmp_path_factory, real_data, data):
+    raw = (real_data / "insitu/ndbc/46097h201908qc.txt").read_bytes()
+    damaged = bytearray(raw[: data.draw(st.integers(1, 20_000))])
+    for _ in range(data.draw(st.integers(0, 5))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at] ^= 1 << data.draw(st.integers(0, 7))
+    decoded(read, tmp_path_factory.getbasetemp() / "46097h2019.txt", bytes(damaged))

@@ -1,9 +1,12 @@
-"""Bounded reading of gzip files, with every failure as a typed error."""
+"""Bounded reading of gzip and text files, with every failure as a typed error."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from gzip import BadGzipFile
 from pathlib import Path
+from typing import IO, cast
 
 from zlib_ng import gzip_ng, zlib_ng  # unpacks in a quarter of the time that zlib takes
 
@@ -12,6 +15,9 @@ from fluxengine.errors import DamagedFile, MissingFile
 STEP = 4096
 CORRUPT: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
+GZIP = b"\x1f\x8b"
+# Text of numbers packs to a tenth; columns of nothing but missing values to a thirtieth.
+MOST_TIMES, SMALL = 100, 2**20
 
 
 def gunzip(path: Path, at_most: int) -> bytes:
@@ -28,10 +34,17 @@ def gunzip(path: Path, at_most: int) -> bytes:
     DamagedFile
         Not gzip, truncated, or its checksum fails.
     """
+    with _typed_errors(path, at_most), gzip_ng.open(path) as stream:
+        unpacked: bytes = stream.read(at_most + 1)
+        return unpacked
+
+
+@contextmanager
+def _typed_errors(path: Path, at_most: int) -> Iterator[None]:
+    """Whatever is wrong with a gzip file as an error of ours."""
     try:
-        with gzip_ng.open(path) as stream:
-            unpacked: bytes = stream.read(at_most + 1)
-            return unpacked
+        yield
+        return
     except FileNotFoundError:
         raise MissingFile("there is no such file.", where=str(path)) from None
     except BadGzipFile as error:
@@ -54,3 +67,50 @@ def _sound_bytes(path: Path, at_most: int) -> int:
     except (OSError, EOFError, CORRUPT):  # the damage that was found already
         pass
     return count
+
+
+def text_blocks(path: Path, size: int, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines of a text file, plain or gzip, in blocks of about `size` bytes.
+
+    Whether it is gzip is told by its bytes: files are renamed, and some servers unpack them.
+
+    Parameters
+    ----------
+    path : Path
+    size : int
+        Bytes of a block, and of memory that it needs.
+    longest : int
+        Bytes that a line may have at the most.
+
+    Yields
+    ------
+    (int, bytes)
+        Where the block begins in the unpacked text, and its lines. Each ends with a newline, but
+        for a last one that has none in the file.
+
+    Raises
+    ------
+    MissingFile, DamagedFile
+        No file; damaged gzip; a line longer than `longest`; more than a hundred times as many
+        bytes as the packed file has, which no text comes to.
+    """
+    with _typed_errors(path, MOST_TIMES * SMALL), path.open("rb") as raw:
+        packed = raw.read(len(GZIP)) == GZIP
+        raw.seek(0)
+        most = SMALL + MOST_TIMES * path.stat().st_size
+        stream = cast("IO[bytes]", gzip_ng.GzipNGFile(fileobj=raw)) if packed else raw
+        begin, rest = 0, b""
+        while more := stream.read(size):
+            rest += more
+            end = rest.rfind(b"\n") + 1
+            if len(rest) - end > longest:
+                at = f"at byte {begin + end:,} a line has more than {longest:,} bytes"
+                raise DamagedFile(f"{at}: no text of this format.", where=str(path))
+            if begin + len(rest) > most:
+                what = f"it unpacks to more than {MOST_TIMES} times its size: no text does."
+                raise DamagedFile(what, where=str(path))
+            if end:
+                yield begin, rest[:end]
+                begin, rest = begin + end, rest[end:]
+        if rest:
+            yield begin, rest

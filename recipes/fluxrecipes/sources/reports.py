@@ -1,0 +1,411 @@
+"""Reports of stations and ships in one form, whichever provider they come from.
+
+A reader hands over what a file says as `Reports`: values in SI units with the provider's verdict on
+each. `rows` makes the columns of the in-situ table of it: it keeps what is physically possible,
+computes one form of humidity, and says what was left out and why.
+
+Wind is as measured, at the height of the anemometer, and its direction is where it blows from.
+Heights are NaN where the provider does not tell them; none is guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.declare import Packing, Variable, flag_variable
+from fluxengine.tables import Rows
+from fluxrecipes import vocabulary as cf
+
+Array = npt.NDArray[Any]
+PART = 100_000  # rows that a reader hands over at once
+
+# --- Codes ----------------------------------------------------------------------------------------
+
+# The order matters: where several verdicts meet, the highest counts.
+GOOD, PROBABLY_GOOD, NOT_CHECKED, DOUBTFUL, REJECTED, UNUSABLE, MISSING = range(2, 9)
+QUALITY = {
+    GOOD: "good",
+    PROBABLY_GOOD: "probably_good",
+    NOT_CHECKED: "not_checked",
+    DOUBTFUL: "doubtful",
+    REJECTED: "left_out_rejected_by_provider",
+    UNUSABLE: "left_out_unreadable_or_impossible",
+    MISSING: "not_reported",
+}
+NDBC, GTMBA, OCEANSITES, WHOTS, ICOADS = range(2, 7)
+FEEDS = {NDBC: "ndbc", GTMBA: "gtmba", OCEANSITES: "oceansites", WHOTS: "whots", ICOADS: "icoads"}
+UNKNOWN, SHIP, MOORED, DRIFTING, ICE, COASTAL, FIXED, PROFILER, HYDROGRAPHIC = range(2, 11)
+KINDS = {
+    UNKNOWN: "unknown",
+    SHIP: "ship",
+    MOORED: "moored_buoy",
+    DRIFTING: "drifting_buoy",
+    ICE: "ice_station_or_buoy",
+    COASTAL: "coastal_or_island_station",
+    FIXED: "fixed_ocean_platform",
+    PROFILER: "float_or_glider",
+    HYDROGRAPHIC: "hydrographic_station",
+}
+ACCEPTED, DUPLICATE, DISMISSED = range(2, 5)
+STATUSES = {
+    ACCEPTED: "accepted",
+    DUPLICATE: "worse_duplicate_of_another_report",
+    DISMISSED: "rejected_by_provider",
+}
+MEASURED, ESTIMATED, UNSAID = range(2, 5)
+METHODS = {MEASURED: "measured", ESTIMATED: "estimated", UNSAID: "not_said"}
+NO_HUMIDITY, DEW_POINT, RELATIVE, WET_BULB = range(2, 6)
+FORMS = {DEW_POINT: "dew_point", RELATIVE: "relative_humidity", WET_BULB: "wet_bulb"}
+ASSUMED = 3  # added to the form where the pressure was not reported
+HUMIDITY_FORMS = {
+    NO_HUMIDITY: "none",
+    DEW_POINT: "dew_point",
+    RELATIVE: "relative_humidity",
+    WET_BULB: "wet_bulb_temperature",
+    DEW_POINT + ASSUMED: "dew_point_at_standard_pressure",
+    RELATIVE + ASSUMED: "relative_humidity_at_standard_pressure",
+    WET_BULB + ASSUMED: "wet_bulb_temperature_at_standard_pressure",
+}
+STANDARD_PRESSURE = 101_325.0  # Pa
+
+# --- Columns --------------------------------------------------------------------------------------
+
+
+def _as_reported(variable: Variable, long_name: str, limits: tuple[float, float]) -> Variable:
+    return replace(
+        variable,
+        long_name=long_name,
+        valid_range=limits,
+        packing=Packing("f4"),
+        height=None,
+        attrs=dict(variable.attrs),
+    )
+
+
+def _height(of: str, long_name: str, standard_name: str, positive: str) -> Variable:
+    attrs = {"positive": positive, "comment": "missing where the provider does not tell it"}
+    return Variable(of, "m", long_name, standard_name, packing=Packing("f4"), attrs=attrs)
+
+
+def _quality(of: str) -> Variable:
+    name = of.replace("_", " ")
+    return flag_variable(
+        f"{of}_quality",
+        f"quality of {name}, or why there is none",
+        QUALITY,
+        standard_name="quality_flag",
+    )
+
+
+PLATFORM = Variable(
+    "platform", "1", "call sign or number of the platform", "platform_id", packing=Packing("S16")
+)
+LATITUDE = Variable("latitude", "degrees_north", "latitude", "latitude", (-90, 90), Packing("f4"))
+LONGITUDE = Variable(
+    "longitude", "degrees_east", "longitude, 0 to 360", "longitude", (0, 360), Packing("f4")
+)
+VALUES = (
+    _as_reported(cf.wind_speed, "wind speed at the height of the anemometer", (0, 75)),
+    _as_reported(
+        cf.wind_from_direction,
+        "direction that the wind blows from, clockwise from north; missing in a calm",
+        (0, 360),
+    ),
+    _as_reported(cf.air_temperature, "air temperature at the height of the sensor", (210, 330)),
+    _as_reported(cf.specific_humidity, "specific humidity at the height of the sensor", (0, 0.04)),
+    _as_reported(cf.sea_surface_temperature, "sea surface temperature as measured", (268, 313)),
+    Variable(
+        "air_pressure",
+        "Pa",
+        "air pressure at sea level or at the platform, which is near it",
+        "air_pressure_at_mean_sea_level",
+        (85_000, 110_000),
+        Packing("f4"),
+    ),
+    Variable(
+        "relative_humidity",
+        "1",
+        "relative humidity, only where no air temperature came with it",
+        "relative_humidity",
+        (0.05, 1.02),
+        Packing("f4"),
+    ),
+)
+LIMITS = {v.name: v.valid_range for v in VALUES if v.valid_range} | {
+    "dew_point": (210.0, 313.0),
+    "wet_bulb": (210.0, 313.0),
+}
+JUDGED = ("wind", "air_temperature", "humidity", "sea_surface_temperature", "air_pressure")
+COLUMNS = (
+    PLATFORM,
+    flag_variable("platform_kind", "kind of platform", KINDS),
+    flag_variable("feed", "whose file the report was in", FEEDS),
+    flag_variable("report_status", "what the provider says of the whole report", STATUSES),
+    LATITUDE,
+    LONGITUDE,
+    _height("height_wind", "height of the anemometer above the sea", "height", "up"),
+    _height("height_air_temperature", "height of the thermometer above the sea", "height", "up"),
+    _height("height_humidity", "height of the hygrometer above the sea", "height", "up"),
+    _height("depth_sea_surface_temperature", "depth of the water sensor", "depth", "down"),
+    *VALUES,
+    flag_variable("wind_method", "whether wind was measured or estimated", METHODS),
+    flag_variable("humidity_form", "what specific humidity was computed from", HUMIDITY_FORMS),
+    *(_quality(name) for name in JUDGED),
+)
+
+# --- What readers hand over -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Values of one quantity in SI units, what their provider says of them, and where.
+
+    Parameters
+    ----------
+    values : array or float
+        NaN where there is none.
+    quality : array or int
+        `GOOD`, `PROBABLY_GOOD`, `NOT_CHECKED`, `DOUBTFUL`, `REJECTED`, or `UNUSABLE` for what
+        stands in the file but cannot be read.
+    height : array or float
+        Above the sea [m]; of water, its depth. NaN where unknown.
+    """
+
+    values: Array | float = np.nan
+    quality: Array | int = NOT_CHECKED
+    height: Array | float = np.nan
+
+
+NONE = Measured()
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Some reports of one file, as arrays along the reports or as one value for all.
+
+    Times are datetime64[s], NaT where there is none; positions in degrees, longitudes in any
+    convention; pressures in Pa, temperatures in K, relative humidity a fraction, wind in m s-1.
+    """
+
+    feed: int
+    time: Array
+    platform: Array | bytes
+    kind: Array | int
+    latitude: Array | float
+    longitude: Array | float
+    wind_speed: Measured = NONE
+    wind_from_direction: Array | float = np.nan
+    wind_method: Array | int = MEASURED
+    air_temperature: Measured = NONE
+    dew_point: Measured = NONE
+    relative_humidity: Measured = NONE
+    wet_bulb: Measured = NONE
+    sea_surface_temperature: Measured = NONE
+    air_pressure: Measured = NONE
+    status: Array | int = ACCEPTED
+
+
+def moments(year: Array, month: Array, day: Array, second: Array) -> Array:
+    """Times as datetime64[s] from integers, `second` of the day; NaT where there is no such time.
+
+    NaT too outside the years 1650 to 2100.
+    """
+    valid = (year >= 1650) & (year < 2100) & (month >= 1) & (month <= 12)
+    valid &= (day >= 1) & (day <= 31) & (second >= 0) & (second < 86_400)
+    months = np.where(valid, (year - 1970) * 12 + month - 1, 0).astype("M8[M]")
+    days = months.astype("M8[D]") + np.where(valid, day - 1, 0).astype("m8[D]")
+    valid &= days.astype("M8[M]") == months  # no 31 February
+    times = days.astype("M8[s]") + np.where(valid, second, 0).astype("m8[s]")
+    return np.where(valid, times, np.datetime64("NaT", "s"))
+
+
+def rows(reports: Reports, rejected: Counter[str] | None = None) -> Rows:
+    """Rows of the in-situ table.
+
+    Parameters
+    ----------
+    reports : Reports
+    rejected : Counter, optional
+        What the reader left out already.
+
+    Returns
+    -------
+    Rows
+        Without reports that have no valid time, no valid position, or no usable value.
+    """
+    made, used = _judged(reports)
+    kept, counts = _kept(reports, used)
+    made |= {
+        "time": reports.time,
+        "platform": np.asarray(reports.platform),
+        "platform_kind": reports.kind,
+        "feed": reports.feed,
+        "report_status": reports.status,
+        "latitude": reports.latitude,
+        "longitude": np.mod(reports.longitude, 360.0),
+        "wind_method": reports.wind_method,
+    }
+    columns = {"time": reports.time[kept].astype("M8[s]")}
+    for variable in COLUMNS:
+        whole = np.broadcast_to(np.asarray(made[variable.name]), reports.time.shape)
+        columns[variable.name] = whole[kept].astype(variable.packing.dtype)
+    longitude = columns["longitude"]
+    longitude[longitude == 360.0] = 0.0  # where single precision rounds up to it
+    return Rows(columns, dict((rejected or Counter()) + counts))
+
+
+def none_of(count: int, reason: str, rejected: Counter[str]) -> Rows:
+    """No rows, because all `count` reports of a file are left out for one reason."""
+    columns = {"time": np.empty(0, "M8[s]")}
+    columns |= {variable.name: np.empty(0, variable.packing.dtype) for variable in COLUMNS}
+    return Rows(columns, dict(rejected + Counter({reason: count})))
+
+
+def _kept(reports: Reports, used: Array) -> tuple[Array, Counter[str]]:
+    """Which reports become rows, and why the others do not."""
+    latitude = np.broadcast_to(np.asarray(reports.latitude, np.float64), used.shape)
+    longitude = np.broadcast_to(np.asarray(reports.longitude, np.float64), used.shape)
+    placed = (np.abs(latitude) <= 90) & (longitude >= -180) & (longitude <= 360)
+    kept = np.ones(used.shape, bool)
+    counts: Counter[str] = Counter()
+    for reason, fine in (
+        ("no valid time", ~np.isnat(reports.time)),
+        ("no valid position", placed),
+        ("no usable value", used),
+    ):
+        lost = int(np.count_nonzero(kept & ~fine))
+        if lost:
+            counts[reason] = lost
+        kept &= fine
+    return kept, counts
+
+
+# --- What is usable -------------------------------------------------------------------------------
+
+
+def _judged(reports: Reports) -> tuple[dict[str, Any], Array]:
+    """Columns of values with their quality, heights and forms, and which reports have any."""
+    size = reports.time.size
+    found = {
+        name: _usable(getattr(reports, name), LIMITS[name], size)
+        for name in ("wind_speed", "air_temperature", "sea_surface_temperature", "air_pressure")
+    }
+    values = {name: value for name, (value, _) in found.items()}
+    quality = {name: verdict for name, (_, verdict) in found.items()}
+    humid = _humidity(reports, values["air_temperature"], values["air_pressure"])
+    values["wind_from_direction"] = _direction(reports, values["wind_speed"])
+    made: dict[str, Any] = values | humid
+    made |= {f"{name}_quality": quality[name] for name in JUDGED if name in quality}
+    made["wind_quality"] = quality["wind_speed"]
+    made["height_wind"] = reports.wind_speed.height
+    made["height_air_temperature"] = reports.air_temperature.height
+    made["depth_sea_surface_temperature"] = reports.sea_surface_temperature.height
+    used = np.zeros(size, bool)
+    for variable in VALUES:
+        used |= ~np.isnan(made[variable.name])
+    return made, used
+
+
+def _usable(given: Measured, limits: tuple[float, float], size: int) -> tuple[Array, Array]:
+    """Values within their limits that the provider did not reject, and the quality of each."""
+    values = np.array(np.broadcast_to(np.asarray(given.values, np.float64), size))
+    quality = np.array(np.broadcast_to(np.asarray(given.quality, np.uint8), size))
+    outside = (values < limits[0]) | (values > limits[1])
+    absent = np.isnan(values) & (quality != UNUSABLE)
+    quality[outside] = UNUSABLE
+    quality[absent] = MISSING
+    values[quality >= REJECTED] = np.nan
+    return values, quality
+
+
+def _direction(reports: Reports, speed: Array) -> Array:
+    direction = np.broadcast_to(np.asarray(reports.wind_from_direction, np.float64), speed.shape)
+    valid = (direction >= 0) & (direction <= 360) & (speed > 0)
+    return np.where(valid, np.mod(direction, 360.0), np.nan)
+
+
+def _humidity(reports: Reports, air: Array, pressure: Array) -> dict[str, Any]:
+    """Specific humidity from the first usable of its forms, and which that was."""
+    size = air.size
+    humidity, alone, height = (np.full(size, np.nan) for _ in range(3))
+    form, quality = np.full(size, NO_HUMIDITY, np.uint8), np.full(size, MISSING, np.uint8)
+    assumed = np.isnan(pressure)
+    pressure = np.where(assumed, STANDARD_PRESSURE, pressure)
+    for code, name in FORMS.items():
+        given: Measured = getattr(reports, name)
+        if given is NONE:
+            continue
+        values, verdict = _usable(given, LIMITS[name], size)
+        made = _specific(code, values, air, pressure)
+        lone = ~np.isnan(values) & np.isnan(air) & (code != DEW_POINT)
+        verdict[~np.isnan(values) & np.isnan(made) & ~lone] = UNUSABLE
+        if code == RELATIVE:
+            alone = np.where(lone & np.isnan(humidity), values, np.nan)
+        else:
+            verdict[lone] = MISSING  # a wet bulb says nothing without the dry one
+        taken = np.isnan(humidity) & np.isnan(alone) & (verdict != MISSING)
+        taken |= (code == RELATIVE) & ~np.isnan(alone)
+        humidity[taken], quality[taken] = made[taken], verdict[taken]
+        height[taken] = np.broadcast_to(np.asarray(given.height, np.float64), size)[taken]
+        form[taken & ~np.isnan(made)] = code
+    form[assumed & (form != NO_HUMIDITY)] += ASSUMED
+    return {
+        "specific_humidity": humidity,
+        "relative_humidity": alone,
+        "humidity_form": form,
+        "humidity_quality": quality,
+        "height_humidity": height,
+    }
+
+
+def _specific(form: int, values: Array, air: Array, pressure: Array) -> Array:
+    """Specific humidity from one of its forms, NaN where that cannot be or is not known.
+
+    Dew points, wet bulbs and relative humidities are over water, as the World Meteorological
+    Organization has them reported, also below freezing.
+    """
+    from fluxkernels.thermodynamics import saturation_specific_humidity, specific_humidity
+
+    made = np.full(values.shape, np.nan)
+    at = ~np.isnan(values)
+    if form == DEW_POINT:
+        at &= ~(values > air + 1.0)  # whole degrees, rounded apart, may differ by one
+    else:
+        at &= ~np.isnan(air)
+    if form == WET_BULB:
+        at &= ~(values > air + 0.5)
+    if not at.any():
+        return made
+    values, air, pressure = values[at], air[at], pressure[at]
+    if form == DEW_POINT:
+        found = saturation_specific_humidity(values, pressure, over="water")
+    elif form == RELATIVE:
+        found = specific_humidity(np.minimum(values, 1.0), air, pressure, over="water")
+    else:
+        found = humidity_of_wet_bulb(values, air, pressure)
+    low, high = LIMITS["specific_humidity"]
+    made[at] = np.where((found > low) & (found <= high), found, np.nan)
+    return made
+
+
+def humidity_of_wet_bulb(wet: Array, air: Array, pressure: Array) -> Array:
+    """Specific humidity [kg kg-1] of air with a wet bulb: K, K and Pa.
+
+    The isobaric wet bulb, cp (T - Tw) = Lv(Tw) (qs(Tw) - q) with the heat capacity of moist air,
+    solved for q: the inverse of `fluxkernels.wet_bulb_temperature`.
+    """
+    from fluxkernels.thermodynamics import (
+        latent_heat_of_vaporisation,
+        saturation_specific_humidity,
+    )
+
+    heat = np.asarray(latent_heat_of_vaporisation(wet))
+    saturated = np.asarray(saturation_specific_humidity(wet, pressure, over="water"))
+    fall = air - wet
+    dry, vapour = 1004.67, 1860.0  # heat capacities, J kg-1 K-1
+    return np.asarray((heat * saturated - dry * fall) / (heat + (vapour - dry) * fall))

@@ -1,0 +1,251 @@
+"""GTMBA files: the provider's own, ERDDAP's series and its CSV; heights, quality, directions."""
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxrecipes.sources import reports
+from fluxrecipes.sources.gtmba import read
+
+from .insitu_fuzz import check, decoded, whole
+
+REAL = "insitu/gtmba/DSG_ERDDAP_pmelTao5daySst.nc"
+DAYS = np.arange(4)
+# EPIC name: values, quality, units, depth
+WIND = {
+    "WU_422": ([3.0, -3.0, 0.0, 1.0], None, "m s-1"),
+    "WV_423": ([4.0, 4.0, 0.0, 1e35], None, "m s-1"),
+    "WS_401": ([5.0, 5.0, 0.0, 1e35], "QWS_5401", "m s-1"),
+    "WD_410": ([36.87, 323.13, 0.0, 1e35], "QWD_5410", "degrees_true"),
+}
+AIR = {"AT_21": ([25.0, 26.0, 1e35, 24.0], "QAT_5021", "C")}
+HUMIDITY = {"RH_910": ([80.0, 81.0, 82.0, 83.0], "QRH_5910", "PERCENT")}
+WATER = {"T_25": ([27.5, 27.6, 27.7, 27.8], "QT_5025", "degree_C")}
+PRESSURE = {"BP_915": ([1010.0, 1011.0, 1012.0, 1013.0], "QBP_5915", "MBAR")}
+
+
+def native(path: Path, variables: dict, depth: float, quality=(1, 2, 3, 4), kind="NETCDF3_CLASSIC"):
+    """A file as the provider delivers them: one site, axes (time, depth, lat, lon)."""
+    with netCDF4.Dataset(path, "w", format=kind) as file:
+        for name, size in (("time", None), ("depth", 1), ("lat", 1), ("lon", 1)):
+            file.createDimension(name, size)
+        axes = {
+            "time": (DAYS, "days since 2012-02-28 12:00:00"),
+            "depth": ([depth], "m"),
+            "lat": ([-5.0], "degree_north"),
+            "lon": ([265.0], "degree_east"),
+        }
+        for name, (values, units) in axes.items():
+            made = file.createVariable(name, "f8", (name,))
+            made.units = units
+            made[:] = values
+        for name, (values, verdict, units) in variables.items():
+            made = file.createVariable(name, "f4", ("time", "depth", "lat", "lon"))
+            made.units, made.missing_value = units, np.float32(1e35)
+            made[:, 0, 0, 0] = values
+            if verdict:
+                made = file.createVariable(verdict, "f4", ("time", "depth", "lat", "lon"))
+                made[:, 0, 0, 0] = quality
+    return path
+
+
+# --- real files -----------------------------------------------------------------------------------
+
+
+def test_the_real_erddap_series(real_data):
+    rows = whole(read, real_data / REAL)
+    check(rows)
+    columns = rows.columns
+    assert columns["time"].size == 2312 and rows.rejected == {"no usable value": 64}
+    assert str(columns["time"][0]) == "2017-01-15T12:00:00"
+    assert columns["platform"][0] == b"0n0e" and columns["platform"][-1] == b"9n140w"
+    assert (columns["latitude"][-1], columns["longitude"][-1]) == (9, 220)
+    assert columns["sea_surface_temperature"][:2] == pytest.approx([28.592 + 273.15, 302.03])
+    assert set(columns["depth_sea_surface_temperature"]) == {1, 1.5}
+    assert set(columns["sea_surface_temperature_quality"]) == {reports.PROBABLY_GOOD}  # all are 2
+
+
+def test_the_real_series_agree_with_the_netcdf_library(real_data):
+    rows = whole(read, real_data / REAL)
+    with netCDF4.Dataset(real_data / REAL) as file:
+        values = file["T_25"][:].astype("f8").filled(np.nan) + 273.15
+        values[file["QT_5025"][:] == 0] = np.nan
+        names = np.repeat(netCDF4.chartostring(file["station"][:]), file["rowSize"][:])
+    kept = ~np.isnan(values)
+    np.testing.assert_allclose(rows.columns["sea_surface_temperature"], values[kept], rtol=1e-7)
+    assert [name.decode() for name in rows.columns["platform"]] == names[kept].tolist()
+
+
+# --- the provider's own form ----------------------------------------------------------------------
+
+
+def test_wind_is_turned_to_where_it_blows_from(tmp_path):
+    path = native(tmp_path / "w5s95w_dy.cdf", WIND, -4.0, quality=(1, 2, 1, 0))
+    rows = whole(read, path)
+    check(rows)
+    columns = rows.columns
+    assert columns["time"].astype(str).tolist() == [
+        "2012-02-28T12:00:00", "2012-02-29T12:00:00", "2012-03-01T12:00:00"
+    ]  # fmt: skip
+    assert columns["wind_speed"].tolist() == [5, 5, 0]
+    np.testing.assert_allclose(columns["wind_from_direction"], [216.87, 143.13, np.nan], atol=1e-3)
+    assert columns["height_wind"].tolist() == [4, 4, 4]
+    assert set(columns["platform"]) == {b"5s95w"}
+    assert (columns["latitude"][0], columns["longitude"][0]) == (-5, 265)
+    assert rows.rejected == {"no usable value": 1}
+
+
+def test_components_do_where_there_is_no_speed(tmp_path):
+    both = {name: WIND[name] for name in ("WU_422", "WV_423")}
+    columns = whole(read, native(tmp_path / "w5s95w_hr.cdf", both, -4.0)).columns
+    assert columns["wind_speed"].tolist() == [5, 5, 0]
+    np.testing.assert_allclose(columns["wind_from_direction"], [216.87, 143.13, np.nan], atol=1e-3)
+    assert set(columns["wind_quality"]) == {reports.NOT_CHECKED}
+
+
+def test_a_file_of_all_quantities_gives_specific_humidity(tmp_path):
+    path = native(
+        tmp_path / "met5s95w_dy.cdf", AIR | HUMIDITY | WATER | PRESSURE, 0.0, (1, 2, 3, 1)
+    )
+    rows = whole(read, path)
+    check(rows)
+    columns = rows.columns
+    # 80 % of 31.7 hPa at 25 °C and 1010 hPa (Magnus and the enhancement of moist air).
+    assert columns["specific_humidity"][0] == pytest.approx(0.01584, rel=5e-3)
+    assert columns["humidity_form"].tolist() == [
+        reports.RELATIVE, reports.RELATIVE, reports.NO_HUMIDITY, reports.RELATIVE
+    ]  # fmt: skip
+    np.testing.assert_allclose(columns["relative_humidity"], [np.nan, np.nan, 0.82, np.nan])
+    assert columns["air_pressure"].tolist() == [101_000, 101_100, 101_200, 101_300]
+    assert np.isnan(columns["height_air_temperature"]).all()  # one depth for all tells none
+    assert np.isnan(columns["depth_sea_surface_temperature"]).all()
+
+
+@pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF4"])
+def test_quality_codes_decide_what_stays(tmp_path, kind):
+    path = native(tmp_path / "sst5s95w_10m.cdf", WATER, 1.0, quality=(1, 2, 3, 4), kind=kind)
+    rows = whole(read, path)
+    assert rows.columns["sea_surface_temperature_quality"].tolist() == [
+        reports.GOOD, reports.PROBABLY_GOOD, reports.PROBABLY_GOOD
+    ]  # fmt: skip
+    assert rows.rejected == {"no usable value": 1}
+    assert rows.columns["depth_sea_surface_temperature"].tolist() == [1, 1, 1]
+
+
+def test_humidity_alone_is_kept_as_such(tmp_path):
+    columns = whole(read, native(tmp_path / "rh5s95w_dy.cdf", HUMIDITY, -3.0, (1, 1, 5, 0))).columns
+    np.testing.assert_allclose(columns["relative_humidity"], [0.80, 0.81])
+    assert np.isnan(columns["specific_humidity"]).all()
+    assert columns["height_humidity"].tolist() == [3, 3]
+
+
+def test_the_site_follows_from_the_position_where_no_name_tells(tmp_path):
+    columns = whole(read, native(tmp_path / "renamed.cdf", WATER, 1.0)).columns
+    assert set(columns["platform"]) == {b"5s95w"}
+
+
+def test_epic_times_in_days_and_milliseconds(tmp_path):
+    path = native(tmp_path / "t0n0e.cdf", WATER, 1.0, (1, 1, 1, 1))
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"].units = "True Julian Day"
+        file["time"][:] = 2_440_588 + DAYS
+        made = file.createVariable("time2", "i4", ("time",))
+        made.units = "msec since 0:00 GMT"
+        made[:] = 12 * 3_600_000
+    times = whole(read, path).columns["time"].astype(str)
+    assert times[0] == "1970-01-01T12:00:00" and times[-1] == "1970-01-04T12:00:00"
+
+
+# --- ERDDAP's CSV ---------------------------------------------------------------------------------
+
+CSV = """\
+array,station,wmo_platform_code,longitude,latitude,time,depth,AT_21,QAT_5021
+,,,degrees_east,degrees_north,UTC,m,degree_C,
+TAO/TRITON,0n110w,32323,250.0,0.0,2017-01-15T12:00:00Z,-3.0,25.5,1.0
+PIRATA,"0n0e",13010,0.0,0.0,2017-01-15T12:00:00Z,-3.0,NaN,0.0
+RAMA,8s100e,53056,100.0,-8.0,2017-01-16T12:00:00Z,-2.2,27.25,2.0
+"""
+
+
+def test_csv_with_units_below_or_behind_the_names(tmp_path):
+    (tmp_path / "a.csv").write_text(CSV)
+    rows = whole(read, tmp_path / "a.csv")
+    check(rows)
+    columns = rows.columns
+    assert columns["platform"].tolist() == [b"0n110w", b"8s100e"]
+    assert columns["air_temperature"].tolist() == [np.float32(298.65), np.float32(300.4)]
+    assert columns["height_air_temperature"].tolist() == [3, np.float32(2.2)]
+    lines = CSV.splitlines(keepends=True)
+    titles = "array,station,wmo_platform_code,longitude (degrees_east),latitude (degrees_north),"
+    titles += "time (UTC),depth (m),AT_21 (degree_C),QAT_5021\n"
+    (tmp_path / "a.csvp").write_text(titles + "".join(lines[2:]))
+    again = whole(read, tmp_path / "a.csvp")
+    for name, column in columns.items():
+        np.testing.assert_array_equal(again.columns[name], column)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("25.5", "25.5.1", "AT_21 cannot be read between lines 3 and 5"),
+        ("-15T", "-45T", "time cannot be read"),
+        (",25.5", "", "line 3 has 8 fields, not 9"),
+        ("array,station", "a b,station", "does not name the columns"),
+        ("UTC", "CET", "does not give the units"),
+        ("degree_C", "degree_F", "AT_21 is in 'degree_F'"),
+        (CSV, "", "it is empty"),
+    ],
+)
+def test_damaged_csv(tmp_path, old, new, words):
+    (tmp_path / "a.csv").write_text(CSV.replace(old, new, 1))
+    with pytest.raises(DamagedFile, match=words):
+        whole(read, tmp_path / "a.csv")
+
+
+# --- damaged and wrong files ----------------------------------------------------------------------
+
+
+def test_no_file_and_other_files(tmp_path):
+    with pytest.raises(MissingFile):
+        whole(read, tmp_path / "none.cdf")
+    (tmp_path / "x.cdf").write_text("not NetCDF")
+    with pytest.raises(DamagedFile, match="cannot be read as NetCDF"):
+        whole(read, tmp_path / "x.cdf")
+    rain = {"RN_485": ([0.0] * 4, None, "MM/HR")}
+    with pytest.raises(WrongFile, match="it has none of WS_401"):
+        whole(read, native(tmp_path / "rain0n0e_dy.cdf", rain, -3.5))
+    hot = {"AT_21": ([77.0] * 4, None, "degree_F")}
+    with pytest.raises(WrongFile, match="AT_21 is in 'degree_F'"):
+        whole(read, native(tmp_path / "airt0n0e_dy.cdf", hot, -3.0))
+
+
+def test_a_classic_file_cut_anywhere_is_refused(real_data, tmp_path):
+    raw = (real_data / REAL).read_bytes()
+    for length in (0, 3, 100, 5_000, len(raw) // 2, len(raw) - 12_000):
+        assert decoded(read, tmp_path / "cut.nc", raw[:length]) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_flips_of_the_real_file(tmp_path_factory, real_data, data):
+    damaged = bytearray((real_data / REAL).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        damaged[data.draw(st.integers(0, 8_000))] ^= 1 << data.draw(st.integers(0, 7))
+    decoded(read, tmp_path_factory.getbasetemp() / "flipped.nc", bytes(damaged))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_flips_and_cuts_of_hdf5(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("hdf5") / "met0n0e_dy.cdf"
+    raw = native(path, AIR | WATER, -3.0, kind="NETCDF4").read_bytes()
+    length = data.draw(st.one_of(st.just(len(raw)), st.integers(1, len(raw))))
+    damaged = bytearray(raw[:length])
+    for _ in range(data.draw(st.integers(0, 5))):
+        damaged[data.draw(st.integers(0, length - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    decoded(read, path, bytes(damaged))

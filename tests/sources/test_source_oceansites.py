@@ -1,0 +1,195 @@
+"""OceanSITES moorings: names, flags, heights, directions, levels; what is not at the surface."""
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxrecipes.sources import reports
+from fluxrecipes.sources.oceansites import read
+
+from .insitu_fuzz import check, decoded, whole
+
+TEMPLATE = "insitu/oceansites/OS_EXAMPLEFILE_FORMAT-1-2_D.nc"
+HOURS = 22_000 + np.arange(4) / 24  # 2010-03-27, days since 1950
+# Name: values, units, attributes
+MET = {
+    "AIRT": ([24.0, 24.5, 25.0, 25.5], "degree_Celsius", {"sensor_height": 2.7}),
+    "RELH": ([70.0, 75.0, 80.0, 85.0], "percent", {"sensor_height": 2.6}),
+    "ATMS": ([1015.0, 1015.5, 1016.0, 1016.5], "mbar", {}),
+    "UWND": ([-6.0, -6.0, 0.0, 3.0], "m s-1", {"sensor_height": "3.3 m"}),
+    "VWND": ([0.0, -8.0, 5.0, 4.0], "m s-1", {}),
+    "TEMP": ([25.0, 25.1, 25.2, 25.3], "degree_C", {"sensor_depth": 1.5}),
+}
+
+
+def mooring(path: Path, variables: dict, flags: dict | None = None, kind="NETCDF4") -> Path:
+    """A file as a site's data centre writes it, with flags where given."""
+    with netCDF4.Dataset(path, "w", format=kind) as file:
+        file.site_code, file.platform_code = "WHOTS", "WHOTS-7"
+        for name, size in (("TIME", None), ("LATITUDE", 1), ("LONGITUDE", 1)):
+            file.createDimension(name, size)
+        axes = {
+            "TIME": (HOURS, "days since 1950-01-01T00:00:00Z"),
+            "LATITUDE": ([22.75], "degrees_north"),
+            "LONGITUDE": ([-157.9], "degrees_east"),
+        }
+        for name, (values, units) in axes.items():
+            made = file.createVariable(name, "f8", (name,))
+            made.units = units
+            made[:] = values
+        for name, (values, units, attrs) in variables.items():
+            made = file.createVariable(name, "f4", ("TIME",), fill_value=-9999.0)
+            made.units = units
+            made.setncatts(attrs)
+            made[:] = values
+        for name, codes in (flags or {}).items():
+            made = file.createVariable(f"{name}_QC", "i1", ("TIME",), fill_value=-128)
+            made[:] = codes
+    return path
+
+
+def with_levels(path: Path, depths: list[float], name: str = "DEPTH") -> Path:
+    """A file of temperatures at several depths."""
+    mooring(path, {})
+    with netCDF4.Dataset(path, "a") as file:
+        file.createDimension(name, len(depths))
+        made = file.createVariable(name, "f4", (name,))
+        made.units, made[:] = "m", depths
+        made = file.createVariable("TEMP", "f4", (name, "TIME"))
+        made.units = "degree_Celsius"
+        made[:] = 10 + np.arange(len(depths))[:, None] + np.arange(4) / 10
+        made = file.createVariable("TEMP_QC", "i1", (name, "TIME"))
+        made[:] = 4
+        made[-1] = 1
+    return path
+
+
+def test_the_real_template_of_the_deep_ocean_is_refused(real_data):
+    with pytest.raises(WrongFile, match="TEMP is not within 5 m of the surface"):
+        whole(read, real_data / TEMPLATE)
+
+
+@pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF4"])
+def test_a_mooring_with_all_that_is_used(tmp_path, kind):
+    rows = whole(read, mooring(tmp_path / "OS_WHOTS_2010_D_M.nc", MET, kind=kind))
+    check(rows)
+    columns = rows.columns
+    assert columns["time"].astype(str).tolist() == [
+        f"2010-03-27T0{hour}:00:00" for hour in range(4)
+    ]
+    assert set(columns["platform"]) == {b"WHOTS"}
+    assert columns["longitude"][0] == pytest.approx(202.1)
+    assert columns["wind_speed"].tolist() == [6, 10, 5, 5]
+    np.testing.assert_allclose(columns["wind_from_direction"], [90, 36.87, 180, 216.87], atol=0.01)
+    assert columns["air_temperature"][0] == pytest.approx(297.15)
+    # 70 % of 29.96 hPa at 24 °C and 1015 hPa.
+    assert columns["specific_humidity"][0] == pytest.approx(0.01295, rel=5e-3)
+    assert columns["sea_surface_temperature"][3] == pytest.approx(298.45)
+    assert columns["air_pressure"].tolist() == [101_500, 101_550, 101_600, 101_650]
+    heights = [columns[name][0] for name in ("height_wind", "height_air_temperature")]
+    assert heights == pytest.approx([3.3, 2.7])
+    assert columns["height_humidity"][0] == np.float32(2.6)
+    assert columns["depth_sea_surface_temperature"][0] == 1.5
+
+
+def test_flags(tmp_path):
+    long = {"AIRT": MET["AIRT"], "TEMP": MET["TEMP"]}
+    path = mooring(tmp_path / "OS_X.nc", long, {"AIRT": [1, 2, 3, 8], "TEMP": [0, 5, 9, 4]})
+    rows = whole(read, path)
+    check(rows)
+    assert rows.rejected == {"no usable value": 1}
+    assert rows.columns["air_temperature_quality"].tolist() == [
+        reports.GOOD, reports.PROBABLY_GOOD, reports.DOUBTFUL
+    ]  # fmt: skip
+    assert rows.columns["sea_surface_temperature_quality"].tolist() == [
+        reports.NOT_CHECKED, reports.PROBABLY_GOOD, reports.REJECTED
+    ]  # fmt: skip
+
+
+def test_a_time_that_is_flagged_bad_is_no_time(tmp_path):
+    path = mooring(tmp_path / "OS_X.nc", MET, {"TIME": [1, 4, 1, 1]})
+    assert whole(read, path).rejected == {"no valid time": 1}
+
+
+@pytest.mark.parametrize(
+    ("attrs", "expected"),
+    [
+        ({"standard_name": "wind_from_direction"}, 100),
+        ({"standard_name": "wind_to_direction"}, 280),
+        ({"long_name": "direction the wind blows toward"}, 280),
+        ({"long_name": "wind direction"}, np.nan),  # which of both, nobody says
+    ],
+)
+def test_direction_is_believed_only_if_it_says_which_it_is(tmp_path, attrs, expected):
+    wind = {
+        "WSPD": ([5.0] * 4, "m/s", {}),
+        "WDIR": ([100.0] * 4, "degree", attrs),
+    }
+    columns = whole(read, mooring(tmp_path / "OS_X.nc", wind)).columns
+    np.testing.assert_equal(columns["wind_from_direction"], [expected] * 4)
+
+
+@pytest.mark.parametrize(("name", "depths"), [("DEPTH", [100, 10, 1]), ("HEIGHT", [-50, -9, -1])])
+def test_the_level_next_to_the_surface_is_taken(tmp_path, name, depths):
+    columns = whole(read, with_levels(tmp_path / "OS_X.nc", depths, name)).columns
+    np.testing.assert_allclose(columns["sea_surface_temperature"], 285.15 + np.arange(4) / 10)
+    assert set(columns["depth_sea_surface_temperature"]) == {1}
+    assert set(columns["sea_surface_temperature_quality"]) == {reports.GOOD}
+
+
+def test_what_is_deeper_is_no_surface_temperature(tmp_path):
+    with pytest.raises(WrongFile, match="not within 5 m"):
+        whole(read, with_levels(tmp_path / "OS_X.nc", [10, 40]))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PSAL": ([35.0] * 4, "1", {})}, "no quantity of the air"),
+        ({"AIRT": ([75.0] * 4, "degree_F", {})}, "AIRT is in 'degree_F', not in one of"),
+        ({"ATMS": ([29.9] * 4, "inHg", {})}, "ATMS is in 'inHg'"),
+    ],
+)
+def test_other_quantities_and_units_are_refused(tmp_path, variables, words):
+    with pytest.raises(WrongFile, match=words):
+        whole(read, mooring(tmp_path / "OS_X.nc", variables))
+
+
+def test_fill_values_and_nonsense_are_missing(tmp_path):
+    met = {"AIRT": ([-9999.0, np.nan, 1e35, 99.0], "degC", {})} | {"TEMP": MET["TEMP"]}
+    columns = whole(read, mooring(tmp_path / "OS_X.nc", met)).columns
+    assert np.isnan(columns["air_temperature"]).all()
+    assert columns["air_temperature_quality"].tolist() == [
+        *[reports.MISSING] * 3, reports.UNUSABLE
+    ]  # fmt: skip
+
+
+def test_no_file_and_no_netcdf(tmp_path):
+    with pytest.raises(MissingFile):
+        whole(read, tmp_path / "OS_none.nc")
+    for data in (b"", b"CDF\x01", b"CDF\x02" + b"\xff" * 100, b"\x89HDF\r\n\x1a\n" + b"0" * 99):
+        (tmp_path / "OS_X.nc").write_bytes(data)
+        with pytest.raises(DamagedFile):
+            whole(read, tmp_path / "OS_X.nc")
+
+
+def test_a_classic_file_cut_anywhere_is_refused(tmp_path):
+    raw = mooring(tmp_path / "OS_X.nc", MET, kind="NETCDF3_CLASSIC").read_bytes()
+    for length in range(0, len(raw) - 1, 97):
+        assert decoded(read, tmp_path / "cut.nc", raw[:length]) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_flips_are_decoded_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("flips") / "OS_X.nc"
+    kind = data.draw(st.sampled_from(["NETCDF3_CLASSIC", "NETCDF4"]))
+    damaged = bytearray(mooring(path, MET, {"AIRT": [1, 1, 1, 1]}, kind).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    decoded(read, path, bytes(damaged))
