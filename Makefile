@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench bench-engine bench-slots scale gpu lint clean
+.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-slots scale gpu lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and 
 bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engine costs: 25 minutes
 	$(BIN)/python tests/bench/planning.py
 	$(BIN)/python tests/bench/engine_cost.py
+
+bench-ingest: $(VENV)/.dev-ready  ## ingest of a satellite-year beside gzip: 10 minutes on a quiet machine
+	$(BIN)/python tests/bench/ingest_speed.py
 
 bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
 	$(BIN)/python tests/bench/slots.py

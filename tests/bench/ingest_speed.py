@@ -2,8 +2,8 @@
 
 Run it with ``make bench-ingest``. A few simulated days of F17 stand under the names of all days.
 `gzip` and ``fluxforge ingest``, each with one process and with two, take turns; CPU-seconds, user
-and system, of all their processes (ingest: client, scheduler and workers), and seconds by the clock,
-which mean something on a quiet machine only.
+and system, of all their processes (ingest: client, scheduler and workers), and seconds by the
+clock, which mean something on a quiet machine only.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def write_archive(folder: Path, days: int, distinct: int) -> Iterator[Path]:
         yield path
 
 
-def cost(work: Callable[[], None]) -> tuple[float, float]:
+def cost(work: Callable[..., None], *given: object) -> tuple[float, float]:
     """CPU-seconds of all child processes, and seconds by the clock."""
     before, began = os.times(), time.perf_counter()
-    work()
+    work(*given)
     after = os.times()
     spent = after.children_user - before.children_user
     return spent + after.children_system - before.children_system, time.perf_counter() - began
@@ -105,10 +105,7 @@ def main() -> None:
         (folder / "run.yaml").write_text(RUN_FILE.format(first=FIRST, last=last))
         for processes in PROFILES:
             rounds = [
-                (
-                    cost(lambda: by_gzip(paths, processes)),
-                    cost(lambda: by_ingest(folder, processes)),
-                )  # noqa: B023
+                (cost(by_gzip, paths, processes), cost(by_ingest, folder, processes))
                 for _ in range(asked.rounds)
             ]
             report(processes, rounds)
