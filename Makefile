@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench bench-engine bench-insitu bench-slots scale gpu lint clean
+.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-slots \
+        scale gpu lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engin
 
 bench-insitu: $(VENV)/.dev-ready  ## reading a million ICOADS reports and a year of NDBC's: half a minute
 	$(BIN)/python tests/bench/insitu.py
+
+bench-ingest: $(VENV)/.dev-ready  ## ingest of a satellite-year beside gzip: 10 minutes on a quiet machine
+	$(BIN)/python tests/bench/ingest_speed.py
 
 bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
 	$(BIN)/python tests/bench/slots.py

@@ -34,7 +34,7 @@ Bytes = npt.NDArray[np.uint8]
 HOME = "https://data.remss.com"
 LICENCE = "free for research with attribution to Remote Sensing Systems; see the provider's terms"
 CELLS = rss_conversions.CELLS
-FILL = 255
+FILL = 255  # all bits set, as `split` needs
 LAST_VALUE = 250  # a valid maximum: codes begin above it
 VALID = 2
 CODES = {
@@ -415,8 +415,8 @@ def split(raw: Bytes) -> tuple[Bytes, Bytes]:
 
     Every byte comes back as ``where(flag == 2, value, flag)``.
     """
-    valid = raw <= LAST_VALUE
-    return np.where(valid, raw, np.uint8(FILL)), np.where(valid, np.uint8(VALID), raw)
+    code = np.negative((raw > LAST_VALUE).view(np.uint8))  # 255 where the byte is one
+    return raw | code, np.maximum(raw & code, VALID)
 
 
 def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
