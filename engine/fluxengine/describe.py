@@ -21,7 +21,8 @@ product: {name}
 options:
 {options}
 
-# Where the input files are; a source without an entry is read from its provider.
+# Where the input files are; a source without an entry is read from its provider. NetCDF files in a
+# folder or bucket need not be copied: `oisst: {{root: s3://bucket/oisst, by: reference}}`.
 archives:
 {archives}
 

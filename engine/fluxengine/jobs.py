@@ -51,6 +51,7 @@ def jobs(plan: DatasetPlan, store: Store, repository: Repository, batch: int) ->
             previous,
             valid_steps(stand, number),
             batch,
+            stand.layout.references,
         )
 
 

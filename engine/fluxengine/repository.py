@@ -7,11 +7,13 @@ icechunk, and turns what the storage says into typed errors.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +34,7 @@ from fluxengine.layout import Layout
 from fluxengine.ledger import Ledger
 from fluxengine.lock import Lock
 from fluxengine.outages import stored_values, typed, understood
-from fluxengine.place import Folder, Place
+from fluxengine.place import Folder, Place, Prefix
 from fluxengine.traffic import CountedStore
 
 WORK, MAIN = "work", "main"
@@ -48,6 +50,8 @@ REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
 # process commits, under the run lock), and logs to standard output, where --json belongs. What goes
 # wrong is raised all the same.
 icechunk.set_logs_filter("off")
+# The codecs of NetCDF4 files are in no Zarr specification; those who read references have them.
+warnings.filterwarnings("ignore", "Numcodecs codecs are not in the Zarr version 3", UserWarning)
 
 
 @contextmanager
@@ -126,7 +130,8 @@ class Repository:
         config = icechunk.RepositoryConfig(storage=icechunk.StorageSettings(retries=RETRIES))
         try:
             with storage_errors(path):
-                return cls(path, icechunk.Repository.open(_storage(path), config), lock)
+                inner = icechunk.Repository.open(_storage(path), config)
+                return cls(path, _reading_elsewhere(inner), lock)
         except StoreError as error:
             if type(error) is not StoreError:  # it is known what it was
                 raise
@@ -157,6 +162,21 @@ class Repository:
         """A pickled-around session that many tasks write blocks into."""
         with storage_errors(self.path):
             return self.inner.writable_session(WORK).fork()
+
+    def referring(self, root: Place) -> Repository:
+        """The dataset as one whose chunks may lie in files below an archive's root as well.
+
+        The root is noted in the dataset, with region and endpoint, but never a credential.
+        """
+        config = self.inner.config
+        if address_of(root) in (config.virtual_chunk_containers or {}):
+            return self
+        with storage_errors(self.path):
+            self._check_lock()
+            config.set_virtual_chunk_container(_container(root))
+            inner = _reading_elsewhere(self.inner.reopen(config))
+            inner.save_config()
+        return replace(self, inner=inner)
 
     def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
@@ -345,6 +365,83 @@ class Repository:
         """Bytes of objects that no version needs: of runs that were cut off, of pruned versions."""
         with storage_errors(self.path):
             return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the bytes of one chunk lie.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Of the chunk in its array.
+    file : str
+        Address of the file.
+    etag : str
+        What an object store calls its state: once it is another, the chunk is refused.
+    offset, length : int
+    """
+
+    index: tuple[int, ...]
+    file: str
+    etag: str
+    offset: int
+    length: int
+
+
+def refer(fork: Fork, name: str, parts: Iterable[Part]) -> bool:
+    """Make chunks of an array references; False where one lies below no root that was named."""
+    specs = [
+        icechunk.VirtualChunkSpec(list(p.index), p.file, p.offset, p.length, etag_checksum=p.etag)
+        for p in parts
+    ]
+    with storage_errors(name):
+        return not fork.store.set_virtual_refs(name, specs, validate_containers=True)
+
+
+def etag_of(file: Path) -> str:
+    """The ETag that icechunk gives to the state of a local file."""
+    stat = file.stat()
+    return f"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"
+
+
+def address_of(root: Place) -> str:
+    """An archive's root as icechunk names it."""
+    return f"{root}/" if isinstance(root, Prefix) else f"file://{root}/"
+
+
+def _container(root: Place) -> icechunk.VirtualChunkContainer:
+    if isinstance(root, Folder):
+        store = icechunk.local_filesystem_store(str(root))
+    else:
+        chosen = root.options
+        store = icechunk.s3_store(
+            region=chosen.region,
+            endpoint_url=chosen.endpoint_url,
+            allow_http=chosen.allow_http,
+            anonymous=chosen.anonymous,
+            s3_compatible=chosen.endpoint_url is not None,
+            force_path_style=bool(chosen.force_path_style),
+        )
+    return icechunk.VirtualChunkContainer(address_of(root), store)
+
+
+def _reading_elsewhere(inner: icechunk.Repository) -> icechunk.Repository:
+    """The repository with leave to read below the roots noted in it."""
+    containers = inner.config.virtual_chunk_containers
+    if not containers:
+        return inner
+    credentials = {address: _credentials(known) for address, known in containers.items()}
+    return inner.reopen(authorize_virtual_chunk_access=credentials)
+
+
+def _credentials(container: icechunk.VirtualChunkContainer) -> Any:
+    """Found by each process for itself; none for files, and for a public bucket."""
+    if container.url_prefix.startswith("file://"):
+        return None
+    if getattr(container.store._0, "anonymous", False):
+        return icechunk.containers_credentials({"": icechunk.s3_anonymous_credentials()})[""]
+    return icechunk.containers_credentials({"": icechunk.s3_from_env_credentials()})[""]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.abc.store import Store
 from zarr.core.sync import sync
 from zarr.storage import StorePath
 
@@ -22,11 +21,13 @@ from fluxengine.declare import (
     Dataset,
     Output,
     Product,
+    Reference,
     Source,
     Variable,
 )
 from fluxengine.digest import step_digests
 from fluxengine.errors import (
+    ChangedFile,
     CodeMismatch,
     FluxforgeError,
     GateFailed,
@@ -43,6 +44,7 @@ from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.reading import Cells, StoredWindow, Upstream, read_window
+from fluxengine.references import Pointer, blank
 from fluxengine.repository import Fork, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
@@ -66,6 +68,7 @@ class Job:
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
     batch: int = 0
+    references: tuple[Reference, ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -141,7 +144,7 @@ def run_block(job: Job) -> Outcome:
     with counted() as traffic:
         made = make_block(job)
         with storage_errors(job.path):
-            _write(job, made.arrays)
+            _write(job, made)
     return Outcome(
         job.name,
         job.fork,
@@ -208,8 +211,10 @@ def _read_steps(job: Job, source: Source) -> Made:
     files: dict[str, Any] = {}
     traces: list[str] = []
     counted_last: FileId | None = None
-    for number, read in read_steps(source, job.grid, job.files):
-        step, at = _kept(job, number, read), number - job.block.steps.start
+    pointer = Pointer(source, job.references, job.grid, job.fork, lambda name: _array(job, name))
+    for number, read in read_steps(pointer.watched, job.grid, job.files):
+        step = pointer.pointed(number, _kept(job, number, read))
+        at = number - job.block.steps.start
         for name, values in step.arrays.items():
             arrays[name][at] = values[0]
         states[at] = step.state
@@ -231,11 +236,14 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
     path, snapshot = job.previous.path, job.previous.snapshot
-    with stored_values(str(job.path)):
-        arrays = {
-            v.name: stored_array(path, snapshot, v.name)[number : number + 1]
-            for v in job.dataset.variables
-        }
+    try:
+        with stored_values(str(job.path)):
+            arrays = {
+                v.name: stored_array(path, snapshot, v.name)[number : number + 1]
+                for v in job.dataset.variables
+            }
+    except ChangedFile:  # it was the very file that its values were read from
+        return step
     note = f"the values ingested before are kept: {step.note}"
     return Step(arrays, KEPT, step.file, note, step.traceback)
 
@@ -397,27 +405,31 @@ def _known_codes(values: Array, variable: Variable) -> Array:
     return table[values]
 
 
-def _write(job: Job, arrays: Mapping[str, Array]) -> None:
-    store = CountedStore(job.fork.store)
+def _write(job: Job, made: Made) -> None:
+    elsewhere = {reference.variable for reference in job.references}
     opened, shards = {}, []
     for output, variable in job.stored:
         name = output.named(variable)
-        array = _on(store, stored_array(job.path, job.fork.snapshot_id, name))
+        array = _array(job, name)
+        if name in elsewhere:
+            blank(array, job.block.steps.start, made.states, made.arrays[name])
+            continue
         shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
         shards.append(array.store_path / shard)
         opened[name] = output, array
     # The task owns whole shards. Zarr would read the old ones first, and stumble where damaged.
     sync(_delete(shards))
     for name, (output, array) in opened.items():
-        array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
+        array[tuple(output.spans(job.grid, job.block).values())] = made.arrays[name]
 
 
 async def _delete(shards: Sequence[StorePath]) -> None:
     await asyncio.gather(*(shard.delete() for shard in shards))
 
 
-def _on(store: Store, array: Any) -> zarr.Array[Any]:
-    """A stored array in another store: what is known of it is not fetched for every block."""
+def _array(job: Job, name: str) -> zarr.Array[Any]:
+    """A stored array in the job's fork: what is known of it is not fetched for every block."""
+    array = stored_array(job.path, job.fork.snapshot_id, name)
     inner = array.async_array
-    place = StorePath(store, array.path)
+    place = StorePath(CountedStore(job.fork.store), array.path)
     return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
