@@ -180,7 +180,5 @@ def _absolute(run_file: RunFile, base: Path) -> RunFile:
     profiles = {
         n: p.model_copy(update={"store": at(p.store)}) for n, p in run_file.profiles.items()
     }
-    archives = {
-        n: a.model_copy(update={"root": at(a.root)}) for n, a in run_file.archives.items()
-    }
+    archives = {n: a.model_copy(update={"root": at(a.root)}) for n, a in run_file.archives.items()}
     return run_file.model_copy(update={"profiles": profiles, "archives": archives})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -82,6 +83,11 @@ class Layout:
             replace(o, variables=tuple(v for v in o.variables if v.name not in elsewhere))
             for o in self.outputs
         )
+
+    def chunks_a_step(self, reference: Reference) -> int:
+        """How many chunks of the provider's files a step has."""
+        cells = zip(self.grid.shape[1:], reference.chunks, strict=True)
+        return math.prod(-(-length // chunk) for length, chunk in cells)
 
     @property
     def inside(self) -> Array | None:

@@ -183,7 +183,9 @@ class Pointer:
         if not refer(self.fork, name, parts):
             raise DriftedFile("no address can have a name like this file's.", mend=BY_COPY)
         if not _is_same(self._read_back(number, array), values):
-            raise DriftedFile(f"{name}, read in place, has other values than decoded.", mend=BY_COPY)
+            raise DriftedFile(
+                f"{name}, read in place, has other values than decoded.", mend=BY_COPY
+            )
 
     def _read_back(self, number: int, array: Any) -> Array:
         """Stored values as every reader will get them."""
@@ -207,7 +209,9 @@ def blank(array: Any, first: int, states: Array, values: Array) -> None:
 
 
 def _chunks_a_step(array: Any) -> int:
-    return int(np.prod([-(-n // c) for n, c in zip(array.shape[1:], array.chunks[1:], strict=True)]))
+    return int(
+        np.prod([-(-n // c) for n, c in zip(array.shape[1:], array.chunks[1:], strict=True)])
+    )
 
 
 def _address(file: FileId) -> tuple[str, str]:

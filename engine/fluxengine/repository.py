@@ -19,6 +19,9 @@ from uuid import uuid4
 
 import icechunk
 import zarr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
 from fluxengine import layout, ledger, metadata
 from fluxengine.errors import (
@@ -147,6 +150,11 @@ class Repository:
         with stored_values(str(self.path)), storage_errors(self.path):
             store = self.inner.readonly_session(snapshot_id=snapshot).store
             return zarr.open_group(CountedStore(store), mode="r")
+
+    def store(self, snapshot: str) -> ReadStore:
+        """The dataset as of a snapshot, for whoever reads Zarr."""
+        with storage_errors(self.path):
+            return ReadStore(self.inner.readonly_session(snapshot_id=snapshot).store, self.path)
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
@@ -367,6 +375,24 @@ class Repository:
             return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
 
 
+class ReadStore(WrapperStore[Any]):
+    """A store that says in words what cannot be read: a file that changed under its references."""
+
+    def __init__(self, store: Any, where: Place) -> None:
+        super().__init__(store)
+        self._where = where
+
+    def _with_store(self, store: Any) -> ReadStore:
+        return ReadStore(store, self._where)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """As the store does."""
+        with storage_errors(self._where):
+            return await super().get(key, prototype, byte_range)
+
+
 @dataclass(frozen=True)
 class Part:
     """Where the bytes of one chunk lie.
@@ -412,18 +438,18 @@ def address_of(root: Place) -> str:
 
 def _container(root: Place) -> icechunk.VirtualChunkContainer:
     if isinstance(root, Folder):
-        store = icechunk.local_filesystem_store(str(root))
-    else:
-        chosen = root.options
-        store = icechunk.s3_store(
-            region=chosen.region,
-            endpoint_url=chosen.endpoint_url,
-            allow_http=chosen.allow_http,
-            anonymous=chosen.anonymous,
-            s3_compatible=chosen.endpoint_url is not None,
-            force_path_style=bool(chosen.force_path_style),
-        )
-    return icechunk.VirtualChunkContainer(address_of(root), store)
+        files = icechunk.local_filesystem_store(str(root))
+        return icechunk.VirtualChunkContainer(address_of(root), files)
+    chosen = root.options
+    objects = icechunk.s3_store(
+        region=chosen.region,
+        endpoint_url=chosen.endpoint_url,
+        allow_http=chosen.allow_http,
+        anonymous=chosen.anonymous,
+        s3_compatible=chosen.endpoint_url is not None,
+        force_path_style=bool(chosen.force_path_style),
+    )
+    return icechunk.VirtualChunkContainer(address_of(root), objects)
 
 
 def _reading_elsewhere(inner: icechunk.Repository) -> icechunk.Repository:
@@ -439,7 +465,8 @@ def _credentials(container: icechunk.VirtualChunkContainer) -> Any:
     """Found by each process for itself; none for files, and for a public bucket."""
     if container.url_prefix.startswith("file://"):
         return None
-    if getattr(container.store._0, "anonymous", False):
+    options = getattr(container.store, "_0", None)  # what its kind of store was made with
+    if getattr(options, "anonymous", False):
         return icechunk.containers_credentials({"": icechunk.s3_anonymous_credentials()})[""]
     return icechunk.containers_credentials({"": icechunk.s3_from_env_credentials()})[""]
 
