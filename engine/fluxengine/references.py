@@ -9,6 +9,7 @@ bit. A file that differs in any of this becomes a failed step that says why.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ import numpy as np
 
 from fluxengine import place
 from fluxengine.declare import Array, Reference, Source, Variable
-from fluxengine.errors import ChangedFile, ConfigError, DriftedFile
+from fluxengine.errors import ChangedFile, ConfigError, DriftedFile, FluxforgeError
 from fluxengine.files import FileId, is_local
 from fluxengine.grid import Grid
 from fluxengine.ingest import Step, failed_cells, packing_of
@@ -150,8 +151,9 @@ class Pointer:
         """A step whose chunks now are references, or why they cannot be."""
         if not self.references or step.file is None:
             return step
-        step = replace(step, file=known_by_etag(step.file))
-        return self._all_pointed(number, step, step.file) if step.state == VALID else step
+        file = known_by_etag(step.file)
+        step = replace(step, file=file)
+        return self._all_pointed(number, step, file) if step.state == VALID else step
 
     def _all_pointed(self, number: int, step: Step, file: FileId) -> Step:
         chunks = self._found.pop(self.grid.step_key(number))
@@ -189,12 +191,14 @@ class Pointer:
 
     def _read_back(self, number: int, array: Any) -> Array:
         """Stored values as every reader will get them."""
-        with storage_errors(array.name):
-            try:
+        try:
+            with storage_errors(array.name):
                 found: Array = np.asarray(array[number : number + 1])
-            except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-                what = f"{array.name} cannot be read in place: {error}."
-                raise DriftedFile(what, mend=BY_COPY) from error
+        except (FluxforgeError, MemoryError):
+            raise
+        except Exception as error:  # codecs raise what they like
+            what = f"{array.name} cannot be read in place: {error}."
+            raise DriftedFile(what, mend=BY_COPY) from error
         return found
 
     def _failed(self, file: FileId, why: str) -> Step:
@@ -209,9 +213,8 @@ def blank(array: Any, first: int, states: Array, values: Array) -> None:
 
 
 def _chunks_a_step(array: Any) -> int:
-    return int(
-        np.prod([-(-n // c) for n, c in zip(array.shape[1:], array.chunks[1:], strict=True)])
-    )
+    cells = zip(array.shape[1:], array.chunks[1:], strict=True)
+    return math.prod(-(-length // chunk) for length, chunk in cells)
 
 
 def _address(file: FileId) -> tuple[str, str]:
