@@ -22,6 +22,7 @@ from fluxengine.errors import (
 )
 
 GOES_ON = "run the same command again: it goes on where it stopped."
+BRING_BACK = "Bring the file back; to do without it, give the run a new store."
 # The first that is found decides: an answer may name several.
 KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
     (
@@ -34,7 +35,13 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
         r"fetching virtual reference.*Object at location (?P<file>.+?) not found",
         ChangedFile,
         "{file}, which its values are read from, is gone from its archive.",
-        "Bring the file back; to do without it, give the run a new store.",
+        BRING_BACK,
+    ),
+    (
+        r'fetching virtual reference.*with key="(?P<chunk>[^"]+)".*NoSuchKey',
+        ChangedFile,
+        "the file that the chunk {chunk} is read from is gone from its archive.",
+        BRING_BACK,
     ),
     (
         "No space left",

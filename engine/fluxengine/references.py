@@ -40,18 +40,19 @@ BY_COPY = "Take its archive by copy: values are then packed again as the source 
 Chunks = Mapping[tuple[int, ...], tuple[int, int]]
 
 
-def of(source: Source) -> tuple[Reference, ...]:
-    """What a source lets a run store by reference.
+def of(source: Source, archive: str) -> tuple[Reference, ...]:
+    """What a source lets a run store by reference, from an archive with this root.
 
     Raises
     ------
     ConfigError
-        Where it declares nothing of the kind.
+        Where it declares nothing of the kind, or the archive cannot be referred to.
     """
+    root(archive)
     if not source.references or source.holds_many:
         raise ConfigError(
             "its files cannot be read in place: nothing is declared of how values lie in them.",
-            where=f"{source.name}: archives.{source.archive}",
+            where=source.name,
             mend="Take it by copy: leave `by: reference` out.",
         )
     return source.references

@@ -112,7 +112,7 @@ def _layout(request: Request, dataset: Dataset, grid: Grid, attrs: Mapping[str, 
     outputs = outputs_on(grid, dataset.outputs)
     referred: tuple[Reference, ...] = ()
     if isinstance(dataset, Source) and dataset.archive in request.by_reference:
-        referred = references.of(dataset)
+        referred = references.of(dataset, request.root_of(dataset))
     return Layout(dataset.name, grid, outputs, attrs, _domain(dataset, grid), referred)
 
 

@@ -68,7 +68,7 @@ def write(
         values = made.createVariable("d", dtype, ("time", "lat", "lon"), fill_value=fill, **storage)
         values.set_auto_maskandscale(False)
         values.scale_factor, values.add_offset = scale, offset
-        values[0, rows] = raw[rows]
+        values[0, rows] = np.where(raw == FILL, fill, raw)[rows]
 
 
 def decode(file: Path, day: date) -> xr.Dataset:
