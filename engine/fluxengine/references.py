@@ -154,7 +154,8 @@ class Pointer:
             return step
         file = known_by_etag(step.file)
         step = replace(step, file=file)
-        return self._all_pointed(number, step, file) if step.state == VALID else step
+        was_read = self.grid.step_key(number) in self._found
+        return self._all_pointed(number, step, file) if step.state == VALID and was_read else step
 
     def _all_pointed(self, number: int, step: Step, file: FileId) -> Step:
         chunks = self._found.pop(self.grid.step_key(number))

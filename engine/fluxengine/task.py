@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,7 @@ class Job:
     keep: frozenset[int] = frozenset()
     batch: int = 0
     references: tuple[Reference, ...] = ()
+    unchanged: frozenset[int] = frozenset()
 
     @property
     def grid(self) -> Grid:
@@ -212,7 +214,9 @@ def _read_steps(job: Job, source: Source) -> Made:
     traces: list[str] = []
     counted_last: FileId | None = None
     pointer = Pointer(source, job.references, job.grid, job.fork, lambda name: _array(job, name))
-    for number, read in read_steps(pointer.watched, job.grid, job.files):
+    files_read = {n: file for n, file in job.files.items() if n not in job.unchanged}
+    held = ((n, _as_stored(job, n)) for n in sorted(job.unchanged))
+    for number, read in chain(held, read_steps(pointer.watched, job.grid, files_read)):
         step = pointer.pointed(number, _kept(job, number, read))
         at = number - job.block.steps.start
         for name, values in step.arrays.items():
@@ -225,9 +229,10 @@ def _read_steps(job: Job, source: Source) -> Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-        if step.file is not None and step.file is not counted_last:
-            counted_last = step.file
-            note_read(max(step.file.size, 0), requests=len(step.file.parts) or 1)
+        file = read.file if number in files_read else None
+        if file is not None and file is not counted_last:
+            counted_last = file
+            note_read(max(file.size, 0), requests=len(file.parts) or 1)
     return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
@@ -235,17 +240,24 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     """A good step that is stored already is not given up for a damaged or vanished file."""
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
-    path, snapshot = job.previous.path, job.previous.snapshot
     try:
-        with stored_values(str(job.path)):
-            arrays = {
-                v.name: stored_array(path, snapshot, v.name)[number : number + 1]
-                for v in job.dataset.variables
-            }
+        stored = _as_stored(job, number)
     except ChangedFile:  # it was the very file that its values were read from
         return step
     note = f"the values ingested before are kept: {step.note}"
-    return Step(arrays, KEPT, step.file, note, step.traceback)
+    return Step(stored.arrays, KEPT, step.file, note, step.traceback)
+
+
+def _as_stored(job: Job, number: int) -> Step:
+    """A step as it was ingested before."""
+    assert job.previous is not None
+    path, snapshot = job.previous.path, job.previous.snapshot
+    with stored_values(str(job.path)):
+        arrays = {
+            v.name: stored_array(path, snapshot, v.name)[number : number + 1]
+            for v in job.dataset.variables
+        }
+    return Step(arrays, VALID, job.files[number])
 
 
 # --- products ------------------------------------------------------------------------------------
