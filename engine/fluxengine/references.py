@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import numpy as np
 from fluxengine import place
 from fluxengine.declare import Array, Reference, Source, Variable
 from fluxengine.errors import ChangedFile, ConfigError, DriftedFile, FluxforgeError
-from fluxengine.files import FileId, is_local
+from fluxengine.files import FileId, is_local, is_unchanged
 from fluxengine.grid import Grid
 from fluxengine.ingest import Step, failed_cells, packing_of
 from fluxengine.ledger import FAILED_STEP, HOLDS_VALUES, VALID
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 HDF5 = b"\x89HDF"  # how its files begin
 PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")  # what stays as it is in an address
+CHANGED = "the file changed while it was read; the next run reads it again."
 BY_COPY = "Take its archive by copy: values are then packed again as the source declares."
 
 # Offset and length of each chunk in its file, by its index without the step axis.
@@ -153,6 +154,8 @@ class Pointer:
         if not self.references or step.file is None:
             return step
         file = known_by_etag(step.file)
+        if not is_unchanged(step.file):  # or the ETag may be that of another state
+            return self._failed(replace(file, sha256=""), CHANGED)
         step = replace(step, file=file)
         was_read = self.grid.step_key(number) in self._found
         return self._all_pointed(number, step, file) if step.state == VALID and was_read else step
@@ -165,8 +168,7 @@ class Pointer:
                 values = step.arrays[reference.variable]
                 self._point(number, lies, reference, chunks[reference.variable], values)
         except ChangedFile:
-            why = "the file changed while it was read; the next run reads it again."
-            return self._failed(replace(file, sha256=""), why)
+            return self._failed(replace(file, sha256=""), CHANGED)
         except DriftedFile as error:
             return self._failed(file, f"{error.what} {error.mend}")
         return step
@@ -286,6 +288,8 @@ def _arrays(path: Path, names: set[str]) -> dict[str, Any]:
             else:
                 store = NetCDF3Parser()(f"file://{path}", place.registry())
         held = store.to_virtual_dataset(loadable_variables=[])
+    except MemoryError:
+        raise
     except Exception as error:  # what decodes may still have filters that Zarr does not know
         raise DriftedFile(
             f"where its values lie cannot be told: {error}.", where=str(path), mend=BY_COPY
@@ -307,54 +311,47 @@ def _drifts(
     if array is None:
         yield "the file has no such variable"
         return
-    shape = grid.shape[1:]
-    kept = [axis for axis, length in enumerate(array.shape) if length != 1]
-    lies = [array.shape[axis] for axis in kept], [array.chunks[axis] for axis in kept]
-    wide = [axis for axis, length in enumerate(shape) if length != 1]
-    wants = [shape[axis] for axis in wide], [reference.chunks[axis] for axis in wide]
-    thick = any(c != 1 for n, c in zip(array.shape, array.chunks, strict=True) if n == 1)
-    if lies[0] != wants[0]:
-        yield f"its shape is {array.shape}, not that of {shape} cells"
-    if lies[1] != wants[1] or thick:
-        yield f"its chunks are {array.chunks}, not {reference.chunks} of a step"
+    yield from _shape_drifts(grid.shape[1:], reference, array)
     yield from _packing_drifts(variable, decoded)
-    filters, endian = _codecs(array)
-    if filters != reference.filters:
-        yield f"its filters are {_listed(filters)}, not {_listed(reference.filters)}"
-    if array.dtype.itemsize > 1 and (endian == "big") != reference.big_endian:
-        yield f"its bytes are {endian}-endian"
+    yield from _codec_drifts(reference, array)
+
+
+def _shape_drifts(shape: tuple[int, ...], reference: Reference, array: Any) -> Iterator[str]:
+    """Dimensions of size one do not count: with or without them the bytes are the same."""
+    axes = list(zip(array.shape, array.chunks, strict=True))
+    lies = [axis for axis in axes if axis[0] != 1]
+    wanted = [axis for axis in zip(shape, reference.chunks, strict=True) if axis[0] != 1]
+    if [length for length, _ in lies] != [length for length, _ in wanted]:
+        yield f"its shape is {array.shape}, not that of {shape} cells"
+    elif lies != wanted or any(chunk > length == 1 for length, chunk in axes):
+        yield f"its chunks are {array.chunks}, not {reference.chunks} of a step"
 
 
 def _packing_drifts(variable: Variable, decoded: xr.DataArray) -> Iterator[str]:
     found, wanted = packing_of(decoded), variable.packing
-    named = {
-        "dtype": "data type",
-        "scale": "scale_factor",
-        "offset": "add_offset",
-        "fill": "_FillValue",
-    }
-    for part, name in named.items():
-        is_, was = getattr(found, part), getattr(wanted, part)
-        if part == "dtype":
-            is_, was = str(np.dtype(is_)), str(np.dtype(was))
-        if is_ != was:
-            yield f"its {name} is {is_}, not {was} (in {variable.units})"
+    for name, has, wants in (
+        ("data type", np.dtype(found.dtype), np.dtype(wanted.dtype)),
+        ("scale_factor", found.scale, wanted.scale),
+        ("add_offset", found.offset, wanted.offset),
+        ("_FillValue", found.fill, wanted.fill),
+    ):
+        if has != wants:
+            yield f"its {name} is {has}, not {wants} (in {variable.units})"
 
 
-def _listed(filters: tuple[str, ...]) -> str:
+def _codec_drifts(reference: Reference, array: Any) -> Iterator[str]:
+    """Filters, and the order of bytes."""
+    told = [codec.to_dict() for codec in array.metadata.codecs]
+    filters = [t["name"].removeprefix("numcodecs.") for t in told if t["name"] != "bytes"]
+    if filters != list(reference.filters):
+        yield f"its filters are {_listed(filters)}, not {_listed(reference.filters)}"
+    endian = next((t["configuration"]["endian"] for t in told if "endian" in str(t)), "little")
+    if array.dtype.itemsize > 1 and (endian == "big") != reference.big_endian:
+        yield f"its bytes are {endian}-endian"
+
+
+def _listed(filters: Iterable[str]) -> str:
     return ", ".join(filters) or "none"
-
-
-def _codecs(array: Any) -> tuple[tuple[str, ...], str]:
-    """Names of a file's filters, and the order of its bytes."""
-    filters, endian = [], "little"
-    for codec in array.metadata.codecs:
-        told = codec.to_dict()
-        if told["name"] == "bytes":
-            endian = str(told.get("configuration", {}).get("endian", "little"))
-        else:
-            filters.append(str(told["name"]).removeprefix("numcodecs."))
-    return tuple(filters), endian
 
 
 def _chunks(array: Any, shape: tuple[int, ...]) -> Chunks:
