@@ -7,6 +7,7 @@ icechunk, and turns what the storage says into typed errors.
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from fluxengine.errors import (
     NotOurStore,
     PublicationConflict,
     StoreError,
+    StoreUnreachable,
     UnknownName,
 )
 from fluxengine.grid import Block
@@ -45,6 +47,8 @@ WORK, MAIN = "work", "main"
 RETRIES = icechunk.StorageRetriesSettings(
     max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
 )
+
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a provider's file is asked for again
 
 Fork = icechunk.ForkSession
 REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
@@ -148,8 +152,7 @@ class Repository:
     def read(self, snapshot: str) -> zarr.Group:
         """The dataset as of a snapshot."""
         with stored_values(str(self.path)), storage_errors(self.path):
-            store = self.inner.readonly_session(snapshot_id=snapshot).store
-            return zarr.open_group(CountedStore(store), mode="r")
+            return zarr.open_group(CountedStore(self.store(snapshot)), mode="r")
 
     def store(self, snapshot: str) -> ReadStore:
         """The dataset as of a snapshot, for whoever reads Zarr."""
@@ -376,7 +379,10 @@ class Repository:
 
 
 class ReadStore(WrapperStore[Any]):
-    """A store that says in words what cannot be read: a file that changed under its references."""
+    """A store that says in words what cannot be read: a file that changed under its references.
+
+    A reply that breaks off in a file is asked for again: icechunk does so for its own chunks alone.
+    """
 
     def __init__(self, store: Any, where: Place) -> None:
         super().__init__(store)
@@ -389,8 +395,22 @@ class ReadStore(WrapperStore[Any]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """As the store does."""
-        with storage_errors(self._where):
+        for wait in WAITS:
+            try:
+                return await self._get(key, prototype, byte_range)
+            except StoreUnreachable:
+                await asyncio.sleep(wait)
+        return await self._get(key, prototype, byte_range)
+
+    async def _get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
+    ) -> Buffer | None:
+        try:
             return await super().get(key, prototype, byte_range)
+        except icechunk.IcechunkError as error:
+            if "virtual" in str(error):
+                raise typed(error, self._where) from error
+            raise
 
 
 @dataclass(frozen=True)

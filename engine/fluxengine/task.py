@@ -46,7 +46,7 @@ from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.reading import Cells, StoredWindow, Upstream, read_window
 from fluxengine.references import Pointer, blank
-from fluxengine.repository import Fork, storage_errors, stored_array
+from fluxengine.repository import Fork, ReadStore, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
 
@@ -443,5 +443,6 @@ def _array(job: Job, name: str) -> zarr.Array[Any]:
     """A stored array in the job's fork: what is known of it is not fetched for every block."""
     array = stored_array(job.path, job.fork.snapshot_id, name)
     inner = array.async_array
-    place = StorePath(CountedStore(job.fork.store), array.path)
+    store = ReadStore(job.fork.store, job.path) if job.references else job.fork.store
+    place = StorePath(CountedStore(store), array.path)
     return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))

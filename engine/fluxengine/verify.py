@@ -20,11 +20,11 @@ import zarr
 from fluxengine import layout, metadata
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
-from fluxengine.errors import FluxforgeError
+from fluxengine.errors import ChangedFile, FluxforgeError
 from fluxengine.grid import Block, Grid
 from fluxengine.key import listed, standing_digest
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
-from fluxengine.outages import first_line, understood
+from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
 from fluxengine.repository import MAIN, WORK
 from fluxengine.store import Store
@@ -139,10 +139,7 @@ def _standing(name: str, book: Ledger) -> Iterator[Finding]:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, FluxforgeError):
-        return str(error)
-    known = understood(error, "")
-    return first_line(error) if known is None else known.what
+    return str(error) if isinstance(error, FluxforgeError) else first_line(error)
 
 
 def _array(root: zarr.Group, path: str) -> Any:
@@ -228,7 +225,8 @@ class _Stored:
             except Exception as error:  # as above
                 at = tuple(p.start // c for p, c in zip(parts, array.chunks, strict=True))
                 first, last = grid.step_name(parts[0].start), grid.step_name(parts[0].stop - 1)
-                what = f"{path}, chunk {at}, is damaged or missing: {_words(error)}"
+                words = error.what if isinstance(error, ChangedFile) else first_line(error)
+                what = f"{path}, chunk {at}, is damaged or missing: {words}"
                 yield Finding(self.name, block.name, _between(first, last), what)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import toynetcdf
 from faulty import Proxy
+from faulty import Request as Asked
 from moto.server import ThreadedMotoServer
 from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PRODUCT, ZIPPED, numbers
 from werkzeug.serving import WSGIRequestHandler
@@ -579,7 +580,7 @@ def test_an_archive_in_a_bucket(world: World, bucket: Proxy) -> None:
     there.run("copy")
     assert_same(there, "depth")
     boto3.client("s3").delete_object(Bucket=BUCKET, Key="mirror/2020/depth_20200103.nc")
-    with pytest.raises(ChangedFile, match=r"chunk depth/c/2/0/0 is read from is gone"):
+    with pytest.raises(ChangedFile, match=r"chunk depth/c/2/\d/0 is read from is gone"):
         there.depth()
 
 
@@ -592,6 +593,20 @@ def test_a_store_in_a_bucket_as_well(world: World, bucket: Proxy) -> None:
     copied = there.depth("copy")
     assert open_dataset(cloud.root, "depth")["depth"].values.tobytes() == copied.tobytes()
     assert verify(cloud, "depth").findings == ()
+
+
+def test_a_bucket_that_breaks_replies_off(world: World, bucket: Proxy) -> None:
+    upload(world, *range(1, 5))
+    there = replace(world, root=f"s3://{BUCKET}/mirror", days=4)
+    there.run()
+
+    def choose(request: Asked) -> str | None:
+        return ("cut", "503", "close")[request.number % 3] if request.number % 5 < 3 else None
+
+    bucket.restart(choose)
+    np.testing.assert_allclose(there.depth()[0], unpacked(1), rtol=1e-6)
+    print(f"{bucket.broken} of {len(bucket.seen)} requests broken")
+    assert bucket.broken > 4 and there.findings() == []
 
 
 def test_no_credentials_for_the_files(
