@@ -38,7 +38,7 @@ from fluxengine.grid import Block
 from fluxengine.layout import Layout
 from fluxengine.ledger import Ledger
 from fluxengine.lock import Lock
-from fluxengine.outages import stored_values, typed, understood
+from fluxengine.outages import GOES_ON, stored_values, typed, understood
 from fluxengine.place import Folder, Place, Prefix
 from fluxengine.traffic import CountedStore
 
@@ -48,6 +48,7 @@ RETRIES = icechunk.StorageRetriesSettings(
     max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
 )
 
+PATIENCE = 300.0  # seconds until a request that gets no answer is an error
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a provider's file is asked for again
 
 Fork = icechunk.ForkSession
@@ -381,7 +382,8 @@ class Repository:
 class ReadStore(WrapperStore[Any]):
     """A store that says in words what cannot be read: a file that changed under its references.
 
-    A reply that breaks off in a file is asked for again: icechunk does so for its own chunks alone.
+    A reply that breaks off in a file is asked for again, and one that never comes is given up:
+    icechunk does so for its own chunks alone.
     """
 
     def __init__(self, store: Any, where: Place) -> None:
@@ -395,6 +397,18 @@ class ReadStore(WrapperStore[Any]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """As the store does."""
+        try:
+            return await asyncio.wait_for(self._patiently(key, prototype, byte_range), PATIENCE)
+        except TimeoutError as error:
+            raise StoreUnreachable(
+                f"no answer for {PATIENCE:g} seconds, asked for {key}.",
+                where=str(self._where),
+                mend=f"When the storage answers again, {GOES_ON}",
+            ) from error
+
+    async def _patiently(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
+    ) -> Buffer | None:
         for wait in WAITS:
             try:
                 return await self._get(key, prototype, byte_range)

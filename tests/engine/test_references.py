@@ -24,7 +24,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from fluxengine import config
 from fluxengine.declare import Dataset, Source
-from fluxengine.errors import ChangedFile, ConfigError, StoreMismatch
+from fluxengine.errors import ChangedFile, ConfigError, StoreMismatch, StoreUnreachable
 from fluxengine.estimate import Resources, estimates
 from fluxengine.explain import explain
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID, Ledger
@@ -262,7 +262,7 @@ DRIFTS = {
     "its filters are zlib, not shuffle, zlib": {"shuffle": False},
     "its filters are fletcher32, shuffle, zlib, not shuffle, zlib": {"fletcher32": True},
     "its filters are none, not shuffle, zlib": {"zlib": False, "shuffle": False},
-    "its bytes are big-endian": {"endian": "big"},
+    "its bytes are big-endian": {"dtype": ">i2", "endian": "big"},
 }
 
 
@@ -607,6 +607,19 @@ def test_a_bucket_that_breaks_replies_off(world: World, bucket: Proxy) -> None:
     np.testing.assert_allclose(there.depth()[0], unpacked(1), rtol=1e-6)
     print(f"{bucket.broken} of {len(bucket.seen)} requests broken")
     assert bucket.broken > 4 and there.findings() == []
+
+
+def test_a_bucket_that_never_answers(
+    world: World, bucket: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world, *range(1, 5))
+    there = replace(world, root=f"s3://{BUCKET}/mirror", days=4)
+    there.run()
+    monkeypatch.setattr("fluxengine.repository.PATIENCE", 1.0)
+    bucket.restart(lambda request: "stall" if ".nc" in request.path else None)
+    with pytest.raises(StoreUnreachable, match="no answer for 1 seconds"):
+        there.depth()
+    bucket.over.set()
 
 
 def test_no_credentials_for_the_files(

@@ -64,7 +64,8 @@ def write(
         made.createDimension("time", None if record else 1)
         made.createDimension("lat", raw.shape[0])
         made.createDimension("lon", raw.shape[1])
-        made.createVariable("name", str if form == "NETCDF4" else "S1", ())  # Zarr knows none
+        if form == "NETCDF4":
+            made.createVariable("name", str, ())  # of a kind that Zarr does not know
         values = made.createVariable("d", dtype, ("time", "lat", "lon"), fill_value=fill, **storage)
         values.set_auto_maskandscale(False)
         values.scale_factor, values.add_offset = scale, offset
@@ -120,7 +121,7 @@ FORMS = {
     ),
     "big-endian": (
         _form(4, 12, filters=("shuffle", "zlib"), big_endian=True),
-        {**ZIPPED, "endian": "big"},
+        {**ZIPPED, "dtype": ">i2", "endian": "big"},
     ),
     "in one piece": (_form(8, 12), {"record": False, "contiguous": True}),
     "NetCDF3": (_form(8, 12, big_endian=True), {"form": "NETCDF3_64BIT_OFFSET"}),
