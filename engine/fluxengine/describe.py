@@ -95,6 +95,7 @@ def _source_facts(found: Source) -> dict[str, Any]:
         "grid": " × ".join(f"{n} {a.size or '…'}" for n, a in found.grid.axes.items()),
         "archive": f"{found.archive} (by default {found.home})",
         "path": _path(found),
+        "by reference": ", ".join(r.variable for r in found.references) or "no, by copy only",
         "licence": found.licence,
         "cite": found.cite,
         "variables": _variables(found),

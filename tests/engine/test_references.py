@@ -513,6 +513,10 @@ def test_a_run_file_says_which_archives(world: World) -> None:
     archives = config.load(path).archives
     assert archives["a"].root == str(world.archive) and archives["a"].by == "copy"
     assert archives["b"].root == "s3://bucket/b" and archives["b"].by == "reference"
+    path.write_text(text.replace("doubled", "toy"))  # a product that is installed
+    run_file = config.load(path)
+    asked = config.request(run_file, run_file.profile("local"), create=False)
+    assert asked.by_reference == {"b"} and asked.archives["b"] == "s3://bucket/b"
     path.write_text(text.replace("by: reference", "by: magic"))
     with pytest.raises(ConfigError, match=r"archives.b.*by"):
         config.load(path)
