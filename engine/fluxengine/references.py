@@ -21,10 +21,17 @@ import numpy as np
 
 from fluxengine import place
 from fluxengine.declare import Array, Reference, Source, Variable
-from fluxengine.errors import ChangedFile, ConfigError, DriftedFile, FluxforgeError
+from fluxengine.errors import (
+    ChangedFile,
+    ConfigError,
+    DeclarationError,
+    DriftedFile,
+    FluxforgeError,
+)
 from fluxengine.files import FileId, is_local, is_unchanged
 from fluxengine.grid import Grid
 from fluxengine.ingest import Step, failed_cells, packing_of
+from fluxengine.layout import FILTERS
 from fluxengine.ledger import FAILED_STEP, HOLDS_VALUES, VALID
 from fluxengine.place import Folder, Place, StorageOptions
 from fluxengine.repository import Fork, Part, etag_of, refer, storage_errors
@@ -48,6 +55,8 @@ def of(source: Source, archive: str) -> tuple[Reference, ...]:
     ------
     ConfigError
         Where it declares nothing of the kind, or the archive cannot be referred to.
+    DeclarationError
+        Where it declares what is not there.
     """
     root(archive)
     if not source.references or source.holds_many:
@@ -56,7 +65,26 @@ def of(source: Source, archive: str) -> tuple[Reference, ...]:
             where=source.name,
             mend="Take it by copy: leave `by: reference` out.",
         )
+    for reference in source.references:
+        _check(source, reference)
     return source.references
+
+
+def _check(source: Source, reference: Reference) -> None:
+    unknown = [name for name in reference.filters if name not in FILTERS]
+    if unknown:
+        raise DeclarationError(
+            f"'{source.name}' refers to files with the filter '{unknown[0]}'",
+            mend=f"Known are {', '.join(FILTERS)}.",
+        )
+    if reference.variable not in {variable.name for variable in source.provides}:
+        raise DeclarationError(
+            f"'{source.name}' has no variable '{reference.variable}' to refer to"
+        )
+    if len(reference.chunks) != len(source.grid.dims) - 1:
+        raise DeclarationError(
+            f"chunks of '{reference.variable}' must have a length for each axis but the first"
+        )
 
 
 def root(address: str) -> Place:

@@ -22,9 +22,15 @@ from moto.server import ThreadedMotoServer
 from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PRODUCT, ZIPPED, numbers
 from werkzeug.serving import WSGIRequestHandler
 
-from fluxengine import config
-from fluxengine.declare import Dataset, Source
-from fluxengine.errors import ChangedFile, ConfigError, StoreMismatch, StoreUnreachable
+from fluxengine import config, references
+from fluxengine.declare import Dataset, Reference, Source
+from fluxengine.errors import (
+    ChangedFile,
+    ConfigError,
+    DeclarationError,
+    StoreMismatch,
+    StoreUnreachable,
+)
 from fluxengine.estimate import Resources, estimates
 from fluxengine.explain import explain
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID, Ledger
@@ -500,6 +506,19 @@ def test_what_cannot_be_referred_to_is_said_before_anything_is_made(world: World
     ):
         with pytest.raises(ConfigError, match=words):
             make_plan(replace(world, root=root).request())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Reference("depth", "d", (4, 12), ("szip",)), "filter 'szip'.*Known are shuffle"),
+        (Reference("height", "d", (4, 12)), "no variable 'height' to refer to"),
+        (Reference("depth", "d", (1, 4, 12)), "a length for each axis but the first"),
+    ],
+)
+def test_a_declaration_that_contradicts_itself(wrong: Reference, words: str) -> None:
+    with pytest.raises(DeclarationError, match=words):
+        references.of(replace(CHUNKED, references=(wrong,)), "/archive")
 
 
 def test_a_run_file_says_which_archives(world: World) -> None:
