@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from fluxengine import place, registry
 from fluxengine.clusters import ClusterConfig, check_reach
@@ -55,6 +55,13 @@ class Profile(BaseModel, extra="forbid", frozen=True):
         return place.at(self.store, self.storage)
 
 
+class Archive(BaseModel, extra="forbid", frozen=True):
+    """Where input files are, and whether their values are copied or read where they lie."""
+
+    root: str
+    by: Literal["copy", "reference"] = "copy"
+
+
 class Prices(BaseModel, extra="forbid", frozen=True):
     """What things cost, in one currency: of a plan's cost in words."""
 
@@ -69,10 +76,18 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     product: str
     period: Period | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    archives: dict[str, str] = Field(default_factory=dict)
+    archives: dict[str, Archive] = Field(default_factory=dict)
     attributes: dict[str, str] = Field(default_factory=dict)
     prices: Prices | None = None
     profiles: dict[str, Profile]
+
+    @field_validator("archives", mode="before")
+    @classmethod
+    def _by_root(cls, given: Any) -> Any:
+        """An archive of which nothing but its root is said."""
+        if not isinstance(given, dict):
+            return given
+        return {n: {"root": a} if isinstance(a, str) else a for n, a in given.items()}
 
     def profile(self, name: str | None) -> Profile:
         """A profile by name; the only or first one where none is named."""
@@ -123,15 +138,17 @@ def load(path: Path) -> RunFile:
 
 def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     """What the run file asks for. The store is made only if `create`."""
-    archives = {f"archives.{name}": root for name, root in run_file.archives.items()}
-    check_reach(profile.cluster, {"store": profile.store} | archives)
+    archives = {name: archive.root for name, archive in run_file.archives.items()}
+    roots = {f"archives.{name}": root for name, root in archives.items()}
+    check_reach(profile.cluster, {"store": profile.store} | roots)
     product = registry.recipe(run_file.product).product(run_file.options)
     store: Store | None = None
     if create or not profile.place.is_empty():
         store = Store.at(profile.place, create=create)
     period = run_file.period
     first, last = (period.first, period.last) if period else (None, None)
-    return Request(product, first, last, store, run_file.archives, run_file.attributes)
+    referred = frozenset(n for n, a in run_file.archives.items() if a.by == "reference")
+    return Request(product, first, last, store, archives, run_file.attributes, referred)
 
 
 def resources(run_file: RunFile, profile: Profile) -> Resources:
@@ -163,5 +180,5 @@ def _absolute(run_file: RunFile, base: Path) -> RunFile:
     profiles = {
         n: p.model_copy(update={"store": at(p.store)}) for n, p in run_file.profiles.items()
     }
-    archives = {name: at(root) for name, root in run_file.archives.items()}
+    archives = {n: a.model_copy(update={"root": at(a.root)}) for n, a in run_file.archives.items()}
     return run_file.model_copy(update={"profiles": profiles, "archives": archives})

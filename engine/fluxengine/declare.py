@@ -199,6 +199,32 @@ def _cut_like(own: Axis, axis: Axis, name: str, output: Output) -> Axis:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A variable of a provider's files whose bytes can be read where they lie.
+
+    Parameters
+    ----------
+    variable : str
+        Its name in the source's `provides`, whose packing is that of the file.
+    name : str
+        Its name in the file, a NetCDF4, HDF5 or NetCDF3 one.
+    chunks : tuple of int
+        Of one step, on the source's grid without the step axis; a file may have dimensions of size
+        one besides. What is not chunked is one chunk.
+    filters : tuple of str
+        HDF5 filters in the order in which they are applied.
+    big_endian : bool
+        The order of bytes; that of every NetCDF3 file.
+    """
+
+    variable: str
+    name: str
+    chunks: tuple[int, ...]
+    filters: tuple[str, ...] = ()
+    big_endian: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """A dataset read from files that are found below an archive's root.
 
@@ -233,6 +259,8 @@ class Source:
         Whether a file holds several steps, for which `path` then gives the same file. `decode` gets
         the keys of the steps wanted of it, in order, and gives those of them that the file holds;
         the coordinate along the step axis tells which. Others count as missing.
+    references : tuple of Reference
+        Variables that a run may store as references into the files, where each file holds one step.
     """
 
     name: str
@@ -249,6 +277,7 @@ class Source:
     file_type: str = "unknown"
     instead: Callable[[Any], str | tuple[str, ...]] | None = None
     holds_many: bool = False
+    references: tuple[Reference, ...] = ()
 
     @property
     def variables(self) -> tuple[Variable, ...]:

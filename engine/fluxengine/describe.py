@@ -21,7 +21,8 @@ product: {name}
 options:
 {options}
 
-# Where the input files are; a source without an entry is read from its provider.
+# Where the input files are; a source without an entry is read from its provider. NetCDF files in a
+# folder or bucket need not be copied: `oisst: {{root: s3://bucket/oisst, by: reference}}`.
 archives:
 {archives}
 
@@ -94,6 +95,7 @@ def _source_facts(found: Source) -> dict[str, Any]:
         "grid": " × ".join(f"{n} {a.size or '…'}" for n, a in found.grid.axes.items()),
         "archive": f"{found.archive} (by default {found.home})",
         "path": _path(found),
+        "by reference": ", ".join(r.variable for r in found.references) or "no, by copy only",
         "licence": found.licence,
         "cite": found.cite,
         "variables": _variables(found),

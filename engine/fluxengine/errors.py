@@ -84,6 +84,12 @@ class OutOfRange(FluxforgeError, ValueError):
     code = "FF304"
 
 
+class DriftedFile(DamagedFile):
+    """A sound file that is packed or laid out otherwise than what refers to it says."""
+
+    code = "FF305"
+
+
 class NotOurStore(FluxforgeError, ValueError):
     """A place that holds something else than a fluxforge store."""
 
@@ -144,6 +150,12 @@ class NoBucket(StoreError):
     """There is no bucket of that name."""
 
     code = "FF410"
+
+
+class ChangedFile(StoreError):
+    """A provider's file that stored values are read from changed, or is gone, since its ingest."""
+
+    code = "FF411"
 
 
 class CodeMismatch(FluxforgeError, RuntimeError):

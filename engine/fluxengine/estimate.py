@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -206,7 +206,7 @@ def _estimate(plan: DatasetPlan, resources: Resources) -> Estimate:
         len(plan.will_run),
         len(plan.may_run),
         gets * blocks,
-        len(plan.stand.dataset.variables) * blocks,
+        sum(len(output.variables) for output in plan.stand.layout.copied) * blocks,
         round(read * blocks),
         plan.bytes_written,
         memory(plan, block, batch, resources.threads),
@@ -240,18 +240,27 @@ def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
     if plan.files is not None:
         there = {file for step in block.steps if (file := plan.files.found[step]) is not None}
         requests = sum(len(file.parts) or 1 for file in there)
-        return requests, float(sum(max(file.size, 0) for file in there))
+        size = float(sum(max(file.size, 0) for file in there))
+        # What is referred to is read once more, through its references.
+        again = sum(map(plan.stand.layout.chunks_a_step, plan.stand.layout.references))
+        return requests + again * len(there), size * (2 if again else 1)
     gets, read = 0, 0.0
     for part in block.batches(batch):
-        for _, output, variable, cells in _windows(plan, part):
-            requests, chunks = _requests(output, list(cells.stored.values()))
+        for _, output, variable, cells, own in _windows(plan, part):
+            requests, chunks = _requests(output, list(cells.stored.values()), own)
             gets += requests
-            read += chunks * math.prod(output.grid.chunk_shape) * _width(variable.packing)
+            read += chunks * math.prod(own or output.grid.chunk_shape) * _width(variable.packing)
     return gets, read
 
 
-def _requests(output: Output, cells: list[Indices]) -> tuple[int, int]:
-    """Requests for, and inner chunks in, a window: a shard that is wanted whole is read at once."""
+def _requests(output: Output, cells: list[Indices], own: tuple[int, ...] | None) -> tuple[int, int]:
+    """Requests for, and inner chunks in, a window: a shard that is wanted whole is read at once.
+
+    Chunks of its `own`, in the provider's files, lie in no shard.
+    """
+    if own is not None:
+        each = [len(np.unique(c // length)) for c, length in zip(cells, own, strict=True)]
+        return math.prod(each), math.prod(each)
     axes = list(output.grid.axes.values())
     chunks = [np.unique(c // a.chunk_length) for a, c in zip(axes, cells, strict=True)]
     shards = [np.unique(c // a.block_length) for a, c in zip(axes, cells, strict=True)]
@@ -261,19 +270,34 @@ def _requests(output: Output, cells: list[Indices]) -> tuple[int, int]:
     return (number if touched >= number * whole else number + touched), touched
 
 
-def _windows(plan: DatasetPlan, part: Block) -> Iterator[tuple[str, Output, Variable, WindowCells]]:
-    """What is read for a part of a block: the name that stages know, where it is stored, cells."""
+class _Wanted(NamedTuple):
+    """A variable that is read: the name that stages know, where it is stored, and its cells.
+
+    `own` is the shape of its chunks where they lie in the provider's files.
+    """
+
+    name: str
+    output: Output
+    variable: Variable
+    cells: WindowCells
+    own: tuple[int, ...] | None
+
+
+def _windows(plan: DatasetPlan, part: Block) -> Iterator[_Wanted]:
+    """Every variable that is read for a part of a block."""
     product = plan.stand.dataset
     assert isinstance(product, Product)
     for read in product.reads:
         upstream = plan.inputs.get(read.dataset.name)
-        given = upstream.plan.stand.layout.outputs if upstream else read.dataset.outputs
+        given = upstream.plan.stand.layout if upstream else None
+        own = {r.variable: (1, *r.chunks) for r in given.references} if given else {}
+        outputs = given.outputs if given else read.dataset.outputs
         for name, known_by in zip(read.variables, read.names, strict=True):
-            output, variable = stored_as(given, name)
+            output, variable = stored_as(outputs, name)
             cells = window_cells(
                 plan.stand.grid, part.spans, product.halo, output.grid, partial=read.partial
             )
-            yield known_by, output, variable, cells
+            yield _Wanted(known_by, output, variable, cells, own.get(name))
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -283,13 +307,13 @@ def _of_product(plan: DatasetPlan, product: Product, block: Block, batch: int) -
     """The larger of computing the last batch and of writing the block."""
     part = next(block.batches(batch))
     shapes, window = {}, 0
-    for name, output, variable, cells in _windows(plan, part):
+    for name, output, variable, cells, own in _windows(plan, part):
         shape = shapes[name] = cells.shape
         window += math.prod(shape) * (_width(variable.packing) + _unpacked(variable))
-        window += math.prod(output.grid.chunk_shape) * _width(variable.packing)
+        window += math.prod(own or output.grid.chunk_shape) * _width(variable.packing)
     working, made = 0, 0
-    for _, _, outputs, own in _stages(plan, product, part, shapes):
-        working = max(working, made + outputs + own)
+    for _, _, outputs, beside in _stages(plan, product, part, shapes):
+        working = max(working, made + outputs + beside)
         made += outputs
     packed = _packed_bytes(plan, block)
     copies = (1 if batch >= len(block.steps) else 2) if product.gates else 0
@@ -315,7 +339,7 @@ def _on_gpu(plan: DatasetPlan, block: Block, batch: int) -> int:
     if not isinstance(product, Product):
         return 0
     part = next(block.batches(batch))
-    shapes = {name: cells.shape for name, _, _, cells in _windows(plan, part)}
+    shapes = {wanted.name: wanted.cells.shape for wanted in _windows(plan, part)}
     parts = _stages(plan, product, part, shapes)
     return max((sum(sizes) for s, *sizes in parts if s.device == "cuda"), default=0)
 

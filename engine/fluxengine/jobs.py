@@ -12,8 +12,8 @@ from fluxengine import key
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
 from fluxengine.files import FileId
-from fluxengine.ledger import STAMP, BlockRows
-from fluxengine.plan import DatasetPlan, valid_steps
+from fluxengine.ledger import STAMP, VALID, BlockRows
+from fluxengine.plan import DatasetPlan, Why, valid_steps
 from fluxengine.reading import Upstream
 from fluxengine.repository import Repository
 from fluxengine.store import Store
@@ -51,7 +51,21 @@ def jobs(plan: DatasetPlan, store: Store, repository: Repository, batch: int) ->
             previous,
             valid_steps(stand, number),
             batch,
+            stand.layout.references,
+            _unchanged(plan, number),
         )
+
+
+def _unchanged(plan: DatasetPlan, number: int) -> frozenset[int]:
+    """Steps of a block whose references still hold: it is made again for other steps' files."""
+    files, book = plan.files, plan.stand.ledger
+    why = plan.reasons[number] & (Why.WEIGHTS | Why.CODE | Why.OPTIONS)
+    if files is None or why or not plan.stand.layout.references:
+        return frozenset()
+    steps, tile = book.rows_of(number)
+    good = steps.start + np.flatnonzero(book.states[steps, tile] == VALID)
+    known = {step: files.found[step] for step in good.tolist()}
+    return frozenset(step for step, file in known.items() if file is not None and file.sha256)
 
 
 def _upstream(store: Store, plan: DatasetPlan) -> Upstream:

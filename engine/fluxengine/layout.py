@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ZstdCodec
+from zarr.codecs import BytesCodec, ZstdCodec
 
-from fluxengine.declare import Array, Output, Variable
+from fluxengine.declare import Array, Output, Reference, Variable
 from fluxengine.digest import content_digest
 from fluxengine.errors import StoreMismatch
 from fluxengine.grid import DAY, Axis, Grid, in_unit
 
 # The checksum finds every flipped bit; default zstd reads most of them as wrong values.
 COMPRESSORS = (ZstdCodec(level=1, checksum=True),)
+# HDF5 filters, each as a codec for numbers of so many bytes. Levels do not matter to a reader.
+FILTERS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "shuffle": lambda width: _codec("shuffle", elementsize=width),
+    "zlib": lambda width: _codec("zlib", level=4),
+    "fletcher32": lambda width: _codec("fletcher32"),
+}
 MARK = "fluxforge"
 FORMAT = 2
 DOMAIN = "domain"
@@ -38,6 +45,10 @@ SPACE = {
 }
 
 
+def _codec(name: str, **configuration: int) -> dict[str, Any]:
+    return {"name": f"numcodecs.{name}", "configuration": configuration}
+
+
 @dataclass(frozen=True)
 class Layout:
     """What a dataset looks like before a value is written.
@@ -53,6 +64,8 @@ class Layout:
         Global attributes.
     domain : bool array, optional
         Cells that have values at all, one axis for each of the grid's but the step axis.
+    references : tuple of Reference
+        Variables whose chunks lie in the provider's files; empty for a copy.
     """
 
     name: str
@@ -60,6 +73,21 @@ class Layout:
     outputs: tuple[Output, ...]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     domain: Array | None = None
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def copied(self) -> tuple[Output, ...]:
+        """Outputs with the variables whose values themselves are stored."""
+        elsewhere = {reference.variable for reference in self.references}
+        return tuple(
+            replace(o, variables=tuple(v for v in o.variables if v.name not in elsewhere))
+            for o in self.outputs
+        )
+
+    def chunks_a_step(self, reference: Reference) -> int:
+        """How many chunks of the provider's files a step has."""
+        cells = zip(self.grid.shape[1:], reference.chunks, strict=True)
+        return math.prod(-(-length // chunk) for length, chunk in cells)
 
     @property
     def inside(self) -> Array | None:
@@ -79,7 +107,11 @@ def create(root: zarr.Group, layout: Layout) -> None:
         for name, axis in output.grid.axes.items():
             _create_coordinate(group, name, axis)
         for variable in output.variables:
-            _create_variable(group, output.grid, variable)
+            given = next((r for r in layout.references if r.variable == variable.name), None)
+            if given is None:
+                _create_variable(group, output.grid, variable)
+            else:
+                _create_referring(group, output.grid, variable, given)
         for height in sorted({v.height for v in output.variables if v.height is not None}):
             _create_height(group, height)
     if layout.domain is not None:
@@ -134,6 +166,14 @@ def check(root: zarr.Group, layout: Layout) -> None:
             f"it holds {_names(stored)}, the run writes {_names(wanted)}, or in another packing.",
             where=layout.name,
             mend="Give the run a new store: other variables would hide the published ones.",
+        )
+    if stored.get("references") != wanted.get("references"):
+        kinds = ["by reference" if d.get("references") else "by copy" for d in (stored, wanted)]
+        other = "" if kinds[0] != kinds[1] else " to files of another form"
+        raise StoreMismatch(
+            f"it is stored {kinds[0]}; the run wants it {kinds[1]}{other}.",
+            where=layout.name,
+            mend="Correct `by` of its archive in the run file, or give the run a new store.",
         )
     if stored["domain"] != wanted["domain"]:
         raise StoreMismatch(
@@ -193,13 +233,20 @@ def stored_variables(root: zarr.Group) -> dict[str, Grid]:
 
 
 def _described(layout: Layout) -> dict[str, Any]:
-    return {
+    # A copy says nothing of references: so did stores that were made before there were any.
+    elsewhere = {r.variable: _plain(r) for r in layout.references}
+    return ({"references": elsewhere} if elsewhere else {}) | {
         "grids": {output.group: _axes(output.grid) for output in layout.outputs},
         "variables": {o.named(v): asdict(v.packing) for o in layout.outputs for v in o.variables},
         "domain": None
         if layout.domain is None
         else content_digest({DOMAIN: layout.domain.astype("u1")}).hex(),
     }
+
+
+def _plain(reference: Reference) -> dict[str, Any]:
+    lists = {"chunks": list(reference.chunks), "filters": list(reference.filters)}
+    return asdict(reference) | lists
 
 
 def _axes(grid: Grid) -> dict[str, Any]:
@@ -241,6 +288,25 @@ def _create_variable(root: zarr.Group, grid: Grid, variable: Variable) -> None:
         dimension_names=grid.dims,
         attributes=stored_attributes(variable),
         # A block without any value is stored all the same: "no observation" is not "never written".
+        config={"write_empty_chunks": True},
+    )
+
+
+def _create_referring(
+    root: zarr.Group, grid: Grid, variable: Variable, reference: Reference
+) -> None:
+    """An array whose chunks are those of the provider's files: theirs in shape and codecs."""
+    width = np.dtype(variable.packing.dtype).itemsize
+    root.create_array(
+        variable.name,
+        shape=grid.shape,
+        chunks=(1, *reference.chunks),
+        dtype=variable.packing.dtype,
+        fill_value=variable.packing.zarr_fill,
+        serializer=BytesCodec(endian="big" if reference.big_endian else "little"),
+        compressors=tuple(FILTERS[name](width) for name in reference.filters),
+        dimension_names=grid.dims,
+        attributes=stored_attributes(variable),
         config={"write_empty_chunks": True},
     )
 

@@ -215,6 +215,8 @@ class Ledger:
             (self.states[where], rows.states),
             (self.digests[where], rows.digests),
         ]
+        if rows.stamps is not None:  # references hold no longer where only the stamp is another
+            same.append((self.columns["stamps"][where[0]], rows.stamps))
         return (
             known is not None
             and known["notes"] == rows.record["notes"]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fluxengine.errors import (
+    ChangedFile,
     FluxforgeError,
     NoBucket,
     NoSpace,
@@ -21,8 +22,27 @@ from fluxengine.errors import (
 )
 
 GOES_ON = "run the same command again: it goes on where it stopped."
+BRING_BACK = "Bring the file back; to do without it, give the run a new store."
 # The first that is found decides: an answer may name several.
 KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
+    (
+        r"object owning the virtual chunk has changed \((?P<file>[^)]*)\)",
+        ChangedFile,
+        "{file}, which its values are read from, changed since it was ingested.",
+        "Run again: the file is taken as it is now.",
+    ),
+    (
+        r"fetching virtual reference.*Object at location (?P<file>.+?) not found",
+        ChangedFile,
+        "{file}, which its values are read from, is gone from its archive.",
+        BRING_BACK,
+    ),
+    (
+        r'fetching virtual reference.*with key="(?P<chunk>[^"]+)".*NoSuchKey',
+        ChangedFile,
+        "the file that the chunk {chunk} is read from is gone from its archive.",
+        BRING_BACK,
+    ),
     (
         "No space left",
         NoSpace,
@@ -92,8 +112,9 @@ def understood(error: Exception, where: object) -> FluxforgeError | None:
     said = "No space left" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
     text = re.sub(r"[\s|]+", " ", said)  # icechunk breaks lines, and draws a rule before each
     for pattern, kind, what, mend in KNOWN:
-        if re.search(pattern, text):
-            return kind(what, where=str(where), mend=mend)
+        found = re.search(pattern, text)
+        if found:
+            return kind(what.format(**found.groupdict()), where=str(where), mend=mend)
     return None
 
 

@@ -310,6 +310,15 @@ class Prefix:
 Place = Folder | Prefix
 
 
+@lru_cache(maxsize=1)
+def registry() -> Any:
+    """Local files, as VirtualiZarr asks for them."""
+    from obspec_utils.registry import ObjectStoreRegistry
+    from obstore.store import LocalStore
+
+    return ObjectStoreRegistry({"file://": LocalStore()})
+
+
 def at(location: str | Path | Place, options: StorageOptions | None = None) -> Place:
     """The place that a path or an address names.
 

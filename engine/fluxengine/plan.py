@@ -20,7 +20,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from fluxengine import key
+from fluxengine import key, references
 from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
 from fluxengine.files import FileId, look, settled
 from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
@@ -499,7 +499,8 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     for step, now in zip(steps, _looked_for(request, source, grid, steps), strict=True):
         if now is None:
             continue  # where values are stored, its digest stays: no reason to give them up
-        file = settled(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
+        settle = references.settled if stand.layout.references else settled
+        file = settle(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
         found[step] = file
         stamps[step] = np.frombuffer(file.stamp_digest, "u1")
         digests[step] = np.frombuffer(file.digest, "u1")
@@ -526,7 +527,7 @@ def _bytes_a_cell(stand: Stand) -> float:
     own = math.prod(stand.grid.shape)
     return sum(
         math.prod(output.grid.shape) / own * np.dtype(v.packing.dtype).itemsize
-        for output in stand.layout.outputs
+        for output in stand.layout.copied
         for v in output.variables
     )
 

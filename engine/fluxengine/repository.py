@@ -7,16 +7,22 @@ icechunk, and turns what the storage says into typed errors.
 
 from __future__ import annotations
 
+import asyncio
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import icechunk
 import zarr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
 from fluxengine import layout, ledger, metadata
 from fluxengine.errors import (
@@ -25,14 +31,15 @@ from fluxengine.errors import (
     NotOurStore,
     PublicationConflict,
     StoreError,
+    StoreUnreachable,
     UnknownName,
 )
 from fluxengine.grid import Block
 from fluxengine.layout import Layout
 from fluxengine.ledger import Ledger
 from fluxengine.lock import Lock
-from fluxengine.outages import stored_values, typed, understood
-from fluxengine.place import Folder, Place
+from fluxengine.outages import GOES_ON, stored_values, typed, understood
+from fluxengine.place import Folder, Place, Prefix
 from fluxengine.traffic import CountedStore
 
 WORK, MAIN = "work", "main"
@@ -41,6 +48,9 @@ RETRIES = icechunk.StorageRetriesSettings(
     max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
 )
 
+PATIENCE = 300.0  # seconds until a request that gets no answer is an error
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a provider's file is asked for again
+
 Fork = icechunk.ForkSession
 REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
 
@@ -48,6 +58,8 @@ REFUSALS = (icechunk.IcechunkError, icechunk.ConflictError)
 # process commits, under the run lock), and logs to standard output, where --json belongs. What goes
 # wrong is raised all the same.
 icechunk.set_logs_filter("off")
+# The codecs of NetCDF4 files are in no Zarr specification; those who read references have them.
+warnings.filterwarnings("ignore", "Numcodecs codecs are not in the Zarr version 3", UserWarning)
 
 
 @contextmanager
@@ -126,7 +138,8 @@ class Repository:
         config = icechunk.RepositoryConfig(storage=icechunk.StorageSettings(retries=RETRIES))
         try:
             with storage_errors(path):
-                return cls(path, icechunk.Repository.open(_storage(path), config), lock)
+                inner = icechunk.Repository.open(_storage(path), config)
+                return cls(path, _reading_elsewhere(inner), lock)
         except StoreError as error:
             if type(error) is not StoreError:  # it is known what it was
                 raise
@@ -140,8 +153,12 @@ class Repository:
     def read(self, snapshot: str) -> zarr.Group:
         """The dataset as of a snapshot."""
         with stored_values(str(self.path)), storage_errors(self.path):
-            store = self.inner.readonly_session(snapshot_id=snapshot).store
-            return zarr.open_group(CountedStore(store), mode="r")
+            return zarr.open_group(CountedStore(self.store(snapshot)), mode="r")
+
+    def store(self, snapshot: str) -> ReadStore:
+        """The dataset as of a snapshot, for whoever reads Zarr."""
+        with storage_errors(self.path):
+            return ReadStore(self.inner.readonly_session(snapshot_id=snapshot).store, self.path)
 
     def ledger(self, snapshot: str) -> Ledger:
         """What each step is, as of a snapshot."""
@@ -157,6 +174,21 @@ class Repository:
         """A pickled-around session that many tasks write blocks into."""
         with storage_errors(self.path):
             return self.inner.writable_session(WORK).fork()
+
+    def referring(self, root: Place) -> Repository:
+        """The dataset as one whose chunks may lie in files below an archive's root as well.
+
+        The root is noted in the dataset, with region and endpoint, but never a credential.
+        """
+        config = self.inner.config
+        if address_of(root) in (config.virtual_chunk_containers or {}):
+            return self
+        with storage_errors(self.path):
+            self._check_lock()
+            config.set_virtual_chunk_container(_container(root))
+            inner = _reading_elsewhere(self.inner.reopen(config))
+            inner.save_config()
+        return replace(self, inner=inner)
 
     def extend(self, wanted: Layout, book: Ledger) -> None:
         """Commit a longer step axis to `work`."""
@@ -345,6 +377,132 @@ class Repository:
         """Bytes of objects that no version needs: of runs that were cut off, of pruned versions."""
         with storage_errors(self.path):
             return self.inner.garbage_collect(datetime.now(UTC), dry_run=True).bytes_deleted
+
+
+class ReadStore(WrapperStore[Any]):
+    """A store that says in words what cannot be read: a file that changed under its references.
+
+    A reply that breaks off in a file is asked for again, and one that never comes is given up:
+    icechunk does so for its own chunks alone.
+    """
+
+    def __init__(self, store: Any, where: Place) -> None:
+        super().__init__(store)
+        self._where = where
+
+    def _with_store(self, store: Any) -> ReadStore:
+        return ReadStore(store, self._where)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """As the store does."""
+        try:
+            return await asyncio.wait_for(self._patiently(key, prototype, byte_range), PATIENCE)
+        except TimeoutError as error:
+            raise StoreUnreachable(
+                f"no answer for {PATIENCE:g} seconds, asked for {key}.",
+                where=str(self._where),
+                mend=f"When the storage answers again, {GOES_ON}",
+            ) from error
+
+    async def _patiently(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
+    ) -> Buffer | None:
+        for wait in WAITS:
+            try:
+                return await self._get(key, prototype, byte_range)
+            except StoreUnreachable:
+                await asyncio.sleep(wait)
+        return await self._get(key, prototype, byte_range)
+
+    async def _get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
+    ) -> Buffer | None:
+        try:
+            return await super().get(key, prototype, byte_range)
+        except icechunk.IcechunkError as error:
+            if "virtual" in str(error):
+                raise typed(error, self._where) from error
+            raise
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the bytes of one chunk lie.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Of the chunk in its array.
+    file : str
+        Address of the file.
+    etag : str
+        What an object store calls its state: once it is another, the chunk is refused.
+    offset, length : int
+    """
+
+    index: tuple[int, ...]
+    file: str
+    etag: str
+    offset: int
+    length: int
+
+
+def refer(fork: Fork, name: str, parts: Iterable[Part]) -> bool:
+    """Make chunks of an array references; False where one lies below no root that was named."""
+    specs = [
+        icechunk.VirtualChunkSpec(list(p.index), p.file, p.offset, p.length, etag_checksum=p.etag)
+        for p in parts
+    ]
+    with storage_errors(name):
+        return not fork.store.set_virtual_refs(name, specs, validate_containers=True)
+
+
+def etag_of(file: Path) -> str:
+    """The ETag that icechunk gives to the state of a local file."""
+    stat = file.stat()
+    return f"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"
+
+
+def address_of(root: Place) -> str:
+    """An archive's root as icechunk names it."""
+    return f"{root}/" if isinstance(root, Prefix) else f"file://{root}/"
+
+
+def _container(root: Place) -> icechunk.VirtualChunkContainer:
+    if isinstance(root, Folder):
+        files = icechunk.local_filesystem_store(str(root))
+        return icechunk.VirtualChunkContainer(address_of(root), files)
+    chosen = root.options
+    objects = icechunk.s3_store(
+        region=chosen.region,
+        endpoint_url=chosen.endpoint_url,
+        allow_http=chosen.allow_http,
+        anonymous=chosen.anonymous,
+        s3_compatible=chosen.endpoint_url is not None,
+        force_path_style=bool(chosen.force_path_style),
+    )
+    return icechunk.VirtualChunkContainer(address_of(root), objects)
+
+
+def _reading_elsewhere(inner: icechunk.Repository) -> icechunk.Repository:
+    """The repository with leave to read below the roots noted in it."""
+    containers = inner.config.virtual_chunk_containers
+    if not containers:
+        return inner
+    credentials = {address: _credentials(known) for address, known in containers.items()}
+    return inner.reopen(authorize_virtual_chunk_access=credentials)
+
+
+def _credentials(container: icechunk.VirtualChunkContainer) -> Any:
+    """Found by each process for itself; none for files, and for a public bucket."""
+    if container.url_prefix.startswith("file://"):
+        return None
+    options = getattr(container.store, "_0", None)  # what its kind of store was made with
+    if getattr(options, "anonymous", False):
+        return icechunk.containers_credentials({"": icechunk.s3_anonymous_credentials()})[""]
+    return icechunk.containers_credentials({"": icechunk.s3_from_env_credentials()})[""]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fluxengine import provenance
+from fluxengine import provenance, references
 from fluxengine.declare import Source
 from fluxengine.errors import RunFailed
 from fluxengine.estimate import BLOCKS_PER_COMMIT, Estimate, Resources, batch_for, estimates
@@ -256,11 +256,14 @@ def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None
 def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
     """The dataset's repository, made or extended as the plan's layout wants."""
     stand = plan.stand
-    if stand.repository is None:
-        return state.store.create(stand.layout, stand.ledger)
-    if stand.repository.steps(stand.snapshot) < stand.grid.step_axis.length:
-        stand.repository.extend(stand.layout, stand.ledger)
-    return stand.repository
+    repository = stand.repository
+    if repository is None:
+        repository = state.store.create(stand.layout, stand.ledger)
+    elif repository.steps(stand.snapshot) < stand.grid.step_axis.length:
+        repository.extend(stand.layout, stand.ledger)
+    if isinstance(stand.dataset, Source) and stand.layout.references:
+        repository = repository.referring(references.root(state.request.root_of(stand.dataset)))
+    return repository
 
 
 # --- making blocks -------------------------------------------------------------------------------

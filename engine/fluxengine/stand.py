@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fluxengine import layout
-from fluxengine.declare import Array, Dataset, Product, Read, Source, outputs_on
+from fluxengine import layout, references
+from fluxengine.declare import Array, Dataset, Product, Read, Reference, Source, outputs_on
 from fluxengine.errors import ConfigError, DeclarationError
 from fluxengine.files import notice
 from fluxengine.grid import Axis, Grid, in_unit
@@ -35,6 +35,9 @@ class Request:
         None where it need not exist yet.
     attributes : mapping
         Global attributes of the products, such as ``creator_name``; they never enter a key.
+    by_reference : frozenset of str
+        Archives whose sources are stored as references into their files, not copied. It never
+        enters a key: the values are the same.
     """
 
     product: Dataset
@@ -43,6 +46,7 @@ class Request:
     store: Store | None
     archives: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    by_reference: frozenset[str] = frozenset()
 
     def root_of(self, source: Source) -> str:
         """Root of the archive a source is read from."""
@@ -103,22 +107,25 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
     """
     attrs = _attributes(request, dataset, upstream)
     if request.store is None or not request.store.has(dataset.name):
-        wanted = _layout(dataset, _closed(request, dataset), attrs)
+        wanted = _layout(request, dataset, _closed(request, dataset), attrs)
         book = Ledger.empty(wanted.grid, wanted.inside, source=isinstance(dataset, Source))
         return Stand(dataset, wanted, book, None, "")
     repository = request.store.repository(dataset.name)
     snapshot = repository.tip()
     root = repository.read(snapshot)
     stored = layout.stored_grid(root)
-    wanted = _layout(dataset, _grown(request, dataset, stored), attrs)
+    wanted = _layout(request, dataset, _grown(request, dataset, stored), attrs)
     layout.check(root, wanted)
     book = repository.ledger(snapshot).extended(wanted.grid)
     return Stand(dataset, wanted, book, repository, snapshot)
 
 
-def _layout(dataset: Dataset, grid: Grid, attrs: Mapping[str, Any]) -> Layout:
+def _layout(request: Request, dataset: Dataset, grid: Grid, attrs: Mapping[str, Any]) -> Layout:
     outputs = outputs_on(grid, dataset.outputs)
-    return Layout(dataset.name, grid, outputs, attrs, _domain(dataset, grid))
+    referred: tuple[Reference, ...] = ()
+    if isinstance(dataset, Source) and dataset.archive in request.by_reference:
+        referred = references.of(dataset, request.root_of(dataset))
+    return Layout(dataset.name, grid, outputs, attrs, _domain(dataset, grid), referred)
 
 
 def _domain(dataset: Dataset, grid: Grid) -> Array | None:

@@ -201,9 +201,8 @@ def open_dataset(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
         )
     snapshot = repository.version(version) if version else repository.tip(MAIN)
-    with storage_errors(repository.path):
-        session = repository.inner.readonly_session(snapshot_id=snapshot)
-    dataset: xr.Dataset = xr.open_zarr(session.store, group=group, consolidated=False, chunks=None)
+    store = repository.store(snapshot)
+    dataset: xr.Dataset = xr.open_zarr(store, group=group, consolidated=False, chunks=None)
     return dataset
 
 

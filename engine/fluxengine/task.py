@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.abc.store import Store
 from zarr.core.sync import sync
 from zarr.storage import StorePath
 
@@ -22,11 +22,13 @@ from fluxengine.declare import (
     Dataset,
     Output,
     Product,
+    Reference,
     Source,
     Variable,
 )
 from fluxengine.digest import step_digests
 from fluxengine.errors import (
+    ChangedFile,
     CodeMismatch,
     FluxforgeError,
     GateFailed,
@@ -43,7 +45,8 @@ from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
-from fluxengine.repository import Fork, storage_errors, stored_array
+from fluxengine.references import Pointer, blank
+from fluxengine.repository import Fork, ReadStore, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
 
@@ -66,6 +69,8 @@ class Job:
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
     batch: int = 0
+    references: tuple[Reference, ...] = ()
+    unchanged: frozenset[int] = frozenset()
 
     @property
     def grid(self) -> Grid:
@@ -141,7 +146,7 @@ def run_block(job: Job) -> Outcome:
     with counted() as traffic:
         made = make_block(job)
         with storage_errors(job.path):
-            _write(job, made.arrays)
+            _write(job, made)
     return Outcome(
         job.name,
         job.fork,
@@ -208,8 +213,12 @@ def _read_steps(job: Job, source: Source) -> Made:
     files: dict[str, Any] = {}
     traces: list[str] = []
     counted_last: FileId | None = None
-    for number, read in read_steps(source, job.grid, job.files):
-        step, at = _kept(job, number, read), number - job.block.steps.start
+    pointer = Pointer(source, job.references, job.grid, job.fork, lambda name: _array(job, name))
+    files_read = {n: file for n, file in job.files.items() if n not in job.unchanged}
+    held = ((n, _as_stored(job, n)) for n in sorted(job.unchanged))
+    for number, read in chain(held, read_steps(pointer.watched, job.grid, files_read)):
+        step = pointer.pointed(number, _kept(job, number, read))
+        at = number - job.block.steps.start
         for name, values in step.arrays.items():
             arrays[name][at] = values[0]
         states[at] = step.state
@@ -220,9 +229,10 @@ def _read_steps(job: Job, source: Source) -> Made:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-        if step.file is not None and step.file is not counted_last:
-            counted_last = step.file
-            note_read(max(step.file.size, 0), requests=len(step.file.parts) or 1)
+        file = read.file if number in files_read else None
+        if file is not None and file is not counted_last:
+            counted_last = file
+            note_read(max(file.size, 0), requests=len(file.parts) or 1)
     return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
@@ -230,14 +240,24 @@ def _kept(job: Job, number: int, step: Step) -> Step:
     """A good step that is stored already is not given up for a damaged or vanished file."""
     if step.state == VALID or number not in job.keep or job.previous is None:
         return step
+    try:
+        stored = _as_stored(job, number)
+    except ChangedFile:  # it was the very file that its values were read from
+        return step
+    note = f"the values ingested before are kept: {step.note}"
+    return Step(stored.arrays, KEPT, step.file, note, step.traceback)
+
+
+def _as_stored(job: Job, number: int) -> Step:
+    """A step as it was ingested before."""
+    assert job.previous is not None
     path, snapshot = job.previous.path, job.previous.snapshot
     with stored_values(str(job.path)):
         arrays = {
             v.name: stored_array(path, snapshot, v.name)[number : number + 1]
             for v in job.dataset.variables
         }
-    note = f"the values ingested before are kept: {step.note}"
-    return Step(arrays, KEPT, step.file, note, step.traceback)
+    return Step(arrays, VALID, job.files[number])
 
 
 # --- products ------------------------------------------------------------------------------------
@@ -396,27 +416,32 @@ def _known_codes(values: Array, variable: Variable) -> Array:
     return table[values]
 
 
-def _write(job: Job, arrays: Mapping[str, Array]) -> None:
-    store = CountedStore(job.fork.store)
+def _write(job: Job, made: Made) -> None:
+    elsewhere = {reference.variable for reference in job.references}
     opened, shards = {}, []
     for output, variable in job.stored:
         name = output.named(variable)
-        array = _on(store, stored_array(job.path, job.fork.snapshot_id, name))
+        array = _array(job, name)
+        if name in elsewhere:
+            blank(array, job.block.steps.start, made.states, made.arrays[name])
+            continue
         shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
         shards.append(array.store_path / shard)
         opened[name] = output, array
     # The task owns whole shards. Zarr would read the old ones first, and stumble where damaged.
     sync(_delete(shards))
     for name, (output, array) in opened.items():
-        array[tuple(output.spans(job.grid, job.block).values())] = arrays[name]
+        array[tuple(output.spans(job.grid, job.block).values())] = made.arrays[name]
 
 
 async def _delete(shards: Sequence[StorePath]) -> None:
     await asyncio.gather(*(shard.delete() for shard in shards))
 
 
-def _on(store: Store, array: Any) -> zarr.Array[Any]:
-    """A stored array in another store: what is known of it is not fetched for every block."""
+def _array(job: Job, name: str) -> zarr.Array[Any]:
+    """A stored array in the job's fork: what is known of it is not fetched for every block."""
+    array = stored_array(job.path, job.fork.snapshot_id, name)
     inner = array.async_array
-    place = StorePath(store, array.path)
+    store = ReadStore(job.fork.store, job.path) if job.references else job.fork.store
+    place = StorePath(CountedStore(store), array.path)
     return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))

@@ -20,7 +20,7 @@ import zarr
 from fluxengine import layout, metadata
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
-from fluxengine.errors import FluxforgeError
+from fluxengine.errors import ChangedFile, FluxforgeError
 from fluxengine.grid import Block, Grid
 from fluxengine.key import listed, standing_digest
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
@@ -225,7 +225,8 @@ class _Stored:
             except Exception as error:  # as above
                 at = tuple(p.start // c for p, c in zip(parts, array.chunks, strict=True))
                 first, last = grid.step_name(parts[0].start), grid.step_name(parts[0].stop - 1)
-                what = f"{path}, chunk {at}, is damaged or missing: {first_line(error)}"
+                words = error.what if isinstance(error, ChangedFile) else first_line(error)
+                what = f"{path}, chunk {at}, is damaged or missing: {words}"
                 yield Finding(self.name, block.name, _between(first, last), what)
 
 

@@ -30,7 +30,7 @@ def test_paths_are_relative_to_the_run_file_and_the_first_profile_is_the_default
     tmp_path: Path,
 ) -> None:
     run_file = load(tmp_path, GOOD)
-    assert run_file.archives == {"toy": str(tmp_path / "../archive")}
+    assert run_file.archives["toy"].root == str(tmp_path / "../archive")
     assert run_file.profile(None).store == str(tmp_path / "store")
     assert run_file.profile("serial").store == str(Path.home() / "store")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.declare import Packing, Source, Variable, flag_variable
+from fluxengine.declare import Packing, Reference, Source, Variable, flag_variable
 from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
@@ -130,6 +130,10 @@ def decode(path: Path, day: date) -> xr.Dataset:
     return xr.Dataset({name: (GRID.dims, values, attrs) for name, (values, attrs) in found.items()})
 
 
+# Values may be read in the provider's files where they lie, except for the flag.
+REFERENCES = tuple(
+    Reference(field.variable.name, field.name, (720, 1440), ("shuffle", "zlib")) for field in FIELDS
+)
 OISST = Source(
     name="oisst",
     grid=GRID,
@@ -145,6 +149,7 @@ OISST = Source(
     cite="Huang et al. (2021), Improvements of the Daily Optimum Interpolation Sea Surface"
     " Temperature (DOISST) Version 2.1, J. Climate 34; doi:10.25921/RE9P-PT57",
     file_type="netcdf4",
+    references=REFERENCES,
 )
 
 

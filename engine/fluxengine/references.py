@@ -1,0 +1,394 @@
+"""References: a source's values read where they lie, in the provider's files, and not copied.
+
+Such a dataset has the same name, steps, ledger and content digests as a copy, so that what is made
+of it has the same keys. Its arrays have the chunks and codecs of the files. Each file is decoded
+all the same: what it holds is checked as for a copy, then compared with what its source declares of
+its packing and layout; at last each chunk is read through its reference, and must be equal bit by
+bit. A file that differs in any of this becomes a failed step that says why.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fluxengine import place
+from fluxengine.declare import Array, Reference, Source, Variable
+from fluxengine.errors import (
+    ChangedFile,
+    ConfigError,
+    DeclarationError,
+    DriftedFile,
+    FluxforgeError,
+)
+from fluxengine.files import FileId, is_local, is_unchanged
+from fluxengine.grid import Grid
+from fluxengine.ingest import Step, failed_cells, packing_of
+from fluxengine.layout import FILTERS
+from fluxengine.ledger import FAILED_STEP, HOLDS_VALUES, VALID
+from fluxengine.place import Folder, Place, StorageOptions
+from fluxengine.repository import Fork, Part, etag_of, refer, storage_errors
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+HDF5 = b"\x89HDF"  # how its files begin
+PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")  # what stays as it is in an address
+CHANGED = "the file changed while it was read; the next run reads it again."
+BY_COPY = "Take its archive by copy: values are then packed again as the source declares."
+
+# Offset and length of each chunk in its file, by its index without the step axis.
+Chunks = Mapping[tuple[int, ...], tuple[int, int]]
+
+
+def of(source: Source, archive: str) -> tuple[Reference, ...]:
+    """What a source lets a run store by reference, from an archive with this root.
+
+    Raises
+    ------
+    ConfigError
+        Where it declares nothing of the kind, or the archive cannot be referred to.
+    DeclarationError
+        Where it declares what is not there.
+    """
+    root(archive)
+    if not source.references or source.holds_many:
+        raise ConfigError(
+            "its files cannot be read in place: nothing is declared of how values lie in them.",
+            where=source.name,
+            mend="Take it by copy: leave `by: reference` out.",
+        )
+    for reference in source.references:
+        _check(source, reference)
+    return source.references
+
+
+def _check(source: Source, reference: Reference) -> None:
+    unknown = [name for name in reference.filters if name not in FILTERS]
+    if unknown:
+        raise DeclarationError(
+            f"'{source.name}' refers to files with the filter '{unknown[0]}'",
+            mend=f"Known are {', '.join(FILTERS)}.",
+        )
+    if reference.variable not in {variable.name for variable in source.provides}:
+        raise DeclarationError(
+            f"'{source.name}' has no variable '{reference.variable}' to refer to"
+        )
+    if len(reference.chunks) != len(source.grid.dims) - 1:
+        raise DeclarationError(
+            f"chunks of '{reference.variable}' must have a length for each axis but the first"
+        )
+
+
+def root(address: str) -> Place:
+    """The root of an archive whose files are referred to; credentials are those of each reader.
+
+    Raises
+    ------
+    ConfigError
+        Where it is neither a folder nor a bucket.
+    """
+    if is_local(address):
+        found = _absolute(address)
+        if not PLAIN.fullmatch(str(found)):
+            raise ConfigError(
+                "an address cannot have this folder's name as it is.",
+                where=address,
+                mend="Give a path of letters, digits and - _ . ~ / alone, or take it by copy.",
+            )
+        return Folder(found)
+    if not address.startswith("s3://"):
+        raise ConfigError(
+            "only a folder and a bucket (s3://) can be referred to.",
+            where=address,
+            mend="Mirror the archive there, or take it by copy: leave `by: reference` out.",
+        )
+    return place.at(address, StorageOptions(anonymous=_is_anonymous()))
+
+
+def _absolute(path: str) -> Path:
+    """Of a file or folder of this machine; links stay as they are."""
+    return Path(os.path.abspath(Path(path.removeprefix("file://")).expanduser()))
+
+
+def _is_anonymous() -> bool:
+    """Whether buckets of input files are read without credentials: where fsspec is told so."""
+    import fsspec
+
+    return str(fsspec.config.conf.get("s3", {}).get("anon", "")).lower() in ("true", "1")
+
+
+def known_by_etag(file: FileId) -> FileId:
+    """A file whose stamp is its ETag, as that of an object is: exact to the inode."""
+    if file.parts or not is_local(file.path):
+        return file
+    try:
+        return replace(file, stamp=etag_of(_absolute(file.path)))
+    except OSError:  # gone meanwhile
+        return file
+
+
+def settled(now: FileId, known_stamp: bytes, known_digest: bytes) -> FileId:
+    """The file's identity with the digest it is known by, if its references still hold.
+
+    They hold for one state of the file alone, even where another has the same bytes.
+    """
+    holds = known_by_etag(now).stamp_digest == known_stamp and any(known_digest)
+    return replace(now, sha256=known_digest.hex()) if holds else now
+
+
+@dataclass
+class Pointer:
+    """Makes the chunks of one block references, a step at a time.
+
+    Parameters
+    ----------
+    source : Source
+    references : tuple of Reference
+        Empty where the block is copied: then nothing is done.
+    grid : Grid
+        Of the dataset, closed.
+    fork : ForkSession
+    opened : callable
+        From the name of a variable to its array in the fork.
+    """
+
+    source: Source
+    references: tuple[Reference, ...]
+    grid: Grid
+    fork: Fork
+    opened: Callable[[str], Any]
+    _found: dict[Any, dict[str, Chunks]] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> Source:
+        """The source, with each file that is decoded looked at for its chunks."""
+        return replace(self.source, decode=self._decode) if self.references else self.source
+
+    def _decode(self, path: Path, key: Any) -> xr.Dataset:
+        dataset = self.source.decode(path, key)
+        self._found[key] = find(path, self.source, self.grid, self.references, dataset)
+        return dataset
+
+    def pointed(self, number: int, step: Step) -> Step:
+        """A step whose chunks now are references, or why they cannot be."""
+        if not self.references or step.file is None:
+            return step
+        file = known_by_etag(step.file)
+        if not is_unchanged(step.file):  # or the ETag may be that of another state
+            return self._failed(replace(file, sha256=""), CHANGED)
+        step = replace(step, file=file)
+        was_read = self.grid.step_key(number) in self._found
+        return self._all_pointed(number, step, file) if step.state == VALID and was_read else step
+
+    def _all_pointed(self, number: int, step: Step, file: FileId) -> Step:
+        chunks = self._found.pop(self.grid.step_key(number))
+        try:
+            lies = _address(file)
+            for reference in self.references:
+                values = step.arrays[reference.variable]
+                self._point(number, lies, reference, chunks[reference.variable], values)
+        except ChangedFile:
+            return self._failed(replace(file, sha256=""), CHANGED)
+        except DriftedFile as error:
+            return self._failed(file, f"{error.what} {error.mend}")
+        return step
+
+    def _point(
+        self,
+        number: int,
+        lies: tuple[str, str],
+        reference: Reference,
+        chunks: Chunks,
+        values: Array,
+    ) -> None:
+        """Make the chunks of one variable references, and read them once through these."""
+        name, array = reference.variable, self.opened(reference.variable)
+        if len(chunks) < _chunks_a_step(array):  # the file leaves out what has no values
+            array[number : number + 1] = values
+        parts = [Part((number, *at), *lies, *chunk) for at, chunk in chunks.items()]
+        if not refer(self.fork, name, parts):
+            raise DriftedFile("no address can have a name like this file's.", mend=BY_COPY)
+        if not _is_same(self._read_back(number, array), values):
+            raise DriftedFile(
+                f"{name}, read in place, has other values than decoded.", mend=BY_COPY
+            )
+
+    def _read_back(self, number: int, array: Any) -> Array:
+        """Stored values as every reader will get them."""
+        try:
+            with storage_errors(array.name):
+                found: Array = np.asarray(array[number : number + 1])
+        except (FluxforgeError, MemoryError):
+            raise
+        except Exception as error:  # codecs raise what they like
+            what = f"{array.name} cannot be read in place: {error}."
+            raise DriftedFile(what, mend=BY_COPY) from error
+        return found
+
+    def _failed(self, file: FileId, why: str) -> Step:
+        cells = failed_cells(self.source.provides, (1, *self.grid.shape[1:]))
+        return Step(cells, FAILED_STEP, file, f"{file.path}: {why}")
+
+
+def blank(array: Any, first: int, states: Array, values: Array) -> None:
+    """Write the steps of a block that hold no values into an array of references."""
+    for at in np.flatnonzero(~np.isin(states, HOLDS_VALUES)).tolist():
+        array[first + at : first + at + 1] = values[at : at + 1]
+
+
+def _chunks_a_step(array: Any) -> int:
+    cells = zip(array.shape[1:], array.chunks[1:], strict=True)
+    return math.prod(-(-length // chunk) for length, chunk in cells)
+
+
+def _address(file: FileId) -> tuple[str, str]:
+    """Address and ETag: once the file has another one, its chunks are refused."""
+    if not file.stamp:
+        raise DriftedFile("its archive gives no ETag to know its state by.", mend=BY_COPY)
+    return f"file://{_absolute(file.path)}" if is_local(file.path) else file.path, file.stamp
+
+
+def _is_same(found: Array, given: Array) -> bool:
+    """Bit by bit, whatever the order of bytes."""
+    return found.astype(given.dtype, copy=False).tobytes() == given.tobytes()
+
+
+# --- what a file says of itself ------------------------------------------------------------------
+
+
+def find(
+    path: Path,
+    source: Source,
+    grid: Grid,
+    references: tuple[Reference, ...],
+    dataset: xr.Dataset,
+) -> dict[str, Chunks]:
+    """Where the chunks of one step lie in its file, by variable.
+
+    Parameters
+    ----------
+    path : Path
+        A local file.
+    source : Source
+    grid : Grid
+        Of the dataset, closed.
+    references : tuple of Reference
+    dataset : Dataset
+        As `Source.decode` gives it: packed values, with their packing in attributes.
+
+    Raises
+    ------
+    DriftedFile
+        Where packing or layout are other than declared, naming the first difference.
+    """
+    arrays = _arrays(path, {reference.name for reference in references})
+    variables = {variable.name: variable for variable in source.provides}
+    found = {}
+    for reference in references:
+        variable, array = variables[reference.variable], arrays.get(reference.name)
+        for what in _drifts(grid, reference, variable, dataset[variable.name], array):
+            raise DriftedFile(f"{reference.name}: {what}.", where=str(path), mend=BY_COPY)
+        found[variable.name] = _chunks(array, grid.shape[1:])
+    return found
+
+
+def _arrays(path: Path, names: set[str]) -> dict[str, Any]:
+    """Variables of a file as VirtualiZarr describes them; a part of a step is refused."""
+    from virtualizarr.parsers import HDFParser, NetCDF3Parser
+
+    if not isinstance(path, Path):
+        raise DriftedFile("a step rests on several files.", where=str(path[0]), mend=BY_COPY)
+    try:
+        with path.open("rb") as stream:
+            if stream.read(len(HDF5)) == HDF5:
+                # Others may be of a kind that Zarr does not know.
+                others = _names_in(stream) - names
+                parser = HDFParser(drop_variables=others, reader_factory=lambda *_: stream)
+                store = parser("file:///", place.registry())
+            else:
+                store = NetCDF3Parser()(f"file://{path}", place.registry())
+        held = store.to_virtual_dataset(loadable_variables=[])
+    except MemoryError:
+        raise
+    except Exception as error:  # what decodes may still have filters that Zarr does not know
+        raise DriftedFile(
+            f"where its values lie cannot be told: {error}.", where=str(path), mend=BY_COPY
+        ) from error
+    return {name: held[name].variable.data for name in names if name in held.variables}
+
+
+def _names_in(stream: Any) -> set[str]:
+    import h5py
+
+    with h5py.File(stream) as file:
+        return set(file)
+
+
+def _drifts(
+    grid: Grid, reference: Reference, variable: Variable, decoded: xr.DataArray, array: Any
+) -> Iterator[str]:
+    """What is otherwise in a file than its source declares, in words."""
+    if array is None:
+        yield "the file has no such variable"
+        return
+    yield from _shape_drifts(grid.shape[1:], reference, array)
+    yield from _packing_drifts(variable, decoded)
+    yield from _codec_drifts(reference, array)
+
+
+def _shape_drifts(shape: tuple[int, ...], reference: Reference, array: Any) -> Iterator[str]:
+    """Dimensions of size one do not count: with or without them the bytes are the same."""
+    axes = list(zip(array.shape, array.chunks, strict=True))
+    lies = [axis for axis in axes if axis[0] != 1]
+    wanted = [axis for axis in zip(shape, reference.chunks, strict=True) if axis[0] != 1]
+    if [length for length, _ in lies] != [length for length, _ in wanted]:
+        yield f"its shape is {array.shape}, not that of {shape} cells"
+    elif lies != wanted or any(chunk > length == 1 for length, chunk in axes):
+        yield f"its chunks are {array.chunks}, not {reference.chunks} of a step"
+
+
+def _packing_drifts(variable: Variable, decoded: xr.DataArray) -> Iterator[str]:
+    found, wanted = packing_of(decoded), variable.packing
+    for name, has, wants in (
+        ("data type", np.dtype(found.dtype), np.dtype(wanted.dtype)),
+        ("scale_factor", found.scale, wanted.scale),
+        ("add_offset", found.offset, wanted.offset),
+        ("_FillValue", found.fill, wanted.fill),
+    ):
+        if has != wants:
+            yield f"its {name} is {has}, not {wants} (in {variable.units})"
+
+
+def _codec_drifts(reference: Reference, array: Any) -> Iterator[str]:
+    """Filters, and the order of bytes."""
+    told = [codec.to_dict() for codec in array.metadata.codecs]
+    filters = [t["name"].removeprefix("numcodecs.") for t in told if t["name"] != "bytes"]
+    if filters != list(reference.filters):
+        yield f"its filters are {_listed(filters)}, not {_listed(reference.filters)}"
+    endian = next((t["configuration"]["endian"] for t in told if "endian" in str(t)), "little")
+    if array.dtype.itemsize > 1 and (endian == "big") != reference.big_endian:
+        yield f"its bytes are {endian}-endian"
+
+
+def _listed(filters: Iterable[str]) -> str:
+    return ", ".join(filters) or "none"
+
+
+def _chunks(array: Any, shape: tuple[int, ...]) -> Chunks:
+    """Offsets and lengths by our index; a chunk that the file left out has none."""
+    found = {}
+    for key, entry in array.manifest.dict().items():
+        index = zip(key.split("."), array.shape, strict=True)
+        own = iter([int(at) for at, length in index if length != 1])
+        at = tuple(0 if length == 1 else next(own) for length in shape)
+        if entry["path"]:
+            found[at] = int(entry["offset"]), int(entry["length"])
+    return found
