@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import date
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic_core import to_jsonable_python
 
@@ -167,13 +168,13 @@ def run_file(recipe: Recipe) -> str:
     made = recipe.product({})
     found = [d for d in upstream_first(made) if isinstance(d, Source)]
     options = [
-        f"  {o['name']}: {json.dumps(o['default'])}".ljust(30) + f"# {o['what']}"
+        f"  {o['name']}: {json.dumps(o['default'])}".ljust(28) + f"  # {o['what']}"
         for o in _options(recipe)
     ]
     archives = {s.archive: s.home for s in found}
     return RUN_FILE.format(
         name=recipe.name,
-        period=_period([s.grid.step_axis for s in found if s.grid.step_axis.is_time]),
+        period=_period(made),
         options="\n".join(options),
         archives="\n".join(f"  {name}: {home}" for name, home in archives.items()),
     )
@@ -182,9 +183,10 @@ def run_file(recipe: Recipe) -> str:
 def _options(recipe: Recipe) -> list[dict[str, Any]]:
     found = []
     for name, info in recipe.options.model_fields.items():
-        choices = getattr(info.annotation, "__args__", ())
+        choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
         what = (info.description or "") + (f" ({' | '.join(map(str, choices))})" if choices else "")
-        found.append({"name": name, "default": to_jsonable_python(info.default), "what": what})
+        default = to_jsonable_python(info.get_default(call_default_factory=True))
+        found.append({"name": name, "default": default, "what": what})
     return found
 
 
@@ -199,13 +201,29 @@ def _variables(dataset: Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def _period(axes: list[Axis]) -> str:
-    """The period that all sources share, as the run file gives it."""
-    if not axes:
+def _period(product: Dataset) -> str:
+    """The period that a product's inputs cover, as the run file gives it."""
+    first, last = _cover(product)
+    if first is None:
         return ""
-    first = max(str(axis.day(0)) for axis in axes)
-    last = min([str(axis.day(axis.size - 1)) for axis in axes if axis.size] or ["2020-12-31"])
-    return f"period: {{first: {first}, last: {last}}}   # both days included\n"
+    return f"period: {{first: {first}, last: {last or '2020-12-31'}}}   # both days included\n"
+
+
+def _cover(dataset: Dataset) -> tuple[date | None, date | None]:
+    """First and last day that a dataset can have; None where nothing limits it."""
+    axis = dataset.grid.step_axis
+    if isinstance(dataset, Source):
+        if not axis.is_time:
+            return None, None
+        return axis.day(0), axis.day(axis.size - 1) if axis.size else None
+    whole = [_cover(read.dataset) for read in dataset.reads if not read.partial]
+    parts = [_cover(read.dataset) for read in dataset.reads if read.partial]
+    if parts:  # one of them is enough
+        ends = [last for _, last in parts]
+        firsts = [first for first, _ in parts if first]
+        whole.append((min(firsts), None if None in ends else max(filter(None, ends))))
+    firsts, lasts = ([end for end in side if end] for side in zip(*whole, strict=True))
+    return max(firsts, default=None), min(lasts, default=None)
 
 
 def _span(axis: Axis) -> str:
