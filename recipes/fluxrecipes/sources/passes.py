@@ -20,7 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 ORBITS = ("ascending", "descending")
 LAST_TIME = 240  # 24.0 h in tenths: codes of cells without a time begin above it
 
-EQUATOR = slice(320, 400)  # 10S to 10N: farther off, a pass's local time runs away by hours
+EQUATOR = slice(320, 400, 4)  # 10S to 10N, enough of it: farther off, local time runs away by hours
 TROPICS = slice(240, 480)  # 30S to 30N
 NORTHWARD = 40  # rows, 10 degrees: a satellite takes three minutes for them
 SAME_OVERFLIGHT = 3  # tenths of an hour; the next one comes 16 of them later
