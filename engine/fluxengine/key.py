@@ -34,10 +34,21 @@ ENGINE = "fluxengine"
 
 def code_digests(dataset: Dataset) -> dict[str, str]:
     """Digest of every module the dataset's values depend on, never of the engine itself."""
-    homes = {_home_of(thing) for thing in _callables(dataset)}
+    return _code_of(_callables(dataset))
+
+
+def _code_of(things: Iterable[Any]) -> dict[str, str]:
+    things = list(things)
+    homes = {_home_of(thing) for thing in things}
     packages = {home.partition(".")[0] for home in homes} | {"fluxrecipes", "fluxkernels"}
-    held = {_home_of(part) for thing in _callables(dataset) for part in _parts_of(thing)}
+    held = {_home_of(part) for thing in things for part in _parts_of(thing)}
     return _reached(tuple(sorted(homes | {h for h in held if h.partition(".")[0] in packages})))
+
+
+def reader_parts(read: Any, options: Mapping[str, Any]) -> Parts:
+    """What the rows of a file depend on beside its bytes: the reader's code, and `options`."""
+    code = {name: digest[:SHORT] for name, digest in _code_of([read]).items()}
+    return {"code": code, "options": {"0 read": _decoder(read), **options}, "weights": {}}
 
 
 def options_of(dataset: Dataset) -> dict[str, Any]:
