@@ -190,27 +190,31 @@ def from_runs(text: str) -> list[str]:
 
 # --- storage -------------------------------------------------------------------------------------
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, list[list[str]]]  # of files and of months, a list of texts for each field
+KINDS: dict[str, Any] = {"files": FileEntry, "months": MonthEntry}
+NUMBERS = ("size", "rows", "files")
 TEXTS: tuple[str, ...] = ("standings", "window", "notices")
 
 
 def write(root: zarr.Group, book: Book) -> None:
-    """Store the book, sealed."""
-    group = root.require_group(GROUP)
-    for name, values in _columns(book).items():
-        array = group.create_array(
-            name,
-            shape=(len(values),),
-            chunks=(ROWS_PER_CHUNK,),
-            dtype="string" if name.partition("/")[2] not in ("size", "rows", "files") else "i8",
-            compressors=COMPRESSORS,
-            overwrite=True,
-        )
-        if values:
-            text = array.dtype.kind != "i"
-            array[...] = np.array(values, np.dtypes.StringDType() if text else "i8")
-    texts = _texts(book)
-    group.update_attributes({**texts, "seal": _seal(_columns(book), texts)})
+    """Store the book, sealed: an array of texts for files and for months, a row for each field."""
+    group, columns, texts = root.require_group(GROUP), _columns(book), _texts(book)
+    for name, values in columns.items():
+        shape = len(values), len(values[0])
+        if name not in group:
+            group.create_array(
+                name,
+                shape=shape,
+                chunks=(1, ROWS_PER_CHUNK),
+                dtype="string",
+                compressors=COMPRESSORS,
+                attributes={"fields": [field.name for field in fields(KINDS[name])]},
+            )
+        array: Any = group[name]
+        array.resize(shape)
+        if shape[1]:
+            array[...] = np.array(values, np.dtypes.StringDType())
+    group.update_attributes({**texts, "seal": _seal(columns, texts)})
 
 
 def read(root: zarr.Group, where: str) -> Book:
@@ -222,13 +226,12 @@ def read(root: zarr.Group, where: str) -> Book:
         Where it is not as it was written.
     """
     group: Any = root[GROUP]
-    columns = {name: group[name][...].tolist() for name in _columns(Book())}
+    columns = {name: group[name][...].tolist() for name in KINDS}
     texts = {name: str(group.attrs[name]) for name in TEXTS}
     if group.attrs.get("seal") != _seal(columns, texts):
         mend = "Bring the store back from a copy, or make the table anew in another store."
         raise StoreError(DAMAGED, where=where, mend=mend)
-    files = [FileEntry(**row) for row in _rows(columns, "file/")]
-    months = [MonthEntry(**row) for row in _rows(columns, "month/")]
+    files, months = (_entries(kind, columns[name]) for name, kind in KINDS.items())
     window = json.loads(texts["window"])
     return Book(
         {entry.key: entry for entry in files},
@@ -240,19 +243,21 @@ def read(root: zarr.Group, where: str) -> Book:
 
 
 def _columns(book: Book) -> Columns:
-    """By the names of fields; files and months are sorted, so that equal books are stored alike."""
-    files = [book.files[known] for known in sorted(book.files)]
-    months = [book.months[known] for known in sorted(book.months)]
-    of_files = {f"file/{f.name}": [getattr(e, f.name) for e in files] for f in fields(FileEntry)}
-    return of_files | {
-        f"month/{f.name}": [getattr(e, f.name) for e in months] for f in fields(MonthEntry)
+    """Files and months are sorted, so that equal books are stored alike."""
+    known: dict[str, Mapping[Any, Any]] = {"files": book.files, "months": book.months}
+    return {
+        name: [[str(getattr(known[name][k], f.name)) for k in sorted(known[name])] for f in of]
+        for name, of in ((name, fields(kind)) for name, kind in KINDS.items())
     }
 
 
-def _rows(columns: Columns, prefix: str) -> list[dict[str, Any]]:
-    names = [name for name in columns if name.startswith(prefix)]
-    values = zip(*(columns[name] for name in names), strict=True)
-    return [dict(zip((n.removeprefix(prefix) for n in names), row, strict=True)) for row in values]
+def _entries(kind: Any, columns: list[list[str]]) -> list[Any]:
+    names = [field.name for field in fields(kind)]
+    typed = [
+        list(map(int, column)) if name in NUMBERS else column
+        for name, column in zip(names, columns, strict=True)
+    ]
+    return [kind(*values) for values in zip(*typed, strict=True)]
 
 
 def _texts(book: Book) -> dict[str, str]:
