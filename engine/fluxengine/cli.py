@@ -120,7 +120,7 @@ def plan(
     from fluxengine.estimate import bill, estimates
     from fluxengine.plan import make_plan
 
-    if _names_table(config):
+    if _names_table(config, **{"--graph": graph}):
         _plan_table(config, profile, as_json)
         return
     run_file, chosen, request = _request(config, profile, create=False)
@@ -162,7 +162,7 @@ def run(
 
     The same command goes on after a crash. Exit code 3: published, but some days are marked.
     """
-    if _names_table(config):
+    if _names_table(config, **{"--accept-code": accept_code}):
         _finish_table(_table_request(config, profile, create=True), strict, as_json)
         return
     run_file, chosen, request = _request(config, profile, create=True)
@@ -358,11 +358,18 @@ def _request(
     return run_file, chosen, configuration.request(run_file, chosen, create=create)
 
 
-def _names_table(config: Path) -> bool:
-    """Whether the run file's product is a table of reports."""
+def _names_table(config: Path, **unfit: object) -> bool:
+    """Whether the run file's product is a table of reports, for which some options are unfit."""
     from fluxengine import config as configuration
+    from fluxengine.errors import ConfigError
 
-    return configuration.load(config).product in registry.table_names()
+    name = configuration.load(config).product
+    if name not in registry.table_names():
+        return False
+    for option, given in unfit.items():
+        if given:
+            raise ConfigError(f"{option} is not for tables of reports.", where=name)
+    return True
 
 
 def _table_request(

@@ -195,7 +195,8 @@ def _with_feed(plan: TablePlan, feed: Feed) -> TablePlan:
     root = plan.request.root_of(feed)
     files = find(feed, root)
     reads, touched = list(plan.reads), dict(plan.touched)
-    for path, file in files.items():
+    for path in sorted(files, key=feed.order):
+        file = files[path]
         entry = plan.book.files.get((feed.name, path))
         now = file if entry is None else _settled(file, entry)
         reason = why(plan, feed, entry, now)

@@ -24,7 +24,7 @@ from fluxengine.declare import Array
 from fluxengine.errors import FluxforgeError, MissingFile, NoSpace, RunFailed, StoreError
 from fluxengine.files import FileId, as_read, is_unchanged, local_copy
 from fluxengine.progress import QUIET, Progress
-from fluxengine.repository import MAIN, Changes, Repository
+from fluxengine.repository import MAIN, Changes, Repository, storage_errors
 from fluxengine.table_book import Book, FileEntry, MonthEntry, Window, as_runs, from_runs
 from fluxengine.table_plan import PlannedFile, TablePlan, TableRequest, make_plan, notices, why
 from fluxengine.table_rows import Key, Reports, arranged, by_month, joined, packed
@@ -169,8 +169,9 @@ class _Writer:
 
     def write(self) -> None:
         """Rewrite the months that something was gathered for."""
-        for month in sorted({*self.held, *self.leaving}):
-            self._rewrite(month, self.held.get(month, []), self.leaving.get(month, ()))
+        with storage_errors(self.repository.path):
+            for month in sorted({*self.held, *self.leaving}):
+                self._rewrite(month, self.held.get(month, []), self.leaving.get(month, ()))
         self.held, self.leaving, self.weight = {}, {}, 0
 
     def _rewrite(self, month: str, added: list[Reports], leaving: Collection[Key]) -> None:
@@ -200,9 +201,9 @@ class _Writer:
         self.enter_notes()
         if self.draft != self.stored:
             changes = self._open()
-            root = changes.root
-            self.draft = table_store.described(root, self.attrs, self.draft)
-            table_store.save(root, self.draft)
+            with storage_errors(self.repository.path):
+                self.draft = table_store.described(changes.root, self.attrs, self.draft)
+                table_store.save(changes.root, self.draft)
             changes.commit(_message(self.stored, self.draft), self.provenance)
         self.stored, self.changes, self.since = self.draft, None, time.monotonic()
 

@@ -56,6 +56,10 @@ class Feed:
         As a `Source` has them.
     title, provider, licence, cite : str
         For people.
+    order : callable, optional
+        From a file's path to what files are sorted by before they are read, such as the year in its
+        name: files of the same months that are read together cost one rewriting of those months.
+        It changes no row. By default files are read in the order of their paths.
     """
 
     name: str
@@ -67,11 +71,12 @@ class Feed:
     provider: str
     licence: str
     cite: str
+    order: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A dataset of rows: one group a month, sorted by time.
+    """A dataset of rows: one group a month, sorted by time. A month must fit into memory.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -28,6 +29,7 @@ from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
 from fluxengine.repository import MAIN, WORK, Repository
 from fluxengine.store import Store
+from fluxengine.table_book import MonthEntry
 from fluxengine.table_book import read as read_book
 from fluxengine.table_store import is_table
 
@@ -142,19 +144,27 @@ def verify_table(
         findings.append(Finding(name, month, "", "its book knows nothing of this month"))
     progress.begin(name, len(book.months))
     bytes_read = 0
-    for month, entry in sorted(book.months.items()):
-        try:
-            found = table_store.read_month(root, month)
-        except Exception as error:  # codecs raise what they like
-            findings.append(Finding(name, month, "", _words(error)))
-        else:
-            bytes_read += found.rows.nbytes + found.parts.nbytes
-            if found.digest != entry.digest:
-                findings.append(Finding(name, month, "", "other rows than were written"))
-        progress.advance(name)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found, size in pool.map(partial(_month, root, name), sorted(book.months.items())):
+            findings += found
+            bytes_read += size
+            progress.advance(name)
     orphans, damaged = _orphans(repository, name)
     rows = sum(entry.rows for entry in book.months.values())
     return Verified(name, len(book.months), rows, bytes_read, (*findings, *damaged), orphans)
+
+
+def _month(root: zarr.Group, name: str, known: tuple[str, MonthEntry]) -> tuple[list[Finding], int]:
+    """Findings of one month, and how many bytes were compared."""
+    month, entry = known
+    try:
+        found = table_store.read_month(root, month)
+    except Exception as error:  # codecs raise what they like
+        return [Finding(name, month, "", _words(error))], 0
+    size = found.rows.nbytes + found.parts.nbytes
+    if found.digest == entry.digest:
+        return [], size
+    return [Finding(name, month, "", "other rows than were written")], size
 
 
 # --- blocks --------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import commits, wait_until
+from processes import commits, fill, small_disk, wait_until
 from reportsworld import Reports, hourly, report
 from toytables import REPORTS
 
 from fluxengine import cli, table_run
-from fluxengine.errors import StoreError
+from fluxengine.errors import NoSpace, StoreError
 from fluxengine.store import Store, open_dataset
 from fluxengine.table_rows import Key, arranged, dtype_of, joined
 from fluxengine.table_rows import Reports as RowsOfFiles
@@ -249,6 +249,23 @@ def test_a_run_killed_at_any_commit_goes_on(
     assert verify(Store.at(made.store), "toy-reports").findings == ()
 
 
+def test_a_full_disk_leaves_the_published_version_and_the_same_run_goes_on(
+    made: Reports, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with small_disk(tmp_path_factory.mktemp("disk")) as disk:
+        shutil.move(made.store, disk / "store")
+        made.store.symlink_to(disk / "store")
+        before = made.open(AUGUST)
+        made.write("buoys/hist/41000.txt", hourly("41000", "2002-08-01T00:00", 700))
+        ballast = fill(disk, 1000)
+        with pytest.raises(NoSpace, match="the disk is full"):
+            made.run()
+        assert made.open(AUGUST).identical(before)
+        ballast.unlink()
+        made.run()
+        assert made.content() == made.made_anew(tmp_path_factory.mktemp("clean")).content()
+
+
 # --- damaged stores ------------------------------------------------------------------------------
 
 
@@ -384,6 +401,7 @@ def test_a_table_is_planned_ingested_and_told_of(made: Reports, fluxforge: Comma
     assert (record["rows"], record["files"], record["refused"]) == (50, 8, 1)
     assert "Everything is as it was written" in fluxforge("verify", "toy-reports", "-c", path)[0]
     assert "v2" in fluxforge("history", "toy-reports", "-c", path)[0]
+    assert "not for tables" in fluxforge("run", "-c", path, "--accept-code", code=1)[1]
     place = ("toy-reports", "time=2002-08-31T20:00", "platform=41000", "-c", path)
     assert "hist/41000.txt" in "".join(fluxforge("explain", *place)[0].split())
 

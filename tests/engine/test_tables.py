@@ -133,6 +133,17 @@ def test_nothing_is_read_twice(world: Reports) -> None:
     assert (again.read, again.published) == (0, None)
 
 
+def test_files_are_read_in_the_order_of_their_feed(world: Reports) -> None:
+    buoys, moorings = REPORTS.feeds
+    world.table = replace(REPORTS, feeds=(replace(buoys, order=lambda path: path[::-1]), moorings))
+    world.write("buoys/hist/z41000.txt", [])
+    assert [planned.path for planned in world.plan().reads[:3]] == [
+        "hist/z41000.txt",
+        "hist/41001.txt",
+        "hist/41002.txt",
+    ]
+
+
 def test_a_changed_file_is_read_and_only_its_months_are_rewritten(
     world: Reports, tmp_path: Path
 ) -> None:
