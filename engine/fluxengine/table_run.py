@@ -33,6 +33,7 @@ from fluxengine.tables import FILE, TIME, Table
 ROWS_HELD = 2_000_000  # rows that are gathered before months are rewritten
 ROWS_A_PIECE = 50  # what an array costs beside its rows, in rows
 SECONDS_PER_COMMIT = 60.0
+MOST_WORDS = 1_000  # letters of a note
 MEND = "Mend the input (`archives` in the run file says where it is) and run again."
 
 Pieces = dict[str, list[Reports]]  # by month
@@ -413,7 +414,9 @@ def _refused(
     if former is None:
         former = replace(_read_entry(plan, _Reading(planned, plan.window), file), held="")
     tried = former.noted(file)
-    return replace(tried, code=plan.code_of(planned.feed), note=note)
+    # What a reader quotes of a damaged file may be no text at all, and long.
+    words = note.encode(errors="backslashreplace").decode()[:MOST_WORDS]
+    return replace(tried, code=plan.code_of(planned.feed), note=words)
 
 
 def _settle(writer: _Writer, plan: TablePlan) -> None:

@@ -235,7 +235,7 @@ def test_a_run_killed_at_any_commit_goes_on(
         name = f"4100{number}"
         made.write(f"buoys/hist/{name}.txt", hourly(name, "2002-08-31T20:00", 9, seed=1))
     dice = random.Random(1)
-    for _ in range(3):
+    for _ in range(2):
         run, goal = start(made), commits(made.store) + 1
         wait_until(lambda: commits(made.store) >= goal or run.poll() is not None, "a commit")  # noqa: B023
         time.sleep(dice.random() * 0.1)
@@ -252,7 +252,7 @@ def test_a_run_killed_at_any_commit_goes_on(
 def test_a_full_disk_leaves_the_published_version_and_the_same_run_goes_on(
     made: Reports, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with small_disk(tmp_path_factory.mktemp("disk")) as disk:
+    with small_disk(tmp_path_factory.mktemp("full") / "disk") as disk:
         shutil.move(made.store, disk / "store")
         made.store.symlink_to(disk / "store")
         before = made.open(AUGUST)

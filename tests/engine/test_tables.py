@@ -286,6 +286,17 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(world: Reports) -> N
     assert "41001" not in world.open(AUGUST)["platform"] or world.run().marked == ()
 
 
+def test_a_complaint_that_is_no_text_is_noted_all_the_same(world: Reports) -> None:
+    def quoting(file: Path) -> Iterator[Rows]:
+        raise ValueError("\udcff\x00" * 10_000)
+        yield
+
+    buoys, moorings = REPORTS.feeds
+    world.table = replace(REPORTS, feeds=(replace(buoys, read=quoting), moorings))
+    marked = world.run().marked
+    assert len(marked) == 2 and all(len(mark) < 1100 and r"\udcff" in mark for mark in marked)
+
+
 def test_strict_publishes_nothing(world: Reports) -> None:
     world.write("buoys/hist/bad.txt", [], "")
     with pytest.raises(RunFailed, match="it ends before its END"):
