@@ -31,6 +31,7 @@ scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and 
 bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engine costs: 25 minutes
 	$(BIN)/python tests/bench/planning.py
 	$(BIN)/python tests/bench/engine_cost.py
+	$(BIN)/python tests/bench/reports.py
 
 bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
 	$(BIN)/python tests/bench/slots.py
