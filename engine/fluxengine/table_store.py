@@ -158,6 +158,13 @@ def read_month(root: zarr.Group, month: str) -> Month:
         return Month(sources, rows, _read_rows(root[parts], dtype) if there else rows[:0])
 
 
+def wrong_heights(root: zarr.Group, month: str) -> list[str]:
+    """Scalar height coordinates of a month that are not the height they are named after."""
+    group: Any = root[month]
+    names = [name for name in group.array_keys() if group[name].ndim == 0]
+    return [name for name in names if f"height_{float(group[name][...]):g}m" != name]
+
+
 def stored_dtype(root: zarr.Group) -> np.dtype[np.void]:
     """The dtype of a stored table's rows."""
     described = layout.read_mark(root)["table"]

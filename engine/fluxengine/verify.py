@@ -159,12 +159,14 @@ def _month(root: zarr.Group, name: str, known: tuple[str, MonthEntry]) -> tuple[
     month, entry = known
     try:
         found = table_store.read_month(root, month)
+        wrong = table_store.wrong_heights(root, month)
     except Exception as error:  # codecs raise what they like
         return [Finding(name, month, "", _words(error))], 0
     size = found.rows.nbytes + found.parts.nbytes
-    if found.digest == entry.digest:
-        return [], size
-    return [Finding(name, month, "", "other rows than were written")], size
+    what = [f"the coordinate {height} has another value" for height in wrong]
+    if found.digest != entry.digest:
+        what.append("other rows than were written")
+    return [Finding(name, month, "", words) for words in what], size
 
 
 # --- blocks --------------------------------------------------------------------------------------

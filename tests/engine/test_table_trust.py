@@ -303,8 +303,12 @@ def altered(world: Reports, change: Callable[[Any], None]) -> list[str]:
 def test_what_was_written_past_the_engine_is_found(made: Reports) -> None:
     def value(root: Any) -> None:
         root[f"{AUGUST}/wind"][0] += 1
+        root["2002-09/height_4m"][...] = 5
 
-    assert altered(made, value) == ["2002-08: other rows than were written"]
+    assert altered(made, value) == [
+        "2002-08: other rows than were written",
+        "2002-09: the coordinate height_4m has another value",
+    ]
 
 
 def test_other_metadata_are_found(made: Reports) -> None:
