@@ -32,6 +32,7 @@ scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and 
 bench-engine: $(VENV)/.dev-ready  ## planning 300,000 blocks, and what the engine costs: 25 minutes
 	$(BIN)/python tests/bench/planning.py
 	$(BIN)/python tests/bench/engine_cost.py
+	$(BIN)/python tests/bench/reports.py
 
 bench-insitu: $(VENV)/.dev-ready  ## reading a million ICOADS reports and a year of NDBC's: half a minute
 	$(BIN)/python tests/bench/insitu.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fluxengine import clusters, config
+from fluxengine import clusters, config, registry
 from fluxengine.executors import Executor
 from fluxengine.explain import Lineage
 from fluxengine.explain import explain as explain_point
@@ -13,12 +13,16 @@ from fluxengine.plan import Plan, make_plan
 from fluxengine.run import Summary
 from fluxengine.run import run as run_request
 from fluxengine.store import Store
+from fluxengine.table_plan import TablePlan
+from fluxengine.table_plan import make_plan as plan_table
+from fluxengine.table_run import TableSummary
+from fluxengine.table_run import run as run_table
 from fluxengine.verify import Verified
 from fluxengine.verify import verify as verify_dataset
 
 
-def plan(run_file: str | Path, *, profile: str | None = None) -> Plan:
-    """What `run` would do, and why.
+def plan(run_file: str | Path, *, profile: str | None = None) -> Plan | TablePlan:
+    """What `run` would do, and why. The run file's product may be a table of reports.
 
     Parameters
     ----------
@@ -32,7 +36,10 @@ def plan(run_file: str | Path, *, profile: str | None = None) -> Plan:
         Where the run file or the store cannot be used.
     """
     loaded = config.load(Path(run_file))
-    return make_plan(config.request(loaded, loaded.profile(profile), create=False))
+    chosen = loaded.profile(profile)
+    if loaded.product in registry.table_names():
+        return plan_table(config.table_request(loaded, chosen, loaded.product, create=False))
+    return make_plan(config.request(loaded, chosen, create=False))
 
 
 def run(
@@ -41,8 +48,8 @@ def run(
     profile: str | None = None,
     strict: bool = False,
     accept_code: bool = False,
-) -> Summary:
-    """Bring the run file's product up to date and publish it.
+) -> Summary | TableSummary:
+    """Bring the run file's product, or table of reports, up to date and publish it.
 
     Parameters
     ----------
@@ -52,7 +59,8 @@ def run(
     strict : bool
         Stop, unpublished, at the first missing or damaged input.
     accept_code : bool
-        Do not make blocks again for which nothing but the code changed.
+        Do not make blocks again for which nothing but the code changed. Of a table, files are read
+        again all the same.
 
     Raises
     ------
@@ -61,6 +69,9 @@ def run(
     """
     loaded = config.load(Path(run_file))
     chosen = loaded.profile(profile)
+    if loaded.product in registry.table_names():
+        asked = config.table_request(loaded, chosen, loaded.product, create=True)
+        return run_table(asked, strict=strict)
 
     def workers() -> AbstractContextManager[Executor]:
         return clusters.executor(chosen.cluster)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fluxengine.run import Summary
     from fluxengine.stand import Request
     from fluxengine.store import Store
+    from fluxengine.table_plan import TableRequest
 
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks
 
@@ -68,14 +69,16 @@ def _common(
 
 @app.command(epilog="Example: fluxforge sources rss-f17")
 def sources(
-    name: Annotated[str | None, typer.Argument(help="One source, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One source or table, in full.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the installed sources, or describe one."""
+    """List the installed sources and tables of reports, or describe one."""
     from fluxengine import describe
 
     if name is None:
         describe.sources(as_json)
+    elif name in registry.table_names():
+        describe.table(registry.table(name), as_json)
     else:
         describe.source(registry.source(name), as_json)
 
@@ -117,6 +120,9 @@ def plan(
     from fluxengine.estimate import bill, estimates
     from fluxengine.plan import make_plan
 
+    if _names_table(config, **{"--graph": graph}):
+        _plan_table(config, profile, as_json)
+        return
     run_file, chosen, request = _request(config, profile, create=False)
     given = configuration.resources(run_file, chosen)
     made = make_plan(request)
@@ -156,21 +162,42 @@ def run(
 
     The same command goes on after a crash. Exit code 3: published, but some days are marked.
     """
+    if _names_table(config, **{"--accept-code": accept_code}):
+        _finish_table(_table_request(config, profile, create=True), strict, as_json)
+        return
     run_file, chosen, request = _request(config, profile, create=True)
     _finish(run_file, chosen, request, strict, as_json, accept_code=accept_code)
 
 
 @app.command(epilog="Example: fluxforge ingest rss-f17 -c run.yaml")
 def ingest(
-    name: Annotated[str, typer.Argument(help="A source.")],
+    name: Annotated[str, typer.Argument(help="A source, or a table of reports.")],
     config: Config = DEFAULT_CONFIG,
     profile: ProfileName = None,
+    first: Annotated[str | None, typer.Option(help="Of a table: a day in the first month.")] = None,
+    last: Annotated[str | None, typer.Option(help="Of a table: a day in the last month.")] = None,
+    feed: Annotated[
+        list[str] | None, typer.Option(help="Of a table: this feed only; may be given again.")
+    ] = None,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring one source up to date: `run` of that source alone."""
+    """Bring one source, or one table of reports, up to date: `run` of that alone.
+
+    A table holds the months it was asked for so far; by default the run file's period.
+    """
     from dataclasses import replace
 
+    from fluxengine.errors import ConfigError
+
+    if name in registry.table_names():
+        asked = _table_request(config, profile, name, first, last, tuple(feed or ()), create=True)
+        _finish_table(asked, strict, as_json)
+        return
+    if first or last or feed:
+        raise ConfigError(
+            "--first, --last and --feed are for tables.", mend="Give `period` in the run file."
+        )
     run_file, chosen, request = _request(config, profile, create=True)
     one = replace(request, product=registry.source(name))
     _finish(run_file, chosen, one, strict, as_json)
@@ -329,6 +356,67 @@ def _request(
     run_file = configuration.load(config)
     chosen = run_file.profile(profile)
     return run_file, chosen, configuration.request(run_file, chosen, create=create)
+
+
+def _names_table(config: Path, **unfit: object) -> bool:
+    """Whether the run file's product is a table of reports, for which some options are unfit."""
+    from fluxengine import config as configuration
+    from fluxengine.errors import ConfigError
+
+    name = configuration.load(config).product
+    if name not in registry.table_names():
+        return False
+    for option, given in unfit.items():
+        if given:
+            raise ConfigError(f"{option} is not for tables of reports.", where=name)
+    return True
+
+
+def _table_request(
+    config: Path,
+    profile: str | None,
+    name: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+    feeds: tuple[str, ...] = (),
+    *,
+    create: bool,
+) -> TableRequest:
+    from dataclasses import replace
+
+    from fluxengine import config as configuration
+    from fluxengine.grid import parse_day
+
+    run_file = configuration.load(config)
+    chosen = run_file.profile(profile)
+    made = configuration.table_request(run_file, chosen, name or run_file.product, create=create)
+    begin, end = (None if day is None else parse_day(day) for day in (first, last))
+    return replace(made, first=begin or made.first, last=end or made.last, feeds=feeds)
+
+
+def _plan_table(config: Path, profile: str | None, as_json: bool) -> None:
+    from fluxengine import show
+    from fluxengine.table_plan import make_plan
+
+    made = make_plan(_table_request(config, profile, create=False))
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=2))
+    else:
+        show.table_plan(made)
+
+
+def _finish_table(request: TableRequest, strict: bool, as_json: bool) -> None:
+    from fluxengine import show
+    from fluxengine.table_run import run as run_table
+
+    with show.bars("files") as progress:
+        done = run_table(request, progress=progress, strict=strict)
+    if as_json:
+        typer.echo(json.dumps(done.as_json(), indent=2))
+    else:
+        show.table_summary(done)
+    if done.marked:
+        raise typer.Exit(MARKED)
 
 
 def _store(location: str | None, config: Path, profile: str | None) -> Store:

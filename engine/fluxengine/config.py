@@ -17,6 +17,7 @@ from fluxengine.estimate import Resources
 from fluxengine.place import Place, StorageOptions
 from fluxengine.stand import Request
 from fluxengine.store import Store
+from fluxengine.table_plan import TableRequest
 
 # Coiled's `credentials: local` only says which ones to take.
 SECRET = re.compile(
@@ -142,13 +143,27 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     roots = {f"archives.{name}": root for name, root in archives.items()}
     check_reach(profile.cluster, {"store": profile.store} | roots)
     product = registry.recipe(run_file.product).product(run_file.options)
-    store: Store | None = None
-    if create or not profile.place.is_empty():
-        store = Store.at(profile.place, create=create)
+    store = _opened(profile, create)
     period = run_file.period
     first, last = (period.first, period.last) if period else (None, None)
     referred = frozenset(n for n, a in run_file.archives.items() if a.by == "reference")
     return Request(product, first, last, store, archives, run_file.attributes, referred)
+
+
+def table_request(run_file: RunFile, profile: Profile, name: str, *, create: bool) -> TableRequest:
+    """What the run file asks for of a table; it is read here, whatever the cluster."""
+    table = registry.table(name)
+    period = run_file.period
+    first, last = (period.first, period.last) if period else (None, None)
+    store = _opened(profile, create)
+    roots = {name: archive.root for name, archive in run_file.archives.items()}
+    return TableRequest(table, first, last, roots, store)
+
+
+def _opened(profile: Profile, create: bool) -> Store | None:
+    if create or not profile.place.is_empty():
+        return Store.at(profile.place, create=create)
+    return None
 
 
 def resources(run_file: RunFile, profile: Profile) -> Resources:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic_core import to_jsonable_python
 
 from fluxengine import registry, show
-from fluxengine.declare import Dataset, Source, upstream_first
+from fluxengine.declare import Dataset, Source, Variable, upstream_first
 from fluxengine.files import NAMED
 from fluxengine.grid import Axis
 from fluxengine.registry import Recipe
+from fluxengine.tables import Feed, Table, is_name
 
 RUN_FILE = """\
 # Run file of {name}. `fluxforge plan -c run.yaml` says what it would do.
@@ -68,11 +70,16 @@ profiles:
 def sources(as_json: bool) -> None:
     """All sources, a line each."""
     found = [registry.source(name) for name in registry.source_names()]
+    tables = [registry.table(name) for name in registry.table_names()]
     if as_json:
-        _json([_source_facts(source) for source in found])
+        facts = [_source_facts(source) for source in found]
+        _json(facts + [_table_facts(one) for one in tables])
         return
     rows = [(s.name, _span(s.grid.step_axis), s.title) for s in found]
     show.table("", ("source", "steps", "what"), rows)
+    if tables:
+        lines = [(t.name, ", ".join(feed.name for feed in t.feeds), t.title) for t in tables]
+        show.table("\ntables of reports", ("table", "feeds", "what"), lines)
 
 
 def source(found: Source, as_json: bool) -> None:
@@ -99,7 +106,44 @@ def _source_facts(found: Source) -> dict[str, Any]:
         "by reference": ", ".join(r.variable for r in found.references) or "no, by copy only",
         "licence": found.licence,
         "cite": found.cite,
-        "variables": _variables(found),
+        "variables": _variables(found.variables),
+    }
+
+
+def table(found: Table, as_json: bool) -> None:
+    """One table of reports in full: its feeds and its columns."""
+    facts = _table_facts(found)
+    if as_json:
+        _json(facts)
+        return
+    show.table(
+        "", ("", ""), [(name, facts[name]) for name in ("name", "what", "summary", "merges")]
+    )
+    for feed in facts["feeds"]:
+        show.table(f"\n{feed['name']}", ("", ""), list(feed.items())[1:])
+    _show_variables(facts["variables"])
+
+
+def _table_facts(found: Table) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "what": found.title,
+        "summary": found.summary,
+        "merges": ", ".join(("time", *found.merges)) if found.merges else "nothing",
+        "feeds": [_feed_facts(feed) for feed in found.feeds],
+        "variables": _variables(found.columns),
+    }
+
+
+def _feed_facts(feed: Feed) -> dict[str, str]:
+    return {
+        "name": feed.name,
+        "what": feed.title,
+        "provider": feed.provider,
+        "archive": f"{feed.archive} (by default {feed.home})",
+        "files": " ".join(feed.patterns),
+        "licence": feed.licence,
+        "cite": feed.cite,
     }
 
 
@@ -142,7 +186,7 @@ def product(recipe: Recipe, as_json: bool) -> None:
         "notice": made.attrs.get("notice", ""),
         "options": options,
         "made through": [_chain_row(d) for d in chain],
-        "variables": _variables(made),
+        "variables": _variables(made.variables),
     }
     if as_json:
         _json(facts)
@@ -190,14 +234,15 @@ def _options(recipe: Recipe) -> list[dict[str, Any]]:
     return found
 
 
-def _variables(dataset: Dataset) -> list[dict[str, Any]]:
+def _variables(variables: Iterable[Variable]) -> list[dict[str, Any]]:
     def packing(v: Any) -> str:
         p = v.packing
-        return p.dtype if p.is_float or v.is_flag else f"{p.dtype} × {p.scale:g} + {p.offset:g}"
+        plain = p.is_float or v.is_flag or is_name(v)
+        return p.dtype if plain else f"{p.dtype} × {p.scale:g} + {p.offset:g}"
 
     return [
         {"name": v.name, "units": v.units, "packing": packing(v), "long_name": v.long_name}
-        for v in dataset.variables
+        for v in variables
     ]
 
 

@@ -21,6 +21,7 @@ from fluxengine.ledger import STATE_WORDS, STEP_DIGEST, Ledger, Record
 from fluxengine.packing import Packing
 from fluxengine.repository import MAIN, Repository
 from fluxengine.store import Store
+from fluxengine.table_store import is_table_in
 
 TOLD = ("key", "run", "when", "notes", "seconds", "batch", "device", "worker", "code_commit")
 FEW = 4  # values that are listed one by one; of more, their mean and range
@@ -96,7 +97,8 @@ def explain(
     name : str
         A published dataset.
     point : mapping of str to str
-        A value for each axis: ``{"time": "2016-01-02", "lat": "10", "lon": "150"}``.
+        A value for each axis: ``{"time": "2016-01-02", "lat": "10", "lon": "150"}``; of a table
+        of reports the time, and names or codes.
     version : str, optional
         By default the newest.
 
@@ -110,6 +112,10 @@ def explain(
     if not repository.is_published:
         raise UnknownName("nothing is published here yet", where=name, mend="Finish the run.")
     snapshot = repository.version(version) if version else repository.tip(MAIN)
+    if is_table_in(repository):
+        from fluxengine.table_explain import explain_reports
+
+        return explain_reports(repository, name, snapshot, point)
     grid = layout.stored_grid(repository.read(snapshot))
     return _lineage(store, repository, name, snapshot, _cell(grid, point, name))
 

@@ -266,25 +266,24 @@ def _digest_of(path: str, size: int, stamp: str) -> str:
     return file_digest(_local(path))
 
 
-Local = Path | tuple[Path, ...]
-
-
-def as_read(file: FileId, local: Local) -> FileId:
+def as_read(file: FileId, copies: Sequence[Path]) -> FileId:
     """The file's identity just before it is read, which may be long after it was planned.
 
     Parameters
     ----------
     file : FileId
         As planned.
-    local : Path or tuple of Path
-        Where its bytes are to be read: itself, or a copy fetched just now.
+    copies : sequence of Path
+        Where its bytes are to be read, one path for each of its parts: itself, or a copy fetched
+        just now.
     """
     if file.sha256 and is_local(file.path) and is_unchanged(file):
         return file
-    if isinstance(local, tuple):
-        return together([as_read(*pair) for pair in zip(file.parts, local, strict=True)])
+    if file.parts:
+        pairs = zip(file.parts, copies, strict=True)
+        return together([as_read(part, [copy]) for part, copy in pairs])
     now = _look_local(file.path) if is_local(file.path) else None
-    return replace(now or file, sha256=file_digest(local))
+    return replace(now or file, sha256=file_digest(copies[0]))
 
 
 def is_unchanged(file: FileId) -> bool:
@@ -295,8 +294,8 @@ def is_unchanged(file: FileId) -> bool:
 
 
 @contextmanager
-def local_copy(file: FileId) -> Iterator[Local]:
-    """A path to read the file from, one for each of several.
+def local_copies(file: FileId) -> Iterator[tuple[Path, ...]]:
+    """Paths to read a file from: one, or one for each of its parts.
 
     Remote files are fetched for the time of the reading, into folders as they lie in.
 
@@ -313,8 +312,7 @@ def local_copy(file: FileId) -> Iterator[Local]:
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxforge-")))
             place = partial(_fetched, folder)
-        found = tuple(place(part.path) for part in file.parts or (file,))
-        yield found if file.parts else found[0]
+        yield tuple(place(part.path) for part in file.parts or (file,))
 
 
 def _fetched(folder: Path, url: str) -> Path:

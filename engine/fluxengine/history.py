@@ -13,6 +13,8 @@ from fluxengine.key import listed
 from fluxengine.ledger import Ledger
 from fluxengine.repository import Repository
 from fluxengine.store import Store
+from fluxengine.table_book import read as read_book
+from fluxengine.table_store import is_table_in
 
 SPARED = timedelta(hours=1)  # objects younger than this are never pruned
 
@@ -27,7 +29,7 @@ class Version:
     when : datetime
         Of its last commit.
     added, changed, same : int
-        Steps, over all tiles, whose content is new, different, or as before.
+        Steps, over all tiles, whose content is new, different, or as before; of a table, months.
     which : str
         Steps that were added or changed, in words.
     made_by : dict
@@ -51,6 +53,8 @@ class Version:
 def versions(store: Store, name: str) -> list[Version]:
     """Published versions of a dataset, the oldest first."""
     repository = store.repository(name)
+    if is_table_in(repository):
+        return _of_table(repository)
     found: list[Version] = []
     before: Ledger | None = None
     for version in repository.versions:
@@ -84,6 +88,25 @@ def _version(
         listed((book.grid.step_name(int(s)) for s in steps), at_most=3),
         dict(commit.metadata),
     )
+
+
+def _of_table(repository: Repository) -> list[Version]:
+    """Versions of a table: what they changed is counted in months."""
+    found: list[Version] = []
+    before: dict[str, str] = {}
+    for name in repository.versions:
+        snapshot = repository.version(name)
+        book = read_book(repository.read(snapshot), str(repository.path))
+        commit = next(iter(repository.commits(snapshot)))
+        now = {month: entry.digest for month, entry in book.months.items()}
+        added = now.keys() - before.keys()
+        changed = {m for m in {*now, *before} - added if now.get(m) != before.get(m)}
+        counts = len(added), len(changed), len(now) - len(added | (changed & now.keys()))
+        which = listed(added | changed, at_most=3)
+        made_by = dict(commit.metadata)
+        found.append(Version(name, snapshot, commit.when, *counts, which, made_by))
+        before = now
+    return found
 
 
 def restore(store: Store, name: str, version: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fluxengine.declare import FAILED, Array, Packing, Source, Variable
 from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, StoreError
-from fluxengine.files import NAMED, FileId, as_read, is_unchanged, local_copy
+from fluxengine.files import NAMED, FileId, as_read, is_unchanged, local_copies
 from fluxengine.grid import Grid
 from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
 
@@ -91,9 +91,9 @@ def _failed(
 
 def _read_file(source: Source, grid: Grid, steps: Steps, file: FileId) -> list[Step]:
     try:
-        with local_copy(file) as local:
-            file = as_read(file, local)
-            return _decoded(source, grid, steps, file, local)
+        with local_copies(file) as copies:
+            file = as_read(file, copies)
+            return _decoded(source, grid, steps, file, copies if file.parts else copies[0])
     except MissingFile as error:
         return [Step(_no_values(source, grid), MISSING_STEP, None, str(error)) for _ in steps]
     except (DamagedFile, OutOfRange) as error:

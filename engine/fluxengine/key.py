@@ -34,10 +34,23 @@ ENGINE = "fluxengine"
 
 def code_digests(dataset: Dataset) -> dict[str, str]:
     """Digest of every module the dataset's values depend on, never of the engine itself."""
-    homes = {_home_of(thing) for thing in _callables(dataset)}
+    return _code_of(_callables(dataset))
+
+
+def _code_of(things: Iterable[Any]) -> dict[str, str]:
+    things = list(things)
+    homes = {_home_of(thing) for thing in things}
     packages = {home.partition(".")[0] for home in homes} | {"fluxrecipes", "fluxkernels"}
-    held = {_home_of(part) for thing in _callables(dataset) for part in _parts_of(thing)}
+    held = {_home_of(part) for thing in things for part in _parts_of(thing)}
     return _reached(tuple(sorted(homes | {h for h in held if h.partition(".")[0] in packages})))
+
+
+def reader_parts(calls: Iterable[Any], options: Mapping[str, Any]) -> Parts:
+    """What rows depend on beside a file's bytes: the code of reader and table, and `options`."""
+    called = [call for call in calls if call is not None]
+    code = {name: digest[:SHORT] for name, digest in _code_of(called).items()}
+    named = {f"{at} read": _decoder(call) for at, call in enumerate(called)}
+    return {"code": code, "options": {**named, **options}, "weights": {}}
 
 
 def options_of(dataset: Dataset) -> dict[str, Any]:

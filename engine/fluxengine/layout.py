@@ -113,7 +113,7 @@ def create(root: zarr.Group, layout: Layout) -> None:
             else:
                 _create_referring(group, output.grid, variable, given)
         for height in sorted({v.height for v in output.variables if v.height is not None}):
-            _create_height(group, height)
+            create_height(group, height)
     if layout.domain is not None:
         _create_domain(root, layout)
 
@@ -136,7 +136,7 @@ def extend(root: zarr.Group, layout: Layout) -> None:
             array = _array(root, prefix + name)
             array.resize(values.shape)
             array[...] = _storable(values)
-    mark = json.dumps({**_mark(root), **_described(layout)})
+    mark = json.dumps({**read_mark(root), **_described(layout)})
     root.update_attributes({**layout.attrs, MARK: mark})
 
 
@@ -158,7 +158,7 @@ def check(root: zarr.Group, layout: Layout) -> None:
     StoreMismatch
         Naming the first difference.
     """
-    stored, wanted = _mark(root), _described(layout)
+    stored, wanted = read_mark(root), _described(layout)
     for group, axes in wanted["grids"].items():
         _check_axes(stored["grids"].get(group, {}), axes, layout)
     if stored["variables"] != wanted["variables"]:
@@ -219,7 +219,7 @@ def stored_grid(root: zarr.Group) -> Grid:
 
 def stored_grids(root: zarr.Group) -> dict[str, Grid]:
     """The grid of each of its groups, the nameless one being its own."""
-    grids = _mark(root)["grids"]
+    grids = read_mark(root)["grids"]
     return {
         group: Grid(**{n: Axis(**{**a, "labels": tuple(a["labels"])}) for n, a in axes.items()})
         for group, axes in grids.items()
@@ -229,7 +229,7 @@ def stored_grids(root: zarr.Group) -> dict[str, Grid]:
 def stored_variables(root: zarr.Group) -> dict[str, Grid]:
     """The grid of each stored variable, by its path within the dataset."""
     grids = stored_grids(root)
-    return {name: grids[name.rpartition("/")[0]] for name in _mark(root)["variables"]}
+    return {name: grids[name.rpartition("/")[0]] for name in read_mark(root)["variables"]}
 
 
 def _described(layout: Layout) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def _names(described: Mapping[str, Any]) -> str:
     return ", ".join(described["variables"])
 
 
-def _mark(root: zarr.Group) -> dict[str, Any]:
+def read_mark(root: zarr.Group) -> dict[str, Any]:
     """The layout as it was declared: JSON text, which every format can carry as an attribute."""
     mark: dict[str, Any] = json.loads(str(root.attrs[MARK]))
     if mark["format"] != FORMAT:
@@ -323,7 +323,8 @@ def stored_attributes(variable: Variable) -> dict[str, Any]:
     return {name: _json(value) for name, value in attrs.items()}
 
 
-def _create_height(root: zarr.Group, height: float) -> None:
+def create_height(root: zarr.Group, height: float) -> None:
+    """A scalar height coordinate [m]."""
     attrs: dict[str, Any] = {
         "standard_name": "height",
         "long_name": "height above the surface",

@@ -8,7 +8,7 @@ digests already.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import zarr
@@ -55,7 +55,12 @@ def check(root: zarr.Group, where: object) -> None:
 
 def _digests(root: zarr.Group) -> dict[str, str]:
     paths = ["", *(path for path, _ in root.members(max_depth=None))]
-    return {path: json_digest(_document(root, path)) for path in paths if path != GROUP}
+    return digests_of(root, (path for path in paths if path != GROUP))
+
+
+def digests_of(root: zarr.Group, paths: Iterable[str]) -> dict[str, str]:
+    """Digest of the metadata of some groups and arrays, by path below `root`."""
+    return {path: json_digest(_document(root, path)) for path in paths}
 
 
 def _document(root: zarr.Group, path: str) -> Any:

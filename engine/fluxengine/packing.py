@@ -31,6 +31,11 @@ class Packing:
         return np.dtype(self.dtype).kind == "f"
 
     @property
+    def is_plain_integer(self) -> bool:
+        """Whether integers are stored as they are."""
+        return np.dtype(self.dtype).kind in "iu" and (self.scale, self.offset) == (1.0, 0.0)
+
+    @property
     def zarr_fill(self) -> float | int:
         """What an absent chunk reads as."""
         return float("nan") if self.is_float else int(self.fill or 0)

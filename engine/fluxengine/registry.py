@@ -1,4 +1,4 @@
-"""What is installed: sources, products and command-line verbs, found through entry points."""
+"""What is installed: sources, tables, products and verbs, found through entry points."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from fluxengine.declare import Product, Source
 from fluxengine.errors import ConfigError, DeclarationError, UnknownName
+from fluxengine.tables import Table
 
 SOURCES, PRODUCTS, COMMANDS = "fluxforge.sources", "fluxforge.products", "fluxforge.commands"
+TABLES = "fluxforge.tables"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def source(name: str) -> Source:
     """An installed source."""
     known = _sources()
     if name not in known:
-        raise UnknownName(f"there is no source '{name}'.", mend=suggestion(name, known))
+        near = suggestion(name, [*known, *table_names()])
+        raise UnknownName(f"there is no source '{name}'.", mend=near)
     return known[name]
 
 
@@ -69,6 +72,22 @@ def _sources() -> dict[str, Source]:
         family = [loaded] if isinstance(loaded, Source) else loaded.values()
         found |= {one.name: one for one in family}
     return found
+
+
+def table(name: str) -> Table:
+    """An installed table of reports."""
+    known = _found(TABLES)
+    if name not in known:
+        raise UnknownName(f"there is no table '{name}'.", mend=suggestion(name, known))
+    found = known[name].load()
+    if not isinstance(found, Table) or found.name != name:
+        raise DeclarationError(f"this is no table called '{name}'", where=known[name].value)
+    return found
+
+
+def table_names() -> tuple[str, ...]:
+    """Names of all installed tables; none is loaded."""
+    return tuple(sorted(_found(TABLES)))
 
 
 def recipe(name: str) -> Recipe:

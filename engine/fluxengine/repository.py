@@ -114,17 +114,25 @@ class Repository:
     @classmethod
     def create(cls, path: Place, wanted: Layout, book: Ledger) -> Repository:
         """Make the dataset; its template becomes the first commit of `work`."""
+
+        def fill(root: zarr.Group) -> None:
+            layout.create(root, wanted)
+            ledger.create(root, book)
+            metadata.sign(root)
+
+        return cls.begin(path, wanted.name, fill)
+
+    @classmethod
+    def begin(cls, path: Place, name: str, fill: Callable[[zarr.Group], None]) -> Repository:
+        """Make a dataset; what `fill` writes becomes the first commit of `work`."""
         with storage_errors(path):
             if isinstance(path, Folder):
                 path.path.mkdir(parents=True, exist_ok=True)
             inner = _created(_storage(path))
             # The template goes to `work` alone: `main` stays empty until something is published.
             session = inner.writable_session(MAIN)
-            root = zarr.open_group(session.store, mode="a")
-            layout.create(root, wanted)
-            ledger.create(root, book)
-            metadata.sign(root)
-            snapshot = session.flush(f"template of {wanted.name}")
+            fill(zarr.open_group(session.store, mode="a"))
+            snapshot = session.flush(f"template of {name}")
             # Last: with this one write the dataset is there.
             _settle(
                 lambda: inner.create_branch(WORK, snapshot),
@@ -222,6 +230,11 @@ class Repository:
             names = ", ".join(block.name for block in blocks[:4])
             more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
             return self._commit(session, f"blocks {names}{more}", provenance)
+
+    def changes(self) -> Changes:
+        """Changes to `work` that are made by this process alone."""
+        with storage_errors(self.path):
+            return Changes(self, self._writable())
 
     def _writable(self) -> icechunk.Session:
         """A session on the tip of `work`, with the lock looked at afterwards.
@@ -503,6 +516,25 @@ def _credentials(container: icechunk.VirtualChunkContainer) -> Any:
     if getattr(options, "anonymous", False):
         return icechunk.containers_credentials({"": icechunk.s3_anonymous_credentials()})[""]
     return icechunk.containers_credentials({"": icechunk.s3_from_env_credentials()})[""]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes to `work` that come about with one commit, or never."""
+
+    repository: Repository
+    session: icechunk.Session
+
+    @property
+    def root(self) -> zarr.Group:
+        """The dataset as it is with the changes so far."""
+        return zarr.open_group(self.session.store, mode="r+")
+
+    def commit(self, message: str, provenance: Mapping[str, Any]) -> str:
+        """Make them. Returns the snapshot."""
+        with storage_errors(self.repository.path):
+            self.repository._check_lock()
+            return self.repository._commit(self.session, message, provenance)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fluxengine.plan import DatasetPlan, Plan, PlannedBlock
     from fluxengine.recompute import Compared
     from fluxengine.run import Summary
+    from fluxengine.table_plan import TablePlan
+    from fluxengine.table_run import TableSummary
     from fluxengine.verify import Verified
 
 out = Console(highlight=False, soft_wrap=False)
@@ -174,12 +176,16 @@ def summary(done: Summary, product: str) -> None:
     if done.published:
         versions = ", ".join(f"{name} {version}" for name, version in done.published.items())
         out.print(f"Published: {versions}.")
-    if done.marked:
-        err.print(f"[bold yellow]{len(done.marked)} marked[/] (no good values, the rest is there):")
-        for line in done.marked[:10]:
+    _marked(done.marked)
+
+
+def _marked(marked: Sequence[str]) -> None:
+    if marked:
+        err.print(f"[bold yellow]{len(marked)} marked[/] (no good values, the rest is there):")
+        for line in marked[:10]:
             err.print(f"  {line}", markup=False, soft_wrap=True)
-        if len(done.marked) > 10:
-            err.print(f"  … and {len(done.marked) - 10} more (`fluxforge status` lists them)")
+        if len(marked) > 10:
+            err.print(f"  … and {len(marked) - 10} more (`fluxforge status` lists them)")
 
 
 def _planned_and_actual(done: Summary) -> None:
@@ -220,12 +226,72 @@ def status(records: Sequence[Mapping[str, Any]]) -> None:
         valid = f"{r['valid']}/{steps}"
         return r["dataset"], version, r["first"], r["last"], valid, marked, r["content"][:8]
 
-    table("", columns, [row(r) for r in records])
+    tables = [r for r in records if "rows" in r]
+    grids = [r for r in records if "rows" not in r]
+    if grids or not tables:
+        table("", columns, [row(r) for r in grids])
+    if tables:
+        _status_of_tables(tables)
     if any(r["unpublished_work"] for r in records):
         out.print("+ has work that is not published yet: run again.")
     for record in records:
         for step, note in record["notes"].items():
             err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+
+
+def _status_of_tables(records: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each table of reports, then what was left out of it, and why."""
+    columns = ("table", "version", "first", "last", "#rows", "#files", "#refused", "content")
+    rows = [
+        (
+            r["dataset"],
+            (r["published"] or "none") + ("+" if r["unpublished_work"] else ""),
+            *(r[name] for name in ("first", "last", "rows", "files", "refused")),
+            r["content"][:8],
+        )
+        for r in records
+    ]
+    table("", columns, rows)
+    for record in records:
+        _rejected(record["dataset"], record["rejected"])
+
+
+def _rejected(name: str, rejected: Mapping[str, Mapping[str, int]]) -> None:
+    for feed, reasons in rejected.items():
+        words = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+        if words:
+            out.print(f"{name} {feed}: rows left out: {words}.", markup=False, soft_wrap=True)
+
+
+def table_plan(made: TablePlan) -> None:
+    """Which files of a table will be read, and why."""
+    if made.reads:
+        out.print(f"{made.name}: {len(made.reads)} of {len(made.there)} files will be read.")
+        shown = made.reads[:SHOWN_BLOCKS]
+        table("", ("feed", "file", "why"), [(f.feed.name, f.path, f.why) for f in shown])
+        if len(made.reads) > len(shown):
+            out.print(f"… and {len(made.reads) - len(shown)} more (all of them with --json)")
+    else:
+        out.print(f"Nothing to read: {made.name} knows all {len(made.there)} files.")
+    if made.gone:
+        out.print(f"{len(made.gone)} files are gone; the rows read of them stay.")
+    for words in made.empty:
+        err.print(words, markup=False, soft_wrap=True)
+
+
+def table_summary(done: TableSummary) -> None:
+    """What a run of a table did, in a few lines."""
+    if done.read or done.published:
+        out.print(
+            f"{done.table}: {done.read} files read, {done.months} months rewritten, {done.rows:,}"
+            f" rows in all ({done.seconds:.1f} s)."
+        )
+    else:
+        out.print(f"Nothing to do: {done.table} is up to date ({done.seconds:.1f} s).")
+    _rejected(done.table, done.rejected)
+    if done.published:
+        out.print(f"Published: {done.table} {done.published}.")
+    _marked(done.marked)
 
 
 def verified(found: Sequence[Verified], again: Sequence[Compared]) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from fluxengine.ledger import ABSENT, FAILED_STEP, HOLDS_VALUES, MISSING_STEP
-from fluxengine.repository import MAIN
+from fluxengine.repository import MAIN, Repository
 from fluxengine.store import Store
+from fluxengine.table_book import Book
+from fluxengine.table_book import read as read_book
+from fluxengine.table_store import is_table
 
 
 def of_store(store: Store) -> list[dict[str, Any]]:
@@ -23,6 +26,9 @@ def of_store(store: Store) -> list[dict[str, Any]]:
 def _of_dataset(store: Store, name: str) -> dict[str, Any]:
     repository = store.repository(name)
     snapshot = repository.tip()
+    root = repository.read(snapshot)
+    if is_table(root):
+        return _of_table(repository, name, read_book(root, str(repository.path)))
     book = repository.ledger(snapshot)
     grid, states = book.grid, book.states
     versions = repository.versions
@@ -39,4 +45,24 @@ def _of_dataset(store: Store, name: str) -> dict[str, Any]:
         "unpublished_work": not versions or repository.tip(MAIN) != snapshot,
         "content": hashlib.sha256(book.digests.tobytes()).hexdigest(),
         "notes": dict(sorted(notes.items())),
+    }
+
+
+def _of_table(repository: Repository, name: str, book: Book) -> dict[str, Any]:
+    versions, months = repository.versions, sorted(book.months)
+    refused = {f"{e.feed} {e.path}": e.note for e in book.files.values() if e.note}
+    digests = "".join(book.months[month].digest for month in months)
+    return {
+        "dataset": name,
+        "first": months[0] if months else "",
+        "last": months[-1] if months else "",
+        "months": len(months),
+        "rows": sum(entry.rows for entry in book.months.values()),
+        "files": len(book.files),
+        "refused": len(refused),
+        "rejected": book.rejected(),
+        "published": versions[-1] if versions else None,
+        "unpublished_work": not versions or repository.tip(MAIN) != repository.tip(),
+        "content": hashlib.sha256(digests.encode()).hexdigest(),
+        "notes": dict(sorted(refused.items())),
     }

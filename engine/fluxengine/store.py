@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,14 +92,18 @@ class Store:
 
     def create(self, wanted: Layout, book: Ledger) -> Repository:
         """A new dataset with its template committed to `work`; there as a whole or not at all."""
-        path = self.root / wanted.name
-        if not self.has(wanted.name):
+        return self.make(wanted.name, lambda path: Repository.create(path, wanted, book))
+
+    def make(self, name: str, create: Callable[[Place], object]) -> Repository:
+        """The dataset of that name, made by `create` where there is none yet."""
+        path = self.root / name
+        if not self.has(name):
             with storage_errors(path):
                 if self.lock is not None:
                     self.lock.check()
                 path.remove()  # what a run that died had begun: nothing was ever committed to it
-            Repository.create(path, wanted, book)
-        return self.repository(wanted.name)
+            create(path)
+        return self.repository(name)
 
     @contextmanager
     def locked(self) -> Iterator[Store]:
@@ -167,6 +171,7 @@ def open_dataset(
     *,
     version: str | None = None,
     group: str | None = None,
+    month: str | None = None,
     options: StorageOptions | None = None,
 ) -> xr.Dataset:
     """Open a published dataset lazily.
@@ -181,6 +186,8 @@ def open_dataset(
         A published version such as ``v2``; by default the newest.
     group : str, optional
         Of a dataset with variables on several grids, one of the others.
+    month : str, optional
+        Of a table of reports, which month, such as ``2002-08``.
     options : StorageOptions, optional
         For object stores; what is missing is taken from the environment.
 
@@ -201,9 +208,28 @@ def open_dataset(
             "nothing is published here yet", where=str(repository.path), mend="Finish the run."
         )
     snapshot = repository.version(version) if version else repository.tip(MAIN)
+    group = _month(repository, snapshot, month) or group
     store = repository.store(snapshot)
     dataset: xr.Dataset = xr.open_zarr(store, group=group, consolidated=False, chunks=None)
     return dataset
+
+
+def _month(repository: Repository, snapshot: str, month: str | None) -> str | None:
+    """The group of a table's month; None of a dataset that is no table.
+
+    Raises
+    ------
+    UnknownName
+        Where the dataset has no such month, or none was named and it has nothing else.
+    """
+    root = repository.read(snapshot)
+    months = sorted(root.group_keys()) if "table" in layout.read_mark(root) else []
+    months = [name for name in months if not name.startswith("_")]
+    if month in months or (not months and month is None):
+        return month
+    wrong = f"there is no month '{month}'" if month else "say which month"
+    has = f"It has months from {months[0]} to {months[-1]}." if months else "It is no table."
+    raise UnknownName(wrong, where=str(repository.path), mend=has)
 
 
 def read_published(store: Store, name: str) -> zarr.Group:

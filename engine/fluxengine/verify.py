@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 import zarr
 
-from fluxengine import layout, metadata
+from fluxengine import layout, metadata, table_store
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
 from fluxengine.errors import ChangedFile, FluxforgeError
@@ -26,8 +27,11 @@ from fluxengine.key import listed, standing_digest
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
 from fluxengine.outages import first_line
 from fluxengine.progress import QUIET, Progress
-from fluxengine.repository import MAIN, WORK
+from fluxengine.repository import MAIN, WORK, Repository
 from fluxengine.store import Store
+from fluxengine.table_book import MonthEntry
+from fluxengine.table_book import read as read_book
+from fluxengine.table_store import is_table
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Verified:
     ----------
     dataset : str
     blocks, steps : int
-        Blocks, and steps of their tiles, that were compared.
+        Blocks, and steps of their tiles, that were compared; of a table, months and rows.
     bytes : int
         Of the values, as packed.
     findings : tuple of Finding
@@ -96,7 +100,10 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
     try:
         repository = store.repository(name)
         snapshot = repository.tip(MAIN if repository.is_published else WORK)
-        root, book = repository.read(snapshot), repository.ledger(snapshot)
+        root = repository.read(snapshot)
+        if is_table(root):
+            return verify_table(repository, root, name, progress)
+        book = repository.ledger(snapshot)
         made = made_blocks(book)
         findings = [*_metadata(name, root), *_coordinates(name, root), *_standing(name, book)]
         stored = _Stored(name, root, book)
@@ -109,12 +116,60 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
             findings += found
             progress.advance(name)
     steps = int((~np.isin(book.states, (ABSENT, OUTSIDE))).sum())
-    orphans = 0
+    orphans, damaged = _orphans(repository, name)
+    return Verified(name, len(made), steps, cells, (*findings, *damaged), orphans)
+
+
+def _orphans(repository: Repository, name: str) -> tuple[int, list[Finding]]:
+    """Bytes that no version needs; it looks at every version, one of which may be damaged."""
     try:
-        orphans = repository.orphans()
-    except FluxforgeError as error:  # it looks at every version
-        findings.append(Finding(name, "", "", f"an older version is damaged: {error}"))
-    return Verified(name, len(made), steps, cells, tuple(findings), orphans)
+        return repository.orphans(), []
+    except FluxforgeError as error:
+        return 0, [Finding(name, "", "", f"an older version is damaged: {error}")]
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def verify_table(
+    repository: Repository, root: zarr.Group, name: str, progress: Progress
+) -> Verified:
+    """Compare every month of a table with what was written."""
+    book = read_book(root, str(repository.path))
+    findings = [
+        Finding(name, "", "", f"the metadata of {path} are not as they were written")
+        for path in table_store.altered(root, book)
+    ]
+    for month in sorted(set(table_store.stored_months(root)) - book.months.keys()):
+        findings.append(Finding(name, month, "", "its book knows nothing of this month"))
+    progress.begin(name, len(book.months))
+    bytes_read = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found, size in pool.map(partial(_month, root, name), sorted(book.months.items())):
+            findings += found
+            bytes_read += size
+            progress.advance(name)
+    orphans, damaged = _orphans(repository, name)
+    rows = sum(entry.rows for entry in book.months.values())
+    return Verified(name, len(book.months), rows, bytes_read, (*findings, *damaged), orphans)
+
+
+def _month(root: zarr.Group, name: str, known: tuple[str, MonthEntry]) -> tuple[list[Finding], int]:
+    """Findings of one month, and how many bytes were compared."""
+    month, entry = known
+    try:
+        found = table_store.read_month(root, month)
+        wrong = table_store.wrong_heights(root, month)
+    except Exception as error:  # codecs raise what they like
+        return [Finding(name, month, "", _words(error))], 0
+    size = found.rows.nbytes + found.parts.nbytes
+    what = [f"the coordinate {height} has another value" for height in wrong]
+    if found.digest != entry.digest:
+        what.append("other rows than were written")
+    return [Finding(name, month, "", words) for words in what], size
+
+
+# --- blocks --------------------------------------------------------------------------------------
 
 
 def made_blocks(book: Ledger) -> list[int]:

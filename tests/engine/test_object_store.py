@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 from faulty import FAULTS, Choice, Proxy, Request, always, at, sound
 from moto.server import ThreadedMotoServer
+from reportsworld import Reports, hourly
 from toyworld import World
 from werkzeug.serving import WSGIRequestHandler
 
@@ -40,7 +42,9 @@ from fluxengine.lock import LOCK, Holder, Lease
 from fluxengine.place import Prefix, StorageOptions
 from fluxengine.repository import MAIN
 from fluxengine.run import Summary, run
+from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
+from fluxengine.table_run import run as run_table
 from fluxengine.task import Job, Outcome, run_block
 
 BUCKET = "flux"
@@ -267,6 +271,18 @@ def test_a_dataset_whose_making_died_is_made_anew(cloud: World, first_run: World
 
 
 # --- faults --------------------------------------------------------------------------------------
+
+
+def test_a_table_of_reports_lies_in_a_bucket_as_well(tmp_path: Path, root: Prefix) -> None:
+    world = Reports(tmp_path)
+    world.write("buoys/hist/a.txt", hourly("41001", "2002-08-31T20:00", 8))
+    asked = replace(world.request(), store=Store.at(root, create=True), feeds=("buoys",))
+    assert run_table(asked).rows == 8
+    world.write("buoys/hist/b.txt", hourly("41002", "2002-08-31T20:00", 8))
+    assert (run_table(asked).rows, run_table(asked).read) == (16, 0)
+    world.run("", "", "buoys")
+    assert [record["content"] for record in of_store(Store.at(root))] == [world.content()]
+    assert open_dataset(root, "toy-reports", month="2002-08").sizes["report"] == 8
 
 
 @pytest.fixture

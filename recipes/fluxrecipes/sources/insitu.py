@@ -8,6 +8,9 @@ from fluxrecipes.sources import gtmba, icoads, ndbc, oceansites, reports, whots
 INSITU = Table(
     name="insitu",
     columns=reports.COLUMNS,
+    merges=(reports.PLATFORM.name,),
+    absent=reports.ABSENT,
+    completes=reports.completed,
     feeds=(ndbc.FEED, gtmba.FEED, oceansites.FEED, whots.FEED, icoads.FEED),
     title="In-situ reports of wind, air temperature, humidity, sea surface temperature, pressure",
     summary="Reports as measured, at the heights of their sensors: nothing is brought to 10 m."
@@ -16,7 +19,5 @@ INSITU = Table(
     " merchant ships. Wind direction is where the wind blows from, longitude is 0 to 360, humidity"
     " is specific humidity, computed from what humidity_form says. Values that the provider"
     " rejected or that cannot be are missing, and the quality variables say so. report_status tells"
-    " duplicates and reports that the provider rejected as a whole: use those with 'accepted'. Rows"
-    " of one platform and time that come from several files, as of moorings with a file for each"
-    " quantity, belong together.",
+    " duplicates and reports that the provider rejected as a whole: use those with 'accepted'.",
 )

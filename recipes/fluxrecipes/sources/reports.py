@@ -11,6 +11,7 @@ Heights are NaN where the provider does not tell them; none is guessed.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,6 +159,12 @@ COLUMNS = (
     *(_quality(name) for name in JUDGED),
 )
 
+ABSENT = {f"{name}_quality": MISSING for name in JUDGED} | {
+    "humidity_form": NO_HUMIDITY,
+    "wind_method": UNSAID,
+    "platform_kind": UNKNOWN,
+}
+
 # --- What readers hand over -----------------------------------------------------------------------
 
 
@@ -283,6 +290,34 @@ def _kept(reports: Reports, used: Array) -> tuple[Array, Counter[str]]:
             counts[reason] = lost
         kept &= fine
     return kept, counts
+
+
+def completed(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Specific humidity of rows put together, where temperature and humidity were in two files.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+        Of the in-situ table.
+
+    Returns
+    -------
+    dict of str to array
+        specific_humidity, relative_humidity and humidity_form.
+    """
+    names = ("specific_humidity", "relative_humidity", "air_temperature", "air_pressure")
+    humidity, alone, air, pressure = (columns[name].astype(np.float64) for name in names)
+    assumed = np.isnan(pressure)
+    pressure = np.where(assumed, STANDARD_PRESSURE, pressure)
+    relative = np.where(np.isnan(humidity), alone, np.nan)
+    made = _specific(RELATIVE, relative, air, pressure)
+    found = ~np.isnan(made)
+    form = np.where(assumed, RELATIVE + ASSUMED, RELATIVE)
+    return {
+        "specific_humidity": np.where(found, made, humidity),
+        "relative_humidity": np.where(np.isnan(humidity) & ~found, alone, np.nan),
+        "humidity_form": np.where(found, form, columns["humidity_form"]),
+    }
 
 
 # --- What is usable -------------------------------------------------------------------------------

@@ -1,0 +1,147 @@
+"""Lineage of reports: which files a row of a table was read from, and by what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fluxengine import layout
+from fluxengine.declare import Array, Packing
+from fluxengine.errors import ConfigError, UnknownName
+from fluxengine.explain import Lineage, Value
+from fluxengine.repository import Repository
+from fluxengine.table_book import Book
+from fluxengine.table_book import read as read_book
+from fluxengine.table_rows import Month
+from fluxengine.table_store import read_month
+from fluxengine.tables import FILE, FILES, OF_ENGINE, ROW, TIME
+
+MOST = 20  # reports that are told one by one
+
+
+def explain_reports(
+    repository: Repository, name: str, snapshot: str, point: Mapping[str, str]
+) -> Lineage:
+    """Where the reports of one time, and perhaps of one platform, come from.
+
+    Parameters
+    ----------
+    repository : Repository
+    name, snapshot : str
+    point : mapping of str to str
+        ``time`` and any columns of names or codes.
+
+    Raises
+    ------
+    ConfigError
+        Where the point is none of the table's, or too many reports fit.
+    UnknownName
+        Where no report fits.
+    """
+    root = repository.read(snapshot)
+    book = read_book(root, str(repository.path))
+    moment = _moment(point, name)
+    month = str(moment.astype("M8[M]"))
+    if month not in book.months:
+        raise UnknownName(f"there is no report of {month}", where=name)
+    stored = read_month(root, month)
+    which = np.flatnonzero(_fits(stored.rows, moment, point, name))
+    if not len(which):
+        raise UnknownName("there is no such report", where=name, mend="Look at the time, in UTC.")
+    if len(which) > MOST:
+        raise ConfigError(f"{len(which)} reports fit.", where=name, mend="Say more columns.")
+    told = _Told((name, snapshot, month), stored, book, layout.read_mark(root)["table"])
+    made = tuple(told.report(stored.rows[at]) for at in which)
+    if len(made) == 1:
+        return made[0]
+    where = {TIME: str(moment)}
+    return Lineage(name, snapshot, month, f"{len(made)} reports", where, (), {}, inputs=made)
+
+
+def _moment(point: Mapping[str, str], name: str) -> np.datetime64:
+    try:
+        return np.datetime64(point[TIME].removesuffix("Z").replace(" ", "T"), "s")
+    except KeyError:
+        raise ConfigError("say the time, too.", where=name, mend="time=2002-08-01T12:00") from None
+    except ValueError:
+        raise ConfigError(f"'{point[TIME]}' is no time.", where=name) from None
+
+
+def _fits(rows: Array, moment: np.datetime64, point: Mapping[str, str], name: str) -> Array:
+    found: Array = rows[TIME] == moment.astype("i8")
+    for column, value in point.items():
+        if column == TIME:
+            continue
+        kind = rows.dtype[column].kind if column in (rows.dtype.names or ()) else ""
+        if kind not in ("S", "i", "u"):
+            raise ConfigError(f"it has no column '{column}' of names or codes.", where=name)
+        found &= rows[column].astype("U") == value
+    return found
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Puts rows of one month into words.
+
+    Parameters
+    ----------
+    base : tuple of str
+        Table, snapshot and month.
+    stored : Month
+    book : Book
+    described : dict
+        The table's columns and what it merges by.
+    """
+
+    base: tuple[str, str, str]
+    stored: Month
+    book: Book
+    described: Mapping[str, Any]
+
+    def report(self, row: Any) -> Lineage:
+        """A report, with the rows it was put together from."""
+        if FILES not in (row.dtype.names or ()) or row[FILES] == 1:
+            return self._read(row, "as it was read")
+        taken = tuple(self._read(part, "as it was read") for part in self._partners(row))
+        state = f"put together from {row[FILES]} files"
+        return Lineage(*self.base, state, self._where(row), self._values(row), {}, inputs=taken)
+
+    def _partners(self, row: Any) -> Array:
+        """Rows of the same time, platform and feed that were put together with others."""
+        parts = self.stored.parts
+        feeds = np.array([feed for feed, _ in self.stored.sources])
+        same: Array = feeds[parts[FILE]] == feeds[row[FILE]]
+        for column in (TIME, *self.described["merges"]):
+            same &= parts[column] == row[column]
+        return parts[same]
+
+    def _read(self, row: Any, state: str) -> Lineage:
+        entry = self.book.files[self.stored.sources[row[FILE]]]
+        file = {"path": entry.found, "size": entry.size, "sha256": entry.held}
+        standing = self.book.standings.get(entry.code, {})
+        made = {"code": standing.get("code", {}), "rejected": json.loads(entry.rejected)}
+        made["notes"] = {entry.path: entry.note} if entry.note else {}
+        files = {f"{entry.feed}, row {row[ROW]}": file}
+        where, values = self._where(row), self._values(row)
+        return Lineage(*self.base, state, where, values, made, files)
+
+    def _where(self, row: Any) -> dict[str, str]:
+        names = [n for n in row.dtype.names if row.dtype[n].kind == "S"]
+        return {TIME: str(np.datetime64(int(row[TIME]), "s"))} | {
+            name: row[name].decode() for name in names
+        }
+
+    def _values(self, row: Any) -> tuple[Value, ...]:
+        return tuple(self._value(row))
+
+    def _value(self, row: Any) -> Iterator[Value]:
+        for name in row.dtype.names:
+            if name in OF_ENGINE or row.dtype[name].kind == "S":
+                continue
+            number = Packing(**self.described["columns"][name]).unpack(np.array([row[name]]))[0]
+            missing = int(np.isnan(number))
+            yield Value(name, "", "no value" if missing else f"{number:g}", 1, missing)
