@@ -135,6 +135,47 @@ specific_humidity = Variable(
     Packing("i2", 1e-6, 0.015, -32768),
     height=10.0,
 )
+air_temperature_2m = Variable(
+    "air_temperature_2m",
+    "K",
+    "air temperature at 2 m",
+    "air_temperature",
+    (170, 340),
+    height=2.0,
+    attrs=ON_SCALE,
+)
+specific_humidity_2m = Variable(
+    "specific_humidity_2m",
+    "kg kg-1",
+    "specific humidity at 2 m",
+    "specific_humidity",
+    (-0.001, 0.04),  # spectral models undershoot zero
+    height=2.0,
+)
+skin_temperature = Variable(
+    "skin_temperature",
+    "K",
+    "temperature of the surface: the skin of land and ice, the water's at sea",
+    "surface_temperature",
+    (170, 360),
+    attrs=ON_SCALE,
+)
+eastward_wind = Variable(
+    "eastward_wind",
+    "m s-1",
+    "eastward wind at 10 m",
+    "eastward_wind",
+    (-80, 80),
+    height=10.0,
+)
+northward_wind = Variable(
+    "northward_wind",
+    "m s-1",
+    "northward wind at 10 m",
+    "northward_wind",
+    (-80, 80),
+    height=10.0,
+)
 dew_point_temperature = Variable(
     "dew_point_temperature",
     "K",
