@@ -99,7 +99,9 @@ def test_values_come_out_in_kelvin_and_kilograms(year):
     means = {}
     for quantity in QUANTITIES.values():
         packing = quantity.variable.packing
-        means[quantity.names[0]] = np.nanmean(packing.unpack(dataset[quantity.variable.name].values))
+        means[quantity.names[0]] = np.nanmean(
+            packing.unpack(dataset[quantity.variable.name].values)
+        )
     assert means["tmpsf"] == pytest.approx(288, abs=2)
     assert means["hum2m"] == pytest.approx(0.01, abs=1e-3)
     assert means["lhtfl"] == pytest.approx(90, abs=10)
@@ -160,8 +162,8 @@ WRONG = [
     ({"attrs": {"scale_factor": np.float32(0.001)}}, "on average; usual is 10 to 250"),
     ({"attrs": {"long_name": "latent heat, positive downward"}}, "counts downward"),
     ({"lat": np.arange(-89.75, 90, 0.5)[:180]}, "lat has 180 cells from -89.75"),
-    ({"lat": LAT[:90]}, "lat has 90 cells from -89.5 to -0.5, not 180"),
-    ({"lon": LON + 0.5}, "lon has 360 cells from 1 to 360, not 360 from 0.5"),
+    ({"lat": LAT[:90]}, "lat has 90 cells from -89.5 to -0.5, not the product's 180"),
+    ({"lon": LON + 0.5}, "lon has 360 cells from 1 to 360, not the product's 360 from 0.5"),
     ({"name": "evapr"}, "no variable 'lhtfl'; it has time, lat, lon, evapr"),
     ({"year": 2015}, "its name is not lh_oaflux_2016.nc.gz"),
     ({"time": np.arange(4)}, "does not count the days of 2016 from the first on"),
@@ -206,7 +208,7 @@ def test_a_plain_file_cut_short_is_damage_not_zeros(tmp_path, year, packed):
     path = write(tmp_path, "lh", packed["lh"], suffix=".nc")
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) * 3 // 4])
-    with pytest.raises(DamagedFile, match="the download was cut short"):
+    with pytest.raises(DamagedFile, match="it was cut short: its variables end at byte"):
         OAFLUX.decode((path, *year[1:]), (FIRST,))
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from fluxengine.declare import Variable, flag_variable
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources.classic_netcdf import check_classic
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
 
 if TYPE_CHECKING:
@@ -146,10 +147,10 @@ def opened(path: Path, named: Path | None = None) -> Iterator[netCDF4.Dataset]:
     named = named or path
     if not path.exists():
         raise MissingFile("there is no such file.", where=str(named))
+    check_classic(path, named)
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_maskandscale(False)
-            _check_whole(file, path.stat().st_size, named)
             yield file
     except (DamagedFile, MissingFile):
         raise
@@ -158,19 +159,6 @@ def opened(path: Path, named: Path | None = None) -> Iterator[netCDF4.Dataset]:
         raise DamagedFile(
             f"it cannot be read as NetCDF: {error}.", where=str(named), mend=FETCH_AGAIN
         ) from error
-
-
-def _check_whole(file: netCDF4.Dataset, there: int, path: Path) -> None:
-    """Refuse a classic file cut short: the library would read the missing end as zeros."""
-    if not file.data_model.startswith("NETCDF3"):
-        return
-    promised = sum(v.size * np.dtype(v.dtype).itemsize for v in file.variables.values())
-    if there < promised:
-        raise DamagedFile(
-            f"it has {there:,} bytes, but variables of {promised:,}: the download was cut short.",
-            where=str(path),
-            mend=FETCH_AGAIN,
-        )
 
 
 def variable_of(file: netCDF4.Dataset, names: Sequence[str], path: Path) -> netCDF4.Variable[Any]:
@@ -283,8 +271,8 @@ def _matched(
     if places is None or (len(places) < len(ours) and not band):
         ends = f" from {found[0]:g} to {found[-1]:g}" if found.size else ""
         raise WrongFile(
-            f"{names[0]} has {found.size} cells{ends},"
-            f" not {ours.size} from {ours[0]:g} to {ours[-1]:g}.",
+            f"{names[0]} has {found.size} cells{ends}, not the product's {ours.size} from"
+            f" {ours[0]:g} to {ours[-1]:g}.",
             where=str(path),
         )
     return places
