@@ -8,6 +8,7 @@ another unit, scale or sign has not.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ CODES = {
     LAKE: "lake",
     UNRESOLVED: "unresolved",
 }
+LARGEST_CHUNK = 2**24  # cells, of a variable that is smaller
 MOST_STEPS = 1_500  # of a file: six-hourly ones of a leap year are 1,464
 ENOUGH = 0.05  # share of a field's cells that its mean must rest on to tell anything
 
@@ -359,11 +361,9 @@ def _check_shape(
     if np.dtype(variable.dtype).kind not in "iuf":
         raise WrongFile(f"{variable.name} holds {variable.dtype}, not numbers.", where=str(path))
     chunk = variable.chunking()
-    if isinstance(chunk, Sequence) and not isinstance(chunk, str):
-        # Chunks are unpacked whole: one wider than the variable would take memory for nothing.
-        limits = [max(size, 1_024) for size in variable.shape]
-        if any(part > limit for part, limit in zip(chunk, limits, strict=False)):
-            raise DamagedFile(f"{variable.name} has chunks of {chunk}.", where=str(path))
+    # Chunks are unpacked whole: one wider than the variable would take memory for nothing.
+    if isinstance(chunk, list) and math.prod(chunk) > max(variable.size, LARGEST_CHUNK):
+        raise DamagedFile(f"{variable.name} has chunks of {chunk}.", where=str(path))
 
 
 def _steps(variable: netCDF4.Variable[Any], steps: Sequence[int], shape: tuple[int, int]) -> Array:
@@ -387,12 +387,14 @@ def _in_our_unit(
     scale, offset = _scaling(variable, quantity, raw.dtype, path)
     absent = _missing_values(variable, quantity, path)
     if raw.dtype.kind == "f":
-        values = (raw.astype(np.float64) * scale + offset) * factor + shift
-        values[np.isin(raw, np.array(absent, raw.dtype)) | ~np.isfinite(raw)] = np.nan
-        return Field(cells.placed(values.astype(np.float32), np.nan), {})
+        values = raw.astype(np.float32)
+        if (scale * factor, offset * factor + shift) != (1.0, 0.0):
+            values = ((raw.astype(np.float64) * scale + offset) * factor + shift).astype(np.float32)
+        values[_any_of(raw, np.array(absent, raw.dtype)) | ~np.isfinite(raw)] = np.nan
+        return Field(cells.placed(values, np.nan), {})
     whole = [int(value) for value in absent if _fits(value, raw.dtype)]
     fill = whole[0] if whole else _unused(raw)
-    packed = np.where(np.isin(raw, whole), fill, raw).astype(raw.dtype)
+    packed = np.where(_any_of(raw, whole), fill, raw).astype(raw.dtype)
     attrs = {"scale_factor": scale * factor, "add_offset": offset * factor + shift}
     return Field(cells.placed(packed, fill), attrs | {"_FillValue": fill})
 
@@ -425,6 +427,13 @@ def _missing_values(variable: netCDF4.Variable[Any], quantity: Quantity, path: P
         what = f"{variable.name} has a missing value that is no number."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
     return [*named, *quantity.missing]
+
+
+def _any_of(raw: Array, few: Sequence[Any] | Array) -> npt.NDArray[np.bool_]:
+    found = np.zeros(raw.shape, bool)
+    for value in few:
+        found |= raw == value
+    return found
 
 
 def _fits(value: float, dtype: np.dtype[Any]) -> bool:
