@@ -99,9 +99,12 @@ class Conservative(PlainStage):
     def _why_not(self, flags: Flags, valid: Doubles, shares: Shares) -> Flags:
         """The reason that covers most of what is not land; land if all is."""
         most, why = np.full(valid.shape, EDGE), np.full(valid.shape, cf.LAND, np.uint8)
+        states = np.zeros(256, np.uint8)
+        for code, state in self.reasons:
+            states[code] = state
+        because = states[flags]
         for state in sorted({s for _, s in self.reasons} - {cf.LAND}):
-            codes = [code for code, to in self.reasons if to == state]
-            area = shares.of(np.isin(flags, codes))
+            area = shares.of(because == state)
             why = np.where(area > most, np.uint8(state), why)
             most = np.maximum(area, most)
         # Valid cells, but too few of them, beside land: the rest of the cell cannot be retrieved.
@@ -156,11 +159,12 @@ class Shares:
     def of(self, values: npt.NDArray[Any]) -> Doubles:
         """Sums of values weighed by shares: (..., source rows, columns) to the target's."""
         *front, rows, columns = values.shape
-        flat = values.reshape(-1, columns).astype(np.float64)
-        across = (self.columns @ flat.T).T.reshape(-1, rows, self.columns.shape[0])
-        along = np.stack([self.rows @ step for step in across])
-        shares: Doubles = along.reshape(*front, *along.shape[1:])
-        return shares
+        steps = values.reshape(-1, rows, columns)
+        to = self.rows.shape[0], self.columns.shape[0]
+        sums = np.empty((len(steps), *to))
+        for step, made in zip(steps, sums, strict=True):  # each stays in the processor's cache
+            made[:] = (self.columns @ (self.rows @ step.astype(np.float64)).T).T
+        return sums.reshape(*front, *to)
 
 
 def _bounds(axis: Axis) -> tuple[Doubles, Doubles]:
