@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.ingest import conformed
 from fluxrecipes.sources.ifremer import IFREMER, QUANTITIES
 
 DAY = date(2004, 5, 29)
@@ -71,12 +72,14 @@ def unpacked(found):
 def test_a_day_comes_out_in_our_units_cells_and_order(tmp_path, field, packed):
     dataset = IFREMER.decode(write(tmp_path / NAME, field, packed=packed), DAY)
     assert list(dataset) == [variable.name for variable in IFREMER.provides]
+    stored = conformed(IFREMER, IFREMER.grid.between(DAY, DAY), dataset, "")
     for at, (quantity, (_, mean, wave, ours)) in enumerate(
         zip(QUANTITIES, (FIELDS[q.names[0]] for q in QUANTITIES), strict=True)
     ):
         found = dataset[quantity.variable.name]
         assert found.dims == ("time", "lat", "lon") and found.shape == (1, 721, 1440)
         values = unpacked(found)[0]
+        np.testing.assert_allclose(stored[quantity.variable.name][0], values, rtol=1e-5)
         assert np.nanmean(values) == pytest.approx(ours, rel=0.25), (at, mean, wave)
         flag = dataset[f"{quantity.variable.name}_flag"].values[0]
         assert np.array_equal(flag == 2, np.isfinite(values))

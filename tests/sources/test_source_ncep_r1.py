@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.ingest import conformed
 from fluxrecipes.sources import ncep_r1
 from fluxrecipes.sources.ncep_r1 import SOURCES
 
@@ -151,7 +152,10 @@ def test_land_and_ice_are_flagged(daily, land):
 
 
 def test_six_hourly_steps_lie_along_an_axis_of_hours(six, truth):
-    dataset = SIX.decode(six, (FIRST + timedelta(1),))
+    day = FIRST + timedelta(1)
+    dataset = SIX.decode(six, (day,))
+    stored = conformed(SIX, SIX.grid.between(day, day), dataset, "")
+    assert np.array_equal(stored["northward_wind"], dataset.northward_wind)
     assert dataset.latent_heat_flux.dims == ("time", "hour", "row", "lon")
     for name, ours in (("lhtfl", "latent_heat_flux"), ("uwnd", "eastward_wind")):
         found = dataset[ours].values[0]

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.ingest import conformed
 from fluxrecipes.sources.oaflux import OAFLUX, QUANTITIES
 
 YEAR, DAYS = 2016, 4
@@ -92,6 +93,9 @@ def test_integers_are_kept_and_only_the_packing_changes_the_unit(year, packed):
         flag = dataset[f"{quantity.variable.name}_flag"]
         assert (flag == 3).sum() == 2 * 60 * 80 and (flag == 2).sum() == 2 * (64_800 - 4_800)
     assert list(dataset) == [variable.name for variable in OAFLUX.provides]
+    one = OAFLUX.decode(year, days[:1])
+    kept = conformed(OAFLUX, OAFLUX.grid.between(days[0], days[0]), one, "")
+    assert all(np.array_equal(kept[name], one[name]) for name in one)
 
 
 def test_values_come_out_in_kelvin_and_kilograms(year):

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.ingest import conformed
 from fluxrecipes.sources.ohf_cdr import OHF_CDR
 
 DAY = date(1994, 1, 4)
@@ -92,7 +93,8 @@ def test_a_day_has_eight_steps_of_what_the_file_holds(decoded, values):
         assert np.array_equal(found.values[0][there], values[theirs][there])
         assert np.isnan(found.values[0][~there]).all()
     assert list(decoded) == [variable.name for variable in OHF_CDR.provides]
-    assert OHF_CDR.grid.shape[1:] == SHAPE if OHF_CDR.grid.step_axis.size else True
+    stored = conformed(OHF_CDR, OHF_CDR.grid.between(DAY, DAY), decoded, "")
+    assert stored["latent_heat_flux"].shape == (1, *SHAPE)
 
 
 def test_codes_become_flags(decoded, codes):
