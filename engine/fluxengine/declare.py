@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -260,17 +261,33 @@ class Source:
         return (Output("", self.grid, self.provides),)
 
     def pattern(self, grid: Grid) -> FilePattern:
-        """The Pangeo-Forge file pattern of a closed grid: one file a step."""
-        from pangeo_forge_recipes.patterns import ConcatDim, FilePattern
+        """The Pangeo-Forge file pattern of a closed grid.
 
-        steps = [grid.step_key(step) for step in range(grid.step_axis.length)]
-        along = ConcatDim(grid.dims[0], keys=steps, nitems_per_file=1)
-        return FilePattern(_by_keyword(self.path, grid.dims[0]), along, file_type=self.file_type)
+        One file a step, or as many as it needs along a dimension ``part`` to be merged; where files
+        hold several steps, one for each run of steps that share a file.
+        """
+        from pangeo_forge_recipes.patterns import ConcatDim, FilePattern, MergeDim
+
+        name = grid.dims[0]
+        keys = [grid.step_key(step) for step in range(grid.step_axis.length)]
+        runs = [tuple(run) for _, run in groupby(keys, self.path)]
+        firsts = [run[0] for run in runs] if self.holds_many else keys
+        items = None if self.holds_many else 1
+        dims: list[Any] = [ConcatDim(name, keys=firsts, nitems_per_file=items)]
+        first = self.path(keys[0])
+        if not isinstance(first, str):
+            dims.append(MergeDim("part", keys=list(range(len(first)))))
+        return FilePattern(_by_keyword(self.path, name), *dims, file_type=self.file_type)
 
 
-def _by_keyword(path: Callable[[Any], str], name: str) -> Callable[..., str]:
-    """A path function that takes its key under the name of the step axis."""
-    return lambda **keys: path(keys[name])
+def _by_keyword(path: Callable[[Any], str | tuple[str, ...]], name: str) -> Callable[..., str]:
+    """A path function that takes its key under the name of the step axis, and perhaps a part."""
+
+    def named(**keys: Any) -> str:
+        found = path(keys[name])
+        return found if isinstance(found, str) else found[keys["part"]]
+
+    return named
 
 
 Device = Literal["cpu", "cuda"]
@@ -347,10 +364,28 @@ class Domain(Protocol):
 
 @dataclass(frozen=True)
 class Read:
-    """An upstream dataset and which of its variables a product takes."""
+    """An upstream dataset and which of its variables a product takes.
+
+    Parameters
+    ----------
+    dataset : Source or Product
+    variables : tuple of str
+    prefix : str
+        Stands before the names by which stages know the variables: two datasets may have the same.
+    partial : bool
+        Whether the dataset may cover only some of the product's steps, or none of a run's period,
+        as one satellite of many does. Where it has no step there are no values, and flags say so.
+    """
 
     dataset: Source | Product
     variables: tuple[str, ...]
+    prefix: str = ""
+    partial: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What stages know the variables by."""
+        return tuple(f"{self.prefix}{name}" for name in self.variables)
 
 
 @dataclass(frozen=True)
@@ -403,7 +438,13 @@ class Product:
         self._check_names()
 
     def _check_names(self) -> None:
-        known = {name for read in self.reads for name in read.variables}
+        names = [name for read in self.reads for name in read.names]
+        known = set(names)
+        if len(known) < len(names):
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            raise DeclarationError(
+                f"'{self.name}' reads {repeated} more than once", mend="Give one Read a prefix."
+            )
         for stage in self.stages:
             missing = set(stage.inputs) - known
             if missing:
@@ -444,12 +485,14 @@ def wants_gpu(dataset: Dataset) -> bool:
     return isinstance(dataset, Product) and any(s.device == "cuda" for s in dataset.stages)
 
 
-def upstream_first(product: Dataset) -> tuple[Dataset, ...]:
-    """The product and everything it reads, each once, upstream before downstream."""
+def upstream_first(
+    product: Dataset, needed: Callable[[Read], bool] = lambda read: True
+) -> tuple[Dataset, ...]:
+    """The product and everything it needs to read, each once, upstream before downstream."""
     found: dict[str, Dataset] = {}
 
     def visit(dataset: Dataset) -> None:
-        for read in getattr(dataset, "reads", ()):
+        for read in filter(needed, getattr(dataset, "reads", ())):
             visit(read.dataset)
         known = found.setdefault(dataset.name, dataset)
         if known is not dataset and known != dataset:

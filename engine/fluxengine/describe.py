@@ -9,6 +9,7 @@ from pydantic_core import to_jsonable_python
 
 from fluxengine import registry, show
 from fluxengine.declare import Dataset, Source, upstream_first
+from fluxengine.files import NAMED
 from fluxengine.grid import Axis
 from fluxengine.registry import Recipe
 
@@ -92,11 +93,28 @@ def _source_facts(found: Source) -> dict[str, Any]:
         "steps": _span(axis),
         "grid": " × ".join(f"{n} {a.size or '…'}" for n, a in found.grid.axes.items()),
         "archive": f"{found.archive} (by default {found.home})",
-        "path": found.path(found.grid.step_key(0)),
+        "path": _path(found),
         "licence": found.licence,
         "cite": found.cite,
         "variables": _variables(found),
     }
+
+
+def _path(found: Source) -> str:
+    """Where its first step lies, and what stands in for it."""
+    key = found.grid.step_key(0)
+    path = found.path(key)
+    text = path if isinstance(path, str) else _shortened(path)
+    if found.instead is None:
+        return text
+    other = found.instead(key)
+    return f"{text}; till that is there, {other if isinstance(other, str) else _shortened(other)}"
+
+
+def _shortened(paths: tuple[str, ...]) -> str:
+    if len(paths) <= NAMED:
+        return ", ".join(paths)
+    return f"{', '.join(paths[:2])} … {paths[-1]} ({len(paths)} files)"
 
 
 def products(as_json: bool) -> None:

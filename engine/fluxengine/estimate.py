@@ -20,6 +20,7 @@ from fluxengine.errors import ConfigError
 from fluxengine.grid import Block, Indices
 from fluxengine.packing import Packing
 from fluxengine.plan import DatasetPlan, Plan
+from fluxengine.window import WindowCells, window_cells
 
 # Bytes of a worker that has imported what the engine needs, with what it keeps of memory it freed.
 BASE = 400_000_000
@@ -237,13 +238,13 @@ def _seconds_from_ledger(plan: DatasetPlan, block: Block) -> float | None:
 def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
     """Requests and bytes of one block."""
     if plan.files is not None:
-        files = [plan.files.found[step] for step in block.steps]
-        there = [file for file in files if file is not None]
-        return len(there), float(sum(max(file.size, 0) for file in there))
+        there = {file for step in block.steps if (file := plan.files.found[step]) is not None}
+        requests = sum(len(file.parts) or 1 for file in there)
+        return requests, float(sum(max(file.size, 0) for file in there))
     gets, read = 0, 0.0
     for part in block.batches(batch):
-        for output, variable, cells in _windows(plan, part):
-            requests, chunks = _requests(output, cells)
+        for _, output, variable, cells in _windows(plan, part):
+            requests, chunks = _requests(output, list(cells.stored.values()))
             gets += requests
             read += chunks * math.prod(output.grid.chunk_shape) * _width(variable.packing)
     return gets, read
@@ -260,16 +261,19 @@ def _requests(output: Output, cells: list[Indices]) -> tuple[int, int]:
     return (number if touched >= number * whole else number + touched), touched
 
 
-def _windows(plan: DatasetPlan, part: Block) -> Iterator[tuple[Output, Variable, list[Indices]]]:
-    """Every variable that is read for a part of a block, with its cells."""
+def _windows(plan: DatasetPlan, part: Block) -> Iterator[tuple[str, Output, Variable, WindowCells]]:
+    """What is read for a part of a block: the name that stages know, where it is stored, cells."""
     product = plan.stand.dataset
     assert isinstance(product, Product)
     for read in product.reads:
-        given = plan.inputs[read.dataset.name].plan.stand.layout.outputs
-        for name in read.variables:
+        upstream = plan.inputs.get(read.dataset.name)
+        given = upstream.plan.stand.layout.outputs if upstream else read.dataset.outputs
+        for name, known_by in zip(read.variables, read.names, strict=True):
             output, variable = stored_as(given, name)
-            cells = plan.stand.grid.window(part.spans, product.halo, output.grid)
-            yield output, variable, list(cells.values())
+            cells = window_cells(
+                plan.stand.grid, part.spans, product.halo, output.grid, partial=read.partial
+            )
+            yield known_by, output, variable, cells
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -279,9 +283,8 @@ def _of_product(plan: DatasetPlan, product: Product, block: Block, batch: int) -
     """The larger of computing the last batch and of writing the block."""
     part = next(block.batches(batch))
     shapes, window = {}, 0
-    for output, variable, cells in _windows(plan, part):
-        shape = tuple(len(c) for c in cells)
-        shapes[variable.name] = shape
+    for name, output, variable, cells in _windows(plan, part):
+        shape = shapes[name] = cells.shape
         window += math.prod(shape) * (_width(variable.packing) + _unpacked(variable))
         window += math.prod(output.grid.chunk_shape) * _width(variable.packing)
     working, made = 0, 0
@@ -312,7 +315,7 @@ def _on_gpu(plan: DatasetPlan, block: Block, batch: int) -> int:
     if not isinstance(product, Product):
         return 0
     part = next(block.batches(batch))
-    shapes = {v.name: tuple(map(len, cells)) for _, v, cells in _windows(plan, part)}
+    shapes = {name: cells.shape for name, _, _, cells in _windows(plan, part)}
     parts = _stages(plan, product, part, shapes)
     return max((sum(sizes) for s, *sizes in parts if s.device == "cuda"), default=0)
 

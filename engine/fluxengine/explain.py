@@ -168,10 +168,8 @@ def _lineage(
     record = book.record(number) or {}
     step = next(iter(spans.values())).start
     state = STATE_WORDS[int(book.states[step, number % grid.tiles])]
-    inputs = tuple(
-        _input(store, grid, spans, upstream, used)
-        for upstream, used in record.get("inputs", {}).items()
-    )
+    used = record.get("inputs", {}).items()
+    inputs = [_input(store, grid, spans, upstream, how) for upstream, how in used]
     return Lineage(
         name,
         snapshot,
@@ -181,7 +179,7 @@ def _lineage(
         tuple(_values(root, grid, spans)),
         _made(book, number, record),
         _files(grid, spans, record),
-        inputs=inputs,
+        inputs=tuple(given for given in inputs if given is not None),
         **about,
     )
 
@@ -201,8 +199,10 @@ def _coordinate(axis: Axis, cell: int) -> str:
     return f"{axis.coordinate()[cell]:g}" if axis.unit == "arcsec" else axis.name(cell)
 
 
-def _input(store: Store, grid: Grid, spans: Spans, name: str, used: Mapping[str, Any]) -> Lineage:
-    """An upstream dataset, as it was when the block was made."""
+def _input(
+    store: Store, grid: Grid, spans: Spans, name: str, used: Mapping[str, Any]
+) -> Lineage | None:
+    """An upstream dataset as it was when the block was made; None where it had no step here."""
     repository = store.repository(name)
     snapshot, remark = used["snapshot"], ""
     try:
@@ -211,6 +211,9 @@ def _input(store: Store, grid: Grid, spans: Spans, name: str, used: Mapping[str,
         snapshot = repository.tip(MAIN)
         theirs = layout.stored_grid(repository.read(snapshot))
         remark = "the version that was used has been pruned: shown as it is published now"
+    step = theirs.dims[0]
+    if not len(grid.axis_window(step, spans.get(step, slice(0, 0)), Halo(), theirs.step_axis)):
+        return None
     cells = _cells_of(theirs, grid, spans)
     window = _window(theirs, used)
     return _lineage(store, repository, name, snapshot, cells, window=window, remark=remark)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache, partial
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,11 +20,13 @@ from fluxengine.errors import MissingFile, NoSpace, StoreError
 
 LOOKS_AT_ONCE = 16  # questions to a web server at a time
 NOTICE = "NOTICE.txt"  # a text in an archive's root that its datasets and products carry on
+NAMED = 8  # files of one step that the ledger lists one by one; of more, their digest must do
+ANY = "*"  # in a file's name: any text, such as the day on which it was made
 
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """What tells one state of a file from another.
+    """What tells one state of a file, or of the several files of one step, from another.
 
     Parameters
     ----------
@@ -33,12 +38,15 @@ class FileId:
         Modification time or ETag.
     sha256 : str
         Hex digest of the bytes; empty where they were not read yet.
+    parts : tuple of FileId
+        The files, where there are several: see `together`.
     """
 
     path: str
     size: int
     stamp: str
     sha256: str = ""
+    parts: tuple[FileId, ...] = ()
 
     @property
     def stamp_digest(self) -> bytes:
@@ -54,7 +62,23 @@ class FileId:
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger."""
-        return asdict(self)
+        found = asdict(self)
+        if not 0 < len(self.parts) <= NAMED:
+            del found["parts"]
+        return found
+
+
+def together(files: Sequence[FileId]) -> FileId:
+    """Several files as one: it changes where any of them does."""
+    stamps = "\n".join(f"{file.path}|{file.size}|{file.stamp}" for file in files)
+    read = "".join(file.sha256 for file in files) if all(file.sha256 for file in files) else ""
+    return FileId(
+        f"{files[0].path} and {len(files) - 1} more",
+        sum(max(file.size, 0) for file in files),
+        hashlib.sha256(stamps.encode()).hexdigest(),
+        hashlib.sha256(read.encode()).hexdigest() if read else "",
+        tuple(files),
+    )
 
 
 def is_local(root: str) -> bool:
@@ -66,19 +90,39 @@ def _local(root: str) -> Path:
     return Path(root.removeprefix("file://")).expanduser()
 
 
-def look(root: str, paths: Iterable[str]) -> list[FileId | None]:
+Paths = str | tuple[str, ...]  # of one step
+
+
+def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:
     """Files below an archive's root as they are now, unread; None for each that is not there.
 
-    In a local folder that keeps files flat, the bare names are looked for as well. In an object
-    store each folder is listed once.
+    A step with several files has them only if all are there. Where a name holds a `*`, the last
+    name that fits is meant. In a local folder that keeps files flat, the bare names are looked for
+    as well. In an object store each folder is listed once.
 
     Raises
     ------
     StoreError
-        Where the archive itself cannot be reached.
+        Where the archive itself cannot be reached, or cannot be listed as a `*` demands.
     """
-    if not is_local(root):
-        return _look_remote(root.rstrip("/"), list(paths))
+    paths = dict.fromkeys(path for step in steps for path in _each(step))
+    found = (_look_below if is_local(root) else _look_remote)(root.rstrip("/"), list(paths))
+    files = dict(zip(paths, found, strict=True))
+    return [_of_step([files[path] for path in _each(step)]) for step in steps]
+
+
+def _each(step: Paths) -> tuple[str, ...]:
+    return (step,) if isinstance(step, str) else step
+
+
+def _of_step(files: list[FileId | None]) -> FileId | None:
+    there = [file for file in files if file is not None]
+    if len(there) < len(files):
+        return None
+    return there[0] if len(there) == 1 else together(there)
+
+
+def _look_below(root: str, paths: list[str]) -> list[FileId | None]:
     base = _local(root)
     if not base.is_dir():
         raise StoreError(
@@ -86,11 +130,40 @@ def look(root: str, paths: Iterable[str]) -> list[FileId | None]:
             where=root,
             mend="Correct `archives` in the run file.",
         )
-    folder = str(base)
+    names = _Names(lambda folder: [e.name for e in _entries(base / folder)])
     return [
-        _look_local(f"{folder}/{path}") or _look_local(f"{folder}/{path.rpartition('/')[2]}")
+        _look_local(f"{base}/{names.of(path)}")
+        or _look_local(f"{base}/{names.of(path.rpartition('/')[2])}")
         for path in paths
     ]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+class _Names:
+    """File names with a `*` filled in; each folder is listed once."""
+
+    def __init__(self, listing: Callable[[str], Iterable[str]]) -> None:
+        self._sorted = cache(lambda folder: sorted(listing(folder)))
+
+    def of(self, path: str) -> str:
+        """The path with the last name that fits; as it is where none does, or it has no `*`."""
+        folder, _, name = path.rpartition("/")
+        before, star, after = name.partition(ANY)
+        if not star:
+            return path
+        names = self._sorted(folder)
+        start = bisect_left(names, before)
+        begun = takewhile(lambda found: found.startswith(before), islice(names, start, None))
+        shortest = len(before) + len(after)
+        fits = [found for found in begun if found.endswith(after) and len(found) >= shortest]
+        return f"{folder}/{fits[-1]}".lstrip("/") if fits else path
 
 
 def _look_local(path: str) -> FileId | None:
@@ -107,12 +180,15 @@ def _look_remote(root: str, paths: list[str]) -> list[FileId | None]:
     system, base = fsspec.core.url_to_fs(root)
     with _answering(root):
         if "http" in str(system.protocol):  # has no listing that can be trusted
+            _refuse_stars(root, paths)
             with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
                 found = list(pool.map(lambda path: _info(system, f"{base}/{path}"), paths))
         else:
             folders = {path.rpartition("/")[0] for path in paths}
-            listed = {k: v for folder in folders for k, v in _listed(system, base, folder).items()}
-            found = [listed.get(f"{base}/{path}") for path in paths]
+            listed = {folder: _listed(system, base, folder) for folder in folders}
+            names = _Names(lambda folder: [path.rpartition("/")[2] for path in listed[folder]])
+            paths = [names.of(path) for path in paths]
+            found = [listed[path.rpartition("/")[0]].get(f"{base}/{path}") for path in paths]
     return [
         None
         if info is None
@@ -121,10 +197,22 @@ def _look_remote(root: str, paths: list[str]) -> list[FileId | None]:
     ]
 
 
+def _refuse_stars(root: str, paths: list[str]) -> None:
+    path = next((path for path in paths if ANY in path), None)
+    if path is not None:
+        raise StoreError(
+            f"a web server cannot be asked for {path}: its names hold what only a listing tells.",
+            where=root,
+            mend="Copy the files to a folder or a bucket, and name that in `archives`.",
+        )
+
+
 @contextmanager
 def _answering(root: str) -> Iterator[None]:
     try:
         yield
+    except StoreError:
+        raise
     except Exception as error:  # every protocol has errors of its own
         raise StoreError(f"the archive does not answer: {error}", where=root) from error
 
@@ -157,39 +245,60 @@ def settled(now: FileId, known_stamp: bytes, known_digest: bytes) -> FileId:
     """
     if now.stamp_digest == known_stamp and any(known_digest):
         return replace(now, sha256=known_digest.hex())
-    if is_local(now.path):
-        try:
-            return replace(now, sha256=file_digest(_local(now.path)))
-        except OSError:  # unreadable: the worker finds it so as well, and marks the step
-            return now
-    return now
+    if not is_local(now.path):
+        return now
+    try:
+        return _digested(now)
+    except OSError:  # unreadable: the worker finds it so as well, and marks the step
+        return now
 
 
-def as_read(file: FileId, path: Path) -> FileId:
+def _digested(file: FileId) -> FileId:
+    """A local file with the digest of its bytes."""
+    if file.parts:
+        return together([_digested(part) for part in file.parts])
+    return replace(file, sha256=_digest_of(file.path, file.size, file.stamp))
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(path: str, size: int, stamp: str) -> str:
+    """Digest of a local file as it is known: a year's file is asked for by each of its days."""
+    return file_digest(_local(path))
+
+
+Local = Path | tuple[Path, ...]
+
+
+def as_read(file: FileId, local: Local) -> FileId:
     """The file's identity just before it is read, which may be long after it was planned.
 
     Parameters
     ----------
     file : FileId
         As planned.
-    path : Path
+    local : Path or tuple of Path
         Where its bytes are to be read: itself, or a copy fetched just now.
     """
-    if not is_local(file.path):
-        return replace(file, sha256=file_digest(path))
-    if file.sha256 and is_unchanged(file):
+    if file.sha256 and is_local(file.path) and is_unchanged(file):
         return file
-    return replace(_look_local(file.path) or file, sha256=file_digest(path))
+    if isinstance(local, tuple):
+        return together([as_read(*pair) for pair in zip(file.parts, local, strict=True)])
+    now = _look_local(file.path) if is_local(file.path) else None
+    return replace(now or file, sha256=file_digest(local))
 
 
 def is_unchanged(file: FileId) -> bool:
     """Whether a local file has the size and time it was known by; a copy has by nature."""
+    if file.parts:
+        return all(is_unchanged(part) for part in file.parts)
     return not is_local(file.path) or _look_local(file.path) == replace(file, sha256="")
 
 
 @contextmanager
-def local_copy(file: FileId) -> Iterator[Path]:
-    """A path to read the file from; remote files are fetched for the time of the block.
+def local_copy(file: FileId) -> Iterator[Local]:
+    """A path to read the file from, one for each of several.
+
+    Remote files are fetched for the time of the reading, into folders as they lie in.
 
     Raises
     ------
@@ -198,13 +307,21 @@ def local_copy(file: FileId) -> Iterator[Path]:
     NoSpace
         Where the copy does not fit on the disk.
     """
-    if is_local(file.path):
-        yield _local(file.path)
-        return
-    with tempfile.TemporaryDirectory(prefix="fluxforge-") as folder:
-        target = Path(folder) / PurePosixPath(file.path).name
-        _fetch(file.path, target)
-        yield target
+    with ExitStack() as stack:
+        if is_local(file.path):
+            place = _local
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxforge-")))
+            place = partial(_fetched, folder)
+        found = tuple(place(part.path) for part in file.parts or (file,))
+        yield found if file.parts else found[0]
+
+
+def _fetched(folder: Path, url: str) -> Path:
+    target = folder.joinpath(*PurePosixPath(url.partition("://")[2]).parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _fetch(url, target)
+    return target
 
 
 def _fetch(url: str, target: Path) -> None:

@@ -160,6 +160,14 @@ class Axis:
             )
         return replace(self, origin=self.origin + start * self.step, size=stop - start)
 
+    def meets(self, first: date, last: date) -> bool:
+        """Whether any cell of a time axis lies within the days `first` to `last`."""
+        try:
+            self.between(first, last)
+        except ConfigError:
+            return False
+        return True
+
     def _quanta(self, first: date, last: date) -> tuple[int, int]:
         """Where a period of whole days begins and ends, in quanta that lie within it."""
         begin, end = _seconds(first), _seconds(last) + DAY

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fluxengine.declare import FAILED, Array, Packing, Source, Variable
 from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, StoreError
-from fluxengine.files import FileId, as_read, is_unchanged, local_copy
+from fluxengine.files import NAMED, FileId, as_read, is_unchanged, local_copy
 from fluxengine.grid import Grid
 from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Steps = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Step:
     state : int
         As in the ledger.
     file : FileId or None
-        With the digest of the bytes that were read.
+        With the digest of the bytes that were read; the same for all steps of a file.
     note : str
         Why it failed; empty where it did not.
     traceback : str
@@ -45,37 +49,101 @@ class Step:
     traceback: str = ""
 
 
-def read_step(source: Source, grid: Grid, step: int, file: FileId | None) -> Step:
-    """Fetch and decode one file; a missing or damaged one gives failed cells and a note."""
+def read_steps(
+    source: Source, grid: Grid, files: Mapping[int, FileId | None]
+) -> Iterator[tuple[int, Step]]:
+    """Fetch and decode the files of some steps; a missing or damaged one gives failed cells.
+
+    A file that holds several steps is read once for those that stand side by side.
+    """
+    for file, run in groupby(files, key=lambda step: files[step]):
+        steps = tuple(run)
+        parts = (steps,) if source.holds_many else ((step,) for step in steps)
+        for part in parts:
+            yield from zip(part, _read(source, grid, part, file), strict=True)
+
+
+def _read(source: Source, grid: Grid, steps: Steps, file: FileId | None) -> list[Step]:
+    """Steps of one file."""
     if file is None:
-        expected = source.path(grid.step_key(step))
-        return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {expected}")
-    found = _read_file(source, grid, step, file)
-    if found.file is None or is_unchanged(found.file):
+        return [_absent(source, grid, step) for step in steps]
+    found = _read_file(source, grid, steps, file)
+    as_read = found[0].file
+    if as_read is None or is_unchanged(as_read):
         return found
     # Without a digest it counts as unread: the next run tries it again, whatever it holds then.
     note = f"{file.path}: the file changed while it was read; the next run reads it again."
-    unread = replace(found.file, sha256="")
-    return Step(_no_values(source, grid), FAILED_STEP, unread, note)
+    unread = replace(as_read, sha256="")
+    return _failed(source, grid, steps, unread, note)
 
 
-def _read_file(source: Source, grid: Grid, step: int, file: FileId) -> Step:
+def _absent(source: Source, grid: Grid, step: int) -> Step:
+    expected = source.path(grid.step_key(step))
+    names = expected if isinstance(expected, str) else " and ".join(expected[:NAMED])
+    return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {names}")
+
+
+def _failed(
+    source: Source, grid: Grid, steps: Steps, file: FileId, note: str, trace: str = ""
+) -> list[Step]:
+    return [Step(_no_values(source, grid), FAILED_STEP, file, note, trace) for _ in steps]
+
+
+def _read_file(source: Source, grid: Grid, steps: Steps, file: FileId) -> list[Step]:
     try:
-        with local_copy(file) as path:
-            file = as_read(file, path)
-            dataset = source.decode(path, grid.step_key(step))
-            return Step(conformed(source, grid, dataset, file.path), VALID, file)
+        with local_copy(file) as local:
+            file = as_read(file, local)
+            return _decoded(source, grid, steps, file, local)
     except MissingFile as error:
-        return Step(_no_values(source, grid), MISSING_STEP, None, str(error))
+        return [Step(_no_values(source, grid), MISSING_STEP, None, str(error)) for _ in steps]
     except (DamagedFile, OutOfRange) as error:
-        return Step(_no_values(source, grid), FAILED_STEP, file, str(error))
+        return _failed(source, grid, steps, file, str(error))
     except (NoSpace, StoreError, MemoryError):
         raise
     except Exception as error:  # damage that the decoder did not foresee: the other days go on
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
         note = f"{file.path}: {type(error).__name__}: {error}"
-        return Step(_no_values(source, grid), FAILED_STEP, file, note, traced(error))
+        return _failed(source, grid, steps, file, note, traced(error))
+
+
+def _decoded(
+    source: Source, grid: Grid, steps: Steps, file: FileId, local: Path | tuple[Path, ...]
+) -> list[Step]:
+    keys = tuple(grid.step_key(step) for step in steps)
+    if not source.holds_many:
+        dataset = source.decode(local, keys[0])
+        return [Step(conformed(source, grid, dataset, file.path), VALID, file)]
+    dataset = source.decode(local, keys)
+    places = _places(grid, dataset, steps, file.path)
+    return [
+        Step(_no_values(source, grid), MISSING_STEP, file, f"{file.path} does not hold it")
+        if at is None
+        else Step(
+            conformed(source, grid, dataset.isel({grid.dims[0]: [at]}), file.path), VALID, file
+        )
+        for at in places
+    ]
+
+
+def _places(grid: Grid, dataset: xr.Dataset, steps: Steps, where: str) -> list[int | None]:
+    """Where each step stands in a decoded file, by the coordinate along the step axis."""
+    name = grid.dims[0]
+    if name not in dataset.coords:
+        raise DamagedFile(
+            f"nothing tells which steps it holds: no coordinate '{name}'.", where=where
+        )
+    found = dataset.indexes[name]
+    if found.has_duplicates:
+        raise DamagedFile(f"it holds a step of '{name}' more than once.", where=where)
+    numbers = {value: at for at, value in enumerate(_plain(found.values))}
+    return [numbers.get(value) for value in _plain(grid.step_axis.coordinate()[list(steps)])]
+
+
+def _plain(coordinate: Array) -> list[Any]:
+    """Coordinate values that compare, whatever the resolution of their times."""
+    is_time = coordinate.dtype.kind == "M"
+    return list((coordinate.astype("datetime64[ns]") if is_time else coordinate).tolist())
 
 
 def _no_values(source: Source, grid: Grid) -> dict[str, Array]:

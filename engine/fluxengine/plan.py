@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, overload
 
 import numpy as np
@@ -33,7 +33,7 @@ from fluxengine.ledger import (
     Flags,
     by_block,
 )
-from fluxengine.stand import Request, Stand, check_cover, take_stand
+from fluxengine.stand import Request, Stand, check_cover, is_needed, take_stand
 from fluxengine.window import Reach, reach
 
 LOOKED_UP = 2_000  # blocks whose changed days are looked up one by one; of more, all steps count
@@ -199,6 +199,8 @@ class DatasetPlan:
         for name, given in self.inputs.items():
             steps, tiles = given.rows_of(self.stand.grid, number)
             rows = given.plan.stand.ledger.digests[steps]
+            if not len(rows):
+                continue  # a partial input without a step here: as if it were not read at all
             if len(tiles) != rows.shape[1]:
                 rows = rows[:, tiles]
             sha.update(f"{name}|{rows.shape}|".encode())
@@ -270,7 +272,7 @@ def make_plan(request: Request) -> Plan:
         Where the request does not fit the store.
     """
     plans: dict[str, DatasetPlan] = {}
-    for dataset in upstream_first(request.product):
+    for dataset in upstream_first(request.product, partial(is_needed, request)):
         plans[dataset.name] = plan_dataset(request, dataset, plans)
     return Plan(request, tuple(plans.values()))
 
@@ -288,6 +290,8 @@ def plan_dataset(
         files = _files(request, stand, wanted)
     else:
         for name in dict.fromkeys(read.dataset.name for read in dataset.reads):
+            if name not in stands:
+                continue
             reached = reach(stand.grid, dataset.halo, stands[name].grid)
             inputs[name] = Input(upstream[name], reached)
     reasons = np.zeros(len(wanted), "u1")
@@ -492,9 +496,7 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     axis = grid.step_axis
     spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
     steps = [step for span in spans for step in range(span.start, span.stop)]
-    paths = [path for _, path in source.pattern(grid).items()]
-    looked = look(request.root_of(source), [paths[step] for step in steps])
-    for step, now in zip(steps, looked, strict=True):
+    for step, now in zip(steps, _looked_for(request, source, grid, steps), strict=True):
         if now is None:
             continue  # where values are stored, its digest stays: no reason to give them up
         file = settled(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
@@ -502,6 +504,21 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
         stamps[step] = np.frombuffer(file.stamp_digest, "u1")
         digests[step] = np.frombuffer(file.digest, "u1")
     return StepFiles(found, stamps, digests)
+
+
+def _looked_for(
+    request: Request, source: Source, grid: Grid, steps: Sequence[int]
+) -> list[FileId | None]:
+    """What is there for each step: its file, or the one that stands in for it."""
+    root = request.root_of(source)
+    keys = [grid.step_key(step) for step in steps]
+    found = look(root, [source.path(key) for key in keys])
+    absent = [at for at, file in enumerate(found) if file is None]
+    if source.instead is not None and absent:
+        standing_in = look(root, [source.instead(keys[at]) for at in absent])
+        for at, file in zip(absent, standing_in, strict=True):
+            found[at] = file
+    return found
 
 
 def _bytes_a_cell(stand: Stand) -> float:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.declare import Array, Output, Read, Variable, stored_as
+from fluxengine.declare import NEVER_WRITTEN, Array, Output, Read, Variable, stored_as
 from fluxengine.errors import DeclarationError
-from fluxengine.grid import Block, Grid, Halo, Indices
+from fluxengine.grid import Block, Grid, Halo
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.repository import stored_array
-from fluxengine.window import Flags
+from fluxengine.window import Flags, WindowCells, window_cells
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +27,9 @@ class Upstream:
     path: Place
     snapshot: str
     outputs: tuple[Output, ...]
+
+
+Inputs = Mapping[str, Upstream]  # by dataset; a partial one without a step in the run is not there
 
 
 @dataclass(frozen=True)
@@ -54,34 +57,37 @@ class StoredWindow:
 class _Window:
     """Cells of an input's grid, and what a stage is told of them."""
 
-    cells: tuple[Array, ...]
+    cells: WindowCells
     kept: tuple[int | slice, ...]
     dims: tuple[str, ...]
     coords: xr.Coordinates
 
     @classmethod
-    def of(cls, grid: Grid, cells: Mapping[str, Indices]) -> _Window:
-        """Cells along each axis of a grid; no stage sees a static axis."""
+    def of(cls, cells: WindowCells) -> _Window:
+        """What a stage is told; it sees no static axis."""
         import xarray as xr
 
-        seen = {name: axis for name, axis in grid.axes.items() if axis.unit != "static"}
-        kept = tuple(slice(None) if name in seen else 0 for name in grid.axes)
-        coords = {name: axis.coordinate()[cells[name]] for name, axis in seen.items()}
+        axes = cells.grid.axes
+        seen = {name: axis for name, axis in axes.items() if axis.unit != "static"}
+        kept = tuple(slice(None) if name in seen else 0 for name in axes)
+        coords = {name: axis.coordinate()[cells.cells[name]] for name, axis in seen.items()}
         # Made once: an index for each array took a third of the time that xarray took.
         shared = xr.Coordinates(coords)
-        return cls(tuple(cells.values()), kept, tuple(coords), shared)
+        return cls(cells, kept, tuple(coords), shared)
 
 
 def read_window(
-    grid: Grid, upstream: Upstream, read: Read, part: Block, halo: Halo
+    grid: Grid, inputs: Inputs, read: Read, part: Block, halo: Halo
 ) -> dict[str, StoredWindow]:
     """Variables of an input over a block's window, unpacked, with coordinates.
+
+    They go by the names of `Read.names`.
 
     Parameters
     ----------
     grid : Grid
         Of the dataset that is made.
-    upstream : Upstream
+    inputs : mapping of str to Upstream
     read : Read
     part : Block
         Of `grid`: the block, or a batch of it.
@@ -89,21 +95,43 @@ def read_window(
     """
     windows: dict[str, _Window] = {}
     found = {}
-    with stored_values(str(upstream.path)):
-        for name in read.variables:
-            output, variable = stored_as(upstream.outputs, name)
+    upstream = inputs.get(read.dataset.name)
+    outputs = upstream.outputs if upstream else read.dataset.outputs
+    with stored_values(str(upstream.path if upstream else "")):
+        for name, known_by in zip(read.variables, read.names, strict=True):
+            output, variable = stored_as(outputs, name)
             if output.group not in windows:
-                cells = grid.window(part.spans, halo, output.grid)
-                windows[output.group] = _Window.of(output.grid, cells)
-            array = stored_array(upstream.path, upstream.snapshot, output.named(variable))
-            found[name] = _read(array, variable, windows[output.group])
+                cells = window_cells(grid, part.spans, halo, output.grid, partial=read.partial)
+                windows[output.group] = _Window.of(cells)
+            window = windows[output.group]
+            raw = _raw(upstream, output, variable, window.cells)
+            found[known_by] = _unpacked(raw[window.kept], variable, window)
     return found
 
 
-def _read(array: Any, variable: Variable, window: _Window) -> StoredWindow:
+def _raw(
+    upstream: Upstream | None, output: Output, variable: Variable, window: WindowCells
+) -> Array:
+    """Packed values of a window; none where the input has no steps."""
+    if upstream is None or window.steps == slice(0, 0):
+        return _nothing(variable, window.shape)
+    array = stored_array(upstream.path, upstream.snapshot, output.named(variable))
+    stored = _selected(array, tuple(window.stored.values()))
+    if window.is_whole:
+        return stored
+    raw = _nothing(variable, window.shape)
+    raw[window.steps] = stored
+    return raw
+
+
+def _nothing(variable: Variable, shape: tuple[int, ...]) -> Array:
+    fill = NEVER_WRITTEN if variable.is_flag else variable.packing.zarr_fill
+    return np.full(shape, fill, variable.packing.dtype)
+
+
+def _unpacked(raw: Array, variable: Variable, window: _Window) -> StoredWindow:
     import xarray as xr
 
-    raw = _selected(array, window.cells)[window.kept]
     values = raw if variable.is_flag else variable.packing.unpack(raw)
     # What is handed on unchanged is stored as it was read: it must not be changed in place.
     values.flags.writeable = False

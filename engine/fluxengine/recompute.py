@@ -103,6 +103,8 @@ def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
     assert stand.repository is not None and isinstance(stand.dataset, Product)
     upstream = {}
     for read in stand.dataset.reads:
+        if read.dataset.name not in record["inputs"]:
+            continue  # partial, and without a step in that run
         used = record["inputs"][read.dataset.name]["snapshot"]
         repository = store.repository(read.dataset.name)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fluxengine import layout
-from fluxengine.declare import Array, Dataset, Product, Source, outputs_on
+from fluxengine.declare import Array, Dataset, Product, Read, Source, outputs_on
 from fluxengine.errors import ConfigError, DeclarationError
 from fluxengine.files import notice
 from fluxengine.grid import Axis, Grid, in_unit
@@ -81,6 +81,18 @@ class Stand:
         return self.layout.grid
 
 
+def is_needed(request: Request, read: Read) -> bool:
+    """Whether a dataset takes part in a run: not if it is partial, and has no step in the period.
+
+    One that is stored does: blocks at the ends of the period may rest on older steps of it.
+    """
+    axis = read.dataset.grid.step_axis
+    if not read.partial or not axis.is_time:
+        return True
+    stored = request.store is not None and request.store.has(read.dataset.name)
+    return stored or axis.meets(*request.period(read.dataset))
+
+
 def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]) -> Stand:
     """The dataset as it is stored now, with the layout this request wants.
 
@@ -136,6 +148,8 @@ def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
         same_names = axis.labels[: declared.length] == declared.labels
         return stored if holds_it and same_names else dataset.grid
     first, last = request.period(dataset)
+    if not dataset.grid.step_axis.meets(first, last):
+        return stored
     begin, end = axis.day(0), axis.day(axis.length - 1)
     earliest = dataset.grid.between(first, max(last, begin)).step_axis.day(0)
     if earliest < begin:
@@ -157,10 +171,14 @@ def check_cover(stand: Stand, upstream: Mapping[str, Stand]) -> None:
     ConfigError
     """
     for read in getattr(stand.dataset, "reads", ()):
+        if read.dataset.name not in upstream:
+            continue
         given = upstream[read.dataset.name].grid
         for name, axis in stand.grid.axes.items():
             other = given.axes.get(name)
-            if other is None or other.periodic or axis.unit in ("label", "static"):
+            if other is None or (read.partial and name == stand.grid.dims[0]):
+                continue
+            if other.periodic or axis.unit in ("label", "static"):
                 continue
             if not _covers(other, axis):
                 raise ConfigError(
@@ -201,7 +219,8 @@ def _attributes(
             "references": dataset.cite,
         }
         return attrs | ({"notice": told} if told else {})
-    notices = [upstream[r.dataset.name].layout.attrs.get("notice") for r in dataset.reads]
+    read = [upstream[r.dataset.name] for r in dataset.reads if r.dataset.name in upstream]
+    notices = [stand.layout.attrs.get("notice") for stand in read]
     own = dataset.attrs.get("notice")
     # One notice a line, each once, however many ways it came.
     told = "\n".join(dict.fromkeys(line for n in [*notices, own] if n for line in n.splitlines()))

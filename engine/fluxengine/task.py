@@ -37,12 +37,12 @@ from fluxengine.errors import (
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid
-from fluxengine.ingest import Step, failed_cells, read_step, traced
+from fluxengine.ingest import Step, failed_cells, read_steps, traced
 from fluxengine.key import Parts, standing_parts
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
-from fluxengine.reading import Cells, StoredWindow, Upstream, read_window
+from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
 from fluxengine.repository import Fork, storage_errors, stored_array
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
@@ -61,7 +61,7 @@ class Job:
     path: Place
     fork: Fork
     parts: Parts
-    upstream: Mapping[str, Upstream] = field(default_factory=dict)
+    upstream: Inputs = field(default_factory=dict)
     files: Mapping[int, FileId | None] = field(default_factory=dict)
     previous: Upstream | None = None
     keep: frozenset[int] = frozenset()
@@ -206,20 +206,23 @@ def _read_steps(job: Job, source: Source) -> Made:
     states = np.zeros(len(job.block.steps), "u1")
     notes: dict[str, str] = {}
     files: dict[str, Any] = {}
-    traces = []
-    for at, number in enumerate(job.block.steps):
-        step = _kept(job, number, read_step(source, job.grid, number, job.files[number]))
+    traces: list[str] = []
+    counted_last: FileId | None = None
+    for number, read in read_steps(source, job.grid, job.files):
+        step, at = _kept(job, number, read), number - job.block.steps.start
         for name, values in step.arrays.items():
             arrays[name][at] = values[0]
         states[at] = step.state
         name = job.grid.step_name(number)
         if step.note:
             notes[name] = step.note
-        if step.traceback:
+        if step.traceback and step.traceback not in traces[-1:]:
             traces.append(step.traceback)
         if step.file is not None:
             files[name] = step.file.as_json()
-            note_read(max(step.file.size, 0))
+        if step.file is not None and step.file is not counted_last:
+            counted_last = step.file
+            note_read(max(step.file.size, 0), requests=len(step.file.parts) or 1)
     return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
 
 
@@ -340,8 +343,7 @@ def _batch(job: Job, product: Product, part: Block) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
     read: dict[str, StoredWindow] = {}
     for one in product.reads:
-        upstream = job.upstream[one.dataset.name]
-        read |= read_window(job.grid, upstream, one, part, product.halo)
+        read |= read_window(job.grid, job.upstream, one, part, product.halo)
     arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
         with device_of(stage):

@@ -57,11 +57,11 @@ def counted() -> Iterator[Traffic]:
         _CURRENT.reset(before)
 
 
-def note_read(size: int) -> None:
-    """Count a file that was fetched."""
+def note_read(size: int, requests: int = 1) -> None:
+    """Count a file that was fetched, or several."""
     traffic = _CURRENT.get()
     if traffic is not None:
-        traffic.gets += 1
+        traffic.gets += requests
         traffic.bytes_read += size
 
 

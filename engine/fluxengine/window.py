@@ -6,7 +6,8 @@ only which rows of the input's ledger they rest on; along each axis those are wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -59,6 +60,70 @@ class Reach:
             count = np.concatenate([[0], np.cumsum(changed[:, theirs].any(axis=1))])
             found[:, tile] = count[self.high] > count[self.low]
         return found
+
+
+@dataclass(frozen=True)
+class WindowCells:
+    """The cells of an input that a block, or a batch of it, sees.
+
+    Parameters
+    ----------
+    grid : Grid
+        The input's; of a partial one with its steps stretched to those that are wanted.
+    cells : mapping of str to integer array
+        Numbers along each axis of `grid`.
+    stored : mapping of str to integer array
+        Numbers of those that there are, along each axis of what is stored.
+    steps : slice
+        Where their steps stand among those wanted.
+    """
+
+    grid: Grid
+    cells: Mapping[str, Indices]
+    stored: Mapping[str, Indices]
+    steps: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(len(cells) for cells in self.cells.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is wanted is there."""
+        return self.steps == slice(0, self.shape[0])
+
+
+def window_cells(
+    grid: Grid, spans: Mapping[str, slice], halo: Halo, source: Grid, *, partial: bool = False
+) -> WindowCells:
+    """The cells of `source` that `spans` of `grid` need; see `Grid.window`.
+
+    A partial input may lack steps of them, or be open, which is to say that nothing is stored.
+
+    Raises
+    ------
+    DeclarationError
+        Where a partial input's steps are none of the grid's, or no intervals.
+    """
+    if not partial:
+        cells = grid.window(spans, halo, source)
+        return WindowCells(source, cells, cells, slice(0, len(cells[source.dims[0]])))
+    name, axis = source.dims[0], source.step_axis
+    own = grid.axes.get(name)
+    if own is None or axis.unit in ("label", "static"):
+        raise DeclarationError(f"a partial input needs the grid's own intervals of '{name}'")
+    before, after = halo(name)
+    span = spans[name]
+    edges = own.origin + own.step * np.array([span.start - before, span.stop + after], np.int64)
+    low = (in_unit(edges[:1], own.unit, axis.unit, up=False)[0] - axis.origin) // axis.step
+    high = -((axis.origin - in_unit(edges[1:], own.unit, axis.unit, up=True)[0]) // axis.step)
+    wide = replace(axis, origin=axis.origin + int(low) * axis.step, size=int(high - low))
+    cells = grid.window(spans, halo, source.with_steps(wide))
+    numbers = cells[name] + int(low)
+    there = np.flatnonzero((numbers >= 0) & (numbers < (axis.size or 0)))
+    steps = slice(int(there[0]), int(there[-1]) + 1) if len(there) else slice(0, 0)
+    return WindowCells(source.with_steps(wide), cells, {**cells, name: numbers[steps]}, steps)
 
 
 def reach(grid: Grid, halo: Halo, source: Grid) -> Reach:

@@ -56,13 +56,13 @@ profiles:
 """
 SIMULATED = {
     "what": "The demonstration: simulated F17 and OISST, in the providers' file formats.",
-    "options": "satellite: f17, sst: oisst",
+    "options": "sensors: [f17], sst: oisst",
     "archives": "rss: archive/rss, oisst: archive/oisst",
     "acknowledgement": "none; the input is simulated",
 }
 REAL = {
     "what": "Real AMSR2 maps, both passes, with their own sea surface temperature.",
-    "options": "satellite: amsr2-v7.2, sst: satellite",
+    "options": "sensors: [amsr2-v7.2], sst: satellite",
     "acknowledgement": "AMSR2 data are produced by Remote Sensing Systems",
 }
 

@@ -81,6 +81,32 @@ rain_rate = Variable(
     (0, 60),
     Packing("i2", 0.002, 0, -32768),
 )
+eastward_wind = Variable(
+    "eastward_wind",
+    "m s-1",
+    "eastward wind at 10 m",
+    "eastward_wind",
+    (-100, 100),
+    Packing("i2", 0.005, 0, -32768),
+    height=10.0,
+)
+northward_wind = Variable(
+    "northward_wind",
+    "m s-1",
+    "northward wind at 10 m",
+    "northward_wind",
+    (-100, 100),
+    Packing("i2", 0.005, 0, -32768),
+    height=10.0,
+)
+precipitation_rate = Variable(
+    "precipitation_rate",
+    "mm h-1",
+    "precipitation, rain and snow, as a depth of liquid water",
+    "lwe_precipitation_rate",
+    (-0.05, 160),
+    Packing("i2", 0.005, 0, -32768),
+)
 sea_surface_temperature = Variable(
     "sea_surface_temperature",
     "K",
@@ -126,6 +152,26 @@ air_temperature = Variable(
     height=10.0,
     attrs=ON_SCALE,
 )
+air_temperature_2m = Variable(
+    "air_temperature_2m",
+    "K",
+    "air temperature at 2 m, over land and ice too",
+    "air_temperature",
+    (160, 340),
+    Packing("i2", 0.003, 250.0, -32768),
+    height=2.0,
+    attrs=ON_SCALE,
+)
+dew_point_temperature_2m = Variable(
+    "dew_point_temperature_2m",
+    "K",
+    "dew point temperature at 2 m, over land and ice too",
+    "dew_point_temperature",
+    (155, 320),
+    Packing("i2", 0.003, 250.0, -32768),
+    height=2.0,
+    attrs=ON_SCALE,
+)
 specific_humidity = Variable(
     "specific_humidity",
     "kg kg-1",
@@ -134,15 +180,6 @@ specific_humidity = Variable(
     (0, 0.035),
     Packing("i2", 1e-6, 0.015, -32768),
     height=10.0,
-)
-air_temperature_2m = Variable(
-    "air_temperature_2m",
-    "K",
-    "air temperature at 2 m",
-    "air_temperature",
-    (170, 340),
-    height=2.0,
-    attrs=ON_SCALE,
 )
 specific_humidity_2m = Variable(
     "specific_humidity_2m",
@@ -160,22 +197,6 @@ skin_temperature = Variable(
     (170, 360),
     attrs=ON_SCALE,
 )
-eastward_wind = Variable(
-    "eastward_wind",
-    "m s-1",
-    "eastward wind at 10 m",
-    "eastward_wind",
-    (-80, 80),
-    height=10.0,
-)
-northward_wind = Variable(
-    "northward_wind",
-    "m s-1",
-    "northward wind at 10 m",
-    "northward_wind",
-    (-80, 80),
-    height=10.0,
-)
 dew_point_temperature = Variable(
     "dew_point_temperature",
     "K",
@@ -191,6 +212,14 @@ surface_pressure = Variable(
     "air pressure at the surface",
     "surface_air_pressure",
     (85000, 110000),
+    Packing("i2", 1.0, 97500.0, -32768),
+)
+air_pressure_at_mean_sea_level = Variable(
+    "air_pressure_at_mean_sea_level",
+    "Pa",
+    "air pressure at mean sea level",
+    "air_pressure_at_mean_sea_level",
+    (85000, 112000),
     Packing("i2", 1.0, 97500.0, -32768),
 )
 latent_heat_flux = Variable(

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import icechunk
@@ -86,9 +85,7 @@ def test_pictures_are_drawn(out):
 
 
 def test_the_same_run_again_does_nothing_and_says_so(fluxforge, archive, out):
-    began = time.perf_counter()
     again = fluxforge("demo", "--real", archive.parent, "--out", out)
-    assert time.perf_counter() - began < 5
     assert "Nothing to do" in again.stdout
 
 
@@ -127,7 +124,8 @@ def test_after_a_change_of_bytes_the_plan_names_block_and_day(fluxforge, archive
     found = {d["name"]: d for d in plan["datasets"]}
     source = found["rss-amsr2-v7.2"]["will_run"]
     assert [b["why"] for b in source] == [["inputs changed: rss-amsr2-v7.2 files 2016-01-02"]]
-    for name in ("deepflux-gridded", "deepflux-filled", "deepflux-passes", "deepflux"):
+    made = ("amsr2-v7.2", "merged", "filled", "passes")
+    for name in (*(f"deepflux-{part}" for part in made), "deepflux"):
         assert found[name]["will_run"] == []
         assert "2016-01-02" in found[name]["may_run"][0]["why"][0]
 

@@ -26,7 +26,7 @@ profiles:
   serial: {{store: store, cluster: {{kind: serial}}}}
   local: {{store: store, cluster: {{kind: local, workers: 2, memory: 3GiB}}}}
 """
-PRODUCTS = ("deepflux-gridded", "deepflux-filled", "deepflux-passes", "deepflux")
+PRODUCTS = ("deepflux-f17", "deepflux-merged", "deepflux-filled", "deepflux-passes", "deepflux")
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_changed_day_is_named_and_only_its_windows_run(fluxforge, own_made):
         ["inputs changed: rss-f17 files 2019-01-03"]
     ]
     assert found["oisst"]["will_run"] == found["oisst"]["may_run"] == []
-    assert found["deepflux-gridded"]["may_run"][0]["why"] == ["waits for rss-f17: 2019-01-03"]
+    assert found["deepflux-f17"]["may_run"][0]["why"] == ["waits for rss-f17: 2019-01-03"]
     done = json.loads(fluxforge("run", "-c", own_made / "run.yaml", "--json").stdout)
     assert set(done["published"]) >= {"rss-f17"}
 

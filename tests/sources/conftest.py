@@ -1,9 +1,13 @@
-"""Fields that could be the Earth's."""
+"""Fields that could be the Earth's. Helpers beside these tests can be imported by their names."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def smooth(mean: float, amplitude: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fluxengine.errors import DamagedFile
 from fluxrecipes.sources.classic_netcdf import check_classic
 
-VERSIONS = {1: "NETCDF3_CLASSIC", 2: "NETCDF3_64BIT_OFFSET"}
+VERSIONS = {1: "NETCDF3_CLASSIC", 2: "NETCDF3_64BIT_OFFSET", 5: "NETCDF3_64BIT_DATA"}
 KINDS = ("i1", "i2", "i4", "f4", "f8", "S1")
 FUNCTION_SCOPED = [HealthCheck.function_scoped_fixture]
 
@@ -35,7 +35,7 @@ one = st.tuples(st.sampled_from(KINDS), st.sampled_from([(), ("x",), ("time",), 
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=FUNCTION_SCOPED)
-@given(st.lists(one, max_size=4), st.integers(0, 7), st.sampled_from([1, 2]), st.integers(0, 3))
+@given(st.lists(one, max_size=4), st.integers(0, 7), st.sampled_from([1, 2, 5]), st.integers(0, 3))
 def test_sound_files_pass_and_shorter_ones_do_not(tmp_path, variables, records, version, attrs):
     path = write(tmp_path / "sound.nc", variables, records, version, attrs)
     check_classic(path, path)

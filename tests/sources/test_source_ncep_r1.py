@@ -219,7 +219,7 @@ def test_times_are_counted_as_the_provider_counts_them(tmp_path, start, units, c
         ("lhtfl", {"lon": LON + 0.9}, "lon has 192 cells"),
         ("shum", {"units": "g/kg"}, "shum is 8.5.*e-06 kg kg-1 on average; usual is 0.002"),
         ("skt", {"units": "%"}, "skt is in '%', which is no unit of temperature of the surface"),
-        ("air", {"units": "degC"}, "air = .* K at .* cells; possible is 170 to 340"),
+        ("air", {"units": "degC"}, "air = .* K at .* cells; possible is 160 to 340"),
         ("lhtfl", {"var_desc": "Latent heat flux, positive downward"}, "counts downward"),
         ("shtfl", {"called": "lhtfl"}, "no variable 'shtfl'"),
     ],

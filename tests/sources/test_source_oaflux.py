@@ -168,7 +168,7 @@ WRONG = [
     ({"lat": np.arange(-89.75, 90, 0.5)[:180]}, "lat has 180 cells from -89.75"),
     ({"lat": LAT[:90]}, "lat has 90 cells from -89.5 to -0.5, not the product's 180"),
     ({"lon": LON + 0.5}, "lon has 360 cells from 1 to 360, not the product's 360 from 0.5"),
-    ({"name": "evapr"}, "no variable 'lhtfl'; it has time, lat, lon, evapr"),
+    ({"name": "evapr"}, "no variable 'lhtfl'; its variables are time, lat, lon, evapr"),
     ({"year": 2015}, "its name is not lh_oaflux_2016.nc.gz"),
     ({"time": np.arange(4)}, "does not count the days of 2016 from the first on"),
     ({"time": np.array([1.0, 2, 3, np.nan])}, "does not count the days"),

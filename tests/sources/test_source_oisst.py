@@ -154,6 +154,28 @@ def test_the_record_begins_in_september_1981():
     assert grid.chunk_shape == (1, 720, 1440)
 
 
+# --- a preliminary day, until the final one is there -------------------------------------------
+
+PRELIMINARY = "oisst-avhrr-v02r01.20160102_preliminary.nc"
+
+
+@pytest.mark.parametrize("title", ["Interim", "Final"])
+def test_a_preliminary_day_is_read_and_says_so(tmp_path, title):
+    """Whatever its title is: the name is what the provider replaces."""
+    title = f"OISST Analysis, Version 2.1 - {title}"
+    found = OISST.decode(write(tmp_path, name=PRELIMINARY, title=title), DAY)
+    final = OISST.decode(write(tmp_path), DAY)
+    kind = oisst.KIND.name
+    assert found.drop_vars(kind).identical(final.drop_vars(kind))
+    assert (found[kind] == oisst.PRELIMINARY).all() and (final[kind] == oisst.FINAL).all()
+    assert oisst.KIND.flags[oisst.PRELIMINARY] == "preliminary"
+
+
+def test_where_the_preliminary_file_is():
+    assert OISST.instead is not None
+    assert OISST.instead(DAY) == f"v2.1/access/avhrr/201601/{PRELIMINARY}"
+
+
 # --- damaged and wrong files -------------------------------------------------------------------
 
 
@@ -191,7 +213,7 @@ def test_a_flipped_bit_among_the_values_is_damage(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("oisst-avhrr-v02r01.20160102_preliminary.nc", "preliminary analysis, which NOAA replaces"),
+        ("oisst-avhrr-v02r01.20160103_preliminary.nc", "it holds the day 20160103"),
         ("oisst-avhrr-v02r01.20160103.nc", "it holds the day 20160103"),
         ("avhrr-only-v2.20160102.nc", "not that of a daily OISST"),
     ],
@@ -240,8 +262,9 @@ def test_wrong_content_is_refused(tmp_path, changes, words):
         ({"packing": {"ice": {"_FillValue": None}}}, "ice has no _FillValue"),
         (
             {"packing": {"ice": {"scale_factor": 1.0}}},
-            "ice decodes to 15 to 100, not to a fraction",
+            "ice decodes to 15 to 100, not to within 0 to 1",
         ),
+        ({"packing": {"sst": {"scale_factor": 0.1}}}, "sst decodes to -18 to 31"),
     ],
 )
 def test_content_that_cannot_be_told_is_damage(tmp_path, changes, words):

@@ -14,25 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rssfiles import EMPTY, LAND, UTC_BEHIND, bytemap, day_of_maps, pass_times
 
 from fluxengine.declare import FAILED, NEVER_WRITTEN, Source
 from fluxengine.errors import ConfigError, DamagedFile, MissingFile, WrongFile
-from fluxrecipes.sources import rss
+from fluxrecipes.sources import passes, rss
 
 DAY = date(2016, 1, 2)
 F17 = rss.SOURCES["rss-f17"]
 AMSR2 = rss.SOURCES["rss-amsr2"]
 OTHERS = ("amsr2", "amsr2-v7.2", "amsre", "windsat", "gmi")
 INSTRUMENTS = {f"rss-{instrument.sensor}": instrument for instrument in rss.INSTRUMENTS}
-UTC_BEHIND = (np.arange(1440) + 0.5) * 0.25 / 15  # h
-LAND, EMPTY = 255, 254
-
-
-def pass_times(local: float, spread: float = 0.6) -> np.ndarray:
-    """Time layer of a pass that crosses the equator at `local` h, give or take half a swath."""
-    across = np.linspace(-spread, spread, 1440)[np.random.default_rng(0).permutation(1440)]
-    row = np.rint(((local + across - UTC_BEHIND) % 24) / 0.1).astype(np.uint8)
-    return np.tile(row, (720, 1))
 
 
 def headed(times: np.ndarray, northward: int) -> np.ndarray:
@@ -40,21 +32,6 @@ def headed(times: np.ndarray, northward: int) -> np.ndarray:
     minutes = northward * 0.25 * np.arange(-360, 360)[:, None] / 3.8
     valid = times <= 240
     return np.where(valid, np.rint((times + minutes / 6) % 240), times).astype(np.uint8)
-
-
-def day_of_maps(layers: int, *locals_: float | None) -> np.ndarray:
-    """Maps with given local times of their passes, None for a pass without observations."""
-    maps = np.full((2, layers, 720, 1440), EMPTY, np.uint8)
-    for number, local in enumerate(locals_):
-        if local is not None:
-            maps[number, 0] = pass_times(local)
-            maps[number, 1:] = 10 + number
-    return maps
-
-
-def written(path: Path, maps: np.ndarray) -> Path:
-    path.write_bytes(gzip.compress(maps.tobytes(), compresslevel=1))
-    return path
 
 
 def named(folder: Path, source: Source, day: date = DAY) -> Path:
@@ -72,7 +49,7 @@ def f17_maps() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def f17_file(f17_maps, tmp_path_factory) -> Path:
-    return written(named(tmp_path_factory.mktemp("f17"), F17), f17_maps)
+    return bytemap(named(tmp_path_factory.mktemp("f17"), F17), f17_maps)
 
 
 def rebuilt(dataset, name: str) -> np.ndarray:
@@ -147,7 +124,7 @@ def test_values_are_those_of_the_provider_s_check_file(real_data, tmp_path):
     steps = np.rint((printed - offset) / scale)
     maps[0][:, lat, lon] = np.where(printed == -999, 251, steps).T  # pass 1: morning, descending
     source, day = rss.SOURCES["rss-windsat"], date(2006, 4, 9)
-    decoded = source.decode(written(named(tmp_path, source, day), maps), day)
+    decoded = source.decode(bytemap(named(tmp_path, source, day), maps), day)
     for number, layer in enumerate(rss.WINDSAT_LAYERS):
         values = layer.packing.unpack(decoded[layer.name].values[0, 1, lat, lon])
         expected = np.where(printed[:, number] == -999, np.nan, printed[:, number])
@@ -191,7 +168,7 @@ def test_decoded_files_keep_what_the_source_promises(f17_file):
 def test_codes_251_to_253_in_the_time_layer_are_kept(tmp_path, f17_maps):
     maps = f17_maps.copy()
     maps[0, 0, 0, :3] = 251, 252, 253
-    dataset = F17.decode(written(named(tmp_path, F17), maps), DAY)
+    dataset = F17.decode(bytemap(named(tmp_path, F17), maps), DAY)
     assert dataset.pass_time_flag.values[0, 1, 0, :3].tolist() == [251, 252, 253]
 
 
@@ -206,7 +183,7 @@ def test_passes_are_put_in_order_whichever_is_first(name, ascending_first, tmp_p
     up = instrument.crossing(day)
     locals_ = (up, up + 12) if ascending_first else (up + 12, up)
     maps = day_of_maps(len(instrument.layers), *locals_)
-    dataset = source.decode(written(named(tmp_path, source, day), maps), day)
+    dataset = source.decode(bytemap(named(tmp_path, source, day), maps), day)
     ascending = maps[0 if ascending_first else 1]
     assert np.array_equal(dataset.pass_time.values[0, 0], ascending[0])
     assert np.array_equal(dataset.wind_speed.values[0, 0], ascending[1])
@@ -223,7 +200,7 @@ def test_order_holds_through_the_orbit_s_drift(instrument, day, ascending_first,
     up = instrument.crossing(day) + error
     times = np.stack([pass_times(up), pass_times(up + 12)])
     times = times if ascending_first else times[::-1]
-    order, _ = rss._order(instrument, times, Path("f"), day)
+    order, _ = passes.order_of_passes(instrument, times, Path("f"), day)
     assert order == ((0, 1) if ascending_first else (1, 0))
 
 
@@ -232,16 +209,16 @@ def test_order_holds_through_the_orbit_s_drift(instrument, day, ascending_first,
 def test_passes_of_an_orbit_round_the_clock_are_told_by_their_heading(local, ascending_first):
     times = np.stack([headed(pass_times(local), 1), headed(pass_times(local + 9), -1)])
     times = times if ascending_first else times[::-1]
-    order, why = rss._order(INSTRUMENTS["rss-gmi"], times, Path("f"), DAY)
+    order, why = passes.order_of_passes(INSTRUMENTS["rss-gmi"], times, Path("f"), DAY)
     assert order == ((0, 1) if ascending_first else (1, 0))
     assert why == "times of observation"
 
 
 def test_heading_and_local_time_of_the_real_day_agree(real):
     raw, _ = real
-    for times, orbit in zip(raw[:, 0], rss.ORBITS, strict=True):
-        assert rss._by_heading(times) == orbit
-        assert rss._by_clock(INSTRUMENTS["rss-amsr2"], times, Path("f"), DAY) == orbit
+    for times, orbit in zip(raw[:, 0], passes.ORBITS, strict=True):
+        assert passes.by_heading(times) == orbit
+        assert passes.by_clock(INSTRUMENTS["rss-amsr2"], times, Path("f"), DAY) == orbit
 
 
 def test_a_heading_against_the_local_time_is_refused(tmp_path):
@@ -250,12 +227,12 @@ def test_a_heading_against_the_local_time_is_refused(tmp_path):
     with pytest.raises(
         WrongFile, match="heads as the ascending pass does has the local times of the descending"
     ):
-        F17.decode(written(named(tmp_path, F17), maps), DAY)
+        F17.decode(bytemap(named(tmp_path, F17), maps), DAY)
 
 
 def test_one_empty_pass_is_known_by_the_other(tmp_path):
     path = named(tmp_path, F17)
-    dataset = F17.decode(written(path, day_of_maps(5, None, 6.0)), DAY)  # against the usual order
+    dataset = F17.decode(bytemap(path, day_of_maps(5, None, 6.0)), DAY)  # against the usual order
     assert (dataset.pass_time_flag.values[0, 0] == EMPTY).all()
     assert (dataset.pass_time_flag.values[0, 1] == rss.VALID).all()
 
@@ -264,21 +241,21 @@ def test_one_empty_pass_is_known_by_the_other(tmp_path):
 def test_without_any_times_the_documented_order_holds(source, first, tmp_path):
     maps = day_of_maps(len(source.provides) // 2)
     maps[0] = LAND
-    dataset = source.decode(written(named(tmp_path, source), maps), DAY)
+    dataset = source.decode(bytemap(named(tmp_path, source), maps), DAY)
     assert "documentation" in dataset.pass_order_from
     flags = dataset.pass_time_flag.values[0, :, 0, 0]
-    assert flags[rss.ORBITS.index(first)] == LAND
+    assert flags[passes.ORBITS.index(first)] == LAND
 
 
 def test_times_off_the_equator_do_not_tell_a_pass(tmp_path):
     maps = day_of_maps(5)
     maps[:, 0, 600:] = pass_times(12.0)[600:]  # local noon fits neither pass of F17
-    dataset = F17.decode(written(named(tmp_path, F17), maps), DAY)
+    dataset = F17.decode(bytemap(named(tmp_path, F17), maps), DAY)
     assert "documentation" in dataset.pass_order_from
 
 
 def test_a_map_of_another_satellite_is_refused(tmp_path):
-    path = written(named(tmp_path, AMSR2), day_of_maps(7, 18.0, 6.0))
+    path = bytemap(named(tmp_path, AMSR2), day_of_maps(7, 18.0, 6.0))
     with pytest.raises(WrongFile, match=r"18\.0 h, fit neither pass of AMSR2.*13\.5 h asc.*1\.5 h"):
         AMSR2.decode(path, DAY)
 
@@ -287,12 +264,12 @@ def test_maps_of_mixed_passes_are_refused(tmp_path):
     maps = day_of_maps(5, 6.0, 18.0)
     maps[0, 0, :, ::2] = pass_times(18.0)[:, ::2]
     with pytest.raises(WrongFile, match="several passes in one"):
-        F17.decode(written(named(tmp_path, F17), maps), DAY)
+        F17.decode(bytemap(named(tmp_path, F17), maps), DAY)
 
 
 def test_the_same_pass_twice_is_refused(tmp_path):
     with pytest.raises(WrongFile, match="both maps hold a descending pass"):
-        F17.decode(written(named(tmp_path, F17), day_of_maps(5, 6.0, 6.1)), DAY)
+        F17.decode(bytemap(named(tmp_path, F17), day_of_maps(5, 6.0, 6.1)), DAY)
 
 
 # --- damaged and wrong files -------------------------------------------------------------------
@@ -311,7 +288,7 @@ def damaged(raw: bytes, kind: str) -> bytes:
         "wrong checksum": raw[:-8] + bytes([raw[-8] ^ 1]) + raw[-7:],
         "wrong length field": raw[:-1] + bytes([raw[-1] ^ 1]),
         "corrupt stream": raw[:middle] + bytes(64) + raw[middle + 64 :],
-        "trailing bytes": raw + b"more",
+        "trailing bytes": raw + b"more than there should be",
         "a web page": b"<!DOCTYPE html><title>Sign in</title>",
         "unpacked": gzip.decompress(raw),
     }[kind]
@@ -320,7 +297,7 @@ def damaged(raw: bytes, kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("truncated", "cut short"),
+        ("truncated", r"cut short\. [\d,]+ bytes could be unpacked before"),
         ("cut in the checksum", "cut short"),
         ("wrong checksum", "CRC"),
         ("wrong length field", "length"),
@@ -349,14 +326,14 @@ def test_damaged_gzip(f17_file, tmp_path, kind, words):
     ],
 )
 def test_another_layout_is_named(tmp_path, size, words):
-    path = written(named(tmp_path, F17), np.zeros(size, np.uint8))
+    path = bytemap(named(tmp_path, F17), np.zeros(size, np.uint8))
     with pytest.raises(WrongFile, match=re.escape(words)):
         F17.decode(path, DAY)
 
 
 @pytest.mark.parametrize("size", [0, 1, 10_367_999, 10_368_001])
 def test_a_length_of_no_layout_is_damage(tmp_path, size):
-    path = written(named(tmp_path, F17), np.zeros(size, np.uint8))
+    path = bytemap(named(tmp_path, F17), np.zeros(size, np.uint8))
     with pytest.raises(DamagedFile, match=f"^{re.escape(str(path))}: {size:,} bytes") as caught:
         F17.decode(path, DAY)
     assert not isinstance(caught.value, WrongFile)
@@ -370,7 +347,7 @@ def test_an_empty_file_is_damage(tmp_path):
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    path = written(named(tmp_path, F17), np.zeros(100_000_000, np.uint8))
+    path = bytemap(named(tmp_path, F17), np.zeros(100_000_000, np.uint8))
     tracemalloc.start()
     with pytest.raises(DamagedFile, match="more than 18,662,400 bytes"):
         F17.decode(path, DAY)
@@ -383,7 +360,7 @@ def test_times_past_midnight_are_refused(tmp_path, f17_maps):
     maps = f17_maps.copy()
     maps[1, 0, 0, :5] = 241
     with pytest.raises(DamagedFile, match="5 cells are timed after 24 h"):
-        F17.decode(written(named(tmp_path, F17), maps), DAY)
+        F17.decode(bytemap(named(tmp_path, F17), maps), DAY)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """deepflux: microwave passes to Ta, Qa and turbulent heat fluxes; daily, 1°, open ocean.
 
-Follows the workflow of Wang, Wang and Li (ESSD, 2026): fill the gaps of each pass by itself,
-retrieve near-surface air temperature and humidity, compute bulk fluxes, take the mean of both
-passes. Filling and retrieval are baselines for now and say so in the published attributes.
+Follows the workflow of Wang, Wang and Li (ESSD, 2026): merge the satellites, fill the gaps of each
+pass by itself, retrieve near-surface air temperature and humidity, compute bulk fluxes, take the
+mean of both passes. Filling and retrieval are baselines for now and say so in the published
+attributes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +16,21 @@ from pydantic import BaseModel, Field
 
 from fluxengine import registry
 from fluxengine.declare import Product, Read, Variable
-from fluxengine.grid import Axis, Grid, days, degrees, labels
+from fluxengine.grid import WHOLE, Axis, Grid, days, degrees, labels
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.constellation import RECORD, Constellation, Rule, source_of
 from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
+from fluxrecipes.stages.merge import MergeSatellites, merged_inputs
 from fluxrecipes.stages.passes import PASSES, MeanOfPasses
-from fluxrecipes.stages.regrid import OISST_REASONS, RSS_REASONS, Regrid
+from fluxrecipes.stages.reanalysis import PREFIX, RAIN, FillLostDays, ReanalysisOnPasses
+from fluxrecipes.stages.regrid import (
+    OISST_REASONS,
+    RSS_REASONS,
+    ObservationTime,
+    Regrid,
+)
 from fluxrecipes.stages.retrieve import RetrieveByRegression
 
 OCEAN = {
@@ -53,7 +63,25 @@ ATTRIBUTES = {
 class Options(BaseModel, extra="forbid", frozen=True):
     """The science choices; these, and nothing else of the run file, enter the keys."""
 
-    satellite: str = Field("f17", description="whose passes: the RSS source's name without 'rss-'")
+    sensors: tuple[str, ...] = Field(
+        RECORD,
+        min_length=1,
+        description="whose passes: satellites of RSS (f17, amsr2), or other sources by name",
+    )
+    merge: Rule = Field(
+        "newest",
+        description="which satellite is believed first: newest, fixed-local-time (f11, f13, f17:"
+        " for trends), or closest-to-in-situ (by a ranking)",
+    )
+    ranking: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="for closest-to-in-situ: month (2004-07) to satellites, the closest first",
+    )
+    lost_days: Literal["leave", "era5"] = Field(
+        "leave",
+        description="days on which no satellite saw anything: left to the gap filling, or taken"
+        " from ERA5 and marked",
+    )
     sst: Literal["oisst", "satellite"] = Field(
         "oisst", description="sea surface temperature from OISST, or from the passes themselves"
     )
@@ -82,24 +110,71 @@ def _retrieved(o: Options) -> tuple[Variable, ...]:
     return (cf.sea_surface_temperature, *cf.MICROWAVE) if o.sst == "satellite" else cf.MICROWAVE
 
 
-def gridded(o: Options) -> Product:
-    """Each pass on the 1° grid, with counts and the kinds of missing.
+def gridded(o: Options, sensor: str) -> Product:
+    """Each pass of one satellite on the 1° grid, with counts and the kinds of missing.
 
     Ten days a block: it reads sixteen times the cells it writes.
     """
-    regrid = Regrid(_retrieved(o), RSS_REASONS, min_valid=o.min_valid)
-    source = registry.source(f"rss-{o.satellite}")
+    regrid, when = Regrid(_retrieved(o), RSS_REASONS, min_valid=o.min_valid), ObservationTime()
+    source = source_of(sensor)
     return Product(
-        "deepflux-gridded",
-        Grid(time=_time(10), orbit=ORBITS, **OCEAN),
-        reads=(Read(source, regrid.inputs),),
-        stages=(regrid,),
-        publishes=regrid.outputs,
+        f"deepflux-{sensor}",
+        Grid(time=replace(source.grid.step_axis, block=10, chunk=WHOLE), orbit=ORBITS, **OCEAN),
+        reads=(Read(source, (*regrid.inputs, *when.inputs)),),
+        stages=(regrid, when),
+        publishes=(*regrid.outputs, *when.outputs),
         gates=(gates.valid_range,),
-        title=f"Daily passes of {o.satellite} on a 1 degree grid",
+        title=f"Daily passes of {sensor} on a 1 degree grid",
         summary="Mean of the valid quarter-degree cells, their number, and why there is none.",
         attrs={"license": source.licence, "references": source.cite},
         batch=2,
+    )
+
+
+def reanalysis() -> Product:
+    """ERA5 as two passes a day on the 1° grid: for days without a satellite."""
+    stage = ReanalysisOnPasses()
+    rain = {RAIN.name, f"{RAIN.name}_flag"}
+    return Product(
+        "deepflux-reanalysis",
+        Grid(time=_time(10), orbit=ORBITS, **OCEAN),
+        reads=(
+            Read(registry.source("era5"), tuple(n for n in stage.inputs if n not in rain)),
+            Read(registry.source("era5-fluxes"), tuple(n for n in stage.inputs if n in rain)),
+        ),
+        stages=(stage,),
+        publishes=stage.outputs,
+        gates=(gates.valid_range,),
+        title="ERA5 at the local times of the passes, on a 1 degree grid",
+        summary="Means over the cells, at the hour nearest to 18 and 6 h local time.",
+        attrs={"license": "CC-BY-4.0, Copernicus Climate Change Service"},
+        batch=1,
+    )
+
+
+def merged(o: Options) -> Product:
+    """Passes of all satellites, in each cell of the one that is believed first."""
+    gridded_by = {sensor: gridded(o, sensor) for sensor in o.sensors}
+    sources = {sensor: source_of(sensor) for sensor in o.sensors}
+    merge = MergeSatellites(_retrieved(o), Constellation.of(o.merge, sources, o.ranking))
+    taken, fill = merged_inputs(_retrieved(o)), FillLostDays(_retrieved(o))
+    with_era5 = o.lost_days == "era5"
+    given = tuple(n.removeprefix(PREFIX) for n in fill.inputs if n.startswith(PREFIX))
+    return Product(
+        "deepflux-merged",
+        Grid(time=_time(30), orbit=ORBITS, **OCEAN),
+        reads=tuple(
+            Read(product, taken, prefix=f"{sensor}_", partial=True)
+            for sensor, product in gridded_by.items()
+        )
+        + ((Read(reanalysis(), given, prefix=PREFIX),) if with_era5 else ()),
+        stages=(merge, fill) if with_era5 else (merge,),
+        publishes=merge.outputs,
+        gates=(gates.valid_range,),
+        title="Daily passes of several satellites on a 1 degree grid",
+        summary="Each cell from one pass of one satellite, with its name and time of observation.",
+        attrs=ATTRIBUTES,
+        batch=5,
     )
 
 
@@ -109,7 +184,7 @@ def filled(o: Options) -> Product:
     return Product(
         "deepflux-filled",
         Grid(time=_time(30), orbit=ORBITS, **OCEAN),
-        reads=(Read(gridded(o), fill.inputs),),
+        reads=(Read(merged(o), fill.inputs),),
         stages=(fill,),
         publishes=fill.outputs,
         gates=(gates.valid_range,),

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.declare import Variable, flag_variable
-from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.errors import DamagedFile, WrongFile
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.sources.classic_netcdf import check_classic
+from fluxrecipes.sources import netcdf
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
 
 if TYPE_CHECKING:
@@ -134,48 +133,16 @@ TEMPERATURE, HUMIDITY, COMPONENT = (255.0, 308.0), (0.002, 0.022), (-6.0, 6.0)
 # --- Files -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def opened(path: Path, named: Path | None = None) -> Iterator[netCDF4.Dataset]:
-    """The file with automatic decoding off; whatever the library cannot read is a damaged file.
-
-    Parameters
-    ----------
-    path : Path
-    named : Path, optional
-        What to call it where something is wrong: the packed file that it was unpacked from.
-    """
-    import netCDF4
-
-    named = named or path
-    if not path.exists():
-        raise MissingFile("there is no such file.", where=str(named))
-    check_classic(path, named)
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_maskandscale(False)
-            yield file
-    except (DamagedFile, MissingFile):
-        raise
-    # What the library says of damage, at opening or later; names that are no text among it.
-    except (OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise DamagedFile(
-            f"it cannot be read as NetCDF: {error}.", where=str(named), mend=FETCH_AGAIN
-        ) from error
-
-
-def variable_of(file: netCDF4.Dataset, names: Sequence[str], path: Path) -> netCDF4.Variable[Any]:
-    """The variable of a file that goes by one of some names."""
-    for name in names:
-        if name in file.variables:
-            return file.variables[name]
-    there = ", ".join(file.variables) or "none"
-    raise WrongFile(f"it has no variable '{names[0]}'; it has {there}.", where=str(path))
-
-
 def text_of(thing: Any, *names: str) -> str:
     """Attributes of a file or variable as one text; empty where it has none of them."""
     there = set(thing.ncattrs())
     return " ".join(str(thing.getncattr(name)) for name in names if name in there)
+
+
+def variable_of(file: netCDF4.Dataset, names: Sequence[str], path: Path) -> netCDF4.Variable[Any]:
+    """The variable of a file that goes by one of some names. Raises WrongFile."""
+    there = [name for name in names if name in file.variables]
+    return netcdf.variable(file, (there or names)[0], path)
 
 
 def coordinate(file: netCDF4.Dataset, names: Sequence[str], most: int, path: Path) -> Doubles:

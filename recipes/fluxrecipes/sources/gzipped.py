@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from gzip import BadGzipFile
 from pathlib import Path
-from typing import IO
+
+from zlib_ng import gzip_ng, zlib_ng  # unpacks in a quarter of the time that zlib takes
 
 from fluxengine.errors import DamagedFile, MissingFile
 
+STEP = 4096
 PART = 2**20  # bytes unpacked at a time
+CORRUPT: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
 
 
@@ -30,8 +32,9 @@ def gunzip(path: Path, at_most: int) -> bytes:
     DamagedFile
         Not gzip, truncated, or its checksum fails.
     """
-    with _sound(path) as stream:
-        return stream.read(at_most + 1)
+    with _sound(path, at_most) as stream:
+        unpacked: bytes = stream.read(at_most + 1)
+        return unpacked
 
 
 @contextmanager
@@ -47,32 +50,41 @@ def gunzipped(path: Path, at_most: int) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="fluxforge-") as folder:
         target = Path(folder) / path.name.removesuffix(".gz")
-        with _sound(path) as stream, target.open("wb") as unpacked:
-            _copy(stream, unpacked, at_most, path)
+        with _sound(path, at_most) as stream, target.open("wb") as unpacked:
+            while part := stream.read(PART):
+                unpacked.write(part)
+                if unpacked.tell() > at_most:
+                    what = f"it unpacks to more than {at_most:,} bytes."
+                    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
         yield target
 
 
-def _copy(stream: gzip.GzipFile, target: IO[bytes], at_most: int, path: Path) -> None:
-    while part := stream.read(PART):
-        target.write(part)
-        if target.tell() > at_most:
-            what = f"it unpacks to more than {at_most:,} bytes."
-            raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
-
-
 @contextmanager
-def _sound(path: Path) -> Iterator[gzip.GzipFile]:
-    """The unpacked stream; what gzip finds wrong, at opening or later, is a damaged file."""
+def _sound(path: Path, at_most: int) -> Iterator[gzip_ng.GzipNGFile]:
+    """The unpacked stream; what is found wrong with it, at opening or later, is damage."""
     try:
-        with gzip.open(path) as stream:
+        with gzip_ng.open(path) as stream:
             yield stream
         return
     except FileNotFoundError:
         raise MissingFile("there is no such file.", where=str(path)) from None
-    except gzip.BadGzipFile as error:
+    except BadGzipFile as error:
         what = f"gzip refuses it: {error}."
     except EOFError:
         what = "it ends in the middle of its gzip stream: the download was cut short."
-    except zlib.error as error:
+    except CORRUPT as error:
         what = f"its gzip stream is corrupt: {error}."
-    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    sound = f"{_sound_bytes(path, at_most):,} bytes could be unpacked before."
+    raise DamagedFile(f"{what} {sound}", where=str(path), mend=FETCH_AGAIN)
+
+
+def _sound_bytes(path: Path, at_most: int) -> int:
+    """How many bytes of a damaged file can be unpacked, in steps."""
+    count = 0
+    try:
+        with gzip_ng.open(path) as stream:
+            while count < at_most and (part := stream.read(STEP)):
+                count += len(part)
+    except (OSError, EOFError, CORRUPT):  # the damage that was found already
+        pass
+    return count

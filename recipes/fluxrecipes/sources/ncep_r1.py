@@ -27,7 +27,7 @@ from fluxengine.declare import AS_IS, Source, Variable
 from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Axis, Grid, counts, days, degrees
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.sources import flux_files
+from fluxrecipes.sources import flux_files, netcdf
 from fluxrecipes.sources.flux_files import Quantity
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
 
@@ -149,13 +149,13 @@ class Files:
     def _held_by_all(self, files: list[Path], wanted: tuple[date, ...]) -> list[date]:
         there = []
         for path, stem in zip(files, self.quantities, strict=True):
-            with flux_files.opened(path) as file:
+            with netcdf.opened(path) as file:
                 there.append(self._days(file, path, stem, wanted[0].year))
         return [day for day in wanted if all(day in days for days in there)]
 
     def _read(self, path: Path, stem: str, wanted: list[date], year: int) -> flux_files.Field:
         """Shape (steps of all days, row, lon)."""
-        with flux_files.opened(path) as file:
+        with netcdf.opened(path) as file:
             firsts = self._days(file, path, stem, year)
             steps = [firsts[day] + step for day in wanted for step in range(self.steps)]
             return flux_files.read(file, self.quantities[stem], _cells(file, path), steps, path)
@@ -182,7 +182,7 @@ def _cells(file: netCDF4.Dataset, path: Path) -> flux_files.Cells:
 
 def _land(path: Path) -> npt.NDArray[np.bool_]:
     """Where the reanalysis has land, shape (row, lon)."""
-    with flux_files.opened(path) as file:
+    with netcdf.opened(path) as file:
         codes = flux_files.codes(file, ("land",), _cells(file, path), [0], path)[0]
     if not np.isin(codes, (0, 1)).all():
         what = "its mask of land is not 0 for sea and 1 for land."

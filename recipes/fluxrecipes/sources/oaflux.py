@@ -23,7 +23,7 @@ from fluxengine.declare import Packing, Source, Variable
 from fluxengine.errors import MissingFile, WrongFile
 from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.sources import flux_files
+from fluxrecipes.sources import flux_files, netcdf
 from fluxrecipes.sources.flux_files import Quantity
 from fluxrecipes.sources.gzipped import gunzipped
 
@@ -146,7 +146,7 @@ class _Year:
         if found is None or (found["prefix"], found["year"]) != (prefix, str(year)):
             wanted = f"{prefix}_oaflux_{year}.nc.gz"
             raise WrongFile(f"its name is not {wanted}.", where=str(path))
-        with _unpacked(path) as plain, flux_files.opened(plain, path) as file:
+        with _unpacked(path) as plain, netcdf.opened(plain, path) as file:
             yield _Year(file, path, _days(file, year, path))
 
     def packed(self, quantity: Quantity, wanted: list[date]) -> flux_files.Variables:

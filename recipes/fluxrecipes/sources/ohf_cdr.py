@@ -21,7 +21,7 @@ from fluxengine.declare import AS_IS, Source
 from fluxengine.errors import WrongFile
 from fluxengine.grid import Grid, counts, days, degrees
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.sources import flux_files
+from fluxrecipes.sources import flux_files, netcdf
 from fluxrecipes.sources.flux_files import Quantity
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def decode(path: Path, day: date) -> xr.Dataset:
     _check_name(path, day)
     lat, lon = (GRID.axes[name].coordinate().astype(np.float64) for name in ("lat", "lon"))
     found: flux_files.Variables = {}
-    with flux_files.opened(path) as file:
+    with netcdf.opened(path) as file:
         _check_steps(file, path, day)
         cells = flux_files.cells_of(file, lat, lon, path, tolerance=1e-3, band=False)
         why = _why(file, cells, path)

@@ -8,21 +8,21 @@ in one file is handed on as found, so that the engine re-encodes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fluxengine.declare import Packing, Source, Variable, flag_variable
-from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.errors import DamagedFile, WrongFile
 from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources import netcdf
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
+from fluxrecipes.sources.netcdf import CELSIUS
 
 if TYPE_CHECKING:
     import netCDF4
@@ -35,8 +35,8 @@ GRID = Grid(
     lon=degrees(0, 360, 0.25, periodic=True),
 )
 VALID, NO_VALUE = 2, 3
+FINAL, PRELIMINARY = 2, 3
 FILL = -999
-CELSIUS = frozenset({"Celsius", "degree_Celsius", "degrees_Celsius", "degree_C", "degC"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ FIELDS = (
     Field("sst", _packed(cf.sea_surface_temperature, cf.KELVIN), CELSIUS, shift=cf.KELVIN),
     Field("anom", _packed(cf.sea_surface_temperature_anomaly), CELSIUS),
     Field("err", _packed(cf.sea_surface_temperature_error), CELSIUS),
-    # The file says "%", yet its packing decodes to a fraction (0.15 to 1): see `_check_fraction`.
+    # The file says "%", yet its packing decodes to a fraction (0.15 to 1): see `_check_range`.
     Field("ice", _packed(cf.sea_ice_fraction), frozenset({"%", "percent", "1"})),
 )
 FLAG = flag_variable(
@@ -66,6 +66,14 @@ FLAG = flag_variable(
     {VALID: "valid", NO_VALUE: "no_value"},
     standard_name="status_flag",
     comment="no_value: land, or covered by ice without an analysed temperature",
+)
+KIND = flag_variable(
+    "analysis_flag",
+    "whether the analysis is the final one",
+    {FINAL: "final", PRELIMINARY: "preliminary"},
+    standard_name="status_flag",
+    comment="the same for all cells of a day; the provider replaces a preliminary analysis by the"
+    " final one after two weeks",
 )
 
 
@@ -79,20 +87,25 @@ def path(day: date) -> str:
     return f"v2.1/access/avhrr/{day:%Y%m}/{file_name(day)}"
 
 
+def preliminary_path(day: date) -> str:
+    """Where the provider keeps a day's analysis until the final one is there."""
+    return path(day).replace(".nc", "_preliminary.nc")
+
+
 def decode(path: Path, day: date) -> xr.Dataset:
     """One day's file as packed values.
 
     Parameters
     ----------
     path : Path
-        A local file under the provider's name.
+        A local file under the provider's name, final or preliminary.
     day : date
         The day it should hold.
 
     Returns
     -------
     xarray.Dataset
-        Dims (time=1, lat=720, lon=1440): int16 as in the file, and the uint8 flag; packing as the
+        Dims (time=1, lat=720, lon=1440): int16 as in the file, and two uint8 flags; packing as the
         file has it in each variable's attributes, the offset of temperature in kelvin.
 
     Raises
@@ -100,18 +113,20 @@ def decode(path: Path, day: date) -> xr.Dataset:
     MissingFile, DamagedFile
         No file; not NetCDF, truncated, or with values its units do not allow.
     WrongFile
-        Preliminary, of another day, grid, unit or kind of data.
+        Preliminary under a final name, or of another day, grid, unit or kind of data.
     """
     import xarray as xr
 
-    _check_name(path, day)
-    with _opened(path) as file:
-        _check_identity(file, path, day)
+    is_final = _check_name(path, day)
+    with netcdf.opened(path) as file:
+        _check_identity(file, path, day, is_final)
         found = {field.variable.name: _read(file, field, path) for field in FIELDS}
     sst, packing = found["sea_surface_temperature"]
     missing = sst == packing["_FillValue"]
     flag = np.where(missing, NO_VALUE, VALID).astype(np.uint8)
-    found[FLAG.name] = flag, {"scale_factor": 1.0, "add_offset": 0.0, "_FillValue": 0}
+    kind = np.full(sst.shape, FINAL if is_final else PRELIMINARY, np.uint8)
+    for variable, codes in ((FLAG, flag), (KIND, kind)):
+        found[variable.name] = codes, {"scale_factor": 1.0, "add_offset": 0.0, "_FillValue": 0}
     return xr.Dataset({name: (GRID.dims, values, attrs) for name, (values, attrs) in found.items()})
 
 
@@ -119,11 +134,12 @@ OISST = Source(
     name="oisst",
     grid=GRID,
     path=path,
+    instead=preliminary_path,
     decode=decode,
-    provides=(*(field.variable for field in FIELDS), FLAG),
+    provides=(*(field.variable for field in FIELDS), FLAG, KIND),
     archive="oisst",
     home=HOME,
-    title="NOAA 0.25-degree daily optimum interpolation sea surface temperature, v2.1, final",
+    title="NOAA 0.25-degree daily optimum interpolation sea surface temperature, v2.1",
     provider="NOAA National Centers for Environmental Information",
     licence="United States public domain",
     cite="Huang et al. (2021), Improvements of the Daily Optimum Interpolation Sea Surface"
@@ -132,88 +148,42 @@ OISST = Source(
 )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[netCDF4.Dataset]:
-    """The file with automatic decoding off; whatever the library cannot read is a damaged file."""
-    import netCDF4
-
-    if not path.exists():
-        raise MissingFile("there is no such file.", where=str(path))
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_maskandscale(False)
-            yield file
-    except (OSError, RuntimeError) as error:  # how the library reports damage, at opening or later
-        raise DamagedFile(
-            f"it cannot be read as NetCDF: {error}.", where=str(path), mend=FETCH_AGAIN
-        ) from error
-
-
 # --- Is it the file that was asked for? --------------------------------------------------------
 
 NAME = re.compile(r"oisst-avhrr-v02r01\.(?P<day>\d{8})(?P<kind>_preliminary)?\.nc")
-PRELIMINARY = "it is a preliminary analysis, which NOAA replaces by the final one after two weeks"
 
 
-def _check_name(path: Path, day: date) -> None:
+def _check_name(path: Path, day: date) -> bool:
+    """Whether the name is that of the day's final file; else it is the preliminary one's."""
     found = NAME.fullmatch(path.name)
-    if found is None:
-        what = "its name is not that of a daily OISST v2.1 file"
-    elif found["kind"]:
-        what = PRELIMINARY
-    elif found["day"] != f"{day:%Y%m%d}":
-        what = f"it holds the day {found['day']}"
-    else:
-        return
+    if found and found["day"] == f"{day:%Y%m%d}":
+        return not found["kind"]
+    what = (
+        f"it holds the day {found['day']}"
+        if found
+        else "its name is not that of a daily OISST v2.1 file"
+    )
     raise WrongFile(f"{what}; this day's file is {file_name(day)}.", where=str(path))
 
 
-def _check_identity(file: netCDF4.Dataset, path: Path, day: date) -> None:
+def _check_identity(file: netCDF4.Dataset, path: Path, day: date, is_final: bool) -> None:
     """Kind, day and grid by what is inside."""
-    title = str(getattr(file, "title", "")).lower()
-    if "interim" in title or "preliminary" in title:
-        raise WrongFile(f"{PRELIMINARY}, though its name says final.", where=str(path))
-    if "sst" not in file.variables:
-        names = ", ".join(file.variables) or "none"
-        raise WrongFile(f"it has no variable 'sst'; its variables are {names}.", where=str(path))
+    title = netcdf.text(file, "title").lower()
+    if is_final and ("interim" in title or "preliminary" in title):
+        what = "it is a preliminary analysis, though its name says final."
+        raise WrongFile(what, where=str(path))
+    netcdf.variable(file, "sst", path)
     _check_day(file, path, day)
-    _check_axis(file, "lat", path)
-    _check_axis(file, "lon", path)
+    for name in ("lat", "lon"):
+        netcdf.check_axis(file, name, GRID.axes[name], path)
 
 
 def _check_day(file: netCDF4.Dataset, path: Path, day: date) -> None:
-    import netCDF4
-
-    time = _variable(file, "time", path)
+    time = netcdf.variable(file, "time", path)
     if time.size != 1:
         raise WrongFile(f"it holds {time.size} days, not one.", where=str(path))
-    try:
-        units = str(getattr(time, "units", ""))
-        moment = cast("datetime", netCDF4.num2date(time[:].item(), units))
-    except (ValueError, OverflowError) as error:
-        raise DamagedFile(f"its time cannot be read: {error}.", where=str(path)) from None
-    if (moment.year, moment.month, moment.day) != (day.year, day.month, day.day):
-        raise WrongFile(f"inside it is {moment:%Y-%m-%d}, not {day}.", where=str(path))
-
-
-def _check_axis(file: netCDF4.Dataset, name: str, path: Path) -> None:
-    """Cell centres as declared: 0.25 degrees, from the south pole, from Greenwich."""
-    expected = GRID.axes[name].coordinate().astype(np.float64)
-    found = np.asarray(_variable(file, name, path)[:], np.float64)
-    if found.shape != expected.shape:
-        raise WrongFile(f"{name} has {found.size} cells, not {expected.size}.", where=str(path))
-    if not np.allclose(found, expected, rtol=0, atol=1e-3):
-        raise WrongFile(
-            f"{name} runs from {found[0]:g} to {found[-1]:g},"
-            f" not from {expected[0]:g} to {expected[-1]:g}.",
-            where=str(path),
-        )
-
-
-def _variable(file: netCDF4.Dataset, name: str, path: Path) -> netCDF4.Variable[Any]:
-    if name not in file.variables:
-        raise WrongFile(f"it has no variable '{name}'.", where=str(path))
-    return file.variables[name]
+    value = netcdf.numbers(time, time.shape, path).item()
+    netcdf.check_day(netcdf.moment(value, netcdf.text(time, "units"), path), day, path)
 
 
 # --- Values as packed in the file --------------------------------------------------------------
@@ -223,9 +193,9 @@ def _read(
     file: netCDF4.Dataset, field: Field, path: Path
 ) -> tuple[npt.NDArray[np.generic], dict[str, Any]]:
     """Packed values, shape (1, lat, lon), and their packing in our units."""
-    variable = _variable(file, field.name, path)
+    variable = netcdf.variable(file, field.name, path)
     expected = (1, 1, GRID.axes["lat"].length, GRID.axes["lon"].length)
-    units = str(getattr(variable, "units", "none"))
+    units = netcdf.text(variable, "units") or "none"
     if variable.shape != expected or variable.dtype != np.int16:
         kind = f"{variable.dtype} of shape {variable.shape}"
         raise WrongFile(f"{field.name} is {kind}, not int16 of {expected}.", where=str(path))
@@ -234,8 +204,7 @@ def _read(
         raise WrongFile(f"{field.name} is in '{units}', not {expected_units}.", where=str(path))
     raw = np.asarray(variable[:], np.int16)[:, 0]
     packing = _packing(variable, path)
-    if field.name == "ice":
-        _check_fraction(raw, packing, path)
+    _check_range(raw, packing, field, path)
     return raw, packing | {"add_offset": packing["add_offset"] + field.shift}
 
 
@@ -251,9 +220,13 @@ def _packing(variable: netCDF4.Variable[Any], path: Path) -> dict[str, Any]:
     return {"scale_factor": scale, "add_offset": offset, "_FillValue": fill}
 
 
-def _check_fraction(raw: npt.NDArray[np.int16], packing: dict[str, Any], path: Path) -> None:
-    """Refuse ice in true per cent: the unit's text is the same, so only the values tell."""
-    ice = raw[raw != packing["_FillValue"]] * packing["scale_factor"] + packing["add_offset"]
-    if ice.size and (ice.min() < -1e-6 or ice.max() > 1 + 1e-6):
-        what = f"ice decodes to {ice.min():g} to {ice.max():g}, not to a fraction of 0 to 1."
+def _check_range(
+    raw: npt.NDArray[np.int16], packing: dict[str, Any], field: Field, path: Path
+) -> None:
+    """Refuse values that cannot be: ice in true per cent, whose units say the same; a bad scale."""
+    values = raw[raw != packing["_FillValue"]] * packing["scale_factor"] + packing["add_offset"]
+    low, high = (edge - field.shift for edge in field.variable.valid_range or (-np.inf, np.inf))
+    if values.size and not (low - 1e-3 <= values.min() and values.max() <= high + 1e-3):
+        found = f"{values.min():g} to {values.max():g}"
+        what = f"{field.name} decodes to {found}, not to within {low:g} to {high:g}."
         raise DamagedFile(what, where=str(path), mend="Its packing is not that of OISST v2.1.")

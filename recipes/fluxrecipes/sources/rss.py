@@ -9,7 +9,7 @@ each. Layouts and codes: the provider's reading routines, readme files and data 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from fluxengine.declare import Packing, Source, Variable, flag_variable
 from fluxengine.errors import DamagedFile, WrongFile
-from fluxengine.grid import Grid, days, degrees, labels
+from fluxengine.grid import Axis, Grid, days, degrees, labels
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources import netcdf, rss_conversions
 from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
+from fluxrecipes.sources.passes import LAST_TIME, ORBITS, order_of_passes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,11 +33,9 @@ Bytes = npt.NDArray[np.uint8]
 
 HOME = "https://data.remss.com"
 LICENCE = "free for research with attribution to Remote Sensing Systems; see the provider's terms"
-ORBITS = ("ascending", "descending")
-CELLS = (720, 1440)  # lat, lon
+CELLS = rss_conversions.CELLS
 FILL = 255
 LAST_VALUE = 250  # a valid maximum: codes begin above it
-LAST_TIME = 240  # 24.0 h: the format's last time
 VALID = 2
 CODES = {
     VALID: "valid",
@@ -129,7 +129,8 @@ class Instrument:
         Parameters
         ----------
         path : Path
-            A local file under the provider's name.
+            A local file under the provider's name; or of that map in NetCDF, as told by its bytes,
+            under a name that still says satellite, day and version.
         day : date
             The day it should hold.
 
@@ -146,10 +147,19 @@ class Instrument:
         WrongFile
             Of another day, sensor, version or kind of map.
         """
-        _check_name(self, path, day)
-        maps = _maps(self, path)
-        order, why = _order(self, maps[:, 0], path, day)
+        maps = self._converted(path, day) if netcdf.is_netcdf_file(path) else self._own(path, day)
+        order, why = order_of_passes(self, maps[:, 0], path, day)
         return _dataset(maps[list(order)], self.layers, why)
+
+    def _own(self, path: Path, day: date) -> Bytes:
+        """The bytes of a bytemap, shape (pass, layer, lat, lon)."""
+        _check_name(self, path, day)
+        return _maps(self, path)
+
+    def _converted(self, path: Path, day: date) -> Bytes:
+        """The bytes of a bytemap that someone has put into NetCDF."""
+        _check_name(self, path, day, converted=True)
+        return _timed(rss_conversions.read(path, self.layers, day, self.prefix), path)
 
 
 def _dmsp(
@@ -261,19 +271,25 @@ INSTRUMENTS = (
 
 def with_flags(layers: tuple[Variable, ...]) -> tuple[Variable, ...]:
     """Each layer with the variable that says why it has no value."""
-    return tuple(v for layer in layers for v in (layer, _flag(layer)))
+    return tuple(v for layer in layers for v in (layer, flag_of(layer)))
 
 
-def _flag(variable: Variable) -> Variable:
+def flag_of(variable: Variable) -> Variable:
+    """The variable that says why a layer has no value."""
     meaning = f"why {variable.name.replace('_', ' ')} has no value, in the provider's codes"
     return flag_variable(f"{variable.name}_flag", meaning, CODES, standard_name="status_flag")
+
+
+def days_of(instrument: Instrument) -> Axis:
+    """The days of its series, each a chunk of its own."""
+    return days(instrument.first, instrument.last, block=10, chunk=1)
 
 
 def _source(instrument: Instrument) -> Source:
     return Source(
         name=f"rss-{instrument.sensor}",
         grid=Grid(
-            time=days(instrument.first, instrument.last, block=10, chunk=1),
+            time=days_of(instrument),
             orbit=labels(*ORBITS),
             lat=degrees(-90, 90, 0.25),
             lon=degrees(0, 360, 0.25, periodic=True),
@@ -298,8 +314,10 @@ SOURCES: Mapping[str, Source] = {
 
 # --- Is it the file that was asked for? --------------------------------------------------------
 
+# As the provider names bytemaps, and as others name what they convert: f17_ssmis_20160102v7.nc.
 NAME = re.compile(
-    r"(?P<prefix>f\d\d|wsat)_(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)(?P<mean>_d3d)?\.gz"
+    r"(?P<prefix>f\d\d|wsat)_([a-z][a-z\d]*_)?(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)"
+    r"(?P<mean>_d3d)?\.(gz|nc4?|cdf|h5)"
 )
 CARRIERS = {i.prefix: i.carrier for i in INSTRUMENTS} | {
     "f08": "SSM/I on DMSP F08",
@@ -319,10 +337,20 @@ KNOWN_SIZES = {
 }
 
 
-def _check_name(instrument: Instrument, path: Path, day: date) -> None:
+def bytemap_name(name: str) -> str:
+    """The provider's name of the map that a file was converted from; empty where none can be."""
+    found = NAME.fullmatch(name)
+    return (
+        f"{found['prefix']}_{found['day']}{found['version']}{found['mean'] or ''}.gz"
+        if found
+        else ""
+    )
+
+
+def _check_name(instrument: Instrument, path: Path, day: date, *, converted: bool = False) -> None:
     """Nothing inside tells the day and little the satellite: the name must be the provider's."""
     expected = instrument.file_name(day)
-    if path.name == expected:
+    if expected in (path.name, bytemap_name(path.name) if converted else ""):
         return
     found = NAME.fullmatch(path.name)
     what = _why_not(instrument, found, day) if found else "its name follows no pattern of RSS maps"
@@ -340,15 +368,26 @@ def _why_not(instrument: Instrument, found: re.Match[str], day: date) -> str:
         return f"it holds the day {found['day']}"
     if found["version"] == "rt":
         return "it is the interim map, which the provider replaces by the final one"
+    if found["version"] == instrument.version:
+        return "it is named as a map converted to NetCDF is, but holds no NetCDF"
     return f"it is version {found['version']}, not {instrument.version}"
 
 
 def _maps(instrument: Instrument, path: Path) -> Bytes:
     """The file's bytes, shape (pass, layer, lat, lon)."""
     raw = gunzip(path, at_most=max(KNOWN_SIZES))
+    if netcdf.is_netcdf(raw):
+        raise WrongFile(
+            "it is NetCDF packed with gzip, not a bytemap.", where=str(path), mend="Unpack it."
+        )
     if len(raw) != instrument.size:
         raise _wrong_size(instrument, len(raw), path)
-    maps = np.frombuffer(raw, np.uint8).reshape(len(ORBITS), len(instrument.layers), *CELLS)
+    shape = (len(ORBITS), len(instrument.layers), *CELLS)
+    return _timed(np.frombuffer(raw, np.uint8).reshape(shape), path)
+
+
+def _timed(maps: Bytes, path: Path) -> Bytes:
+    """The maps, where all their times are times or codes."""
     # Codes 251 to 253 are accepted in the time layer, though none was ever seen there: the format's
     # table of codes names no layer, and the flags keep them. 241 to 250 are neither time nor code.
     late = int(((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE)).sum())
@@ -366,91 +405,6 @@ def _wrong_size(instrument: Instrument, size: int, path: Path) -> DamagedFile:
     count = f"{size:,}" if size <= max(KNOWN_SIZES) else f"more than {max(KNOWN_SIZES):,}"
     what = f"{count} bytes after gunzip is the length of no RSS map; {expected}."
     return DamagedFile(what, where=where, mend=FETCH_AGAIN)
-
-
-# --- Which map is which pass? ------------------------------------------------------------------
-
-EQUATOR = slice(320, 400)  # 10S to 10N: farther off, a pass's local time runs away by hours
-TROPICS = slice(240, 480)  # 30S to 30N
-NORTHWARD = 40  # rows, 10 degrees: a satellite takes three minutes for them
-SAME_OVERFLIGHT = 3  # tenths of an hour; the next one comes 16 of them later
-DRIFT = 0.1  # tenths of an hour in 10 degrees: a quarter of what satellites show
-FEWEST = 200  # cells that tell a pass: a single overflight has thousands
-EASTWARD = (np.arange(CELLS[1]) + 0.5) * 0.25 / 15  # local time minus UTC, h
-
-
-def _order(
-    instrument: Instrument, times: Bytes, path: Path, day: date
-) -> tuple[tuple[int, int], str]:
-    """Which map is ascending and which descending, and how that is known.
-
-    One map is enough, for the other is the other pass. Where neither has times that tell, the order
-    is the one the provider documents.
-    """
-    found = [_orbit(instrument, layer, path, day) for layer in times]
-    if found[0] and found[0] == found[1]:
-        raise WrongFile(f"both maps hold a {found[0]} pass by their times.", where=str(path))
-    told = bool(found[0] or found[1])
-    if told:
-        ascending_first = found[0] == "ascending" or found[1] == "descending"
-    else:
-        ascending_first = instrument.first_map == "ascending"
-    why = "times of observation" if told else "provider's documentation; no times to tell by"
-    return ((0, 1) if ascending_first else (1, 0)), why
-
-
-def _orbit(instrument: Instrument, times: Bytes, path: Path, day: date) -> str | None:
-    """The pass whose times these are, shape (lat, lon); None if there are too few to tell."""
-    heading = _by_heading(times)
-    clock = _by_clock(instrument, times, path, day) if instrument.crossings else None
-    if heading and clock and heading != clock:
-        raise WrongFile(
-            f"a map that heads as the {heading} pass does has the local times of the {clock} pass"
-            f" of {instrument.carrier}. It is another satellite's.",
-            where=str(path),
-        )
-    return heading or clock
-
-
-def _by_heading(times: Bytes) -> str | None:
-    """Ascending where what lies farther north on an overflight was seen later.
-
-    On a real day of AMSR2 not one of 220,000 pairs of cells said otherwise. Needs no table of local
-    times, so it also holds for satellites whose orbit is not fixed to the sun.
-    """
-    south, north = times[TROPICS][:-NORTHWARD], times[TROPICS][NORTHWARD:]
-    seen = (south <= LAST_TIME) & (north <= LAST_TIME)
-    later = north[seen].astype(np.int16) - south[seen]
-    later = later[np.abs(later) <= SAME_OVERFLIGHT]
-    if later.size < FEWEST or abs(later.mean()) < DRIFT:
-        return None
-    return "ascending" if later.mean() > 0 else "descending"
-
-
-def _by_clock(instrument: Instrument, times: Bytes, path: Path, day: date) -> str | None:
-    """The pass by local times at the equator, where the satellite crosses it at fixed ones."""
-    ascending = instrument.crossing(day)
-    after = _hours_after(ascending, times)
-    if after.size < FEWEST:
-        return None
-    early, middle, late = np.quantile(after, (0.1, 0.5, 0.9))
-    for orbit, expected in zip(ORBITS, (0, 12), strict=True):
-        if expected - instrument.reach <= early and late <= expected + instrument.reach:
-            return orbit
-    raise WrongFile(
-        f"local times at the equator, about {(ascending + middle) % 24:.1f} h, fit neither pass of"
-        f" {instrument.carrier}: {ascending:.1f} h ascending, {(ascending + 12) % 24:.1f} h"
-        " descending. It is another satellite's map, or several passes in one.",
-        where=str(path),
-    )
-
-
-def _hours_after(crossing: float, times: Bytes) -> npt.NDArray[np.float64]:
-    """Local time minus `crossing`, from -6 to 18 h, so that neither pass lies at the seam."""
-    rows, columns = np.nonzero(times[EQUATOR] <= LAST_TIME)
-    local = times[EQUATOR][rows, columns] * 0.1 + EASTWARD[columns]
-    after: npt.NDArray[np.float64] = (local - crossing + 6) % 24 - 6
-    return after
 
 
 # --- Bytes to values and flags -----------------------------------------------------------------
@@ -478,13 +432,45 @@ def packed(
     """Values and flags of all layers, the first axis of `raw`, as xarray takes them: one step."""
     found = {}
     for layer, layer_bytes in zip(layers, raw, strict=True):
-        for variable, values in zip((layer, _flag(layer)), split(layer_bytes), strict=True):
-            attrs = _packing_attributes(variable.packing)
+        for variable, values in zip((layer, flag_of(layer)), split(layer_bytes), strict=True):
+            attrs = packing_attributes(variable.packing)
             found[variable.name] = (dims, values[np.newaxis], attrs)
     return found
 
 
-def _packing_attributes(packing: Packing) -> dict[str, Any]:
+def dataset_of(
+    layers: Iterable[tuple[Variable, npt.NDArray[Any]]], why: Bytes, dims: tuple[str, ...]
+) -> xr.Dataset:
+    """One step of packed values and flags, from numbers.
+
+    Parameters
+    ----------
+    layers : iterable of (Variable, array)
+        Values in the variable's units; those that are not finite are missing.
+    why : uint8 array
+        The code of each cell that has no value; of the shape of a layer.
+    dims : tuple of str
+        The step axis first, which `layers` lack.
+
+    Raises
+    ------
+    OutOfRange
+        Where a value does not fit its packing.
+    """
+    import xarray as xr
+
+    found = {}
+    for layer, values in layers:
+        present = np.isfinite(values)
+        stored = layer.packing.pack(np.where(present, values, np.nan), layer.name)
+        flags = np.where(present, np.uint8(VALID), why)
+        for variable, array in ((layer, stored), (flag_of(layer), flags)):
+            found[variable.name] = (dims, array[np.newaxis], packing_attributes(variable.packing))
+    return xr.Dataset(found)
+
+
+def packing_attributes(packing: Packing) -> dict[str, Any]:
+    """A packing as a decoded file declares it."""
     return {
         "scale_factor": packing.scale,
         "add_offset": packing.offset,

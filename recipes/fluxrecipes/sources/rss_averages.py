@@ -16,8 +16,8 @@ import numpy as np
 
 from fluxengine.declare import Source, Variable
 from fluxengine.errors import DamagedFile, WrongFile
-from fluxengine.grid import DAY, Axis, Grid, days, degrees, every, months
-from fluxrecipes.sources import rss
+from fluxengine.grid import DAY, Axis, Grid, degrees, every, months
+from fluxrecipes.sources import netcdf, rss, rss_conversions
 from fluxrecipes.sources.gzipped import FETCH_AGAIN, gunzip
 
 if TYPE_CHECKING:
@@ -63,10 +63,6 @@ def _month(instrument: rss.Instrument, day: date) -> str:
     return f"{instrument.folder}/y{day:%Y}/m{day:%m}/{name}"
 
 
-def _days(instrument: rss.Instrument) -> Axis:
-    return days(instrument.first, instrument.last, block=BLOCK, chunk=1)
-
-
 def _months(instrument: rss.Instrument) -> Axis:
     return months(
         instrument.first[:7], instrument.last and instrument.last[:7], block=BLOCK, chunk=1
@@ -85,7 +81,7 @@ def _weeks(instrument: rss.Instrument) -> Axis:
 
 
 AVERAGES = (
-    Average("3day", "means of three days, each at its last", _days, _three_days),
+    Average("3day", "means of three days, each at its last", rss.days_of, _three_days),
     Average("weekly", "means of weeks, Sunday to Saturday", _weeks, _week),
     Average("monthly", "means of months", _months, _month),
 )
@@ -133,9 +129,15 @@ class Maps:
         import xarray as xr
 
         expected = Path(self.path(day)).name
-        if path.name != expected:
+        converted = netcdf.is_netcdf_file(path)
+        if expected not in (path.name, rss.bytemap_name(path.name) if converted else ""):
             raise WrongFile(f"its name is not {expected}.", where=str(path))
-        return xr.Dataset(rss.packed(self._read(path), self.layers, ("time", "lat", "lon")))
+        read = self._converted if converted else self._read
+        return xr.Dataset(rss.packed(read(path), self.layers, ("time", "lat", "lon")))
+
+    def _converted(self, path: Path) -> rss.Bytes:
+        """The bytes of a map that someone has put into NetCDF."""
+        return rss_conversions.read(path, self.layers, None, self.instrument.prefix)
 
     def _read(self, path: Path) -> rss.Bytes:
         """The file's bytes, shape (layer, lat, lon)."""

@@ -58,11 +58,13 @@ class Regrid(PlainStage):
     @property
     def outputs(self) -> tuple[Variable, ...]:
         """Each variable with count and state."""
-        return tuple(
-            made
-            for v in self.variables
-            for made in (v, cf.count_of(v.name, "finer cells"), cf.state_of(v.name))
-        )
+        return tuple(part for v in self.variables for part in self.of(v))
+
+    @staticmethod
+    def of(variable: Variable) -> tuple[Variable, Variable, Variable]:
+        """What is made of a variable: itself, count and state."""
+        name = variable.name
+        return variable, cf.count_of(name, "finer cells"), cf.state_of(name)
 
     def load(self) -> Callable[[Arrays], Arrays]:
         """The stage's function."""
@@ -78,17 +80,17 @@ class Regrid(PlainStage):
     def _regridded(
         self, name: str, values: xr.DataArray, flags: xr.DataArray
     ) -> dict[str, xr.DataArray]:
-        fine = self._in_cells(values.values)
-        valid = self._in_cells(flags.values) == VALID_FLAG
+        fine = in_cells(values.values, self.factor)
+        valid = in_cells(flags.values, self.factor) == VALID_FLAG
         count = valid.sum(axis=(-3, -1), dtype=np.uint8)
         total = np.where(valid, fine, 0).sum(axis=(-3, -1), dtype=np.float64)
         enough = count >= max(1, self.min_valid * self.factor**2)
         mean = np.where(enough, total / np.maximum(count, 1), np.nan).astype(np.float32)
         state = np.where(enough, cf.OBSERVED, self._why_not(flags.values)).astype(np.uint8)
         return {
-            name: self._coarse(values, mean),
-            f"{name}_count": self._coarse(values, count),
-            f"{name}_state": self._coarse(values, state),
+            name: coarse(values, self.factor, mean),
+            f"{name}_count": coarse(values, self.factor, count),
+            f"{name}_state": coarse(values, self.factor, state),
         }
 
     def _why_not(self, flags: Array) -> Array:
@@ -97,22 +99,56 @@ class Regrid(PlainStage):
         why = np.full(most.shape, cf.LAND, "u1")
         for state in sorted({s for _, s in self.reasons} - {cf.LAND}):
             codes = [code for code, to in self.reasons if to == state]
-            number = self._in_cells(np.isin(flags, codes)).sum(axis=(-3, -1), dtype="u1")
+            number = in_cells(np.isin(flags, codes), self.factor).sum(axis=(-3, -1), dtype="u1")
             why = np.where(number > most, state, why)
             most = np.maximum(number, most)
         # Valid cells, but too few of them, beside land: the rest of the cell cannot be retrieved.
-        partly = (most == 0) & self._in_cells(flags == VALID_FLAG).any(axis=(-3, -1))
+        partly = (most == 0) & in_cells(flags == VALID_FLAG, self.factor).any(axis=(-3, -1))
         return np.where(partly, cf.COAST, why)
 
-    def _in_cells(self, values: Array) -> Array:
-        """Shape (..., lat, factor, lon, factor)."""
-        *front, rows, columns = values.shape
-        return values.reshape(*front, rows // self.factor, self.factor, columns // self.factor, -1)
 
-    def _coarse(self, fine: xr.DataArray, values: Array) -> xr.DataArray:
-        import xarray as xr
+@dataclass(frozen=True)
+class ObservationTime(PlainStage):
+    """When a coarse cell was observed: the middle one of its finer cells' times.
 
-        coords = {d: fine[d].values for d in fine.dims[:-2]}
-        for name in fine.dims[-2:]:
-            coords[name] = fine[name].values.reshape(-1, self.factor).mean(axis=1)
-        return xr.DataArray(values, dims=fine.dims, coords=coords)
+    A mean would be noon where a day's first swath meets its last one at midnight.
+
+    Parameters
+    ----------
+    factor : int
+        Fine cells along each side of a coarse one.
+    """
+
+    factor: int = 4
+    inputs: tuple[str, ...] = (cf.pass_time.name, f"{cf.pass_time.name}_flag")
+    outputs: tuple[Variable, ...] = (cf.pass_time,)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+        return self._run
+
+    def _run(self, arrays: Arrays) -> Arrays:
+        times, flags = (arrays[name] for name in self.inputs)
+        known = np.where(flags.values == VALID_FLAG, times.values, np.nan)
+        fine = np.moveaxis(in_cells(known, self.factor), -3, -2)
+        inner = fine.reshape(*fine.shape[:-2], self.factor**2)
+        inner = np.sort(inner, axis=-1)  # NaN last
+        middle = (np.isfinite(inner).sum(axis=-1, keepdims=True) - 1).clip(min=0) // 2
+        found = np.take_along_axis(inner, middle, axis=-1)[..., 0]
+        return {cf.pass_time.name: coarse(times, self.factor, found)}
+
+
+def in_cells(values: Array, factor: int) -> Array:
+    """Fine cells by the coarse ones that hold them, shape (..., lat, factor, lon, factor)."""
+    *front, rows, columns = values.shape
+    return values.reshape(*front, rows // factor, factor, columns // factor, factor)
+
+
+def coarse(fine: xr.DataArray, factor: int, values: Array) -> xr.DataArray:
+    """Values on the coarse grid of a fine field."""
+    import xarray as xr
+
+    coords = {d: fine[d].values for d in fine.dims[:-2]}
+    for name in fine.dims[-2:]:
+        coords[name] = fine[name].values.reshape(-1, factor).mean(axis=1)
+    return xr.DataArray(values, dims=fine.dims, coords=coords)

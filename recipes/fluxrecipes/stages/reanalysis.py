@@ -1,0 +1,241 @@
+"""Reanalysis in the place of satellites, on days on which none of them saw anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.declare import Array, Arrays, PlainStage, Shapes, Variable
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.constellation import NO_SATELLITE
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = npt.NDArray[np.float64]
+
+PREFIX = "reanalysis_"  # before its variables, beside the satellites'
+LOCAL_HOURS = (18.0, 6.0)  # of ascending and descending passes: the constellation's own, nearly
+ICE_LIMIT = 0.15  # above it the satellites' maps say sea ice
+SEA = 0.5  # share of a cell that must be sea
+NODES = 4  # steps of the reanalysis between the edges of a 1 degree cell
+VALID = (2, 3)  # its flags: valid, preliminary
+STATE = cf.state_of("reanalysis")
+FIELDS = (
+    cf.eastward_wind,
+    cf.northward_wind,
+    cf.air_temperature_2m,
+    cf.dew_point_temperature_2m,
+    cf.surface_pressure,
+    cf.sea_surface_temperature,
+    cf.sea_ice_fraction,
+    cf.water_vapour,
+    cf.cloud_liquid_water,
+)
+RAIN = cf.precipitation_rate
+
+
+@dataclass(frozen=True)
+class ReanalysisOnPasses(PlainStage):
+    """ERA5 as two passes a day of a satellite near 18 and 6 h local time, on 1° cells.
+
+    Of the hours that there are, each column of cells takes the one nearest to its local time: with
+    00 UTC alone, that one. Wind is brought to the equivalent neutral wind that satellites give.
+
+    Parameters
+    ----------
+    local_hours : (float, float)
+        Local time [h] of the ascending and the descending pass.
+    """
+
+    local_hours: tuple[float, float] = LOCAL_HOURS
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Fields on the nodes of ERA5's grid, 24 hours a day, with their flags."""
+        return tuple(n for v in (*FIELDS, RAIN) for n in (v.name, f"{v.name}_flag"))
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """What satellites give, the hour, and where there is sea."""
+        return (cf.sea_surface_temperature, *cf.MICROWAVE, cf.pass_time, STATE)
+
+    def memory(self, inputs: Shapes) -> int:
+        """A few maps of one hour in double precision."""
+        return 16 * 8 * max(math.prod(shape[-2:]) for shape in inputs.values())
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+        return self._run
+
+    def _run(self, arrays: Arrays) -> Arrays:
+        given = arrays[FIELDS[0].name]
+        days = [self._day(arrays, at) for at in range(given.sizes["time"])]
+        coords = {
+            "time": given["time"].values,
+            "orbit": ["ascending", "descending"],
+            "lat": given["lat"].values[:-1:NODES] + 0.5,
+            "lon": given["lon"].values[:-1:NODES] + 0.5,
+        }
+        return {name: _array(np.stack([day[name] for day in days]), coords) for name in days[0]}
+
+    def _day(self, arrays: Arrays, at: int) -> dict[str, Array]:
+        """Both passes of a day, each variable of shape (orbit, lat, lon)."""
+        flags = arrays[f"{FIELDS[0].name}_flag"].values[at]
+        there = np.flatnonzero(np.isin(flags, VALID).any(axis=(-2, -1)))
+        longitude = arrays[FIELDS[0].name]["lon"].values[:-1:NODES] + 0.5
+        hours = np.stack([nearest_hour(there, local, longitude) for local in self.local_hours])
+        cells = {v.name: _at_hours(arrays, v.name, at, hours) for v in (*FIELDS, RAIN)}
+        return _as_seen(cells, hours)
+
+
+def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
+    """Of the hours [UTC] that are `there`, the nearest to a local time; -1 where there are none."""
+    if not len(there):
+        return np.full(longitude.shape, -1)
+    wanted = (local - longitude / 15.0) % 24.0
+    apart = np.abs(there[:, None] - wanted[None, :])
+    nearest: Array = there[np.minimum(apart, 24.0 - apart).argmin(axis=0)]
+    return nearest
+
+
+def _at_hours(arrays: Arrays, name: str, at: int, hours: Array) -> Floats:
+    """Cell means, each column at its own hour, shape (orbit, lat, lon)."""
+    values, flags = arrays[name].values[at], arrays[f"{name}_flag"].values[at]
+    rows, columns = ((n - 1) // NODES for n in values.shape[-2:])
+    found = np.full((len(hours), rows, columns), np.nan)
+    for hour in np.unique(hours[hours >= 0]).tolist():
+        known = np.isin(flags[hour], VALID)
+        mean = cell_means(np.where(known, values[hour], np.nan))
+        for orbit, column in np.argwhere(hours == hour):
+            found[orbit, :, column] = mean[:, column]
+    return found
+
+
+def cell_means(nodes: Floats) -> Floats:
+    """Means over cells whose edges are nodes, by the trapezoidal rule; NaN where mostly unknown.
+
+    Parameters
+    ----------
+    nodes : array, shape (4 rows + 1, 4 columns + 1)
+
+    Returns
+    -------
+    array, shape (rows, columns)
+    """
+    known = np.isfinite(nodes)
+    share = _trapezoid(_trapezoid(known.astype(float)).T).T
+    total = _trapezoid(_trapezoid(np.where(known, nodes, 0.0)).T).T
+    return np.where(share >= SEA, total / np.where(share > 0, share, 1.0), np.nan)
+
+
+def _trapezoid(nodes: Floats) -> Floats:
+    """Means between every fourth node, along the first axis."""
+    inner = nodes[:-1].reshape(-1, NODES, nodes.shape[1]).sum(axis=1)
+    mean: Floats = (inner + 0.5 * (nodes[NODES::NODES] - nodes[:-1:NODES])) / NODES
+    return mean
+
+
+def _as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
+    sea = cells[cf.sea_surface_temperature.name]
+    ice = np.nan_to_num(cells[cf.sea_ice_fraction.name]) > ICE_LIMIT
+    known = np.isfinite(cells[cf.eastward_wind.name])
+    state = np.where(ice, cf.SEA_ICE, np.where(np.isfinite(sea), cf.REANALYSIS, cf.LAND))
+    state = np.where(known, state, cf.NO_OBSERVATION).astype(np.uint8)
+    is_sea = state == cf.REANALYSIS
+    found = {
+        cf.sea_surface_temperature.name: sea,
+        cf.wind_speed.name: _neutral_wind(cells, sea),
+        cf.water_vapour.name: cells[cf.water_vapour.name],
+        cf.cloud_liquid_water.name: cells[cf.cloud_liquid_water.name].clip(min=0),
+        cf.rain_rate.name: cells[RAIN.name].clip(min=0),
+        cf.pass_time.name: np.broadcast_to(hours[:, None, :], sea.shape).astype(float),
+    }
+    seen: dict[str, Array] = {name: np.where(is_sea, v, np.nan) for name, v in found.items()}
+    return seen | {STATE.name: state}
+
+
+def _neutral_wind(cells: Mapping[str, Floats], sea: Floats) -> Floats:
+    from fluxkernels.bulk import bulk_flux
+    from fluxkernels.thermodynamics import saturation_specific_humidity
+
+    pressure = cells[cf.surface_pressure.name]
+    dew_point = cells[cf.dew_point_temperature_2m.name]
+    made = bulk_flux(
+        np.hypot(cells[cf.eastward_wind.name], cells[cf.northward_wind.name]),
+        sea,
+        cells[cf.air_temperature_2m.name],
+        saturation_specific_humidity(dew_point, pressure),
+        height_temperature=2.0,
+        height_humidity=2.0,
+        pressure=pressure,
+        outputs=("neutral_wind_10m",),
+    )
+    return np.asarray(made.neutral_wind_10m)
+
+
+def _array(values: Array, coords: Mapping[str, object]) -> xr.DataArray:
+    import xarray as xr
+
+    return xr.DataArray(values, dict(coords), tuple(coords))
+
+
+@dataclass(frozen=True)
+class FillLostDays(PlainStage):
+    """Reanalysis for passes of days on which no satellite saw a single cell.
+
+    A day with a satellite is left as it is: its gaps are for the gap filling.
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        What a product takes from satellites.
+    """
+
+    variables: tuple[Variable, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The merged passes and the reanalysis."""
+        merged = (*self._filled, "satellite")
+        given = (*self._values, STATE.name)
+        return (*merged, *(f"{PREFIX}{name}" for name in given))
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """The same, filled."""
+        return (*(made for v in self.variables for made in (v, cf.state_of(v.name))), cf.pass_time)
+
+    @property
+    def _values(self) -> tuple[str, ...]:
+        return (*(v.name for v in self.variables), cf.pass_time.name)
+
+    @property
+    def _filled(self) -> tuple[str, ...]:
+        return tuple(v.name for v in self.outputs)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+        return self._run
+
+    def _run(self, arrays: Arrays) -> Arrays:
+        lost = (arrays["satellite"].values == NO_SATELLITE).all(axis=(-2, -1), keepdims=True)
+        why = arrays[f"{PREFIX}{STATE.name}"].values
+        made: dict[str, xr.DataArray] = {}
+        for name in self._values:
+            given = arrays[f"{PREFIX}{name}"].values
+            own = arrays[name]
+            made[name] = own.copy(data=np.where(lost, given, own.values))
+            if name != cf.pass_time.name:
+                told = np.where(
+                    (why == cf.REANALYSIS) & ~np.isfinite(given), cf.NO_OBSERVATION, why
+                )
+                state = arrays[f"{name}_state"]
+                filled = np.where(lost & (why >= cf.OBSERVED), told, state.values)
+                made[f"{name}_state"] = state.copy(data=filled.astype(np.uint8))
+        return made
