@@ -161,6 +161,13 @@ def test_half_a_cell_is_enough():
     assert value == pytest.approx(5, abs=1e-3) and state == cf.OBSERVED
 
 
+def test_a_source_may_have_more_than_one_code_of_a_value():
+    lat, lon, _ = regular(1.0)
+    flags = np.full((180, 360), 3, "u1")
+    assert np.isnan(regridded(np.ones(flags.shape), flags, lat, lon)[NAME]).all()
+    assert (regridded(np.ones(flags.shape), flags, lat, lon, valid=(2, 3))[NAME] == 1).all()
+
+
 def test_what_is_flagged_valid_but_not_there_does_not_count():
     quarters = np.arange(0.125, 1, 0.25)
     target = {"lat": degrees(0, 1, 1), "lon": degrees(0, 1, 1)}

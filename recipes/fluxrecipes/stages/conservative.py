@@ -49,6 +49,8 @@ class Conservative(PlainStage):
         cells are equally wide.
     origin : int
         The state of a value.
+    valid : tuple of int
+        Flag codes of the input that stand for a value.
     """
 
     fields: tuple[tuple[str, Variable], ...]
@@ -59,6 +61,7 @@ class Conservative(PlainStage):
     rows: str = "lat"
     edges: tuple[float, ...] = ()
     origin: int = cf.OBSERVED
+    valid: tuple[int, ...] = (VALID_FLAG,)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -88,7 +91,7 @@ class Conservative(PlainStage):
     def _regridded(
         self, values: npt.NDArray[Any], flags: Flags, shares: Shares
     ) -> tuple[npt.NDArray[np.float32], Flags]:
-        valid = (flags == VALID_FLAG) & np.isfinite(values)
+        valid = np.isin(flags, self.valid) & np.isfinite(values)
         area = shares.of(valid)
         total = shares.of(np.where(valid, values, 0))
         enough = area >= max(self.min_valid - EDGE, EDGE)
