@@ -52,3 +52,18 @@ def states_agree(block: Arrays, published: tuple[Variable, ...]) -> str | None:
     told = block["flux_state"].values <= LAST_VALID
     wrong = int((there != told).sum())
     return f"{wrong} cells have a flux but no state of one, or the reverse." if wrong else None
+
+
+def each_state_agrees(block: Arrays, published: tuple[Variable, ...]) -> str | None:
+    """Every variable that has a state has a value exactly where its state says so."""
+    from fluxrecipes.vocabulary import LAST_VALID
+
+    for variable in published:
+        state = block.get(f"{variable.name}_state")
+        if state is None:
+            continue
+        there = np.isfinite(block[variable.name].values)
+        wrong = int((there != (state.values <= LAST_VALID)).sum())
+        if wrong:
+            return f"{wrong} cells of {variable.name} have a value but no state of one, or reverse."
+    return None

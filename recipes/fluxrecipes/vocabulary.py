@@ -189,6 +189,22 @@ specific_humidity = Variable(
     Packing("i2", 1e-6, 0.015, -32768),
     height=10.0,
 )
+specific_humidity_2m = Variable(
+    "specific_humidity_2m",
+    "kg kg-1",
+    "specific humidity at 2 m",
+    "specific_humidity",
+    (-0.001, 0.04),  # spectral models undershoot zero
+    height=2.0,
+)
+skin_temperature = Variable(
+    "skin_temperature",
+    "K",
+    "temperature of the surface: the skin of land and ice, the water's at sea",
+    "surface_temperature",
+    (170, 360),
+    attrs=ON_SCALE,
+)
 dew_point_temperature = Variable(
     "dew_point_temperature",
     "K",

@@ -134,4 +134,4 @@ def test_real_reports_of_all_providers_lie_in_one_table(
     told = fluxforge("status", "--store", tmp_path / "store").stdout
     assert "insitu" in told
     again = fluxforge("ingest", "insitu", "-c", config, *feeds, check=3).stdout
-    assert "0 months rewritten" in again
+    assert "Nothing to do: insitu is up to date" in again

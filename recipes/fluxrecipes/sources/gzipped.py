@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile
@@ -13,6 +14,7 @@ from zlib_ng import gzip_ng, zlib_ng  # unpacks in a quarter of the time that zl
 from fluxengine.errors import DamagedFile, MissingFile
 
 STEP = 4096
+PART = 2**20  # bytes unpacked at a time
 CORRUPT: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
 GZIP = b"\x1f\x8b"
@@ -37,6 +39,28 @@ def gunzip(path: Path, at_most: int) -> bytes:
     with _typed_errors(path, at_most), gzip_ng.open(path) as stream:
         unpacked: bytes = stream.read(at_most + 1)
         return unpacked
+
+
+@contextmanager
+def gunzipped(path: Path, at_most: int) -> Iterator[Path]:
+    """A gzip file unpacked to a temporary one, for libraries that read from a path.
+
+    Raises
+    ------
+    MissingFile
+        No file of that name.
+    DamagedFile
+        Not gzip, truncated, its checksum fails, or it unpacks to more than `at_most` bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="fluxforge-") as folder:
+        target = Path(folder) / path.name.removesuffix(".gz")
+        with _typed_errors(path, at_most), gzip_ng.open(path) as stream, target.open("wb") as file:
+            while part := stream.read(PART):
+                file.write(part)
+                if file.tell() > at_most:
+                    what = f"it unpacks to more than {at_most:,} bytes."
+                    raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+        yield target
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fluxengine.errors import DamagedFile, FluxforgeError, MissingFile, WrongFile
 from fluxengine.grid import Axis
+from fluxrecipes.sources.classic_netcdf import check_classic
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
 
 if TYPE_CHECKING:
@@ -37,8 +38,14 @@ def is_netcdf_file(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[netCDF4.Dataset]:
+def opened(path: Path, named: Path | None = None) -> Iterator[netCDF4.Dataset]:
     """The file with automatic decoding off; whatever the library cannot read is a damaged file.
+
+    Parameters
+    ----------
+    path : Path
+    named : Path, optional
+        What to call it where something is wrong: the packed file that it was unpacked from.
 
     Raises
     ------
@@ -47,8 +54,10 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
     """
     import netCDF4
 
+    named = named or path
     if not path.exists():
-        raise MissingFile("there is no such file.", where=str(path))
+        raise MissingFile("there is no such file.", where=str(named))
+    check_classic(path, named)
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_maskandscale(False)
@@ -59,7 +68,7 @@ def opened(path: Path) -> Iterator[netCDF4.Dataset]:
         if isinstance(error, AttributeError) and not str(error).startswith("NetCDF: "):
             raise  # not the library's
         raise DamagedFile(
-            f"it cannot be read as NetCDF: {error}.", where=str(path), mend=FETCH_AGAIN
+            f"it cannot be read as NetCDF: {error}.", where=str(named), mend=FETCH_AGAIN
         ) from error
 
 
