@@ -15,12 +15,13 @@ from fluxengine.grid import Grid, days
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.products.deepflux import OCEAN
-from fluxrecipes.sources import flux_files, ncep_r1
+from fluxrecipes.sources import era5, flux_files, ncep_r1
 from fluxrecipes.sources.ifremer import IFREMER
 from fluxrecipes.sources.oaflux import OAFLUX
 from fluxrecipes.sources.ohf_cdr import OHF_CDR
 from fluxrecipes.stages.conservative import Conservative
-from fluxrecipes.stages.daily import MeanOfHours, SpeedOfComponents
+from fluxrecipes.stages.daily import LandWithoutWater, MeanOfHours, SpeedOfComponents
+from fluxrecipes.stages.regrid import VALID_FLAG
 
 REASONS = (
     (0, cf.NO_OBSERVATION),
@@ -30,6 +31,14 @@ REASONS = (
     (flux_files.LAKE, cf.LAND),
     (flux_files.SEA_ICE, cf.SEA_ICE),
     (flux_files.UNRESOLVED, cf.NO_RETRIEVAL),
+)
+ERA5_LAND = 255  # beside ERA5's own codes
+ERA5_REASONS = (
+    (0, cf.NO_OBSERVATION),
+    (1, cf.NO_OBSERVATION),
+    (era5.NO_VALUE, cf.NO_OBSERVATION),
+    (era5.NOT_IN_FILE, cf.NO_OBSERVATION),
+    (ERA5_LAND, cf.LAND),
 )
 FLUXES = tuple((v.name, v) for v in cf.FLUXES)
 # The skin of the open sea is the analysed sea surface temperature; land and ice are flagged.
@@ -67,6 +76,12 @@ class Member:
     edges : tuple of float
     before : tuple of Stage
         What makes fields that the source has not.
+    beside : tuple of Read
+        Other sources that `before` needs.
+    reasons : tuple of (int, int)
+        From the source's flag codes to states.
+    valid : tuple of int
+        Flag codes of the source that stand for a value.
     """
 
     source: Source
@@ -75,6 +90,9 @@ class Member:
     rows: str = "lat"
     edges: tuple[float, ...] = ()
     before: tuple[Stage, ...] = ()
+    beside: tuple[Read, ...] = ()
+    reasons: tuple[tuple[int, int], ...] = REASONS
+    valid: tuple[int, ...] = (VALID_FLAG,)
 
 
 MET = (cf.wind_speed, cf.sea_surface_temperature)
@@ -102,6 +120,15 @@ MEMBERS = {
         rows="row",
         edges=ncep_r1.EDGES,
         before=(SpeedOfComponents(flux_files.flag_of(cf.wind_speed)),),
+    ),
+    "era5": Member(
+        era5.SOURCES["era5-fluxes"],
+        FLUXES,
+        origin=cf.REANALYSIS,
+        before=(LandWithoutWater(tuple(map(era5.flag_of, cf.FLUXES)), ERA5_LAND, era5.NO_VALUE),),
+        beside=(Read(era5.SOURCES["era5"], (f"{cf.sea_surface_temperature.name}_flag",)),),
+        reasons=ERA5_REASONS,
+        valid=(era5.VALID, era5.PRELIMINARY),
     ),
 }
 
@@ -131,29 +158,37 @@ def ncep_6h(o: Options) -> Product:
     return comparison("ncep-r1-6h", o)
 
 
+def reanalysis_5(o: Options) -> Product:
+    """Daily means of ERA5's hourly fluxes on the grid of deepflux."""
+    return comparison("era5", o)
+
+
 def comparison(name: str, o: Options) -> Product:
     """A member of the comparison, ``comparison-<name>``."""
     member = MEMBERS[name]
     source, published = member.source, tuple(variable for _, variable in member.fields)
     regrid = Conservative(
         member.fields,
-        REASONS,
+        member.reasons,
         OCEAN["lat"],
         OCEAN["lon"],
         o.min_valid,
         member.rows,
         member.edges,
         member.origin,
+        member.valid,
     )
     has_hours = "hour" in source.grid.axes
     mean = (MeanOfHours(published, o.min_hours),) if has_hours else ()
     stages: tuple[Stage, ...] = (*member.before, regrid, *mean)
-    made = {variable.name for stage in member.before for variable in stage.outputs}
-    needed = {name for stage in (*member.before, regrid) for name in stage.inputs} - made
+    needed = {name for stage in (*member.before, regrid) for name in stage.inputs}
     return Product(
         f"comparison-{name}",
         Grid(time=days("1987-07-09", block=30), **OCEAN),
-        reads=(Read(source, tuple(v.name for v in source.provides if v.name in needed)),),
+        reads=(
+            Read(source, tuple(v.name for v in source.provides if v.name in needed)),
+            *member.beside,
+        ),
         stages=stages,
         publishes=regrid.outputs,
         gates=(gates.valid_range, gates.each_state_agrees),

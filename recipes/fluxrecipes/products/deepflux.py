@@ -133,7 +133,7 @@ def gridded(o: Options, sensor: str) -> Product:
 
 def reanalysis() -> Product:
     """ERA5 as two passes a day on the 1° grid: for days without a satellite."""
-    stage = ReanalysisOnPasses()
+    stage = ReanalysisOnPasses(OCEAN["lat"], OCEAN["lon"])
     rain = {RAIN.name, f"{RAIN.name}_flag"}
     return Product(
         "deepflux-reanalysis",

@@ -92,12 +92,10 @@ class Conservative(PlainStage):
         self, values: npt.NDArray[Any], flags: Flags, shares: Shares
     ) -> tuple[npt.NDArray[np.float32], Flags]:
         valid = np.isin(flags, self.valid) & np.isfinite(values)
-        area = shares.of(valid)
-        total = shares.of(np.where(valid, values, 0))
-        enough = area >= max(self.min_valid - EDGE, EDGE)
-        mean = np.where(enough, total / np.where(enough, area, 1), np.nan).astype(np.float32)
-        state = np.where(enough, self.origin, self._why_not(flags, area, shares))
-        return mean, state.astype(np.uint8)
+        mean = shares.mean(values, valid, self.min_valid)
+        why_not = self._why_not(flags, shares.of(valid), shares)
+        state = np.where(np.isfinite(mean), self.origin, why_not)
+        return mean.astype(np.float32), state.astype(np.uint8)
 
     def _why_not(self, flags: Flags, valid: Doubles, shares: Shares) -> Flags:
         """The reason that covers most of what is not land; land if all is."""
@@ -118,7 +116,7 @@ class Conservative(PlainStage):
         if self.edges:
             return np.array(self.edges)
         centres = np.asarray(values[self.rows].values, np.float64)
-        return np.clip(_edges_about(centres), -90, 90)
+        return np.clip(edges_about(centres), -90, 90)
 
     def _on_target(self, values: xr.DataArray, made: npt.NDArray[Any]) -> xr.DataArray:
         import xarray as xr
@@ -152,12 +150,19 @@ class Shares:
         west, east = _bounds(to_lon)
         centres = np.asarray(lon, np.float64)
         whole = _first_of_each(centres % TURN)  # a window may hold a column at both of its ends
-        around = _edges_about(centres[whole])
+        around = edges_about(centres[whole])
         columns = np.zeros((len(west), len(centres)))
         for turn in (-TURN, 0.0, TURN):
             begin, end = around[:-1] + turn, around[1:] + turn
             columns[:, whole] += _overlaps(begin, end, west, east)
         return cls(csr_array(rows), csr_array(columns))
+
+    def mean(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_], least: float) -> Doubles:
+        """Means of the valid cells; NaN where they cover less than the share `least`."""
+        area = self.of(valid)
+        total = self.of(np.where(valid, values, 0))
+        enough = area >= max(least - EDGE, EDGE)
+        return np.where(enough, total / np.where(enough, area, 1), np.nan)
 
     def of(self, values: npt.NDArray[Any]) -> Doubles:
         """Sums of values weighed by shares: (..., source rows, columns) to the target's."""
@@ -176,8 +181,14 @@ def _bounds(axis: Axis) -> tuple[Doubles, Doubles]:
     return edges[:-1], edges[1:]
 
 
-def _edges_about(centres: Doubles) -> Doubles:
-    """Edges of equally wide cells, (n + 1,), through a seam of longitudes where there is one."""
+def edges_about(centres: Doubles) -> Doubles:
+    """Edges of equally wide cells, (n + 1,), through a seam of longitudes where there is one.
+
+    Raises
+    ------
+    ValueError
+        Where the cells are not equally wide.
+    """
     steps = np.diff(centres) % TURN
     width = float(steps[0])
     if not np.allclose(steps, width, rtol=0, atol=1e-4):

@@ -66,6 +66,48 @@ class MeanOfHours(PlainStage):
 
 
 @dataclass(frozen=True)
+class LandWithoutWater(PlainStage):
+    """Flags of fields that a reanalysis has over land, too: land where it has no sea temperature.
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        Each with its flag.
+    land, no_value : int
+        The code that is set, and that of a cell without a sea surface temperature.
+    """
+
+    variables: tuple[Variable, ...]
+    land: int
+    no_value: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The flags, and that of sea surface temperature."""
+        return (*(v.name for v in self.outputs), f"{cf.sea_surface_temperature.name}_flag")
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """The flags."""
+        return self.variables
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+
+        def flagged(arrays: Arrays) -> Arrays:
+            water = arrays[f"{cf.sea_surface_temperature.name}_flag"]
+            # It may be there for some hours only: what is land is land all day.
+            land = (water == self.no_value).any("hour")
+            made = {}
+            for variable in self.variables:
+                flags = arrays[variable.name]
+                made[variable.name] = flags.where(~land, self.land).astype(np.uint8)
+            return made
+
+        return flagged
+
+
+@dataclass(frozen=True)
 class SpeedOfComponents(PlainStage):
     """Wind speed of its components, cell by cell, with the flag of the eastward one.
 

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.declare import Array, Arrays, PlainStage, Shapes, Variable
+from fluxengine.grid import Axis
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import NO_SATELLITE
+from fluxrecipes.stages.conservative import Shares, edges_about
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +25,6 @@ PREFIX = "reanalysis_"  # before its variables, beside the satellites'
 LOCAL_HOURS = (18.0, 6.0)  # of ascending and descending passes: the constellation's own, nearly
 ICE_LIMIT = 0.15  # above it the satellites' maps say sea ice
 SEA = 0.5  # share of a cell that must be sea
-NODES = 4  # steps of the reanalysis between the edges of a 1 degree cell
 VALID = (2, 3)  # its flags: valid, preliminary
 STATE = cf.state_of("reanalysis")
 FIELDS = (
@@ -49,10 +50,14 @@ class ReanalysisOnPasses(PlainStage):
 
     Parameters
     ----------
+    lat, lon : Axis
+        The 1° grid.
     local_hours : (float, float)
         Local time [h] of the ascending and the descending pass.
     """
 
+    lat: Axis
+    lon: Axis
     local_hours: tuple[float, float] = LOCAL_HOURS
 
     @property
@@ -75,22 +80,24 @@ class ReanalysisOnPasses(PlainStage):
 
     def _run(self, arrays: Arrays) -> Arrays:
         given = arrays[FIELDS[0].name]
-        days = [self._day(arrays, at) for at in range(given.sizes["time"])]
+        edges = edges_about(given["lat"].values)
+        shares = Shares.between(edges, given["lon"].values, self.lat, self.lon)
+        days = [self._day(arrays, at, shares) for at in range(given.sizes["time"])]
         coords = {
             "time": given["time"].values,
             "orbit": ["ascending", "descending"],
-            "lat": given["lat"].values[:-1:NODES] + 0.5,
-            "lon": given["lon"].values[:-1:NODES] + 0.5,
+            "lat": self.lat.coordinate(),
+            "lon": self.lon.coordinate(),
         }
         return {name: _array(np.stack([day[name] for day in days]), coords) for name in days[0]}
 
-    def _day(self, arrays: Arrays, at: int) -> dict[str, Array]:
+    def _day(self, arrays: Arrays, at: int, shares: Shares) -> dict[str, Array]:
         """Both passes of a day, each variable of shape (orbit, lat, lon)."""
         flags = arrays[f"{FIELDS[0].name}_flag"].values[at]
         there = np.flatnonzero(np.isin(flags, VALID).any(axis=(-2, -1)))
-        longitude = arrays[FIELDS[0].name]["lon"].values[:-1:NODES] + 0.5
+        longitude = self.lon.coordinate().astype(np.float64)
         hours = np.stack([nearest_hour(there, local, longitude) for local in self.local_hours])
-        cells = {v.name: _at_hours(arrays, v.name, at, hours) for v in (*FIELDS, RAIN)}
+        cells = {v.name: _at_hours(arrays, v.name, at, hours, shares) for v in (*FIELDS, RAIN)}
         return _as_seen(cells, hours)
 
 
@@ -104,41 +111,16 @@ def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
     return nearest
 
 
-def _at_hours(arrays: Arrays, name: str, at: int, hours: Array) -> Floats:
+def _at_hours(arrays: Arrays, name: str, at: int, hours: Array, shares: Shares) -> Floats:
     """Cell means, each column at its own hour, shape (orbit, lat, lon)."""
     values, flags = arrays[name].values[at], arrays[f"{name}_flag"].values[at]
-    rows, columns = ((n - 1) // NODES for n in values.shape[-2:])
-    found = np.full((len(hours), rows, columns), np.nan)
+    found = np.full((len(hours), shares.rows.shape[0], hours.shape[1]), np.nan)
     for hour in np.unique(hours[hours >= 0]).tolist():
-        known = np.isin(flags[hour], VALID)
-        mean = cell_means(np.where(known, values[hour], np.nan))
+        valid = np.isin(flags[hour], VALID)
+        mean = shares.mean(values[hour], valid, SEA)
         for orbit, column in np.argwhere(hours == hour):
             found[orbit, :, column] = mean[:, column]
     return found
-
-
-def cell_means(nodes: Floats) -> Floats:
-    """Means over cells whose edges are nodes, by the trapezoidal rule; NaN where mostly unknown.
-
-    Parameters
-    ----------
-    nodes : array, shape (4 rows + 1, 4 columns + 1)
-
-    Returns
-    -------
-    array, shape (rows, columns)
-    """
-    known = np.isfinite(nodes)
-    share = _trapezoid(_trapezoid(known.astype(float)).T).T
-    total = _trapezoid(_trapezoid(np.where(known, nodes, 0.0)).T).T
-    return np.where(share >= SEA, total / np.where(share > 0, share, 1.0), np.nan)
-
-
-def _trapezoid(nodes: Floats) -> Floats:
-    """Means between every fourth node, along the first axis."""
-    inner = nodes[:-1].reshape(-1, NODES, nodes.shape[1]).sum(axis=1)
-    mean: Floats = (inner + 0.5 * (nodes[NODES::NODES] - nodes[:-1:NODES])) / NODES
-    return mean
 
 
 def _as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
