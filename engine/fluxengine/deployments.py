@@ -31,13 +31,16 @@ IDLE = 3600  # seconds after which a scheduler elsewhere ends itself when its cl
 ORPHANED = 60  # seconds after which a worker ends itself without a scheduler
 DASHBOARD = f"{LOOPBACK}:0"  # reached through a tunnel: whoever sees a dashboard can read logs
 TASKS_PER_THREAD = 2  # one computing, one waiting at the worker
-# On every cluster that a run starts: `infra/decisions/0017` and `0018` say why.
+# On every cluster that a run starts: `infra/decisions/0017`, `0018` and `0021` say why.
 PROFILER = "distributed.worker.profile.enabled"
+ENVIRONMENT = "distributed.nanny.pre-spawn-environ."  # variables that a worker begins with
 SETTINGS: Options = {
     PROFILER: False,  # it can hang a worker for ever
     "distributed.scheduler.worker-saturation": float(TASKS_PER_THREAD),
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.gil.enabled": False,
+    f"{ENVIRONMENT}MALLOC_TRIM_THRESHOLD_": 128 * 2**20,
+    f"{ENVIRONMENT}MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
 }
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
 
@@ -205,10 +208,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
 
 def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings of Dask as variables of the environment, for processes that do not inherit them."""
-    return {
-        "DASK_" + name.replace(".", "__").replace("-", "_").upper(): str(value)
-        for name, value in settings.items()
-    }
+    return {_variable(name): str(value) for name, value in settings.items()}
+
+
+def _variable(name: str) -> str:
+    if name.startswith(ENVIRONMENT):
+        return name.removeprefix(ENVIRONMENT)
+    return "DASK_" + name.replace(".", "__").replace("-", "_").upper()
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -444,4 +444,6 @@ def _array(job: Job, name: str) -> zarr.Array[Any]:
     inner = array.async_array
     store = ReadStore(job.fork.store, job.path) if job.references else job.fork.store
     place = StorePath(CountedStore(store), array.path)
-    return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
+    # Opened, an array has forgotten that empty chunks are stored; to look for them takes longer.
+    config = replace(inner.config, write_empty_chunks=True)
+    return zarr.Array(zarr.AsyncArray(inner.metadata, place, config))
