@@ -108,7 +108,7 @@ class TestRss:
     def test_morning_pass_comes_first(self, maps):
         hours = np.where(maps[:, 0] <= 240, maps[:, 0] * 0.1, np.nan)[:, 120:600]
         local = (hours + (0.125 + 0.25 * np.arange(1440)) / 15.0) % 24.0
-        assert np.nanmedian(local, axis=(1, 2)) == pytest.approx([5.75, 17.75], abs=0.2)
+        assert np.nanmedian(local, axis=(1, 2)) == pytest.approx([6.36, 18.36], abs=0.2)
 
     def test_land_count_is_near_the_real_maps(self):
         assert abs(int(land.rss_land().sum()) - 350_547) < 3_000
