@@ -16,6 +16,7 @@ import xarray as xr
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes.nature import archive, instruments, land, platforms
 from fluxrecipes.nature.fields import Points
+from fluxrecipes.nature.record import ForeignFolder, OtherWorld, merge_periods
 
 SEED = 2018
 FIRST, LAST = date(2018, 1, 31), date(2018, 2, 1)
@@ -40,14 +41,18 @@ def test_every_file_of_the_period_is_where_its_provider_keeps_it(root):
         "ndbc/historical/stdmet/46006h2018.txt.gz",
         "ndbc/NOTICE.txt",
     } <= names
-    assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == 16
+    assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == (
+        6 + len(platforms.STATIONS)
+    )
 
 
 def test_the_record_says_simulated(root):
     record = json.loads((root / "world.json").read_text())
     assert record["simulated"] is True
     assert record["seed"] == SEED
-    assert record["periods"] == [["2018-01-31", "2018-02-01"]]
+    assert record["holds"] == {
+        kind: [["2018-01-31", "2018-02-01"]] for kind in ("ndbc", "oisst", "rss-f17")
+    }
     assert "SIMULATED" in (root / "README.txt").read_text()
 
 
@@ -74,16 +79,16 @@ def test_files_already_there_are_kept_and_a_lost_one_comes_back(root):
 
 def test_foreign_folders_other_worlds_and_empty_periods_are_refused(root, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(archive.ForeignFolder, match="no simulated archive"):
+    with pytest.raises(ForeignFolder, match="no simulated archive"):
         archive.simulate(tmp_path, FIRST, LAST, seed=SEED)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(archive.OtherWorld, match="seed 2018"):
+    with pytest.raises(OtherWorld, match="seed 2018"):
         archive.simulate(root, FIRST, LAST, seed=SEED + 1)
     with pytest.raises(archive.BadPeriod):
         archive.simulate(tmp_path / "new", LAST, FIRST, seed=SEED)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/world.json").write_text("{")
-    with pytest.raises(archive.ForeignFolder, match="cannot be read"):
+    with pytest.raises(ForeignFolder, match="cannot be read"):
         archive.simulate(tmp_path / "torn", FIRST, LAST, seed=SEED)
 
 
@@ -92,7 +97,7 @@ def test_periods_join_where_they_touch():
     february = (date(2018, 2, 1), date(2018, 2, 28))
     april = (date(2018, 4, 1), date(2018, 4, 2))
     joined = [(date(2018, 1, 1), date(2018, 2, 28)), april]
-    assert archive.merge_periods([april, february, january]) == joined
+    assert merge_periods([april, february, january]) == joined
 
 
 class TestRss:
@@ -199,14 +204,15 @@ class TestNdbc:
         row = np.array([int((station.latitude + 90) * 4) for station in stations])
         longitude = np.array([station.longitude for station in stations], np.float32)
         truth = world.state(Points(row, longitude, np.full(row.size, 596_000.0)))
-        wind, air, humidity = platforms.at_sensors(truth)
-        heights = [station.thermometer for station in stations]
+        anemometer = np.array([station.anemometer for station in stations])
+        heights = np.array([station.thermometer for station in stations])
+        wind, air, humidity = platforms.at_sensors(truth, anemometer, heights)
         flux = bulk_flux(
             wind,
             truth.sea_surface_temperature.astype("f8"),
             air,
             humidity,
-            height_wind=[station.anemometer for station in stations],
+            height_wind=anemometer,
             height_temperature=heights,
             height_humidity=heights,
             pressure=truth.surface_pressure.astype("f8"),

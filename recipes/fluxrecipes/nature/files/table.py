@@ -1,0 +1,125 @@
+"""Everything that can be written: the table of outputs, and what a choice of them comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from fluxengine.errors import ConfigError
+from fluxrecipes.nature.files import ndbc, oisst, rss
+from fluxrecipes.nature.files.kinds import Daily, Series
+from fluxrecipes.nature.orbits import SATELLITES, Satellite
+
+ALL = "all"
+_HOURS = [str(hour) for hour in range(24)]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One kind of files, as asked for by name.
+
+    Parameters
+    ----------
+    name, what : str
+        For the command line.
+    folder : str
+        Below the archive's root.
+    kinds : callable
+        From a selection to what it writes.
+    """
+
+    name: str
+    what: str
+    folder: str
+    kinds: Callable[[Selection], list[Daily | Series]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to write.
+
+    Parameters
+    ----------
+    outputs : tuple of str
+        Names in `OUTPUTS`.
+    satellites : tuple of str
+        Sensors of the sources' RSS series, for the maps.
+    hours : tuple of int
+        Hours of the day of the ERA5-like files.
+    """
+
+    outputs: tuple[str, ...] = ("rss", "oisst", "ndbc")
+    satellites: tuple[str, ...] = ("f17",)
+    hours: tuple[int, ...] = (0,)
+
+    def needs_hours(self) -> bool:
+        """Whether anything is written that `hours` shapes."""
+        return "era5" in self.outputs
+
+    def kinds(self) -> list[Daily | Series]:
+        """Files of days and series, in the table's order."""
+        return [kind for output in self.chosen() for kind in output.kinds(self)]
+
+    def chosen(self) -> list[Output]:
+        """Rows of the table."""
+        return [output for output in OUTPUTS if output.name in self.outputs]
+
+    def flown(self) -> list[Satellite]:
+        """Satellites in the table's order."""
+        return [one for name, one in SATELLITES.items() if name in self.satellites]
+
+
+def select(outputs: str, satellites: str, hours: str, first: date, last: date) -> Selection:
+    """Selection from comma-separated lists; ``all`` stands for everything.
+
+    Raises
+    ------
+    ConfigError
+        Where a name is not known, or a satellite that was named does not fly in the period.
+    """
+    flying = [name for name, one in SATELLITES.items() if _flies(one, first, last)]
+    named = _names(satellites, list(SATELLITES), "--satellites")
+    idle = [name for name in named if name not in flying]
+    if idle and satellites != ALL:
+        one = SATELLITES[idle[0]].instrument
+        raise ConfigError(
+            f"the series of {one.sensor} goes from {one.first} to {one.last or 'now'}:"
+            f" no day of {first} to {last} is in it.",
+            where="--satellites",
+            mend=f"In this period there are {', '.join(flying) or 'none'}.",
+        )
+    return Selection(
+        _names(outputs, [output.name for output in OUTPUTS], "--with"),
+        tuple(name for name in named if name in flying),
+        tuple(sorted({int(hour) for hour in _names(hours, _HOURS, "--hours")})),
+    )
+
+
+def _names(text: str, known: list[str], where: str) -> tuple[str, ...]:
+    if text == ALL:
+        return tuple(known)
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        what = f"{unknown[0]!r} is not known." if unknown else "nothing is named."
+        raise ConfigError(what, where=where, mend=f"Known are {', '.join(known)}, and all.")
+    return names
+
+
+def _flies(satellite: Satellite, first: date, last: date) -> bool:
+    begin, end = satellite.instrument.first, satellite.instrument.last
+    return begin <= str(last) and (end is None or end >= str(first))
+
+
+OUTPUTS = (
+    Output(
+        "rss",
+        "daily satellite maps of Remote Sensing Systems",
+        "rss",
+        lambda selection: [rss.daily_maps(one) for one in selection.flown()],
+    ),
+    Output("rss-averages", "their means of 3 days, weeks and months", "rss", lambda selection: []),
+    Output("oisst", "NOAA OISST v2.1, daily", "oisst", lambda selection: [oisst.OISST]),
+    Output("ndbc", "reports of NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
+)
