@@ -98,9 +98,11 @@ def test_satellites_do_not_share_their_errors_but_versions_do(world):
 
 def test_shares_of_lost_cells_are_those_of_a_real_day_of_amsr2(days):
     """251 there: SST 20 %, wind LF 16, MF 11-14, vapour 0.5, cloud and rain at most 0.2."""
-    share = lambda name: (
-        100 * (days["amsr2"][f"{name}_flag"].values[0][:, BAND][:, SEA[BAND]] == 251).mean()
-    )
+
+    def share(name: str) -> float:
+        flags = days["amsr2"][f"{name}_flag"].values[0]
+        return 100 * (flags[:, BAND][:, SEA[BAND]] == 251).mean()
+
     assert 14 < share("sea_surface_temperature") < 24
     assert 8 < share("wind_speed") < 16
     assert share("wind_speed_lf") > share("wind_speed") - 1

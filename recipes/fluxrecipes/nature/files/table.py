@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fluxengine.errors import ConfigError
-from fluxrecipes.nature.files import ndbc, oisst, rss
+from fluxrecipes.nature.files import era5, ndbc, oisst, rss
 from fluxrecipes.nature.files.kinds import Daily, Series
 from fluxrecipes.nature.orbits import SATELLITES, Satellite
 
@@ -121,5 +121,11 @@ OUTPUTS = (
     ),
     Output("rss-averages", "their means of 3 days, weeks and months", "rss", lambda selection: []),
     Output("oisst", "NOAA OISST v2.1, daily", "oisst", lambda selection: [oisst.OISST]),
+    Output(
+        "era5",
+        "fields of a reanalysis, as ERA5",
+        "era5",
+        lambda selection: [*era5.daily_files(selection.hours)],
+    ),
     Output("ndbc", "reports of NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
 )
