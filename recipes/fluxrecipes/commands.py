@@ -18,7 +18,7 @@ def simulate(
         typer.Option(
             "--with",
             metavar="LIST",
-            help="What to write, of: rss, rss-averages, oisst, ndbc; or all.",
+            help="What to write, of: rss, rss-averages, oisst, era5, ndbc, truth; or all.",
         ),
     ] = "rss,oisst,ndbc",
     satellites: Annotated[
@@ -30,8 +30,16 @@ def simulate(
         ),
     ] = "f17",
     hours: Annotated[
-        str, typer.Option(metavar="LIST", help="UTC hours of the era5 files; or all.")
+        str, typer.Option(metavar="LIST", help="UTC hours of era5, and of truth at 0.25; or all.")
     ] = "0",
+    resolution: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Of truth, in degrees: 1 (daily means) or 0.25 (at the hours); or all."
+            " Files in a provider's format have the provider's.",
+        ),
+    ] = "1",
     processes: Annotated[
         int, typer.Option(min=0, help="Worker processes; 0 for one on each processor.")
     ] = 0,
@@ -59,7 +67,9 @@ def simulate(
         raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
     if seed < 0:
         raise ConfigError(f"a world has no negative seed ({seed}).", where="--seed")
-    selection = table.select(outputs, satellites, hours, begin, end)
+    selection = table.select(
+        begin, end, outputs=outputs, satellites=satellites, hours=hours, resolution=resolution
+    )
     with show.bars("files") as progress:
         archive.simulate_with_bars(
             progress, out, begin, end, seed=seed, selection=selection, processes=processes or None

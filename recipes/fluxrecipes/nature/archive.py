@@ -148,6 +148,8 @@ class Writer:
             (max(first, date(year, 1, 1)), min(last, date(year, 12, 31)))
             for year in range(first.year, last.year + 1)
         ]
+        for kind in self._daily:
+            kind.prepare(self._root)
         averages = self._averages(first, last)
         total = sum(self._count(self._plan(*year), year[0].year) for year in years) + len(averages)
         done = 0

@@ -20,6 +20,10 @@ def always(day: date) -> bool:
     return True
 
 
+def nothing(root: Path) -> None:
+    """No preparation is needed."""
+
+
 @dataclass(frozen=True)
 class Daily:
     """A file for each day, or a day of a store.
@@ -34,12 +38,15 @@ class Daily:
         Makes a day: (world, root, day).
     serves : callable
         Whether there is such a file of a day.
+    prepare : callable
+        Called with the root before the first day is written.
     """
 
     name: str
     place: Callable[[Path, date], Path]
     write: Callable[[World, Path, date], None]
     serves: Callable[[date], bool] = always
+    prepare: Callable[[Path], None] = nothing
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from fluxengine.errors import ConfigError
-from fluxrecipes.nature.files import era5, ndbc, oisst, rss
+from fluxrecipes.nature.files import era5, ndbc, oisst, rss, truth
 from fluxrecipes.nature.files.kinds import Daily, Series
 from fluxrecipes.nature.orbits import SATELLITES, Satellite
 
 ALL = "all"
+RESOLUTIONS = ("1", "0.25")
 _HOURS = [str(hour) for hour in range(24)]
 
 
@@ -46,16 +47,19 @@ class Selection:
     satellites : tuple of str
         Sensors of the sources' RSS series, for the maps.
     hours : tuple of int
-        Hours of the day of the ERA5-like files.
+        Hours of the day of the ERA5-like files and of the truth at 0.25°.
+    resolution : tuple of str
+        Of the truth: "1" (daily means, degrees), "0.25" (at `hours`), or both.
     """
 
     outputs: tuple[str, ...] = ("rss", "oisst", "ndbc")
     satellites: tuple[str, ...] = ("f17",)
     hours: tuple[int, ...] = (0,)
+    resolution: tuple[str, ...] = ("1",)
 
     def needs_hours(self) -> bool:
         """Whether anything is written that `hours` shapes."""
-        return "era5" in self.outputs
+        return "era5" in self.outputs or ("truth" in self.outputs and "0.25" in self.resolution)
 
     def kinds(self) -> list[Daily | Series]:
         """Files of days and series, in the table's order."""
@@ -70,7 +74,15 @@ class Selection:
         return [one for name, one in SATELLITES.items() if name in self.satellites]
 
 
-def select(outputs: str, satellites: str, hours: str, first: date, last: date) -> Selection:
+def select(
+    first: date,
+    last: date,
+    *,
+    outputs: str = "rss,oisst,ndbc",
+    satellites: str = "f17",
+    hours: str = "0",
+    resolution: str = "1",
+) -> Selection:
     """Selection from comma-separated lists; ``all`` stands for everything.
 
     Raises
@@ -81,7 +93,8 @@ def select(outputs: str, satellites: str, hours: str, first: date, last: date) -
     flying = [name for name, one in SATELLITES.items() if _flies(one, first, last)]
     named = _names(satellites, list(SATELLITES), "--satellites")
     idle = [name for name in named if name not in flying]
-    if idle and satellites != ALL:
+    wanted = _names(outputs, [output.name for output in OUTPUTS], "--with")
+    if idle and satellites != ALL and "rss" in wanted:
         one = SATELLITES[idle[0]].instrument
         raise ConfigError(
             f"the series of {one.sensor} goes from {one.first} to {one.last or 'now'}:"
@@ -90,9 +103,10 @@ def select(outputs: str, satellites: str, hours: str, first: date, last: date) -
             mend=f"In this period there are {', '.join(flying) or 'none'}.",
         )
     return Selection(
-        _names(outputs, [output.name for output in OUTPUTS], "--with"),
+        wanted,
         tuple(name for name in named if name in flying),
         tuple(sorted({int(hour) for hour in _names(hours, _HOURS, "--hours")})),
+        _names(resolution, list(RESOLUTIONS), "--resolution"),
     )
 
 
@@ -112,6 +126,11 @@ def _flies(satellite: Satellite, first: date, last: date) -> bool:
     return begin <= str(last) and (end is None or end >= str(first))
 
 
+def _truth(selection: Selection) -> list[Daily | Series]:
+    made = {"1": truth.daily_means(), "0.25": truth.moments(selection.hours)}
+    return [kind for name, kind in made.items() if name in selection.resolution]
+
+
 OUTPUTS = (
     Output(
         "rss",
@@ -128,4 +147,5 @@ OUTPUTS = (
         lambda selection: [*era5.daily_files(selection.hours)],
     ),
     Output("ndbc", "reports of NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
+    Output("truth", "the truth itself, as Zarr stores", "truth", _truth),
 )
