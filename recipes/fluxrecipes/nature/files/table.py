@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fluxengine.errors import ConfigError
-from fluxrecipes.nature.files import era5, ndbc, oisst, rss, truth
+from fluxrecipes.nature.files import era5, gtmba, icoads, ndbc, oceansites, oisst, rss, truth
 from fluxrecipes.nature.files.kinds import Daily, Series
 from fluxrecipes.nature.orbits import SATELLITES, Satellite
 
@@ -146,6 +146,19 @@ OUTPUTS = (
         "era5",
         lambda selection: [*era5.daily_files(selection.hours)],
     ),
-    Output("ndbc", "reports of NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
+    Output("ndbc", "NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
+    Output(
+        "gtmba",
+        "moorings of TAO/TRITON, PIRATA and RAMA",
+        "gtmba",
+        lambda selection: [gtmba.GTMBA],
+    ),
+    Output(
+        "oceansites",
+        "the flux moorings WHOTS, Stratus and NTAS",
+        "oceansites",
+        lambda selection: [oceansites.OCEANSITES],
+    ),
+    Output("icoads", "ships' reports, IMMA1", "icoads", lambda selection: [icoads.ICOADS]),
     Output("truth", "the truth itself, as Zarr stores", "truth", _truth),
 )
