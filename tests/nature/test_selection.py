@@ -40,8 +40,8 @@ def test_order_and_blanks_do_not_matter():
         ({"outputs": ","}, "nothing is named"),
         ({"satellites": "f12"}, "'f12' is not known.*f13"),
         ({"satellites": "gmi"}, "2014-03-04 to now.*f13, f14"),
-        ({"hours": "24"}, "'24' is not known"),
-        ({"resolution": "0.5"}, "'0.5' is not known.*1, 0.25"),
+        ({"outputs": "era5", "hours": "24"}, "'24' is not known"),
+        ({"outputs": "truth", "resolution": "0.5"}, "'0.5' is not known.*1, 0.25"),
     ],
 )
 def test_what_is_not_known_is_refused_with_what_is(options, words):
