@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 
 from fluxkernels.bulk import bulk_flux
-from fluxrecipes.nature import archive, instruments, land, platforms
+from fluxrecipes.nature import World, archive, instruments, land, platforms
 from fluxrecipes.nature.fields import Points
-from fluxrecipes.nature.record import ForeignFolder, OtherWorld, merge_periods
+from fluxrecipes.nature.record import ForeignFolder, OtherWorld, Record, merge_periods
 
 SEED = 2018
 FIRST, LAST = date(2018, 1, 31), date(2018, 2, 1)
@@ -90,6 +90,19 @@ def test_foreign_folders_other_worlds_and_empty_periods_are_refused(root, tmp_pa
     (tmp_path / "torn/world.json").write_text("{")
     with pytest.raises(ForeignFolder, match="cannot be read"):
         archive.simulate(tmp_path / "torn", FIRST, LAST, seed=SEED)
+
+
+def test_a_record_keeps_what_another_process_noted(tmp_path):
+    mine = Record.claim(tmp_path / "a", World(3))
+    other = Record.claim(tmp_path / "a", World(3))
+    other.add("oisst", [FIRST])
+    other.write()
+    mine.add("oisst", [LAST])
+    mine.add("ndbc", [LAST])
+    mine.write()
+    found = Record.claim(tmp_path / "a", World(3))
+    assert found.holds == {"oisst": [(FIRST, LAST)], "ndbc": [(LAST, LAST)]}
+    assert found.held("oisst", 2018) == [FIRST, LAST]
 
 
 def test_periods_join_where_they_touch():

@@ -33,8 +33,9 @@ def digests(root: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.filterwarnings("error")
 def test_xarray_opens_it_and_finds_the_world(written, world):
-    store = xr.open_zarr(written / truth.DAILY.place, consolidated=False)
+    store = xr.open_zarr(written / truth.DAILY.place)
     assert "SIMULATED" in store.attrs["title"]
     assert zarr.open_group(written / truth.DAILY.place, mode="r").metadata.zarr_format == 3
     day = store.sel(time=[np.datetime64("2018-02-01")]).load()
@@ -47,7 +48,7 @@ def test_xarray_opens_it_and_finds_the_world(written, world):
 
 
 def test_what_was_not_simulated_has_no_value_anywhere(written):
-    store = xr.open_zarr(written / truth.DAILY.place, consolidated=False)
+    store = xr.open_zarr(written / truth.DAILY.place)
     assert np.isnan(store.air_temperature.sel(time="2018-02-02").values).all()
     assert 0.6 < np.isfinite(store.air_temperature.sel(time="2018-02-01").values).mean() < 0.75
 
@@ -72,7 +73,7 @@ def test_moments_at_a_quarter_degree(world, tmp_path):
     kind = truth.moments((0,))
     kind.write(world, tmp_path, LAST)
     assert kind.place(tmp_path, LAST).exists()
-    store = xr.open_zarr(tmp_path / truth.HOURLY.place, consolidated=False)
+    store = xr.open_zarr(tmp_path / truth.HOURLY.place)
     moment = store.sel(time="2018-02-01T00:00").load()
     coarse = moment.air_temperature.values.reshape(180, 4, 360, 4)
     complete = np.isfinite(coarse).all(axis=(1, 3))

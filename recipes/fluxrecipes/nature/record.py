@@ -144,7 +144,11 @@ class Record:
         return [day for day in days if day.year == year]
 
     def write(self, folders: Iterable[str] = ()) -> None:
-        """Write the record, the readme, and in each provider's folder the notice."""
+        """Write the record, the readme, and in each provider's folder the notice.
+
+        What another process noted meanwhile stays.
+        """
+        self._take_in_what_is_there()
         text = {
             "simulated": True,
             "notice": "Simulated by fluxforge; not the providers' data.",
@@ -159,6 +163,14 @@ class Record:
         _put(self.root / "README.txt", _README.format(seed=self.world.seed, version=VERSION))
         for folder in folders:  # ingest carries it on into the datasets made from the files
             _put(self.root / folder / NOTICE, _NOTICE.format(seed=self.world.seed))
+
+    def _take_in_what_is_there(self) -> None:
+        path = self.root / _RECORD
+        if path.exists():
+            there = self._read(self.root, self.world, path)
+            for kind, periods in there.holds.items():
+                self.holds[kind] = merge_periods([*self.holds.get(kind, []), *periods])
+            self.hours = self.hours or there.hours
 
 
 def merge_periods(periods: Iterable[tuple[date, date]]) -> Periods:

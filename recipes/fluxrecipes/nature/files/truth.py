@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.errors import ZarrUserWarning
 
 from fluxengine.declare import Variable
 from fluxrecipes import vocabulary as cf
@@ -117,6 +119,9 @@ class Template:
                 dimension_names=("time", "lat", "lon"),
                 attributes={**_attributes(name), "cell_methods": self.cell_methods},
             )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZarrUserWarning)  # Zarr 3 has not settled it yet
+            zarr.consolidate_metadata(path)  # without it xarray warns at every opening
 
     def put(self, root: Path, step: int, fields: Mapping[str, Any]) -> None:
         """Write a step's fields (lat, lon), in the order of the names."""
