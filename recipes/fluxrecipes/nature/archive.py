@@ -238,8 +238,9 @@ def _work(selection: Selection, world: World, root: Path, tasks: list[Task]) -> 
     """Write the daily files of some days, and give the series' rows of them."""
     count = 0
     rows: dict[str, dict[date, Rows]] = {}
-    for kind in selection.kinds():
-        for day, lacking in tasks:
+    kinds = selection.kinds()
+    for day, lacking in tasks:  # the kinds of a day share the knots of its hours
+        for kind in kinds:
             if kind.name not in lacking:
                 continue
             if isinstance(kind, Daily):
