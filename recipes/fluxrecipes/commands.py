@@ -13,21 +13,68 @@ def simulate(
     first: Annotated[str, typer.Option(help="First day.")] = "2019-01-01",
     last: Annotated[str, typer.Option(help="Last day.")] = "2019-01-30",
     seed: Annotated[int, typer.Option(help="Which world.")] = 2019,
+    outputs: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="LIST",
+            help="What to write, of: rss, rss-averages, oisst, era5, ndbc, gtmba, oceansites,"
+            " icoads, truth; or all.",
+        ),
+    ] = "rss,oisst,ndbc",
+    satellites: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Whose maps, by the names of `fluxforge sources` (f17, amsr2, windsat ...);"
+            " or all that fly in the period.",
+        ),
+    ] = "f17",
+    hours: Annotated[
+        str, typer.Option(metavar="LIST", help="UTC hours of era5, and of truth at 0.25; or all.")
+    ] = "0",
+    resolution: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Of truth, in degrees: 1 (daily means) or 0.25 (at the hours); or all."
+            " Files in a provider's format have the provider's.",
+        ),
+    ] = "1",
+    processes: Annotated[
+        int, typer.Option(min=0, help="Worker processes; 0 for one on each processor.")
+    ] = 0,
 ) -> None:
-    """Write a simulated archive in the providers' file formats: F17, OISST, buoys.
+    """Write a simulated archive in the providers' file formats.
+
+    What is there is kept: the same command goes on where it stopped, and other days or outputs
+    are added. A day's files are the same, byte for byte, however the archive grew.
 
     Example: fluxforge simulate archive --first 2019-01-01 --last 2019-03-31
+
+    Example: fluxforge simulate archive --satellites f17,amsr2 --with rss,oisst
+
+    Example: fluxforge simulate archive --first 1997-06-01 --last 1997-06-30
+    --satellites all --with all
     """
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxengine.grid import parse_day
-    from fluxrecipes import demo
+    from fluxrecipes.nature import archive
+    from fluxrecipes.nature.files import table
 
     begin, end = parse_day(first), parse_day(last)
     if end < begin:
         raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
+    if seed < 0:
+        raise ConfigError(f"a world has no negative seed ({seed}).", where="--seed")
+    selection = table.select(
+        begin, end, outputs=outputs, satellites=satellites, hours=hours, resolution=resolution
+    )
     with show.bars("files") as progress:
-        demo.simulate_with_bars(progress, out, begin, end, seed=seed)
+        archive.simulate_with_bars(
+            progress, out, begin, end, seed=seed, selection=selection, processes=processes or None
+        )
     show.out.print(f"Simulated archive: {out} (its README.txt says so).")
 
 

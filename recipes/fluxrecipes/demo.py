@@ -82,10 +82,12 @@ class Finished:
 
 def simulated(out: Path) -> Finished:
     """Simulate an archive, make the record from it, and score it against the truth."""
+    from fluxrecipes.nature.archive import simulate_with_bars
+
     out.mkdir(parents=True, exist_ok=True)
     _say(1, f"simulate {(LAST - FIRST).days + 1} days of F17, OISST and buoys, as files")
     with show.bars("files") as progress:
-        simulate_with_bars(progress, out / "archive", FIRST, LAST)
+        simulate_with_bars(progress, out / "archive", FIRST, LAST, seed=SEED, processes=WORKERS)
     _say(2, "ingest, fill, retrieve, compute fluxes, publish (a local Dask cluster)")
     text = RUN_FILE.format(first=FIRST, last=LAST, workers=WORKERS, **SIMULATED)
     summary = _run(_written(out / "run.yaml", text), strict=False)
@@ -101,27 +103,8 @@ def simulated(out: Path) -> Finished:
     return Finished(summary, out / "store", (picture,), scores)
 
 
-def simulate_with_bars(
-    progress: show.Bars, root: Path, first: date, last: date, *, seed: int = SEED
-) -> None:
-    """Write a simulated archive, showing how far it is."""
-    from fluxrecipes.nature import archive
-
-    told = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if done == 0 and total:
-            progress.begin("simulated archive", total)
-        elif done:
-            progress.advance("simulated archive", done - told)
-        told = done
-
-    archive.simulate(root, first, last, seed=seed, processes=WORKERS, progress=tell)
-
-
 def _scores(record: xr.Dataset, archive: Path) -> list[dict[str, Any]]:
-    from fluxrecipes.nature.archive import ndbc_path
+    from fluxrecipes.nature.files import ndbc
     from fluxrecipes.nature.platforms import STATIONS
     from fluxrecipes.validation import Mooring, against_buoys, against_truth
 
@@ -132,7 +115,7 @@ def _scores(record: xr.Dataset, archive: Path) -> list[dict[str, Any]]:
             s.longitude,
             s.anemometer,
             s.thermometer,
-            ndbc_path(archive, s.name, FIRST.year),
+            ndbc.path(archive, s.name, FIRST.year),
         )
         for s in STATIONS
     ]

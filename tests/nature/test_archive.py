@@ -14,8 +14,9 @@ import pytest
 import xarray as xr
 
 from fluxkernels.bulk import bulk_flux
-from fluxrecipes.nature import archive, instruments, land, platforms
+from fluxrecipes.nature import World, archive, instruments, land, platforms
 from fluxrecipes.nature.fields import Points
+from fluxrecipes.nature.record import ForeignFolder, OtherWorld, Record, merge_periods
 
 SEED = 2018
 FIRST, LAST = date(2018, 1, 31), date(2018, 2, 1)
@@ -40,14 +41,18 @@ def test_every_file_of_the_period_is_where_its_provider_keeps_it(root):
         "ndbc/historical/stdmet/46006h2018.txt.gz",
         "ndbc/NOTICE.txt",
     } <= names
-    assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == 16
+    assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == (
+        6 + len(platforms.STATIONS)
+    )
 
 
 def test_the_record_says_simulated(root):
     record = json.loads((root / "world.json").read_text())
     assert record["simulated"] is True
     assert record["seed"] == SEED
-    assert record["periods"] == [["2018-01-31", "2018-02-01"]]
+    assert record["holds"] == {
+        kind: [["2018-01-31", "2018-02-01"]] for kind in ("ndbc", "oisst", "rss-f17")
+    }
     assert "SIMULATED" in (root / "README.txt").read_text()
 
 
@@ -74,17 +79,30 @@ def test_files_already_there_are_kept_and_a_lost_one_comes_back(root):
 
 def test_foreign_folders_other_worlds_and_empty_periods_are_refused(root, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(archive.ForeignFolder, match="no simulated archive"):
+    with pytest.raises(ForeignFolder, match="no simulated archive"):
         archive.simulate(tmp_path, FIRST, LAST, seed=SEED)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(archive.OtherWorld, match="seed 2018"):
+    with pytest.raises(OtherWorld, match="seed 2018"):
         archive.simulate(root, FIRST, LAST, seed=SEED + 1)
     with pytest.raises(archive.BadPeriod):
         archive.simulate(tmp_path / "new", LAST, FIRST, seed=SEED)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/world.json").write_text("{")
-    with pytest.raises(archive.ForeignFolder, match="cannot be read"):
+    with pytest.raises(ForeignFolder, match="cannot be read"):
         archive.simulate(tmp_path / "torn", FIRST, LAST, seed=SEED)
+
+
+def test_a_record_keeps_what_another_process_noted(tmp_path):
+    mine = Record.claim(tmp_path / "a", World(3))
+    other = Record.claim(tmp_path / "a", World(3))
+    other.add("oisst", [FIRST])
+    other.write()
+    mine.add("oisst", [LAST])
+    mine.add("ndbc", [LAST])
+    mine.write()
+    found = Record.claim(tmp_path / "a", World(3))
+    assert found.holds == {"oisst": [(FIRST, LAST)], "ndbc": [(LAST, LAST)]}
+    assert found.held("oisst", 2018) == [FIRST, LAST]
 
 
 def test_periods_join_where_they_touch():
@@ -92,7 +110,7 @@ def test_periods_join_where_they_touch():
     february = (date(2018, 2, 1), date(2018, 2, 28))
     april = (date(2018, 4, 1), date(2018, 4, 2))
     joined = [(date(2018, 1, 1), date(2018, 2, 28)), april]
-    assert archive.merge_periods([april, february, january]) == joined
+    assert merge_periods([april, february, january]) == joined
 
 
 class TestRss:
@@ -108,7 +126,7 @@ class TestRss:
     def test_morning_pass_comes_first(self, maps):
         hours = np.where(maps[:, 0] <= 240, maps[:, 0] * 0.1, np.nan)[:, 120:600]
         local = (hours + (0.125 + 0.25 * np.arange(1440)) / 15.0) % 24.0
-        assert np.nanmedian(local, axis=(1, 2)) == pytest.approx([5.75, 17.75], abs=0.2)
+        assert np.nanmedian(local, axis=(1, 2)) == pytest.approx([6.36, 18.36], abs=0.2)
 
     def test_land_count_is_near_the_real_maps(self):
         assert abs(int(land.rss_land().sum()) - 350_547) < 3_000
@@ -199,14 +217,15 @@ class TestNdbc:
         row = np.array([int((station.latitude + 90) * 4) for station in stations])
         longitude = np.array([station.longitude for station in stations], np.float32)
         truth = world.state(Points(row, longitude, np.full(row.size, 596_000.0)))
-        wind, air, humidity = platforms.at_sensors(truth)
-        heights = [station.thermometer for station in stations]
+        anemometer = np.array([station.anemometer for station in stations])
+        heights = np.array([station.thermometer for station in stations])
+        wind, air, humidity = platforms.at_sensors(truth, anemometer, heights)
         flux = bulk_flux(
             wind,
             truth.sea_surface_temperature.astype("f8"),
             air,
             humidity,
-            height_wind=[station.anemometer for station in stations],
+            height_wind=anemometer,
             height_temperature=heights,
             height_humidity=heights,
             pressure=truth.surface_pressure.astype("f8"),

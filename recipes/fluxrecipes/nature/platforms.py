@@ -1,36 +1,45 @@
-"""Moored buoys of the simulated world, reported in NDBC's standard meteorological text.
+"""Buoys and ships of the simulated world: where they are, and what their sensors give.
 
-Positions of buoys with a number are close to those of the real stations of that number; those
-that begin with S are ours, in oceans where NDBC has none. All reports are simulated.
+Positions of buoys with a number and of the moorings are close to those of the real ones of that
+name; stations that begin with S are ours, in oceans where NDBC has none. All they report is
+simulated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluxkernels.bulk import bulk_flux
-from fluxrecipes.nature.fields import Points, generator, hours_since_epoch
+from fluxkernels.thermodynamics import dew_point
+from fluxrecipes.nature.fields import Points
 from fluxrecipes.nature.weather import State
 from fluxrecipes.nature.world import World
 
 Series = NDArray[np.float64]
+Measured = dict[str, Series]
+
+_LOST_SENSOR, _SENSOR_DOWN = 0.01, 0.02  # chances: an hour, a whole day
+_SENSORS = ("wind", "pressure", "air", "water", "dew")
 
 
 @dataclass(frozen=True)
 class Station:
-    """A buoy.
+    """A moored buoy.
 
     Parameters
     ----------
     name : str
-        Five characters, as in NDBC's file names.
+        As in its provider's file names.
     latitude, longitude : float
         Degrees north and east (0 to 360).
     anemometer, thermometer : float
         Heights above the sea, m; the humidity is measured at the thermometer.
+    depth : float
+        Of the water's temperature, m.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Station:
     longitude: float
     anemometer: float
     thermometer: float
+    depth: float = 1.0
 
 
 STATIONS = (
@@ -51,95 +61,126 @@ STATIONS = (
     Station("SINDS", -12.00, 80.50, 4.0, 3.0),  # southern tropical Indian Ocean
     Station("SPACW", 5.00, 165.00, 4.0, 3.0),  # western Pacific warm pool
     Station("SSOUT", -46.70, 142.00, 5.0, 4.0),  # south of Australia
+    Station("41001", 34.72, 287.68, 4.1, 3.7),  # east of Hatteras
+    Station("41002", 31.76, 285.16, 4.1, 3.7),
+    Station("41041", 14.31, 313.67, 4.1, 3.7),
+    Station("41044", 21.58, 301.37, 4.1, 3.7),
+    Station("41048", 31.83, 290.43, 4.1, 3.7),
+    Station("42001", 25.93, 270.34, 4.1, 3.7),  # Gulf of Mexico
+    Station("42059", 15.30, 292.52, 4.1, 3.7),  # Caribbean
+    Station("46001", 56.23, 212.05, 5.0, 4.0),  # Gulf of Alaska
+    Station("46002", 42.66, 229.49, 5.0, 4.0),
+    Station("46059", 38.09, 230.05, 4.1, 3.7),
+    Station("46066", 52.79, 204.95, 5.0, 4.0),
+    Station("51001", 24.45, 198.00, 4.1, 3.7),  # north-west of Hawaii
+    Station("51002", 17.07, 202.25, 4.1, 3.7),
 )
 
-HEADER = (
-    "#YY  MM DD hh mm WDIR WSPD GST  WVHT   DPD   APD MWD   PRES  ATMP  WTMP  DEWP  VIS  TIDE\n"
-    "#yr  mo dy hr mn degT m/s  m/s     m   sec   sec deg    hPa  degC  degC  degC  nmi    ft\n"
-)
-MINUTE = 50  # of the hour at which a report's ten-minute mean ends
-_LOST_REPORT, _LOST_SENSOR, _SENSOR_DOWN = 0.01, 0.01, 0.02  # chances: hour, hour, whole day
-_SENSORS = ("wind", "pressure", "air", "water", "dew")
 
+@dataclass(frozen=True)
+class Sensors:
+    """Standard errors of one kind of platform's sensors.
 
-def day_reports(world: World, day: np.datetime64) -> dict[str, str]:
-    """One UTC day of hourly reports of every station, a line each.
-
-    A report that never came has no line; a sensor that failed has NDBC's missing value.
+    Parameters
+    ----------
+    wind, wind_share : float
+        m s-1, and the part that grows with the wind.
+    direction : float
+        Degrees.
+    pressure : float
+        Pa.
+    air, water, dew : float
+        K.
     """
-    start = hours_since_epoch(day.astype("datetime64[D]"))
-    hours = start + np.arange(24) + MINUTE / 60.0
-    row = np.repeat([int((station.latitude + 90.0) * 4.0) for station in STATIONS], 24)
-    longitude = np.repeat([station.longitude for station in STATIONS], 24).astype(np.float32)
-    truth = world.state(Points(row, longitude, np.tile(hours, len(STATIONS))))
-    at_10m = _double(truth)
-    at_10m |= dict(zip(("wind", "air", "humidity"), at_sensors(truth), strict=True))
-    stamp = str(day.astype("datetime64[D]")).replace("-", " ")
-    number = int(start // 24)
+
+    wind: float
+    wind_share: float
+    direction: float
+    pressure: float
+    air: float
+    water: float
+    dew: float
+
+
+def truth_at_sensors(world: World, stations: Sequence[Station], hours: Series) -> Measured:
+    """What perfect sensors of moored stations would give.
+
+    Parameters
+    ----------
+    world : World
+    stations : sequence of Station
+    hours : ndarray, shape (times,)
+        Since the start of 1950.
+
+    Returns
+    -------
+    dict of ndarray, shape (stations, times)
+        wind [m s-1], direction [degrees, from which it blows], pressure [Pa], air, water, dew
+        [K], humidity [kg kg-1], rain [mm h-1].
+    """
+    times = hours.size
+    row = np.repeat([int((one.latitude + 90.0) * 4.0) for one in stations], times)
+    longitude = np.repeat([one.longitude for one in stations], times).astype(np.float32)
+    truth = world.state(Points(row, longitude, np.tile(hours, len(stations))))
+    heights = [
+        np.repeat([getattr(one, name) for one in stations], times)
+        for name in ("anemometer", "thermometer")
+    ]
+    shape = (len(stations), times)
+    return {name: values.reshape(shape) for name, values in perfect(truth, *heights).items()}
+
+
+def perfect(truth: State, anemometer: Series, thermometer: Series) -> Measured:
+    """Quantities of `truth_at_sensors` from the truth at 10 m, each of the truth's shape."""
+    wind, air, humidity = at_sensors(truth, anemometer, thermometer)
+    toward = np.degrees(np.arctan2(truth.eastward_wind, truth.northward_wind))
+    pressure = truth.surface_pressure.astype("f8")
     return {
-        station.name: _text(
-            {name: values[24 * i : 24 * i + 24] for name, values in at_10m.items()},
-            stamp,
-            generator(world.seed, f"buoy/{station.name}", number),
-        )
-        for i, station in enumerate(STATIONS)
+        "wind": wind,
+        "direction": np.mod(toward.astype("f8") + 180.0, 360.0),
+        "pressure": pressure,
+        "air": air,
+        "water": truth.sea_surface_temperature.astype("f8"),
+        "dew": np.asarray(dew_point(humidity, pressure)),
+        "humidity": humidity,
+        "rain": truth.rain_rate.astype("f8"),
     }
 
 
-def _text(truth: dict[str, Series], stamp: str, random: np.random.Generator) -> str:
-    values = _measured(truth, random)
-    came = random.random(24) >= _LOST_REPORT
-    return "".join(
-        f"{stamp} {hour:02d} {MINUTE} {_line({n: float(v[hour]) for n, v in values.items()})}\n"
-        for hour in np.flatnonzero(came)
-    )
+def measured(truth: Measured, sensors: Sensors, random: np.random.Generator) -> Measured:
+    """Values as one station's sensors give them in a day, NaN where one failed.
 
-
-def _double(truth: State) -> dict[str, Series]:
-    return {name: getattr(truth, name).astype("f8") for name in truth.__dataclass_fields__}
-
-
-def _line(value: dict[str, float]) -> str:
-    """The columns after the time; NDBC's 99, 999 and 9999 where there is no value."""
-    return (
-        f"{_or(value['direction'], 999):3.0f} {_or(value['wind'], 99):4.1f} "
-        f"{_or(value['gust'], 99):4.1f} 99.00 99.00 99.00 999 {_or(value['pressure'], 9999):6.1f} "
-        f"{_or(value['air'], 999):5.1f} {_or(value['water'], 999):5.1f} "
-        f"{_or(value['dew'], 999):5.1f} 99.0 99.00"
-    )
-
-
-def _or(value: float, missing: float) -> float:
-    return missing if np.isnan(value) else value
-
-
-def _measured(truth: dict[str, Series], random: np.random.Generator) -> dict[str, Series]:
-    """Values as the sensors give them, NaN where one failed: m/s, degrees, hPa, °C."""
-    noise = random.standard_normal((6, 24))
-    pressure = truth["surface_pressure"]
-    wind = np.maximum(truth["wind"] + (0.15 + 0.02 * truth["wind"]) * noise[0], 0.0)
-    toward = np.arctan2(truth["eastward_wind"], truth["northward_wind"])
-    direction = np.mod(np.rint(np.degrees(toward) + 180.0 + 5.0 * noise[1]), 360.0)
-    air = truth["air"] - 273.15 + 0.1 * noise[3]
-    dew = _dew_point(truth["humidity"], pressure) + 0.25 * noise[5]
-    measured = {
-        "direction": np.where(direction == 0.0, 360.0, direction),
-        "wind": wind,
-        "gust": wind * 1.22,
-        "pressure": pressure / 100.0 + 0.2 * noise[2],
+    Parameters
+    ----------
+    truth : dict of ndarray, shape (times,)
+        As of `truth_at_sensors`, of one station.
+    sensors : Sensors
+    random : numpy.random.Generator
+        Of the station and the day.
+    """
+    times = truth["wind"].size
+    noise = random.standard_normal((6, times))
+    wind = truth["wind"] + (sensors.wind + sensors.wind_share * truth["wind"]) * noise[0]
+    air = truth["air"] + sensors.air * noise[3]
+    values = {
+        "direction": np.mod(np.rint(truth["direction"] + sensors.direction * noise[1]), 360.0),
+        "wind": np.maximum(wind, 0.0),
+        "pressure": truth["pressure"] + sensors.pressure * noise[2],
         "air": air,
-        "water": truth["sea_surface_temperature"] - 273.15 + 0.06 * noise[4],
-        "dew": np.minimum(dew, air),
+        "water": truth["water"] + sensors.water * noise[4],
+        "dew": np.minimum(truth["dew"] + sensors.dew * noise[5], air),
     }
     down = random.random(len(_SENSORS)) < _SENSOR_DOWN
     for sensor, broken in zip(_SENSORS, down, strict=True):
-        lost = (random.random(24) < _LOST_SENSOR) | broken
-        for name in ("direction", "wind", "gust") if sensor == "wind" else (sensor,):
-            measured[name] = np.where(lost, np.nan, measured[name])
-    return measured
+        lost = (random.random(times) < _LOST_SENSOR) | broken
+        for name in ("direction", "wind") if sensor == "wind" else (sensor,):
+            values[name] = np.where(lost, np.nan, values[name])
+    return values
 
 
-def at_sensors(truth: State) -> tuple[Series, Series, Series]:
+def at_sensors(
+    truth: State, anemometer: Series, thermometer: Series
+) -> tuple[Series, Series, Series]:
     """Bring the wind, air temperature and humidity of 10 m to the sensors' heights.
 
     Values at the sensors are sought from which COARE gives back those at 10 m, so the stations
@@ -148,16 +189,14 @@ def at_sensors(truth: State) -> tuple[Series, Series, Series]:
     Parameters
     ----------
     truth : State
-        Of all stations in order, with the same number of times for each.
+    anemometer, thermometer : ndarray
+        Heights of the sensors at each point, m.
 
     Returns
     -------
     wind, air_temperature, specific_humidity : ndarray
         m s-1, K, kg kg-1.
     """
-    times = truth.wind_speed.size // len(STATIONS)
-    anemometer = np.repeat([station.anemometer for station in STATIONS], times)
-    thermometer = np.repeat([station.thermometer for station in STATIONS], times)
     target = [
         values.astype("f8")
         for values in (truth.wind_speed, truth.air_temperature, truth.specific_humidity)
@@ -178,10 +217,3 @@ def at_sensors(truth: State) -> tuple[Series, Series, Series]:
         air = air + target[1] - flux.air_temperature_at_height
         humidity = np.maximum(humidity + target[2] - flux.specific_humidity_at_height, 1e-5)
     return wind, air, humidity
-
-
-def _dew_point(humidity: Series, pressure: Series) -> Series:
-    """Dew point over water, °C, from kg/kg and Pa (inverse of Bolton, 1980)."""
-    vapour = humidity * pressure / (0.622 + 0.378 * humidity)
-    ratio = np.log(vapour / 611.2)
-    return np.asarray(243.5 * ratio / (17.67 - ratio))

@@ -78,7 +78,7 @@ def _one_day(
     world: World, day: np.datetime64, which: Pass, count: int, rng: np.random.Generator
 ) -> Sample:
     row, column = _draw_cells(count, rng)
-    local = F17.local_hour(which) + rng.uniform(-1.4, 1.4, (count, 1))
+    local = F17.local_hour(which, day) + rng.uniform(-1.4, 1.4, (count, 1))
     start = hours_since_epoch(day.astype("datetime64[D]"))
     hours = start + np.mod(local - (0.125 + 0.25 * column) / 15.0, 24.0)
     points = Points(row.ravel(), (0.125 + 0.25 * column).ravel().astype("f4"), hours.ravel())

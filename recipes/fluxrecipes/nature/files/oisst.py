@@ -9,7 +9,11 @@ from typing import Any
 import netCDF4
 import numpy as np
 
+from fluxrecipes.nature import instruments
 from fluxrecipes.nature.fields import LATITUDES, Float
+from fluxrecipes.nature.files.kinds import Daily, whole
+from fluxrecipes.nature.world import World
+from fluxrecipes.sources import oisst
 
 _FILL = np.int16(-999)
 _DAY_ZERO = date(1978, 1, 1)
@@ -40,6 +44,17 @@ _COORDINATES = {
         "grids": "Uniform grid from 0.125 to 359.875 by 0.25",
     },
 }
+
+
+def path(root: Path, day: date) -> Path:
+    """Where NOAA keeps a day's file."""
+    return root / "oisst" / oisst.path(day)
+
+
+def _write_day(world: World, root: Path, day: date) -> None:
+    fields = instruments.analysed_sst(world, np.datetime64(day))
+    with whole(path(root, day)) as part:
+        write(part, day, fields, name=oisst.file_name(day))
 
 
 def write(path: Path, day: date, fields: dict[str, Float], *, name: str) -> None:
@@ -134,3 +149,6 @@ def _global_attributes(day: date, name: str) -> dict[str, Any]:
         "time_coverage_end": f"{day}T23:59:59Z",
         "sensor": "Thermometer, AVHRR",
     }
+
+
+OISST = Daily("oisst", path, _write_day)
