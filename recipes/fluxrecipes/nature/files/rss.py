@@ -24,6 +24,7 @@ from fluxrecipes.nature.orbits import F17, Pass, Satellite, observation_hours
 from fluxrecipes.nature.weather import State
 from fluxrecipes.nature.world import World
 from fluxrecipes.sources import rss
+from fluxrecipes.sources.passes import ORBITS
 
 _GZIP_LEVEL = 4  # 6 takes twice as long for 2 % less
 _PASSES_A_SERIES = 100_000  # more than a satellite makes between 1950 and 2080
@@ -55,7 +56,7 @@ def _write_day(satellite: Satellite, world: World, root: Path, day: date) -> Non
 def write(world: World, path: Path, satellite: Satellite, day: date) -> None:
     """Write one day of a satellite: both passes, the one that the provider puts first ahead."""
     first = satellite.instrument.first_map
-    passes = rss.ORBITS if first == rss.ORBITS[0] else rss.ORBITS[::-1]
+    passes = ORBITS if first == ORBITS[0] else ORBITS[::-1]
     maps = [pass_map(world, satellite, np.datetime64(day), _pass(name)) for name in passes]
     path.write_bytes(gzip.compress(np.stack(maps).tobytes(), _GZIP_LEVEL, mtime=0))
 
