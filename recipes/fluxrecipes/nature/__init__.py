@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fluxrecipes.nature.archive import simulate
-    from fluxrecipes.nature.weather import Physics
+    from fluxrecipes.nature.physics import Physics
     from fluxrecipes.nature.world import World
 
 __all__ = ["Physics", "World", "simulate"]
