@@ -20,9 +20,9 @@ TOLERANCES = {
     "coverage in all either": (3.0, 0.0),
     "coverage in all both": (5.0, 0.0),
     # By bands of 10°: one day's storms, and the real day's gaps of scans at 40-60 N.
-    "coverage swath": (8.0, 0.0),
+    "coverage swath": (8.5, 0.0),
     "coverage water_vapour": (10.0, 0.0),
-    "coverage wind_speed": (11.0, 0.0),
+    "coverage wind_speed": (13.0, 0.0),
     "coverage either": (8.0, 0.0),
     "coverage both": (18.0, 0.0),
     "share ice": (0.5, 0.0),

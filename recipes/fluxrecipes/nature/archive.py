@@ -29,7 +29,7 @@ from fluxrecipes.nature.weather import Physics
 from fluxrecipes.nature.world import World
 from fluxrecipes.processes import pool
 
-VERSION = 1  # of the world: raise it when the same seed no longer gives the same bytes
+VERSION = 2  # of the world: raise it when the same seed no longer gives the same bytes
 Progress = Callable[[int, int], None]
 Periods = list[tuple[date, date]]
 Reports = dict[date, dict[str, str]]  # a day's lines of each station

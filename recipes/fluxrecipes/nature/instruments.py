@@ -191,7 +191,7 @@ def wind_bias(truth: State, character: Character, curves: float = 1.0) -> Float:
 
 def wind_noise(speed: Float) -> Float:
     """Standard deviation of the rest of the error, m/s: grows with the wind."""
-    return 0.24 + 0.05 * speed + 0.10 * np.maximum(speed - 15.0, 0.0)
+    return np.asarray(0.24 + 0.05 * speed + 0.10 * np.maximum(speed - 15.0, 0.0))
 
 
 def _vapour_error(truth: State, errors: Errors) -> Float:

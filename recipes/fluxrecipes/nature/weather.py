@@ -27,7 +27,7 @@ from fluxrecipes.nature.fields import (
     between,
 )
 from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, sea, soft_excess
-from fluxrecipes.nature.physics import Physics
+from fluxrecipes.nature.physics import Physics as Physics
 
 KELVIN = 273.15
 _GUSTINESS = 0.06  # of the mesoscale wind: the part below 1°
@@ -76,7 +76,7 @@ _AIR = _by_row(
     [
         (-90, 0.5, 0.3, 2300, 0, -0.3, 0.0, 990, 0, 1.0, 0.0, 1.62, 0),
         (-65, 0.5, 0.3, 2150, 0, -0.4, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
-        (-50, 0.5, 0.3, 2100, 0, -0.3, 0.1, 998, 0, 1.0, 0.1, 1.62, 0),
+        (-50, 0.5, 0.3, 2100, 0, -0.3, 0.1, 998, 0, 1.05, 0.25, 1.62, 0),
         (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 1.05, 0.2, 1.39, 0),
         (-22, 1.0, 0.2, 1900, -130, -0.3, -0.1, 1018, 2, 0.92, 0.1, 1.32, 0),
         (-10, 1.0, 0.1, 1890, -150, 0.0, -0.3, 1012, 1, 0.46, 0.0, 1.41, 0),
@@ -84,9 +84,9 @@ _AIR = _by_row(
         (7, 0.9, 0.0, 1990, 110, 0.45, 0.2, 1009, 0, 0.4, 0.0, 1.52, 0),
         (15, 1.0, -0.1, 1790, 250, -0.3, 0.4, 1012, -1, 0.56, 0.0, 1.39, 0),
         (25, 1.1, -0.4, 1720, 210, -0.3, 0.2, 1018, -1, 0.95, -0.2, 1.32, 0),
-        (35, 1.0, -0.6, 1860, 110, 0.0, -0.3, 1017, 0, 1.12, -0.3, 1.39, 0),
-        (47, 0.5, -0.7, 1930, 60, -0.3, -0.2, 1011, 2, 1.0, -0.2, 1.60, 0),
-        (60, 0.8, -0.6, 2000, 0, -0.3, 0.0, 1008, 2, 1.2, -0.3, 1.60, 0),
+        (35, 1.0, -0.6, 1860, 110, 0.0, -0.3, 1017, 0, 1.12, -0.45, 1.39, 0),
+        (47, 0.5, -0.7, 1930, 60, -0.3, -0.2, 1011, 2, 1.0, -0.4, 1.60, 0),
+        (60, 0.8, -0.6, 2000, 0, -0.3, 0.0, 1008, 2, 1.2, -0.5, 1.60, 0),
         (90, 0.8, -0.6, 2300, 0, -0.4, 0.0, 1014, 0, 1.2, -0.3, 1.60, 0),
     ]
 )  # fmt: skip
@@ -96,7 +96,7 @@ _AIR = _by_row(
 _COLD_COASTS = (
     (128, 36, 14, 8, 2.0, -2.6),  # East Asia
     (145, 46, 14, 7, 1.6, -2.2),  # Okhotsk
-    (291, 38, 12, 8, 2.3, -3.4),  # North-West Atlantic
+    (291, 38, 12, 8, 2.2, -2.9),  # North-West Atlantic
     (305, 54, 10, 7, 1.2, -1.8),  # Labrador
     (272, 28, 9, 4, 0.8, -1.2),  # Gulf of Mexico
     (15, 72, 22, 6, 1.0, -1.0),  # Norwegian Sea
@@ -159,7 +159,7 @@ class State:
     surface_pressure: Float
     sea_ice_fraction: Float
 
-    @property
+    @cached_property
     def wind_speed(self) -> Float:
         """Actual wind speed at 10 m, m s-1."""
         return np.hypot(self.eastward_wind, self.northward_wind)
@@ -297,12 +297,13 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
         wind.steady_east * below.eastward_gradient.clip(-15, 15)
         + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
-    hidden = (0.18 + 0.25 * column.mass_sd) * column.layer + column.mass_sd * column.quick
+    hidden = (0.22 + 0.28 * column.mass_sd) * column.layer + column.mass_sd * column.quick
     excess = advected - 0.62 * column.mass_sd * column.mass - physics.boundary_layer * hidden
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
-    excess += 0.10 * excess.clip(0.0) ** 2
+    excess += 0.09 * excess.clip(0.0) ** 2
     gap = column.gap - 0.6 + below.unfelt + excess
-    return 0.72 * gap + 0.28 * np.sqrt(gap * gap + 1.5)
+    squeezed: Float = 0.72 * gap + 0.28 * np.sqrt(gap * gap + 1.5)
+    return squeezed
 
 
 def _relative_humidity(gap: Float, column: _Column, physics: Physics) -> Float:
@@ -344,7 +345,7 @@ def _cloud_and_rain(column: _Column, speed: Float, cells: Float) -> tuple[Float,
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
     cloud += 0.42 * np.maximum(score - 1.5, 0.0)
     wet = np.maximum(score + 0.46 * cells[1] - 1.10, 0.0)
-    return cloud, (1.03 * wet) ** 2.1
+    return cloud, (0.953 * wet) ** 2.1
 
 
 def _climate(points: Points, rows: tuple[Float, Float]) -> Float:

@@ -82,7 +82,7 @@ def _simple(left: Float) -> Float:
         ~np.isfinite(thrice), return_distances=False, return_indices=True
     )
     own = thrice[tuple(nearest)][:, 360:720]
-    return np.where(np.isfinite(left[1]), 0.5 * (own + left[1]), own)
+    return np.asarray(np.where(np.isfinite(left[1]), 0.5 * (own + left[1]), own))
 
 
 def _krige(left: Float, hidden: Mask, covariance: Covariance) -> Float:

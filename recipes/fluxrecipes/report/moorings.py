@@ -88,7 +88,7 @@ def record(world: World, place: tuple[float, float], pieces: int = 8) -> Record:
 
 def anomaly(values: Float) -> Float:
     """Departures from the mean over the draws of each piece: from season and climate."""
-    return values - values.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(values - values.mean(axis=(1, 2), keepdims=True))
 
 
 def memory(values: Float) -> Float:

@@ -8,7 +8,6 @@ table of both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -182,16 +181,16 @@ def coverage(day: Day) -> dict[str, Float]:
         ``swath``, ``water_vapour``, ``wind_speed``: (2, 13), each pass, the twelve 10° bands
         from 60° S and all of them; ``either`` and ``both`` passes for wind: (13,).
     """
-    sea = _blocks(day.sea).any(axis=(1, 3))
-    seen = {
-        "swath": _blocks(day.codes("pass_time") <= LAST_VALUE).any(axis=(2, 4)),
+    sea: Mask = np.asarray(_blocks(day.sea).any(axis=(1, 3)))
+    seen: dict[str, Mask] = {
+        "swath": np.asarray(_blocks(day.codes("pass_time") <= LAST_VALUE).any(axis=(2, 4))),
         **{name: np.isfinite(day.cells(name)) for name in ("water_vapour", "wind_speed")},
     }
     wind = seen["wind_speed"]
     found = {name: np.stack([_by_band(part, sea) for part in mask]) for name, mask in seen.items()}
     return found | {
-        "either": _by_band(wind.any(axis=0), sea),
-        "both": _by_band(wind.all(axis=0), sea),
+        "either": _by_band(wind[0] | wind[1], sea),
+        "both": _by_band(wind[0] & wind[1], sea),
     }
 
 
@@ -247,7 +246,8 @@ def percentiles(day: Day, name: str) -> Float:
     valid = np.isfinite(cells)
     order = np.argsort(cells[valid])
     share = np.cumsum(_WEIGHTS[valid][order])
-    return np.interp(np.array(PERCENTILES) / 100.0, share / share[-1], cells[valid][order])
+    at = np.array(PERCENTILES) / 100.0
+    return np.asarray(np.interp(at, share / share[-1], cells[valid][order]))
 
 
 def mean_and_spread(day: Day, name: str) -> tuple[float, float]:
@@ -295,8 +295,3 @@ def diurnal_sst(day: Day) -> float:
     """Median of ascending (afternoon) less descending (night) SST, K."""
     up, down = day.cells("sea_surface_temperature")
     return float(np.nanmedian(up - down))
-
-
-def average(days: Iterable[Day], statistic: Callable[[Day], Any]) -> NDArray[np.float64]:
-    """Mean of a statistic over days."""
-    return np.mean([np.asarray(statistic(day), np.float64) for day in days], axis=0)
