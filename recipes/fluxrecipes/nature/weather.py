@@ -96,7 +96,7 @@ _AIR = _by_row(
 _COLD_COASTS = (
     (128, 36, 14, 8, 2.0, -2.6),  # East Asia
     (145, 46, 14, 7, 1.6, -2.2),  # Okhotsk
-    (291, 38, 12, 8, 2.2, -2.9),  # North-West Atlantic
+    (291, 38, 12, 8, 2.1, -2.7),  # North-West Atlantic
     (305, 54, 10, 7, 1.2, -1.8),  # Labrador
     (272, 28, 9, 4, 0.8, -1.2),  # Gulf of Mexico
     (15, 72, 22, 6, 1.0, -1.0),  # Norwegian Sea
@@ -184,7 +184,7 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
         _FINE.at(points, seed),
     )
     wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
-    quick = 0.32 * mesoscale[3] + (0.18 * fine) * small[2]
+    quick = 0.34 * mesoscale[3] + (0.18 * fine) * small[2]
     column = _Column.at(points, seed, slow[2], mesoscale[2], quick)
     sun = _sunshine(points)
     warming = 0.9 * sun * np.exp(wind.speed / -3.2)
@@ -297,7 +297,7 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
         wind.steady_east * below.eastward_gradient.clip(-15, 15)
         + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
-    hidden = (0.22 + 0.28 * column.mass_sd) * column.layer + column.mass_sd * column.quick
+    hidden = (0.25 + 0.31 * column.mass_sd) * column.layer + column.mass_sd * column.quick
     excess = advected - 0.62 * column.mass_sd * column.mass - physics.boundary_layer * hidden
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
     excess += 0.09 * excess.clip(0.0) ** 2
