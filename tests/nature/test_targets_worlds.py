@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from fluxkernels.thermodynamics import saturation_specific_humidity
-from fluxrecipes.nature import World, instruments, land
+from fluxrecipes.nature import WORLDS, Physics, World, instruments, land, ocean
 from fluxrecipes.nature.fields import Points, hours_since_epoch
-from fluxrecipes.nature.physics import WORLDS, Physics
 from fluxrecipes.nature.weather import State
 
 SEED = 4
@@ -101,7 +100,8 @@ def test_trends_of_what_satellites_report(name, sst, vapour, still_reports):
     """K and mm over the record: a drift looks like a trend, and there is none in the truth."""
     seen, moist = reported_sst(name), reported_vapour(name)
     change = [np.nanmean(a - b) for a, b in zip(seen, still_reports[0], strict=True)]
-    assert change[1] - change[0] == pytest.approx(sst, abs=0.01)
+    years = YEARS[-1] - YEARS[0]
+    assert 29.0 / years * (change[1] - change[0]) == pytest.approx(sst, abs=0.01)
     found = 2.9 * slope(moist, still_reports[1])
     # The truth's share of the vapour's trend follows from humidity: within a quarter.
     assert found == pytest.approx(vapour, abs=0.25 * abs(vapour) + 0.03)
@@ -120,21 +120,28 @@ def test_the_perturbed_world_differs_in_more_than_its_seed(still):
     assert steep == pytest.approx(1.4 * plain, rel=1e-4)
 
 
-def test_el_nino_comes_and_goes_in_one_place():
-    """Monthly for twelve years: an sd of some .9 K on the equator, and no season in it."""
-    hours = hours_since_epoch(np.datetime64("2000-01-15T12:00")) + 730.5 * np.arange(144)
+def test_el_nino_comes_and_goes():
+    """An index that lasts for months and changes from year to year, over sixty years."""
+    month = 730.5
+    hours = hours_since_epoch(np.datetime64("1960-01-15")) + month * np.arange(720)
+    index = np.concatenate([ocean.nino_index(hours[i : i + 1], SEED) for i in range(720)])
+    assert index.std() == pytest.approx(1.0, abs=0.25)
+    away = index - index.mean()
+    assert np.mean(away[3:] * away[:-3]) > 0.6 * index.var()
+    assert abs(np.mean(away[24:] * away[:-24])) < 0.4 * index.var()
 
-    def anomaly(nino: float, longitude: float, row: int) -> np.ndarray:
-        points = Points(np.full(144, row), np.full(144, longitude, np.float32), hours)
-        quiet = World(SEED, Physics(nino=0.0)).state(points).sea_surface_temperature
-        return World(SEED, Physics(nino=nino)).state(points).sea_surface_temperature - quiet
 
-    there = anomaly(1.0, 240.0, 360)
-    assert 0.4 < there.std() < 1.4
-    assert np.corrcoef(there[:-3], there[3:])[0, 1] > 0.6  # lasts for months
-    assert abs(np.corrcoef(there[:-24], there[24:])[0, 1]) < 0.75
-    np.testing.assert_allclose(anomaly(0.5, 240.0, 360), 0.5 * there, atol=0.05)
-    assert np.abs(anomaly(1.0, 60.0, 520)).max() < 0.01
+def test_el_nino_warms_the_equatorial_pacific():
+    points = points_of(DAYS[0])
+    index = float(ocean.nino_index(points.hours[:1], SEED)[0])
+    with_it, twice, without = (
+        ocean.sea(points, SEED, Physics(nino=nino)).potential for nino in (1.0, 2.0, 0.0)
+    )
+    np.testing.assert_allclose(twice - without, 2.0 * (with_it - without), atol=1e-4)
+    pattern = (with_it - without) / index
+    east = (np.abs(points.latitude) < 2) & (np.abs(points.longitude - 240) < 5)
+    assert pattern[east].mean() > 0.8
+    assert np.abs(pattern[np.abs(points.latitude) > 25]).max() < 0.01
 
 
 def test_each_satellite_errs_in_its_own_way():

@@ -195,7 +195,7 @@ def wind_noise(speed: Float) -> Float:
 
 
 def _vapour_error(truth: State, errors: Errors) -> Float:
-    noise = 0.35 + 0.012 * truth.water_vapour
+    noise = 0.28 + 0.010 * truth.water_vapour
     bias = 0.012 * (28.0 - truth.water_vapour)
     bias += 0.5 * np.minimum(truth.rain_rate, 2.0)
     error: Float = bias + noise * (0.90 * errors.swath[1] + 0.44 * errors.white[1])

@@ -141,7 +141,7 @@ def sea(points: Points, seed: int, physics: Physics) -> Sea:
     climatology = mean + amplitude * points.season(_WARMEST)
     eddies = spread * _EDDIES.at(points, seed)[0]
     total = climatology + _BASIN_SPREAD[points.row] * _BASIN.at(points, seed)[0]
-    total += (physics.nino * pattern) * _nino(points, seed)
+    total += (physics.nino * pattern) * nino_index(points.hours, seed)
     total += eddies
     return Sea(
         temperature=_hold(total) + physics.sea_trend * points.decades,
@@ -242,11 +242,10 @@ def _eddies() -> Grid:
     return np.asarray(amplitude * np.clip((75.0 - np.abs(LATITUDES)) / 10.0, 0.2, 1.0)[:, None])
 
 
-def _nino(points: Points, seed: int) -> Float:
-    """El Niño-like index: one number for each time."""
-    if not len(points):
+def nino_index(hours: NDArray[np.float64], seed: int) -> Float:
+    """El Niño-like index at hours since the start of 1950: normal, lasting for half a year."""
+    if not hours.size:
         return np.empty(0, np.float32)
-    edges = 24.0 * np.arange(points.hours.min() // 24.0, points.hours.max() // 24.0 + 2.0)
+    edges = 24.0 * np.arange(hours.min() // 24.0, hours.max() // 24.0 + 2.0)
     on_equator = Points(np.full(edges.size, 360), np.full(edges.size, 230, np.float32), edges)
-    index = np.interp(points.hours, edges, _NINO.at(on_equator, seed)[0])
-    return index.astype(np.float32)
+    return np.interp(hours, edges, _NINO.at(on_equator, seed)[0]).astype(np.float32)

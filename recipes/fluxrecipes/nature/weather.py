@@ -345,7 +345,7 @@ def _cloud_and_rain(column: _Column, speed: Float, cells: Float) -> tuple[Float,
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
     cloud += 0.42 * np.maximum(score - 1.5, 0.0)
     wet = np.maximum(score + 0.46 * cells[1] - 1.10, 0.0)
-    return cloud, (0.953 * wet) ** 2.1
+    return cloud, (0.972 * wet) ** 2.1
 
 
 def _climate(points: Points, rows: tuple[Float, Float]) -> Float:
