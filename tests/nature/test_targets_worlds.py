@@ -145,7 +145,7 @@ def test_el_nino_warms_the_equatorial_pacific():
 
 
 def test_each_satellite_errs_in_its_own_way():
-    """A conditional bias, of .2 to .7 m/s, that the fields of the product explain."""
+    """A conditional bias, of .3 to .7 m/s, that the fields of the product explain."""
     world = World(SEED)
     truth = world.state(points_of(DAYS[1]))
     biases = [
@@ -153,7 +153,7 @@ def test_each_satellite_errs_in_its_own_way():
         for name in ("f11", "f13", "f17")
     ]
     for bias in biases:
-        assert 0.2 < np.sqrt(np.mean(bias**2)) < 0.7
+        assert 0.25 < np.sqrt(np.mean(bias**2)) < 0.7
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert np.abs(biases[one] - biases[other]).mean() > 0.03
 

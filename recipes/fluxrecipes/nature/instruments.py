@@ -184,14 +184,14 @@ def wind_bias(truth: State, character: Character, curves: float = 1.0) -> Float:
     """
     speed, cloud, vapour = truth.wind_speed, truth.cloud_liquid_water, truth.water_vapour
     bias = (0.20 + character.offset) - (0.55 * character.cloud) * (1.0 - np.exp(cloud / -0.12))
-    bias += character.wind * (speed - 7.5)
-    bias += (character.vapour - 0.008) * (vapour - 28.0)
+    bias += (character.wind + 0.03) * (speed - 7.5)
+    bias += (character.vapour - 0.013) * (vapour - 28.0)
     return np.asarray(curves * bias, np.float32)
 
 
 def wind_noise(speed: Float) -> Float:
     """Standard deviation of the rest of the error, m/s: grows with the wind."""
-    return np.asarray(0.24 + 0.05 * speed + 0.10 * np.maximum(speed - 15.0, 0.0))
+    return np.asarray(0.24 + 0.05 * speed + 0.20 * np.maximum(speed - 15.0, 0.0))
 
 
 def _vapour_error(truth: State, errors: Errors) -> Float:

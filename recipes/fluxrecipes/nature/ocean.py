@@ -95,7 +95,7 @@ _BASIN = RandomField(
     "sst/basin", 62 * 24.0, 18.0, 9.0, power=1.7, spacing=1.0, steered=False, drift=-0.001
 )
 # K: smaller in the tropics.
-_BASIN_SPREAD = np.interp(np.abs(LATITUDES), [0, 20, 48, 90], [0.6, 0.6, 1.2, 0.9]).astype("f4")
+_BASIN_SPREAD = np.interp(np.abs(LATITUDES), [0, 20, 48, 90], [0.6, 0.6, 1.28, 0.9]).astype("f4")
 _EDDIES = RandomField("sst/eddies", 19 * 24.0, 1.7, 1.3, power=1.6, steered=False, drift=-0.0015)
 _NINO = RandomField("sst/nino", 190 * 24.0, 40.0, 40.0, power=2.0, spacing=1.0, steered=False)
 

@@ -195,7 +195,7 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
     humidity *= saturation(air, wind.pressure)
     vapour = _vapour(humidity, below, column, wind.speed, physics)
     if fine:
-        vapour *= np.exp(0.012 * small[3])
+        vapour *= np.exp(0.006 * small[3])
     cloud, rain = _cloud_and_rain(column, wind.speed, small[2:])
     return State(
         sea_surface_temperature=surface + KELVIN,
@@ -235,9 +235,9 @@ class _Column:
             gap=_climate(points, _AIR["gap"]) + cold,
             height=_climate(points, _AIR["height"]),
             wetness=_climate(points, _AIR["wetness"]),
-            mass_sd=1.3 * _climate(points, _AIR["mass"]) + 0.70 * cold.clip(0.0),
+            mass_sd=1.3 * _climate(points, _AIR["mass"]) + 0.63 * cold.clip(0.0),
             humidity=_climate(points, _AIR["humidity"]),
-            mass=0.75 * _AIR_MASS.at(points, seed)[0] + 0.66 * seasonal,
+            mass=0.72 * _AIR_MASS.at(points, seed)[0] + 0.69 * seasonal,
             layer=layer[0],
             moisture=layer[1],
             depth=_COLUMN.at(points, seed)[0],
@@ -297,7 +297,7 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
         wind.steady_east * below.eastward_gradient.clip(-15, 15)
         + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
-    hidden = (0.25 + 0.31 * column.mass_sd) * column.layer + column.mass_sd * column.quick
+    hidden = (0.27 + 0.36 * column.mass_sd) * column.layer + column.mass_sd * column.quick
     excess = advected - 0.62 * column.mass_sd * column.mass - physics.boundary_layer * hidden
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
     excess += 0.09 * excess.clip(0.0) ** 2
@@ -328,7 +328,7 @@ def _vapour(humidity: Float, below: Sea, column: _Column, speed: Float, physics:
     height = column.height * (0.93 + 0.33 * warm)
     # Over water warmer than its latitude air rises, over colder water it sinks.
     spread = 0.035 * below.regional.clip(-5.0, 4.0)
-    spread += 0.12 * column.depth + 0.095 * column.system + 0.12 * column.seasonal
+    spread += 0.12 * column.depth + 0.09 * column.system + 0.12 * column.seasonal
     spread += 0.06 * column.mass_sd * column.mass
     spread += 0.016 * (speed - 7.5)  # storms lift moist air
     vapour: Float = (1.2 * physics.scale_height) * humidity * height * np.exp(spread)
