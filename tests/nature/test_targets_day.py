@@ -44,7 +44,7 @@ TOLERANCES = {
     "percentiles cloud_liquid_water": (0.012, 0.15),
     "percentiles rain_rate": (0.02, 0.20),
     "percentiles sea_surface_temperature": (1.5, 0.0),
-    "mean and sd wind_speed": (0.0, 0.05),
+    "mean and sd wind_speed": (0.0, 0.06),
     "mean and sd water_vapour": (0.0, 0.05),
     "mean and sd cloud_liquid_water": (0.0, 0.15),
     "mean and sd rain_rate": (0.0, 0.20),

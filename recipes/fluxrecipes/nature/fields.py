@@ -282,7 +282,7 @@ def white_noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
 
 @lru_cache(maxsize=1)
 def _quantiles() -> Float:
-    return special.ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
+    return np.asarray(special.ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)), np.float32)
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:

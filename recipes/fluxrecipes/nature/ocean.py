@@ -248,4 +248,4 @@ def nino_index(hours: NDArray[np.float64], seed: int) -> Float:
         return np.empty(0, np.float32)
     edges = 24.0 * np.arange(hours.min() // 24.0, hours.max() // 24.0 + 2.0)
     on_equator = Points(np.full(edges.size, 360), np.full(edges.size, 230, np.float32), edges)
-    return np.interp(hours, edges, _NINO.at(on_equator, seed)[0]).astype(np.float32)
+    return np.asarray(np.interp(hours, edges, _NINO.at(on_equator, seed)[0]), np.float32)
