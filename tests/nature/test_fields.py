@@ -75,7 +75,7 @@ def test_a_fixed_field_and_other_seeds_names_and_kinds():
 
 
 def test_a_streamfunction_brings_unit_winds_that_belong_to_it():
-    field = RandomField("test/stream", 43.0, 12.0, 10.0, 2.0, spacing=1.0, kind="streamfunction")
+    field = RandomField("test/stream", 43.0, 12.0, 10.0, 2.0, spacing=1.0, streamfunction=True)
     stream, east, north = field.at(globe(HOURS), 3).reshape(3, ROWS, 360)
     assert east.std() == pytest.approx(1.0, abs=0.15)
     assert north.std() == pytest.approx(1.0, abs=0.15)

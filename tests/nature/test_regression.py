@@ -103,14 +103,10 @@ def test_the_card_says_what_it_was_trained_on(card):
 
 
 def test_skill_on_a_world_and_years_held_out(shipped, held_out, card):
-    """A quadratic regression must land at Ta 0.9-1.3 K and Qa 1.0-1.3 g/kg."""
+    """On a part of the sample it is what the card says; where it must land: test_targets."""
     found = training.skill(shipped, held_out)
-    assert 0.85 < found["air_temperature_rmse_K"] < 1.1
-    assert 0.95 < found["specific_humidity_rmse_g_kg-1"] < 1.2
     for name, value in found.items():
         assert value == pytest.approx(card["held out"][name], abs=0.08)
-    assert 0.9 < card["held out"]["air_temperature_rmse_K"] < 1.3
-    assert 1.0 < card["held out"]["specific_humidity_rmse_g_kg-1"] < 1.3
 
 
 def test_a_refit_on_fewer_days_gives_nearly_the_shipped_regression(shipped, held_out):

@@ -11,10 +11,11 @@ import pytest
 import xarray as xr
 
 from fluxrecipes.nature import World, archive, instruments, land
+from fluxrecipes.nature.fields import Points
 from fluxrecipes.nature.files import rss as maps
 from fluxrecipes.nature.files import rss_averages
 from fluxrecipes.nature.files.table import Selection
-from fluxrecipes.nature.orbits import F17, SATELLITES
+from fluxrecipes.nature.orbits import SATELLITES
 from fluxrecipes.nature.record import OtherWorld
 from fluxrecipes.sources import rss
 from fluxrecipes.sources.rss_averages import AVERAGES, Maps
@@ -66,7 +67,7 @@ def test_what_is_written_is_what_is_decoded(written, days, name):
 
 def test_decoded_values_are_the_retrievals_to_the_packing_step(world, days):
     day, which, satellite = np.datetime64(DAY), "ascending", SATELLITES["f18"]
-    hours = maps.observation_hours(satellite, day, which)
+    hours = instruments.observation_hours(satellite, day, which)
     points, column = instruments.pass_points(hours, day, np.isfinite(hours) & SEA)
     truth = world.state(points)
     got = decoded(days["f18"], "water_vapour")[0][points.row, column]
@@ -79,21 +80,16 @@ def test_decoded_values_are_the_retrievals_to_the_packing_step(world, days):
     assert np.abs(apart).max() <= 0.05 + 1e-9
 
 
-def test_one_piece_of_code_makes_the_maps_of_f17_too(world):
-    day = np.datetime64(DAY)
-    for which in rss.ORBITS:
-        np.testing.assert_array_equal(
-            maps.observed(world, F17, day, which),
-            instruments.pass_map(world, F17, day, which),
-        )
-
-
 def test_satellites_do_not_share_their_errors_but_versions_do(world):
-    day = np.datetime64(DAY)
-    number = {name: maps._number(one, day, "ascending") for name, one in SATELLITES.items()}
-    assert number["amsr2"] == number["amsr2-v7.2"]
-    assert len(set(number.values())) == len(SATELLITES) - 1
-    assert number["f17"] == instruments.pass_number(day, "ascending")
+    points = Points(np.arange(300, 400), np.full(100, 200.0, "f4"), np.full(100, 6e5))
+    draws = {
+        name: instruments.Errors.of_pass(world, one.instrument.prefix, 4, points)
+        for name, one in SATELLITES.items()
+    }
+    np.testing.assert_array_equal(draws["amsr2"].white, draws["amsr2-v7.2"].white)
+    for part in ("white", "swath"):
+        first = {getattr(errors, part)[0, :2].tobytes() for errors in draws.values()}
+        assert len(first) == len(SATELLITES) - 1
 
 
 def test_shares_of_lost_cells_are_those_of_a_real_day_of_amsr2(days):

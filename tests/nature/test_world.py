@@ -8,7 +8,7 @@ import xarray as xr
 
 from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes.nature import Physics, World, land
-from fluxrecipes.nature.fields import Points, hours_since_epoch
+from fluxrecipes.nature.fields import Points
 
 NOON = np.datetime64("2018-07-10T12:00")
 
@@ -119,41 +119,3 @@ def test_sea_ice_covers_what_it_should(world, month, north, south):
     area = (12_364.0 * np.cos(np.radians(ice.lat)) * (ice > 0.15)).sum("lon") / 1e6
     assert north[0] < area.where(area.lat > 0).sum() < north[1]  # million km²
     assert south[0] < area.where(area.lat < 0).sum() < south[1]
-
-
-def series(world: World, latitude: float) -> dict[str, np.ndarray]:
-    """Hourly values at twelve longitudes over ten days of winter and of summer: (24, 240)."""
-    longitudes = np.repeat(np.arange(15.0, 360.0, 30.0), 24).astype(np.float32)
-    names = ("sea_surface_temperature", "air_temperature", "specific_humidity", "wind_speed")
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for start in ("2018-01-05", "2018-07-05"):
-        days = []
-        for day in range(10):
-            hours = hours_since_epoch(np.datetime64(start)) + 24.0 * day + np.arange(24.0)
-            row = np.full(longitudes.size, int((latitude + 90) * 4))
-            days.append(world.state(Points(row, longitudes, np.tile(hours, 12))))
-        for name in names:
-            parts = [getattr(day, name).reshape(12, 24) for day in days]
-            found[name].append(np.concatenate(parts, axis=1).astype("f8"))
-    return {name: np.concatenate(seasons) for name, seasons in found.items()}
-
-
-def memory(values: np.ndarray, hours: int) -> float:
-    """Autocorrelation at a lag, of departures from each series' mean."""
-    away = values - values.mean(axis=1, keepdims=True)
-    return float(np.corrcoef(away[:, :-hours].ravel(), away[:, hours:].ravel())[0, 1])
-
-
-def test_time_scales_at_the_latitude_of_ocean_station_papa(world):
-    """PAPA 2010-2020: wind .71 .45 .20, Ts-Ta .86 .73 .53 at 6, 12, 24 h; sd 3.6 and 1.1."""
-    there = series(world, 50.1)
-    gap = there["sea_surface_temperature"] - there["air_temperature"]
-    assert 3.0 < there["wind_speed"].std() < 5.0
-    assert 1.0 < gap.std() < 2.4  # the western Pacific and Atlantic are among the longitudes
-    for hours, wind, difference in ((6, 0.71, 0.86), (12, 0.45, 0.73), (24, 0.20, 0.53)):
-        assert memory(there["wind_speed"], hours) == pytest.approx(wind, abs=0.15)
-        assert memory(gap, hours) == pytest.approx(difference, abs=0.15)
-    assert abs(np.corrcoef(gap.ravel(), there["wind_speed"].ravel())[0, 1]) < 0.3
-    moist = saturation_specific_humidity(there["sea_surface_temperature"], 101_300.0, 35.0)
-    moist -= there["specific_humidity"]
-    assert np.corrcoef(gap.ravel(), moist.ravel())[0, 1] > 0.7

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fluxrecipes.nature.archive import simulate
-    from fluxrecipes.nature.weather import Physics
+    from fluxrecipes.nature.physics import WORLDS, Physics
     from fluxrecipes.nature.world import World
 
-__all__ = ["Physics", "World", "simulate"]
+__all__ = ["WORLDS", "Physics", "World", "simulate"]
 
-_HOME = {"Physics": "weather", "World": "world", "simulate": "archive"}
+_HOME = {"WORLDS": "physics", "Physics": "physics", "World": "world", "simulate": "archive"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, special
 
 Float = NDArray[np.floating[Any]]
 Index = NDArray[np.intp]
+Table = NDArray[Any]  # maps for `look_up`
 
 ROWS = 720  # rows of the world: cell centres at 0.25°, from 89.875 S
 SPACING = 0.25
@@ -28,13 +29,8 @@ LATITUDES = np.linspace(-89.875, 89.875, ROWS)
 YEAR = 365.2425 * 24.0  # hours
 _EPOCH = np.datetime64("1950-01-01T00:00:00", "ms")
 _MIDSUMMER = 205.0  # day of the year at which the atmosphere's annual cycle turns
-_PADDED = 960  # rows of the noise's torus: 60° of padding keep the poles from meeting
+_MIDDLE = 56.5 * YEAR  # hours since 1950 at the middle of 1992-2020
 _KILOMETRES_PER_DEGREE = 111.2
-
-
-def annual_angle(hours: NDArray[np.float64] | float, day: float) -> NDArray[np.float64]:
-    """Angle of the annual cycle, 0 on the given day of the year."""
-    return np.asarray(2.0 * np.pi * (hours - 24.0 * day) / YEAR)
 
 
 def hours_since_epoch(time: np.datetime64) -> float:
@@ -44,7 +40,7 @@ def hours_since_epoch(time: np.datetime64) -> float:
 
 @dataclass(frozen=True)
 class Points:
-    """Places and times: three flat arrays of one length.
+    """Places and times: flat arrays of one length.
 
     Parameters
     ----------
@@ -54,11 +50,16 @@ class Points:
         Degrees east, 0 to 360; any value, not only cell centres.
     hours : ndarray of float64
         Hours since the start of 1950, UTC.
+    shift : ndarray of float32, optional
+        Degrees by which the weather is taken from further east. Weather is alike all along a
+        circle of latitude, climate is not: each shift is another draw of the weather at one
+        place, so that its statistics need no decades.
     """
 
     row: Index
     longitude: Float
     hours: NDArray[np.float64]
+    shift: Float | None = None
 
     @cached_property
     def latitude(self) -> Float:
@@ -71,21 +72,48 @@ class Points:
         return _flow_of_rows()[self.row]
 
     @cached_property
-    def summer(self) -> Float:
-        """Annual cycle of the atmosphere: 1 in late July, -1 in late January."""
-        return np.cos(annual_angle(self.hours, _MIDSUMMER)).astype(np.float32)
+    def weather_longitude(self) -> Float:
+        """Longitude at which random fields are looked up."""
+        return self.longitude if self.shift is None else self.longitude + self.shift
 
     @cached_property
-    def solar_hour(self) -> Float:
-        """Local mean solar time, hours."""
-        return np.asarray(np.mod(self.hours + self.longitude / 15.0, 24.0), np.float32)
+    def summer(self) -> Float:
+        """Annual cycle of the atmosphere: 1 in late July, -1 in late January."""
+        return self.season(_MIDSUMMER)
 
-    def part(self, which: slice) -> Points:
-        """The points of one slice."""
-        return Points(self.row[which], self.longitude[which], self.hours[which])
+    def season(self, day: float) -> Float:
+        """Annual cycle that is 1 on a day of the year and -1 half a year later."""
+        cosine, sine = self._of_the_year
+        angle = 2.0 * np.pi * 24.0 * day / YEAR
+        return cosine * np.float32(np.cos(angle)) + sine * np.float32(np.sin(angle))
+
+    @cached_property
+    def _of_the_year(self) -> tuple[Float, Float]:
+        return _circle(self.hours / YEAR)
+
+    @cached_property
+    def solar_day(self) -> tuple[Float, Float]:
+        """Cosine and sine of the local mean solar time's angle, 0 at midnight."""
+        return _circle((self.hours + self.longitude / 15.0) / 24.0)
+
+    @cached_property
+    def decades(self) -> Float:
+        """Decades since the middle of the record, mid-2006."""
+        return ((self.hours - _MIDDLE) / (10.0 * YEAR)).astype(np.float32)
+
+    def part(self, which: slice | Index | NDArray[np.bool_]) -> Points:
+        """The points of a slice, or those with an index or a mark."""
+        shift = None if self.shift is None else self.shift[which]
+        return Points(self.row[which], self.longitude[which], self.hours[which], shift)
 
     def __len__(self) -> int:
         return self.row.size
+
+
+def _circle(turns: NDArray[np.float64]) -> tuple[Float, Float]:
+    """Cosine and sine of an angle given in turns."""
+    angle = ((turns - np.floor(turns)) * (2.0 * np.pi)).astype(np.float32)
+    return np.cos(angle), np.sin(angle)
 
 
 @lru_cache(maxsize=1)
@@ -114,16 +142,19 @@ class RandomField:
     power : float
         2 is smooth, 1 rough.
     spacing : float
-        Degrees between its columns, 0.25 to 1.
+        Degrees between its columns, 0.25 to 1. At 0.25 the nearest column is taken, at others
+        it is interpolated.
     period : float
         Degrees after which it repeats in longitude: a tile suffices for the finest scales.
     steered : bool
         Carried by the mean flow.
     drift : float
         Degrees an hour eastward besides.
-    kind : {"scalar", "pair", "streamfunction"}
-        "pair" is two independent maps; "streamfunction" three: the function and the unit
-        winds u = -d/dy, v = d/dx that belong to it (power 2 only).
+    members : int
+        Independent maps that share all this.
+    streamfunction : bool
+        The map is followed by the unit winds u = -d/dy, v = d/dx that belong to it (one member,
+        power 2 only).
     """
 
     name: str
@@ -135,7 +166,8 @@ class RandomField:
     period: float = 360.0
     steered: bool = True
     drift: float = 0.0
-    kind: str = "scalar"
+    members: int = 1
+    streamfunction: bool = False
 
     def at(self, points: Points, seed: int) -> Float:
         """Values at points.
@@ -143,70 +175,114 @@ class RandomField:
         Returns
         -------
         ndarray, shape (maps, points)
-            One map for a scalar, two for a pair, three for a streamfunction.
+            A map for each member; three for a streamfunction.
         """
         if math.isinf(self.step):
             return self.map(points, seed, 0)
         phase = points.hours / self.step
-        first = np.floor(phase).astype(np.intp)
+        first = np.floor(phase)
         part = (phase - first).astype(np.float32)
-        angle = part * (np.pi / 2.0)
-        value = self._carried(points, seed, first, part * (self.step))
-        value *= np.cos(angle)
-        later = self._carried(points, seed, first + 1, (part - 1) * (self.step))
-        value += later * np.sin(angle)
+        knot = first.astype(np.intp)
+        value = self._carried(points, seed, knot, part * np.float32(self.step))
+        knot += 1
+        part *= np.float32(np.pi / 2.0)
+        value *= np.cos(part)
+        age = (part - np.float32(np.pi / 2.0)) * np.float32(self.step * 2.0 / np.pi)
+        later = self._carried(points, seed, knot, age)
+        later *= np.sin(part)
+        value += later
         return value
 
     def map(self, points: Points, seed: int, number: int) -> Float:
         """Values at points of the one map with this number, at rest; shape (maps, points)."""
-        return self._carried(points, seed, np.full(len(points), number, np.intp), 0.0)
+        return self._carried(points, seed, np.full(len(points), number, np.intp), None)
 
-    def _carried(self, points: Points, seed: int, knot: Index, age: Float | float) -> Float:
-        speed = points.flow + (self.drift) if self.steered else (self.drift)
-        column = (points.longitude - speed * age) / (self.spacing)
-        return look_up(lambda k: _noise(self, seed, k), knot, points.row, column)
+    def _carried(self, points: Points, seed: int, knot: Index, age: Float | None) -> Float:
+        longitude = points.weather_longitude
+        if age is not None and (self.steered or self.drift):
+            speed = points.flow + np.float32(self.drift) if self.steered else np.float32(self.drift)
+            longitude = longitude - speed * age
+        turn = longitude * np.float32(1.0 / self.period)
+        return look_up(lambda k: _noise(self, seed, k), knot, points.row, turn)
 
 
-def look_up(maps: Callable[[int], Float], knot: Index, row: Index, column: Float) -> Float:
-    """Interpolate in longitude on the maps of each point's knot.
+def look_up(maps: Callable[[int], Table], knot: Index, row: Index, turn: Float) -> Float:
+    """Read, at each point, the maps of its knot.
 
     Parameters
     ----------
     maps : callable
-        Gives for a knot number an array (maps, rows, columns), periodic in its last axis.
+        Gives the maps of a knot as `between` or `nearest` make them.
     knot, row : ndarray of int, shape (points,)
-    column : ndarray of float, shape (points,)
-        Fractional column; any value.
+    turn : ndarray of float32, shape (points,)
+        Place along a row, 1 for the whole row; any value.
 
     Returns
     -------
     ndarray of float32, shape (maps, points)
     """
-    first = int(knot.min()) if knot.size else 0
-    last = int(knot.max()) if knot.size else 0
+    first, last = (int(knot.min()), int(knot.max())) if knot.size else (0, 0)
     if first == last:
-        stack = maps(first)[:, None]
-    else:
-        stack = np.stack([maps(k) for k in range(first, last + 1)], axis=1)
-    width = stack.shape[-1]
-    floor = np.floor(column)
-    part = (column - floor).astype(np.float32)
-    west = floor.astype(np.intp) % width
-    east = np.where(west == width - 1, 0, west + 1)
-    start = row * width if first == last else ((knot - first) * stack.shape[2] + row) * width
-    west += start
-    east += start
-    values = np.empty((stack.shape[0], row.size), np.float32)
-    for value, table in zip(values, stack, strict=True):
-        flat = table.reshape(-1)
-        left = flat.take(west)
-        value[:] = left + part * (flat.take(east) - left)
+        return _read(maps(first), row, turn)
+    present = range(first, last + 1) if last - first < 8 else np.unique(knot)
+    values = np.empty((len(maps(first)), knot.size), np.float32)
+    for one in present:
+        here = np.flatnonzero(knot == one)
+        if here.size:
+            values[:, here] = _read(maps(int(one)), row[here], turn[here])
     return values
 
 
-def white_noise(seed: int, name: str, number: int, shape: tuple[int, ...]) -> Float:
-    """Independent standard normal numbers that depend on nothing but the arguments."""
-    return generator(seed, name, number).standard_normal(shape, dtype=np.float32)
+def _read(maps: Table, row: Index, turn: Float) -> Float:
+    """Values of all maps at points, (maps, points)."""
+    paired = np.iscomplexobj(maps)
+    column = turn - np.floor(turn)
+    column *= np.float32(maps.shape[-1] - 1)
+    if not paired:
+        column += np.float32(0.5)
+    place = column.astype(np.intp)
+    column -= place
+    place += row * maps.shape[-1]
+    values = np.empty((len(maps), row.size), np.float32)
+    for value, table in zip(values, maps.reshape(len(maps), -1), strict=True):
+        if paired:
+            found = table.take(place)
+            np.multiply(found.imag, column, out=value)
+            value += found.real
+        else:
+            table.take(place, out=value, mode="clip")
+    return values
+
+
+def between(maps: NDArray[np.floating[Any]]) -> Table:
+    """Maps to be interpolated along their rows, (maps, rows, columns + 1): complex.
+
+    The real part is a column's value, the imaginary part what the next one adds: one look
+    fetches both. The first column stands again at the end, where rounding may lead.
+    """
+    pairs = np.empty((*maps.shape[:-1], maps.shape[-1] + 1), np.complex64)
+    pairs.real[..., :-1], pairs.real[..., -1] = maps, maps[..., 0]
+    pairs.imag[..., :-1] = pairs.real[..., 1:] - pairs.real[..., :-1]
+    pairs.imag[..., -1] = pairs.imag[..., 0]
+    return pairs
+
+
+def nearest(maps: NDArray[np.floating[Any]]) -> Table:
+    """Maps to be read at the nearest column, (maps, rows, columns + 1)."""
+    return np.concatenate([maps, maps[..., :1]], axis=-1, dtype=np.float32)
+
+
+def white_noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
+    """Independent standard normal numbers (quantiles of 16 random bits: none beyond 4.2)."""
+    count = math.prod(shape)
+    raw = random.bit_generator.random_raw(count // 4 + 1)
+    bits = np.asarray(raw, "<u8").view("<u2")[:count]
+    return _quantiles().take(bits).reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def _quantiles() -> Float:
+    return np.asarray(special.ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)), np.float32)
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:
@@ -215,19 +291,25 @@ def generator(seed: int, name: str, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(words)))
 
 
-@lru_cache(maxsize=64)
-def _noise(field: RandomField, seed: int, knot: int) -> Float:
-    """Maps of one knot, shape (maps, 720, columns)."""
+@lru_cache(maxsize=40)
+def _noise(field: RandomField, seed: int, knot: int) -> Table:
+    """Maps of one knot, shape (maps, 720, columns + 1)."""
     spectrum = _root_spectrum(field)
-    width = round(field.period / field.spacing)
-    names = (f"{field.name}/0", f"{field.name}/1") if field.kind == "pair" else (field.name,)
+    shape = _torus(field)
     maps = []
-    for name in names:
-        white = white_noise(seed, name, knot, (_PADDED, width))
-        maps.append(fft.irfft2(fft.rfft2(white) * spectrum, s=white.shape)[:ROWS])
-    if field.kind == "streamfunction":
+    for member in range(field.members):
+        white = white_noise(generator(seed, f"{field.name}/{member}", knot), shape)
+        maps.append(fft.irfft2(fft.rfft2(white) * spectrum, s=shape)[:ROWS])
+    if field.streamfunction:
         maps += _unit_winds(field, maps[0])
-    return np.stack(maps).astype(np.float32)
+    table = nearest if field.spacing <= SPACING else between
+    return table(np.stack(maps))
+
+
+def _torus(field: RandomField) -> tuple[int, int]:
+    """Rows and columns on which noise is made: padding keeps the poles from meeting."""
+    rows = 768 if field.meridional < 4.5 else 960  # 12° and 60° of padding; quick to transform
+    return rows, round(field.period / field.spacing)
 
 
 def _unit_winds(field: RandomField, stream: Float) -> list[Float]:
@@ -241,8 +323,8 @@ def _unit_winds(field: RandomField, stream: Float) -> list[Float]:
 @lru_cache(maxsize=32)
 def _root_spectrum(field: RandomField) -> Float:
     """Square root of the power spectrum that belongs to the field's correlation."""
-    width = round(field.period / field.spacing)
-    y = np.minimum(np.arange(_PADDED), _PADDED - np.arange(_PADDED)) * SPACING
+    rows, width = _torus(field)
+    y = np.minimum(np.arange(rows), rows - np.arange(rows)) * SPACING
     x = np.minimum(np.arange(width), width - np.arange(width)) * field.spacing
     squared = (y[:, None] / field.meridional) ** 2 + (x[None, :] / field.zonal) ** 2
     spectrum = fft.rfft2(np.exp(-(squared ** (field.power / 2.0)))).real

@@ -8,10 +8,11 @@ real day and the literature's satellite-buoy statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from fluxrecipes.nature.fields import (
     RandomField,
     generator,
     hours_since_epoch,
+    white_noise,
 )
 from fluxrecipes.nature.ocean import sea
 from fluxrecipes.nature.orbits import Pass, Satellite, observation_hours
@@ -34,56 +36,92 @@ from fluxrecipes.nature.world import World
 Bytes = NDArray[np.uint8]
 
 LAST_VALUE, NO_RETRIEVAL, SEA_ICE, COAST, NO_OBSERVATION, LAND = 250, 251, 252, 253, 254, 255
-# Layers of an SSM/I or SSMIS map: name, scale, offset (hours; m/s; mm; mm; mm/h).
-LAYERS = (
-    ("time", 0.1, 0.0),
-    ("wind_speed", 0.2, 0.0),
-    ("water_vapour", 0.3, 0.0),
-    ("cloud_liquid_water", 0.01, -0.05),
-    ("rain_rate", 0.1, 0.0),
-)
+TENTH = 0.1  # of an hour: the step of times
+
+SSMI = ("wind_speed", "water_vapour", "cloud_liquid_water", "rain_rate")  # what SSM/I retrieves
 
 _ICE_LIMIT = 0.15
 _SHAPE = (720, 1440)
 _ALONG_SWATH = RandomField(
-    "error/swath", np.inf, 1.1, 3.5, power=1.4, spacing=0.5, steered=False, kind="pair"
+    "error/swath", np.inf, 1.1, 3.5, power=1.4, spacing=0.5, steered=False, members=3
 )
-# Chance to lose the wind by rain rate: limits in mm/h, then the chance below each limit.
-_WIND_LOSS = (np.array([0.05, 0.55, 2.05]), np.array([0.0, 0.88, 0.99, 1.0]))
-_VAPOUR_LOSS = (np.array([0.05, 0.55, 2.05, 5.05]), np.array([0.0, 0.0, 0.005, 0.18, 0.63]))
+# Chance to lose a retrieval by class of rain (see `_steps`).
+_WIND_LOSS = np.array([0.0, 0.88, 0.99, 1.0, 1.0], np.float32)
+_LOW_WIND_LOSS = np.array([0.0, 0.89, 0.995, 1.0, 1.0], np.float32)
+_VAPOUR_LOSS = np.array([0.0, 0.0, 0.005, 0.18, 0.63], np.float32)
 
 _SST_ERROR = RandomField("error/sst", 83.0, 3.0, 2.2, power=1.6, steered=False)
 _SST_BIAS = RandomField("error/sst-slow", 41 * 24.0, 14.0, 9.0, spacing=1.0, steered=False)
 
 
+class Character(NamedTuple):
+    """How one satellite's wind errs: departures from the errors that all share."""
+
+    offset: float
+    """m/s."""
+    wind: float
+    """m/s for each m/s of wind above 7.5."""
+    cloud: float
+    """Factor on what cloud does."""
+    vapour: float
+    """m/s for each mm of vapour above 28."""
+
+    @classmethod
+    def of(cls, world: World, name: str) -> Character:
+        """Character of a satellite of a world."""
+        draw = generator(world.seed, f"character/{name}", 0).uniform(-1.0, 1.0, 4)
+        return cls(*(float(v) for v in (0.0, 0.0, 1.0, 0.0) + draw * (0.2, 0.025, 0.4, 0.006)))
+
+
 @dataclass(frozen=True)
 class Errors:
-    """Random numbers of one pass at points: correlated and white normal, and uniform.
+    """How one pass errs at points: random numbers, and what is its satellite's and its time's.
 
     Parameters
     ----------
-    swath : ndarray, shape (2, points)
-        Correlated along the swath: for wind, for vapour.
-    white : ndarray, shape (4, points)
-        For wind, vapour, cloud, rain.
+    swath : ndarray, shape (3, points)
+        Correlated along the swath, normal: for wind, vapour, SST.
+    white : ndarray, shape (6, points)
+        Normal: for wind, vapour, cloud, rain, SST (and the direction of wind), low-frequency wind
+        (and wind in rain).
     chance : ndarray, shape (points,)
         Uniform, for loss.
+    character : Character
+        Of the satellite.
+    curves : float
+        Factor on the conditional biases of the wind.
+    vapour_drift : ndarray or float
+        What the vapour has drifted by, kg m-2.
     """
 
     swath: Float
     white: Float
     chance: Float
+    character: Character
+    curves: float = 1.0
+    vapour_drift: Float | float = 0.0
 
     @classmethod
     def of_pass(cls, world: World, name: str, number: int, points: Points) -> Errors:
         """Errors of one pass (by satellite name and running number) at its 0.25° cells."""
         random = generator(world.seed, f"noise/{name}", number)
-        white = random.standard_normal((4, len(points)), dtype=np.float32)
+        white = white_noise(random, (6, len(points)))
         chance = random.random(len(points), dtype=np.float32)
-        return cls(_ALONG_SWATH.map(points, world.seed, number), white, chance)
+        # A pass of another satellite has other errors on the same day.
+        turned = zlib.crc32(name.encode()) + number
+        return cls(
+            _ALONG_SWATH.map(points, world.seed, turned),
+            white,
+            chance,
+            Character.of(world, name),
+            world.physics.wind_bias,
+            world.physics.vapour_drift * points.decades if world.physics.vapour_drift else 0.0,
+        )
 
 
-def retrieve(truth: State, errors: Errors, size: float = 1.0) -> dict[str, Float]:
+def retrieve(
+    truth: State, errors: Errors, size: float = 1.0, names: Collection[str] = SSMI
+) -> dict[str, Float]:
     """Satellite retrievals at points.
 
     Parameters
@@ -92,57 +130,140 @@ def retrieve(truth: State, errors: Errors, size: float = 1.0) -> dict[str, Float
     errors : Errors
     size : float
         Factor on biases and noise (`Physics.observation_error`).
+    names : collection of str
+        Which of those below are wanted.
 
     Returns
     -------
     dict of ndarray
-        wind_speed [m s-1, neutral at 10 m], water_vapour, cloud_liquid_water [mm = kg m-2],
-        rain_rate [mm h-1]; NaN where there is no retrieval.
+        wind_speed, wind_speed_lf and wind_speed_aw [m s-1, neutral at 10 m; in rain too],
+        wind_to_direction [degrees], water_vapour, cloud_liquid_water [mm = kg m-2], rain_rate
+        [mm h-1], sea_surface_temperature [K]; NaN where there is no retrieval.
     """
     rain = truth.rain_rate * np.exp(size * 0.3 * errors.white[3])
-    cloud = truth.cloud_liquid_water + size * errors.white[2] * (
-        0.014 + 0.10 * truth.cloud_liquid_water
-    )
-    wind = _neutral_wind(truth) + size * _wind_error(truth, errors)
-    lost = errors.chance < np.maximum(
-        _chance(rain, _WIND_LOSS), _cloud_loss(truth.cloud_liquid_water)
-    )
-    vapour = truth.water_vapour + size * _vapour_error(truth, errors)
-    no_vapour = errors.chance < _chance(rain, _VAPOUR_LOSS)
-    return {
-        "wind_speed": np.where(lost, np.nan, np.maximum(wind, 0.0)),
-        "water_vapour": np.where(no_vapour, np.nan, np.maximum(vapour, 0.0)),
-        "cloud_liquid_water": cloud,
-        "rain_rate": rain,
-    }
+    bias = wind_bias(truth, errors.character, errors.curves)
+    seen = _Seen(truth, errors, size, _steps(rain), _neutral_wind(truth), bias, rain)
+    return {name: _RETRIEVALS[name](seen) for name in names}
 
 
-def _wind_error(truth: State, errors: Errors) -> Float:
+class _Seen(NamedTuple):
+    """What all retrievals rest on."""
+
+    truth: State
+    errors: Errors
+    size: float
+    rained: Index
+    neutral: Float
+    bias: Float
+    rain: Float
+
+    def unless(self, chance: Float, values: Float) -> Float:
+        """Values, lost by chance."""
+        return np.where(self.errors.chance < chance, np.float32(np.nan), values)
+
+
+def _wind(seen: _Seen) -> Float:
+    errors, cloud = seen.errors, seen.truth.cloud_liquid_water
+    noise = wind_noise(seen.truth.wind_speed) * (0.91 * errors.swath[0] + 0.42 * errors.white[0])
+    wind = seen.neutral + seen.size * (seen.bias + noise)
+    lost = np.maximum(_WIND_LOSS[seen.rained], _cloud_loss(cloud, 0.13))
+    return seen.unless(lost, np.maximum(wind, 0.0))
+
+
+def _wind_lf(seen: _Seen) -> Float:
+    errors, cloud = seen.errors, seen.truth.cloud_liquid_water
+    noise = 0.75 * errors.swath[0] + 0.30 * errors.swath[2] + 0.5 * errors.white[5]
+    # How the two winds differ by cloud was measured on a real day of AMSR2.
+    shift = 0.19 - 0.51 * np.clip((cloud - 0.01) / 0.19, 0.0, 1.0)
+    error = seen.bias + shift + wind_noise(seen.truth.wind_speed) * noise
+    lost = np.maximum(_LOW_WIND_LOSS[seen.rained], _cloud_loss(cloud, 0.10) + 0.02)
+    return seen.unless(lost, np.maximum(seen.neutral + seen.size * error, 0.0))
+
+
+def _wind_aw(seen: _Seen) -> Float:
+    rain = np.minimum(seen.truth.rain_rate, 10.0)
+    noise = (0.7 + 0.25 * rain) * seen.errors.white[5] + 0.4 * seen.errors.swath[0]
+    return np.asarray(np.maximum(seen.neutral + seen.size * noise, 0.0))
+
+
+def _direction(seen: _Seen) -> Float:
+    truth = seen.truth
+    toward = np.degrees(np.arctan2(truth.eastward_wind, truth.northward_wind))
+    spread = 10.0 + 60.0 / np.maximum(truth.wind_speed, 1.5)
+    return np.asarray(np.mod(toward + seen.size * spread * seen.errors.white[4], 360.0))
+
+
+def _sst(seen: _Seen) -> Float:
+    errors, cloud = seen.errors, seen.truth.cloud_liquid_water
+    error = seen.size * (0.46 * errors.swath[2] + 0.24 * errors.white[4])
+    lost = np.maximum(_WIND_LOSS[seen.rained], _cloud_loss(cloud, 0.085) + 0.03)
+    return seen.unless(lost, seen.truth.sea_surface_temperature + error)
+
+
+def _vapour(seen: _Seen) -> Float:
+    truth, errors = seen.truth, seen.errors
+    vapour = truth.water_vapour + seen.size * _vapour_error(truth, errors) + errors.vapour_drift
+    return seen.unless(_VAPOUR_LOSS[seen.rained], np.maximum(vapour, 0.0))
+
+
+def _cloud(seen: _Seen) -> Float:
+    cloud, errors = seen.truth.cloud_liquid_water, seen.errors
+    error = errors.white[2] * (0.014 + 0.10 * cloud) + 0.009 * errors.swath[2]
+    return np.asarray(cloud + seen.size * error)
+
+
+def _rain(seen: _Seen) -> Float:
+    return seen.rain
+
+
+_RETRIEVALS: dict[str, Callable[[_Seen], Float]] = {
+    "wind_speed": _wind,
+    "wind_speed_lf": _wind_lf,
+    "wind_speed_aw": _wind_aw,
+    "wind_to_direction": _direction,
+    "sea_surface_temperature": _sst,
+    "water_vapour": _vapour,
+    "cloud_liquid_water": _cloud,
+    "rain_rate": _rain,
+}
+
+
+def wind_bias(truth: State, character: Character, curves: float = 1.0) -> Float:
+    """Conditional bias of a satellite's wind, m/s: by wind, cloud, vapour and satellite.
+
+    Given the fields of the product itself it could be taken off again.
+    """
     speed, cloud, vapour = truth.wind_speed, truth.cloud_liquid_water, truth.water_vapour
-    bias = 0.20 - 0.55 * (1.0 - np.exp(-cloud / 0.12))
-    bias += 0.25 * np.exp(-speed / 2.0)
-    bias -= 0.008 * (vapour - 28.0)
-    noise = 0.32 + 0.045 * speed
-    error: Float = bias + noise * (0.88 * errors.swath[0] + 0.48 * errors.white[0])
-    return error
+    bias = (0.20 + character.offset) - (0.55 * character.cloud) * (1.0 - np.exp(cloud / -0.12))
+    bias += (character.wind + 0.03) * (speed - 7.5)
+    bias += (character.vapour - 0.013) * (vapour - 28.0)
+    return np.asarray(curves * bias, np.float32)
+
+
+def wind_noise(speed: Float) -> Float:
+    """Standard deviation of the rest of the error, m/s: grows with the wind."""
+    return np.asarray(0.24 + 0.05 * speed + 0.20 * np.maximum(speed - 15.0, 0.0))
 
 
 def _vapour_error(truth: State, errors: Errors) -> Float:
-    noise = 0.4 + 0.015 * truth.water_vapour
+    noise = 0.28 + 0.010 * truth.water_vapour
     bias = 0.012 * (28.0 - truth.water_vapour)
     bias += 0.5 * np.minimum(truth.rain_rate, 2.0)
-    error: Float = bias + noise * (0.85 * errors.swath[1] + 0.52 * errors.white[1])
+    error: Float = bias + noise * (0.90 * errors.swath[1] + 0.44 * errors.white[1])
     return error
 
 
-def _chance(rain: Float, table: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Float:
-    limits, chances = table
-    return chances.astype(np.float32)[np.searchsorted(limits, rain, side="right")]
+def _steps(rain: Float) -> Index:
+    """Class of each rain rate: none, and up to 0.5, 2, 5 mm/h and more."""
+    steps = (rain >= 0.05).astype(np.intp)
+    for limit in (0.55, 2.05, 5.05):
+        steps += rain >= limit
+    return steps
 
 
-def _cloud_loss(cloud: Float) -> Float:
-    """Chance to lose the wind under thick cloud without rain."""
-    chance: Float = 0.01 + 0.8 / (1.0 + np.exp((0.13 - cloud) / 0.02))
+def _cloud_loss(cloud: Float, thick: float) -> Float:
+    """Chance to lose a retrieval under thick cloud without rain."""
+    chance: Float = 0.01 + 0.8 / (1.0 + np.exp((thick - cloud) / 0.02))
     return chance
 
 
@@ -224,23 +345,32 @@ def pass_map(world: World, satellite: Satellite, day: np.datetime64, which: Pass
 
     Returns
     -------
-    ndarray of uint8, shape (5, 720, 1440)
-        Layers `LAYERS`; codes 251 to 255 above the values, which end at 250.
+    ndarray of uint8, shape (layers, 720, 1440)
+        In the order and packing of the satellite's series; codes 251 to 255 above the values,
+        which end at 250.
     """
+    layers = satellite.instrument.layers
     hours = observation_hours(satellite, day, which)
-    seen = np.isfinite(hours) & ~land.rss_land()
-    maps = np.full((len(LAYERS), *_SHAPE), NO_OBSERVATION, np.uint8)
-    maps[1:, seen] = COAST
-    maps[0, seen] = quantise(hours[seen], *LAYERS[0][1:])
+    land_here, seen = land.rss_land(), np.isfinite(hours)
+    empty = np.where(land_here, LAND, np.where(seen, COAST, NO_OBSERVATION)).astype(np.uint8)
+    maps = np.stack([empty] * len(layers))
+    seen &= ~land_here
+    maps[0][seen] = quantise(hours[seen], TENTH, 0.0)
     points, column = pass_points(hours, day, seen & ~land.rss_coast())
+    cells = points.row * _SHAPE[1] + column
+    ice = world.sea_ice(points) > _ICE_LIMIT
+    for stored in maps[1:]:
+        stored.reshape(-1)[cells[ice]] = SEA_ICE
+    points, cells = points.part(~ice), cells[~ice]
     truth = world.state(points)
-    errors = Errors.of_pass(world, satellite.name, pass_number(day, which), points)
-    values = retrieve(truth, errors, world.physics.observation_error)
-    ice = truth.sea_ice_fraction > _ICE_LIMIT
-    for layer, (name, scale, offset) in enumerate(LAYERS[1:], start=1):
-        stored = quantise(values[name], scale, offset)
-        maps[layer, points.row, column] = np.where(ice, np.uint8(SEA_ICE), stored)
-    maps[:, land.rss_land()] = LAND
+    # By the instrument, not the series: two versions of its maps come of one measurement.
+    prefix = satellite.instrument.prefix
+    errors = Errors.of_pass(world, prefix, pass_number(day, which), points)
+    names = [layer.name for layer in layers[1:]]
+    values = retrieve(truth, errors, world.physics.observation_error, names)
+    for stored, layer in zip(maps[1:], layers[1:], strict=True):
+        packing = layer.packing
+        stored.reshape(-1)[cells] = quantise(values[layer.name], packing.scale, packing.offset)
     return maps
 
 
@@ -262,13 +392,14 @@ def analysed_sst(world: World, day: np.datetime64) -> dict[str, Float]:
     noon = np.full(_SHAPE, 12.0)
     points, column = pass_points(noon, day, where)
     shape_of = _on_map(points, column)
-    below = sea(points, world.seed)
+    below = sea(points, world.seed, world.physics)
     smooth = _smooth(shape_of(below.temperature))[points.row, column]
     size = world.physics.observation_error
     error = size * (
         0.24 * _SST_ERROR.at(points, world.seed)[0] + 0.12 * _SST_BIAS.at(points, world.seed)[0]
     )
-    sst = np.maximum(smooth + error, -1.8)
+    drift = world.physics.sst_drift * points.decades
+    sst = np.maximum(smooth + error + drift, -1.8)
     estimate = size * (0.13 + 0.3 * np.abs(below.unfelt)).clip(0.11, 0.6)
     ice = np.where(below.ice >= _ICE_LIMIT, below.ice, np.nan)
     fields = {"sst": sst, "anom": sst - below.climatology, "err": estimate, "ice": ice}

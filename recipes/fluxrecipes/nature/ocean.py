@@ -19,9 +19,11 @@ from fluxrecipes.nature.fields import (
     Float,
     Points,
     RandomField,
-    annual_angle,
+    Table,
+    between,
     look_up,
 )
+from fluxrecipes.nature.physics import Physics
 
 Grid = NDArray[np.float64]
 
@@ -29,19 +31,18 @@ FREEZING = -1.8  # °C, sea water at the ice edge
 _COLUMNS = 720  # of the climatology's maps: 0.5°
 _LONGITUDES = np.linspace(0.0, 359.5, _COLUMNS)
 _WARMEST = 240.0  # day of the year of the northern SST maximum
-_KNOT = 120.0  # hours between maps of the annual cycle
 
 # Latitude, annual mean and seasonal amplitude (positive: warmest in late August), °C. Below
 # freezing the value is a potential temperature that decides the ice cover.
 _ZONAL = np.array(
     [
         (-90, -4.0, 0.0), (-78, -3.0, -0.6), (-70, -2.1, -1.1), (-65, -1.2, -1.4),
-        (-60, 0.9, -1.1), (-55, 3.3, -0.8), (-50, 6.3, -1.1), (-45, 10.4, -1.6),
-        (-40, 14.8, -2.1), (-35, 18.1, -2.4), (-30, 20.9, -2.4), (-25, 23.1, -2.1),
-        (-20, 24.7, -1.7), (-15, 26.2, -1.3), (-10, 27.5, -1.0), (-5, 28.3, -0.8),
-        (0, 28.4, -0.5), (5, 28.8, 0.0), (10, 28.4, 0.4), (15, 27.5, 0.8),
-        (20, 26.2, 1.2), (25, 24.8, 1.9), (30, 22.4, 2.9), (35, 19.4, 4.0),
-        (40, 15.3, 4.4), (45, 10.8, 4.0), (50, 8.0, 3.3), (55, 6.7, 2.9),
+        (-60, 1.4, -1.1), (-55, 4.0, -0.9), (-50, 6.8, -1.2), (-45, 11.4, -1.6),
+        (-40, 16.0, -2.1), (-35, 18.9, -2.4), (-30, 20.9, -2.4), (-25, 23.1, -2.1),
+        (-20, 24.7, -1.7), (-15, 26.2, -1.3), (-10, 27.5, -1.0), (-5, 28.6, -0.8),
+        (0, 28.7, -0.5), (5, 29.0, 0.0), (10, 28.4, 0.4), (15, 27.5, 0.8),
+        (20, 26.2, 1.2), (25, 24.9, 1.9), (30, 22.7, 2.8), (35, 20.2, 3.7),
+        (40, 17.1, 4.0), (45, 12.8, 3.6), (50, 8.9, 3.2), (55, 7.1, 2.9),
         (60, 5.5, 2.6), (65, 4.2, 2.3), (70, 1.6, 2.2), (75, -0.9, 1.6),
         (80, -2.8, 0.7), (90, -5.0, 0.3),
     ]
@@ -52,28 +53,28 @@ _REGIONS = (
     (150, 3, 40, 14, 1.2, 0.0),  # western Pacific warm pool
     (80, 2, 25, 13, 0.8, 0.0),  # Indian Ocean
     (255, -1, 26, 4, -2.6, -1.0),  # Pacific cold tongue
-    (283, -14, 14, 13, -4.2, -0.4),  # Peru
+    (283, -15, 16, 12, -4.6, -0.4),  # Peru
     (355, -3, 18, 7, -1.2, -0.9),  # Atlantic cold tongue
-    (10, -21, 12, 11, -4.8, -0.3),  # Benguela
+    (9, -21, 13, 11, -4.8, -0.3),  # Benguela
     (237, 31, 12, 9, -3.2, -0.5),  # California
     (344, 23, 10, 10, -3.0, -0.4),  # Canary
     (45, -25, 14, 9, 1.8, 0.0),  # Mozambique
-    (155, -22, 14, 9, 1.6, 0.0),  # Coral Sea
+    (158, -21, 20, 9, 1.7, 0.0),  # Coral Sea
     (315, -28, 14, 9, 1.2, 0.0),  # Brazil
     (305, -46, 9, 7, -3.0, 0.0),  # Malvinas
-    (25, -50, 55, 8, -2.4, 0.0),  # subpolar, south of Africa
-    (195, -50, 55, 9, 2.4, 0.0),  # south-west Pacific
+    (25, -50, 50, 8, -3.2, 0.0),  # subpolar, south of Africa
+    (195, -52, 50, 8, 3.4, 0.0),  # south-west Pacific
     (112, -33, 10, 7, 0.6, 0.0),  # Leeuwin
     (345, 56, 28, 12, 4.6, -0.4),  # North Atlantic Drift
     (10, 71, 26, 8, 4.6, 0.0),  # Norwegian Sea
-    (303, 58, 14, 9, -5.8, 1.2),  # Labrador
-    (276, 60, 10, 7, -6.0, 3.5),  # Hudson Bay
-    (25, 61, 9, 5, -5.0, 3.0),  # Gulf of Bothnia
+    (303, 58, 14, 9, -6.0, 2.2),  # Labrador
+    (276, 60, 10, 8, -7.0, 5.0),  # Hudson Bay
+    (25, 60, 9, 5, -5.5, 4.0),  # Gulf of Bothnia
     (300, 74, 60, 6, -2.0, 0.3),  # Baffin Bay
-    (147, 53, 16, 8, -6.2, 2.6),  # Okhotsk and Oyashio
+    (147, 54, 15, 8, -6.8, 4.4),  # Okhotsk and Oyashio
     (165, 47, 18, 5, -2.0, 0.3),  # Oyashio
-    (187, 63, 20, 5, -5.2, 2.0),  # Bering Sea
-    (215, 56, 16, 8, 1.6, 0.2),  # Gulf of Alaska
+    (187, 62, 20, 6, -5.6, 2.6),  # Bering Sea
+    (215, 54, 17, 8, 2.0, 0.2),  # Gulf of Alaska
     (180, 42, 28, 6, -1.6, 0.0),  # subarctic Pacific
     (20, 38, 24, 6, 4.0, 1.5),  # Mediterranean
     (45, 24, 14, 8, 1.2, 3.0),  # Red Sea, Persian Gulf
@@ -93,6 +94,8 @@ _FRONTS = (
 _BASIN = RandomField(
     "sst/basin", 62 * 24.0, 18.0, 9.0, power=1.7, spacing=1.0, steered=False, drift=-0.001
 )
+# K: smaller in the tropics.
+_BASIN_SPREAD = np.interp(np.abs(LATITUDES), [0, 20, 48, 90], [0.6, 0.6, 1.28, 0.9]).astype("f4")
 _EDDIES = RandomField("sst/eddies", 19 * 24.0, 1.7, 1.3, power=1.6, steered=False, drift=-0.0015)
 _NINO = RandomField("sst/nino", 190 * 24.0, 40.0, 40.0, power=2.0, spacing=1.0, steered=False)
 
@@ -132,16 +135,17 @@ class Sea:
         return np.asarray(cover * cover * (3.0 - 2.0 * cover), np.float32)
 
 
-def sea(points: Points, seed: int) -> Sea:
+def sea(points: Points, seed: int, physics: Physics) -> Sea:
     """Foundation SST and what goes with it at points."""
-    potential, east, north, regional = _annual(points)
-    anomaly = 0.6 * _BASIN.at(points, seed)[0]
-    anomaly += _nino(points, seed)
-    eddies = look_up_fixed(_eddy_map(), points)[0] * _EDDIES.at(points, seed)[0]
-    total = potential + anomaly + eddies
+    mean, amplitude, east, north, regional, spread, pattern = look_up_fixed(_maps(), points)
+    climatology = mean + amplitude * points.season(_WARMEST)
+    eddies = spread * _EDDIES.at(points, seed)[0]
+    total = climatology + _BASIN_SPREAD[points.row] * _BASIN.at(points, seed)[0]
+    total += (physics.nino * pattern) * nino_index(points.hours, seed)
+    total += eddies
     return Sea(
-        temperature=_hold(total),
-        climatology=_hold(potential),
+        temperature=_hold(total) + physics.sea_trend * points.decades,
+        climatology=_hold(climatology),
         potential=total,
         eastward_gradient=east,
         northward_gradient=north,
@@ -150,9 +154,17 @@ def sea(points: Points, seed: int) -> Sea:
     )
 
 
+@lru_cache(maxsize=1)
+def may_freeze() -> NDArray[np.bool_]:
+    """Cells of the 0.25° grid where there may be ice, shape (720, 1440): elsewhere is none."""
+    mean, amplitude = _climatology()
+    coldest = mean[0] - np.abs(amplitude)
+    return np.repeat(coldest < 3.0, 2, axis=1)
+
+
 def _hold(temperature: Float) -> Float:
     """Hold the SST smoothly between freezing and what evaporation allows, about 31 °C."""
-    warm = temperature - 0.7 * soft_excess(temperature - 30.8, 1.0)
+    warm = temperature - 0.7 * soft_excess(temperature - 31.4, 0.8)
     return FREEZING + soft_excess(warm - FREEZING, 0.4)
 
 
@@ -161,34 +173,26 @@ def soft_excess(value: Float, width: float) -> Float:
     return 0.5 * (value + np.sqrt(value * value + (width * width)))
 
 
-def look_up_fixed(maps: Float, points: Points) -> Float:
-    """Values at points of maps (maps, 720, 720) on the climatology's grid."""
+def look_up_fixed(maps: Table, points: Points) -> Float:
+    """Values at points of maps `between` on the climatology's grid: (maps, 720, 721)."""
     zero = np.zeros(len(points), np.intp)
-    return look_up(lambda _: maps, zero, points.row, points.longitude * 2.0)
+    return look_up(lambda _: maps, zero, points.row, points.longitude * np.float32(1.0 / 360.0))
 
 
-def _annual(points: Points) -> Float:
-    """Climatological potential SST, gradients, regional part at points, shape (4, points)."""
-    phase = points.hours / _KNOT
-    knot = np.floor(phase).astype(np.intp)
-    part = (phase - knot).astype(np.float32)
-    column = points.longitude * 2.0
-    before = look_up(_annual_maps, knot, points.row, column)
-    after = look_up(_annual_maps, knot + 1, points.row, column)
-    before += part * (after - before)
-    return before
+@lru_cache(maxsize=1)
+def _maps() -> Table:
+    """What the sea's temperature is made of.
 
-
-@lru_cache(maxsize=8)
-def _annual_maps(knot: int) -> Float:
+    Annual mean, seasonal amplitude, eastward and northward gradient and regional part of the
+    mean, standard deviation of the eddies, El Niño's pattern.
+    """
     mean, amplitude = _climatology()
-    season = np.cos(annual_angle(knot * _KNOT, _WARMEST))
-    return (mean + amplitude * season).astype(np.float32)
+    return between(np.stack([mean[0], amplitude, *mean[1:], _eddies(), 0.9 * bump(240, 0, 40, 6)]))
 
 
 @lru_cache(maxsize=1)
 def _climatology() -> tuple[Grid, Grid]:
-    """Annual mean and seasonal amplitude of (SST, gradients, regional), each (4, 720, 720)."""
+    """Annual mean of (SST, gradients, regional), (4, 720, 720); seasonal amplitude of SST."""
     mean, amplitude = (
         np.repeat(PchipInterpolator(_ZONAL[:, 0], _ZONAL[:, i])(LATITUDES)[:, None], _COLUMNS, 1)
         for i in (1, 2)
@@ -199,7 +203,7 @@ def _climatology() -> tuple[Grid, Grid]:
         amplitude += seasonal * shape
     for front in _FRONTS:
         mean += _front(*front)
-    return _with_gradients(mean), _with_gradients(amplitude)
+    return _with_gradients(mean), amplitude
 
 
 def _with_gradients(temperature: Grid) -> Grid:
@@ -230,27 +234,18 @@ def _front(west: float, east: float, start: float, end: float, width: float, ste
     return np.asarray(step * window * np.tanh(across / width) * fade)
 
 
-@lru_cache(maxsize=1)
-def _eddy_map() -> Float:
+def _eddies() -> Grid:
     """Standard deviation of eddies, K: larger where the climatology has a gradient."""
     gradient = np.hypot(*_climatology()[0][1:3])
     amplitude = 0.36 + 1.3 * np.clip(gradient - 6.0, 0.0, 30.0) / 30.0
     # Less where the pole's meridians meet and under the ice.
-    amplitude *= np.clip((75.0 - np.abs(LATITUDES)) / 10.0, 0.2, 1.0)[:, None]
-    return np.asarray(amplitude[None], np.float32)
+    return np.asarray(amplitude * np.clip((75.0 - np.abs(LATITUDES)) / 10.0, 0.2, 1.0)[:, None])
 
 
-def _nino(points: Points, seed: int) -> Float:
-    """El Niño-like anomaly: one index in time, one pattern on the equator."""
-    pattern: Float = look_up_fixed(_nino_map(), points)[0]
-    if not len(points):
-        return pattern
-    edges = 24.0 * np.arange(points.hours.min() // 24.0, points.hours.max() // 24.0 + 2.0)
+def nino_index(hours: NDArray[np.float64], seed: int) -> Float:
+    """El Niño-like index at hours since the start of 1950: normal, lasting for half a year."""
+    if not hours.size:
+        return np.empty(0, np.float32)
+    edges = 24.0 * np.arange(hours.min() // 24.0, hours.max() // 24.0 + 2.0)
     on_equator = Points(np.full(edges.size, 360), np.full(edges.size, 230, np.float32), edges)
-    index = np.interp(points.hours, edges, _NINO.at(on_equator, seed)[0])
-    return np.asarray(pattern * index, np.float32)
-
-
-@lru_cache(maxsize=1)
-def _nino_map() -> Float:
-    return np.asarray(0.9 * bump(240, 0, 40, 6)[None], np.float32)
+    return np.asarray(np.interp(hours, edges, _NINO.at(on_equator, seed)[0]), np.float32)

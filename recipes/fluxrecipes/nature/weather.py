@@ -23,11 +23,14 @@ from fluxrecipes.nature.fields import (
     Float,
     Points,
     RandomField,
-    annual_angle,
+    Table,
+    between,
 )
 from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, sea, soft_excess
+from fluxrecipes.nature.physics import Physics as Physics
 
 KELVIN = 273.15
+_GUSTINESS = 0.06  # of the mesoscale wind: the part below 1°
 
 
 def _by_row(
@@ -44,24 +47,24 @@ def _by_row(
 _WINDS = _by_row(
     ("eastward", "northward", "synoptic", "mesoscale"),
     [
-        (-90, 0, 0, 0, 0, 3.0, 0.0, 1.6, 0),
-        (-70, -0.5, 0, 0, 0, 4.4, 0.0, 2.0, 0),
-        (-62, 5.5, 0.5, -0.5, 0, 4.4, 0.1, 2.2, 0),
-        (-53, 9.2, 0.6, -0.7, 0, 3.8, 0.2, 2.2, 0),
-        (-43, 7.2, 1.0, -0.2, 0, 3.9, 0.4, 2.2, 0),
-        (-33, 0.6, 2.4, 1.2, 0.2, 4.9, 0.5, 2.2, 0),
-        (-24, -5.2, 0.6, 2.5, 0.3, 3.2, 0.4, 2.1, 0),
-        (-15, -6.4, -1.0, 2.5, 0.6, 1.6, 0.2, 2.0, 0),
-        (-6, -5.6, -1.0, 2.1, 1.2, 1.4, 0.1, 2.1, 0),
-        (0, -5.0, 0.0, 0.8, 1.6, 1.4, 0.0, 2.2, 0),
-        (7, -5.2, 1.3, -1.5, 1.7, 1.6, -0.1, 2.2, 0),
-        (15, -6.8, 0.9, -2.6, 1.0, 1.8, -0.2, 2.0, 0),
-        (25, -4.2, -0.4, -1.5, 0.3, 3.4, -0.6, 2.1, 0),
-        (35, 3.2, -2.4, 0.2, 0.2, 4.7, -1.2, 2.2, 0),
-        (45, 6.0, -2.2, 0.6, 0.2, 4.2, -1.1, 2.2, 0),
-        (55, 4.6, -1.6, 0.4, 0.1, 4.4, -1.1, 2.2, 0),
-        (65, 1.0, -0.5, 0, 0, 4.8, -1.2, 2.2, 0),
-        (90, 0, 0, 0, 0, 3.0, -0.4, 1.6, 0),
+        (-90, 0, 0, 0, 0, 2.6, 0, 1.6, 0),
+        (-70, -0.5, 0, 0, 0, 3.8, 0, 2.0, 0),
+        (-62, 5.5, 0.5, -0.5, 0, 3.8, 0.09, 2.2, 0),
+        (-53, 9.2, 0.6, -0.7, 0, 3.2, 0.6, 2.2, 0),
+        (-43, 7.6, 0.6, -0.2, 0, 3.3, 0.7, 2.2, 0),
+        (-33, 0.6, 2.4, 1.2, 0.2, 4.1, 0.8, 2.0, 0),
+        (-24, -5.7, 0.6, 2.5, 0.3, 2.7, 0.7, 1.9, 0),
+        (-15, -6.9, -1.0, 2.5, 0.6, 1.6, 0.2, 1.8, 0),
+        (-6, -6.1, -1.0, 2.1, 1.2, 1.4, 0.1, 1.9, 0),
+        (0, -5.4, 0.0, 0.8, 1.6, 1.4, 0.0, 2.0, 0),
+        (7, -5.6, 1.4, -1.5, 1.7, 1.6, -0.1, 2.0, 0),
+        (15, -7.3, 0.9, -2.6, 1.0, 1.8, -0.2, 1.8, 0),
+        (25, -4.6, -0.4, -1.5, 0.3, 2.9, -0.52, 1.9, 0),
+        (35, 3.6, -2.8, 0.2, 0.2, 4.1, -1.4, 2.0, 0),
+        (45, 6.0, -2.2, 0.6, 0.2, 3.7, -1.4, 2.2, 0),
+        (55, 4.6, -1.6, 0.4, 0.1, 3.8, -0.95, 2.2, 0),
+        (65, 1.0, -0.5, 0, 0, 4.1, -1.03, 2.2, 0),
+        (90, 0, 0, 0, 0, 2.6, -0.34, 1.6, 0),
     ]
 )  # fmt: skip
 
@@ -72,18 +75,18 @@ _AIR = _by_row(
     ("gap", "height", "wetness", "pressure", "mass", "humidity"),
     [
         (-90, 0.5, 0.3, 2300, 0, -0.3, 0.0, 990, 0, 1.0, 0.0, 1.62, 0),
-        (-65, 0.5, 0.3, 2300, 0, -0.3, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
-        (-50, 0.5, 0.3, 2200, 0, -0.2, 0.1, 998, 0, 1.0, 0.1, 1.62, 0),
-        (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 0.9, 0.2, 1.39, 0),
-        (-22, 1.0, 0.2, 1960, -150, -0.2, -0.2, 1018, 2, 0.7, 0.1, 1.32, 0),
-        (-10, 1.0, 0.1, 1930, -170, 0.1, -0.3, 1012, 1, 0.4, 0.0, 1.41, 0),
-        (0, 0.9, 0.0, 1950, -60, 0.2, -0.1, 1010, 0.5, 0.35, 0.0, 1.48, 0),
-        (7, 0.9, 0.0, 2020, 60, 0.3, 0.2, 1009, 0, 0.35, 0.0, 1.52, 0),
-        (15, 1.0, -0.1, 1840, 200, -0.3, 0.4, 1012, -1, 0.45, 0.0, 1.39, 0),
-        (25, 1.1, -0.4, 1760, 190, -0.3, 0.2, 1018, -1, 0.72, -0.2, 1.32, 0),
-        (35, 1.0, -0.6, 1860, 110, -0.2, -0.1, 1017, 0, 0.9, -0.3, 1.39, 0),
-        (47, 0.7, -0.7, 2060, 60, -0.3, 0.0, 1011, 2, 1.0, -0.2, 1.60, 0),
-        (60, 0.8, -0.6, 2180, 0, -0.3, 0.0, 1008, 2, 1.2, -0.3, 1.60, 0),
+        (-65, 0.5, 0.3, 2150, 0, -0.4, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
+        (-50, 0.5, 0.3, 2100, 0, -0.3, 0.1, 998, 0, 1.05, 0.25, 1.62, 0),
+        (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 1.05, 0.2, 1.39, 0),
+        (-22, 1.0, 0.2, 1900, -130, -0.3, -0.1, 1018, 2, 0.92, 0.1, 1.32, 0),
+        (-10, 1.0, 0.1, 1890, -150, 0.0, -0.3, 1012, 1, 0.46, 0.0, 1.41, 0),
+        (0, 0.9, 0.0, 1950, -60, 0.3, -0.1, 1010, 0.5, 0.4, 0.0, 1.48, 0),
+        (7, 0.9, 0.0, 1990, 110, 0.45, 0.2, 1009, 0, 0.4, 0.0, 1.52, 0),
+        (15, 1.0, -0.1, 1790, 250, -0.3, 0.4, 1012, -1, 0.56, 0.0, 1.39, 0),
+        (25, 1.1, -0.4, 1720, 210, -0.3, 0.2, 1018, -1, 0.95, -0.2, 1.32, 0),
+        (35, 1.0, -0.6, 1860, 110, 0.0, -0.3, 1017, 0, 1.12, -0.45, 1.39, 0),
+        (47, 0.5, -0.7, 1930, 60, -0.3, -0.2, 1011, 2, 1.0, -0.4, 1.60, 0),
+        (60, 0.8, -0.6, 2000, 0, -0.3, 0.0, 1008, 2, 1.2, -0.5, 1.60, 0),
         (90, 0.8, -0.6, 2300, 0, -0.4, 0.0, 1014, 0, 1.2, -0.3, 1.60, 0),
     ]
 )  # fmt: skip
@@ -93,7 +96,7 @@ _AIR = _by_row(
 _COLD_COASTS = (
     (128, 36, 14, 8, 2.0, -2.6),  # East Asia
     (145, 46, 14, 7, 1.6, -2.2),  # Okhotsk
-    (291, 38, 12, 8, 2.0, -2.8),  # North-West Atlantic
+    (291, 38, 12, 8, 2.1, -2.7),  # North-West Atlantic
     (305, 54, 10, 7, 1.2, -1.8),  # Labrador
     (272, 28, 9, 4, 0.8, -1.2),  # Gulf of Mexico
     (15, 72, 22, 6, 1.0, -1.0),  # Norwegian Sea
@@ -105,43 +108,22 @@ _COLD_COASTS = (
 # Memory in hours, then lengths in degrees east and north. What the satellite sees of the air is
 # in the air mass, the column and the cloud; the layer and the moisture it does not see.
 _SYNOPTIC = RandomField(
-    "wind/synoptic", 43.0, 16.0, 12.5, power=2.0, spacing=1.0, kind="streamfunction"
+    "wind/synoptic", 39.0, 16.0, 12.5, power=2.0, spacing=1.0, streamfunction=True
 )
-_REGIME = RandomField(
-    "wind/regime", 13 * 24.0, 26.0, 11.0, power=1.7, spacing=1.0, steered=False, kind="pair"
+_SLOW = RandomField(  # of the wind, eastward and northward, and of the column
+    "air/slow", 15 * 24.0, 27.0, 9.0, power=1.7, spacing=1.0, steered=False, members=3
 )
-_MESOSCALE = RandomField("wind/mesoscale", 14.0, 4.0, 3.0, power=1.3, kind="pair")
-_GUSTS = RandomField(
-    "wind/gusts", 5.0, 0.5, 0.45, power=1.2, spacing=0.25, period=90.0, kind="pair"
+_MESOSCALE = RandomField(  # of the wind, of the cloud, of the air's temperature
+    "weather/mesoscale", 17.0, 3.8, 2.6, power=1.35, members=4
 )
-_AIR_MASS = RandomField("air/mass", 79.0, 16.0, 7.0, power=1.5, spacing=1.0)
-_LAYER = RandomField("air/layer", 37.0, 5.5, 3.8, power=1.4, spacing=1.0, steered=False)
-_MOISTURE = RandomField("air/moisture", 33.0, 5.0, 3.5, power=1.4, spacing=1.0, steered=False)
-_COLUMN = RandomField("vapour/column", 23.0, 8.0, 5.5, power=1.5)
-_SEASONAL = RandomField("vapour/seasonal", 17 * 24.0, 30.0, 11.0, power=1.7, spacing=1.0)
-_CLOUD = RandomField("cloud/systems", 13.0, 3.6, 2.8, power=1.4)
-_CELLS = RandomField(
-    "cloud/cells", 3.5, 0.55, 0.55, power=1.2, spacing=0.25, period=90.0, kind="pair"
+_FINE = RandomField(  # of the wind, of the cloud, of rain and vapour
+    "weather/fine", 4.3, 0.52, 0.5, power=1.2, spacing=0.25, period=60.0, members=4
 )
-
-
-@dataclass(frozen=True)
-class Physics:
-    """What a second world may do differently (for tests of transfer).
-
-    Parameters
-    ----------
-    scale_height : float
-        Factor on the mean scale height of water vapour.
-    boundary_layer : float
-        Factor on the part of the air that no satellite sees.
-    observation_error : float
-        Factor on the satellites' conditional biases and noise.
-    """
-
-    scale_height: float = 1.0
-    boundary_layer: float = 1.0
-    observation_error: float = 1.0
+_AIR_MASS = RandomField("air/mass", 79.0, 16.0, 6.2, power=1.5, spacing=1.0)
+_LAYER = RandomField(  # of temperature, of humidity
+    "air/layer", 35.0, 5.3, 3.7, power=1.4, spacing=1.0, steered=False, members=2
+)
+_COLUMN = RandomField("vapour/column", 23.0, 8.0, 5.0, power=1.5)
 
 
 @dataclass(frozen=True)
@@ -177,7 +159,7 @@ class State:
     surface_pressure: Float
     sea_ice_fraction: Float
 
-    @property
+    @cached_property
     def wind_speed(self) -> Float:
         """Actual wind speed at 10 m, m s-1."""
         return np.hypot(self.eastward_wind, self.northward_wind)
@@ -195,17 +177,26 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
         With the variability of wind and vapour below 1° (as a 0.25° cell has it) or without
         (as the mean over a 1° cell). Cloud and rain always have it: their mean depends on it.
     """
-    below, wind = sea(points, seed), _Wind.at(points, seed, fine)
-    column, cells = _Column.at(points, seed), _CELLS.at(points, seed)
-    warming = _diurnal(points, wind.speed)
+    below, slow, mesoscale, small = (
+        sea(points, seed, physics),
+        _SLOW.at(points, seed),
+        _MESOSCALE.at(points, seed),
+        _FINE.at(points, seed),
+    )
+    wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
+    quick = 0.34 * mesoscale[3] + (0.18 * fine) * small[2]
+    column = _Column.at(points, seed, slow[2], mesoscale[2], quick)
+    sun = _sunshine(points)
+    warming = 0.9 * sun * np.exp(wind.speed / -3.2)
     surface = below.temperature + warming
     gap = _gap(below, wind, column, physics)
-    air = surface - gap - 0.5 * warming
-    humidity = _humidity(air, wind.pressure, gap, column, physics)
+    air = surface - gap - 0.6 * warming + 0.28 * sun - physics.gap_trend * points.decades
+    humidity = _relative_humidity(gap, column, physics) + physics.humidity_trend * points.decades
+    humidity *= saturation(air, wind.pressure)
     vapour = _vapour(humidity, below, column, wind.speed, physics)
     if fine:
-        vapour *= np.exp(0.022 * cells[1])
-    cloud, rain = _cloud_and_rain(column, wind.speed, cells)
+        vapour *= np.exp(0.006 * small[3])
+    cloud, rain = _cloud_and_rain(column, wind.speed, small[2:])
     return State(
         sea_surface_temperature=surface + KELVIN,
         air_temperature=air + KELVIN,
@@ -235,22 +226,24 @@ class _Column:
     depth: Float
     seasonal: Float
     system: Float
+    quick: Float
 
     @classmethod
-    def at(cls, points: Points, seed: int) -> _Column:
-        cold, seasonal = _cold_coast(points), _SEASONAL.at(points, seed)[0]
+    def at(cls, points: Points, seed: int, seasonal: Float, system: Float, quick: Float) -> _Column:
+        cold, layer = _cold_coast(points), _LAYER.at(points, seed)
         return cls(
             gap=_climate(points, _AIR["gap"]) + cold,
             height=_climate(points, _AIR["height"]),
             wetness=_climate(points, _AIR["wetness"]),
-            mass_sd=1.12 * _climate(points, _AIR["mass"]) + 0.75 * cold.clip(0.0),
+            mass_sd=1.3 * _climate(points, _AIR["mass"]) + 0.63 * cold.clip(0.0),
             humidity=_climate(points, _AIR["humidity"]),
-            mass=0.87 * _AIR_MASS.at(points, seed)[0] + 0.5 * seasonal,
-            layer=_LAYER.at(points, seed)[0],
-            moisture=_MOISTURE.at(points, seed)[0],
+            mass=0.72 * _AIR_MASS.at(points, seed)[0] + 0.69 * seasonal,
+            layer=layer[0],
+            moisture=layer[1],
             depth=_COLUMN.at(points, seed)[0],
             seasonal=seasonal,
-            system=_CLOUD.at(points, seed)[0],
+            system=system,
+            quick=quick,
         )
 
 
@@ -265,35 +258,35 @@ class _Wind:
     pressure: Float
 
     @classmethod
-    def at(cls, points: Points, seed: int, fine: bool) -> _Wind:
+    def at(cls, points: Points, seed: int, slow: Float, small: Float) -> _Wind:
         stream, east, north = _SYNOPTIC.at(points, seed)
-        synoptic = _climate(points, _WINDS["synoptic"])
-        small = _MESOSCALE.at(points, seed)
-        if fine:
-            small += 0.16 * _GUSTS.at(points, seed)
-        small *= _climate(points, _WINDS["mesoscale"])
-        slow = 1.5 * _REGIME.at(points, seed)
-        u = _climate(points, _WINDS["eastward"]) + slow[0] + synoptic * east
-        v = _climate(points, _WINDS["northward"]) + 0.6 * slow[1] + synoptic * north
+        synoptic = 0.95 * _climate(points, _WINDS["synoptic"])
+        u = _climate(points, _WINDS["eastward"]) + 1.5 * slow[0] + synoptic * east
+        v = _climate(points, _WINDS["northward"]) + 0.9 * slow[1] + synoptic * north
         # Geostrophy ties the pressure anomaly to the streamfunction; weak at the equator.
         swing = 2.2 * np.sin(np.radians(points.latitude)) * synoptic
-        tide = np.cos((np.pi / 6.0) * (points.solar_hour - 10.0))
-        tide *= 1.2 * np.cos(np.radians(points.latitude))
-        pressure = 100.0 * (_climate(points, _AIR["pressure"]) + swing * stream + tide)
-        return cls(u + small[0], v + small[1], u, v, pressure)
+        pressure = _climate(points, _AIR["pressure"]) + swing * stream + _tide(points)
+        mesoscale = _climate(points, _WINDS["mesoscale"])
+        return cls(u + mesoscale * small[0], v + mesoscale * small[1], u, v, 100.0 * pressure)
 
     @cached_property
     def speed(self) -> Float:
         return np.hypot(self.east, self.north)
 
 
-def _diurnal(points: Points, speed: Float) -> Float:
-    """Warming of the surface through the day, K: strong sun, little wind (about 1 K at most)."""
-    declination: Float = -23.4 * np.cos(annual_angle(points.hours, -10.0)).astype(np.float32)
-    sun = np.cos(np.radians(points.latitude - declination)).clip(0.0)
-    course = np.cos((np.pi / 12.0) * (points.solar_hour - 14.0))
-    warming: Float = 0.9 * sun * np.exp(speed / -3.2) * course
-    return warming
+def _tide(points: Points) -> Float:
+    """Semidiurnal tide of the pressure, hPa: highest at 10 and 22 h."""
+    cosine, sine = points.solar_day
+    twice = (cosine * cosine - sine * sine) * 0.5 - (2.0 * 0.866) * cosine * sine
+    return 1.2 * np.cos(np.radians(points.latitude)) * twice
+
+
+def _sunshine(points: Points) -> Float:
+    """Height of the midday sun times the course of the day, highest at 14 h: -1 to 1."""
+    declination = -23.4 * points.season(-10.0)
+    cosine, sine = points.solar_day
+    midday = np.cos(np.radians(points.latitude - declination)).clip(0.0)
+    return midday * (-0.866 * cosine - 0.5 * sine)
 
 
 def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
@@ -304,22 +297,21 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
         wind.steady_east * below.eastward_gradient.clip(-15, 15)
         + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
-    hidden = physics.boundary_layer * (0.25 + 0.33 * column.mass_sd)
-    score = 0.75 * column.mass_sd * column.mass + hidden * column.layer
-    excess: Float = advected - score
+    hidden = (0.27 + 0.36 * column.mass_sd) * column.layer + column.mass_sd * column.quick
+    excess = advected - 0.62 * column.mass_sd * column.mass - physics.boundary_layer * hidden
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
-    excess += 0.08 * excess * np.abs(excess)
-    gap: Float = column.gap + below.unfelt + np.maximum(excess, -6.0)
-    return gap
+    excess += 0.09 * excess.clip(0.0) ** 2
+    gap = column.gap - 0.6 + below.unfelt + excess
+    squeezed: Float = 0.72 * gap + 0.28 * np.sqrt(gap * gap + 1.5)
+    return squeezed
 
 
-def _humidity(air: Float, pressure: Float, gap: Float, column: _Column, physics: Physics) -> Float:
-    """Specific humidity at 10 m: relative humidity below saturation by construction."""
-    unseen = physics.boundary_layer
-    logit = column.humidity + 0.12 * column.mass + 0.06 * column.seasonal
-    logit += unseen * (0.12 * column.layer + 0.17 * column.moisture)
-    logit += 0.10 * column.depth - 0.09 * (gap - 1.0)
-    humidity: Float = 0.985 / (1.0 + np.exp(-logit)) * saturation(air, pressure)
+def _relative_humidity(gap: Float, column: _Column, physics: Physics) -> Float:
+    """Relative humidity at 10 m, below saturation by construction."""
+    unseen = 0.48 * column.moisture + (0.3 * column.mass_sd) * column.quick
+    logit = column.humidity + 0.06 * column.mass + 0.06 * column.seasonal + 0.15 * column.depth
+    logit += physics.boundary_layer * unseen - 0.13 * (gap - 1.0)
+    humidity: Float = 0.985 / (1.0 + np.exp(-logit))
     return humidity
 
 
@@ -335,25 +327,25 @@ def _vapour(humidity: Float, below: Sea, column: _Column, speed: Float, physics:
     warm = 1.0 / (1.0 + np.exp((27.6 - below.climatology) / 0.7))
     height = column.height * (0.93 + 0.33 * warm)
     # Over water warmer than its latitude air rises, over colder water it sinks.
-    spread = 0.06 * below.regional.clip(-5.0, 4.0)
-    spread += 0.18 * column.depth + 0.10 * column.system + 0.16 * column.seasonal
-    spread += 0.07 * column.mass_sd * column.mass
-    spread += 0.012 * (speed - 7.5)  # storms lift moist air
-    vapour: Float = (1.2 * physics.scale_height) * humidity * height * np.exp(spread)
+    spread = 0.035 * below.regional.clip(-5.0, 4.0)
+    spread += 0.12 * column.depth + 0.088 * column.system + 0.12 * column.seasonal
+    spread += 0.06 * column.mass_sd * column.mass
+    spread += 0.022 * (speed - 7.5)  # storms lift moist air
+    vapour: Float = (1.192 * physics.scale_height) * humidity * height * np.exp(spread)
     # A saturated tropical column holds some 70 kg/m²: lean towards it smoothly.
     return vapour - 0.85 * soft_excess(vapour - 64.0, 5.0)
 
 
 def _cloud_and_rain(column: _Column, speed: Float, cells: Float) -> tuple[Float, Float]:
     """Cloud water, kg/m², and rain, mm/h, from one normal score of wetness."""
-    score = column.wetness + 0.55 * column.depth + 0.30 * column.seasonal
-    score += 0.12 * column.mass + 0.60 * column.system
+    score = column.wetness + 0.55 * column.depth + 0.20 * column.seasonal
+    score += 0.12 * column.mass + 0.76 * column.system
     # Fronts and squalls: it rains more where it blows.
-    score += 0.09 * (speed - 7.6) + 0.60 * cells[0]
+    score += 0.11 * (speed - 7.6) + 0.50 * cells[0]
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
-    cloud += 0.55 * np.maximum(score - 1.5, 0.0)
-    wet = np.maximum(score + 0.30 * cells[1] - 1.25, 0.0)
-    return cloud, (1.6 * wet) ** 1.7
+    cloud += 0.42 * np.maximum(score - 1.5, 0.0)
+    wet = np.maximum(score + 0.46 * cells[1] - 1.10, 0.0)
+    return cloud, (0.972 * wet) ** 2.1
 
 
 def _climate(points: Points, rows: tuple[Float, Float]) -> Float:
@@ -369,9 +361,9 @@ def _cold_coast(points: Points) -> Float:
 
 
 @lru_cache(maxsize=1)
-def _cold_coast_maps() -> Float:
+def _cold_coast_maps() -> Table:
     maps = np.zeros((2, LATITUDES.size, 720))
     for lon, lat, width, height, annual, seasonal in _COLD_COASTS:
         shape = bump(lon, lat, width, height)
         maps += np.stack([annual * shape, seasonal * shape])
-    return np.asarray(maps, np.float32)
+    return between(maps)

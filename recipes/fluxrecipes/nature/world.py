@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fluxrecipes.nature import land, weather
+from fluxrecipes.nature import land, ocean, weather
 from fluxrecipes.nature.fields import Float, Points, hours_since_epoch
-from fluxrecipes.nature.weather import Physics, State
+from fluxrecipes.nature.physics import Physics
+from fluxrecipes.nature.weather import State
 
-_CHUNK = 1 << 16  # points at a time: temporaries stay in the processor's cache
+_CHUNK = 1 << 15  # points at a time: temporaries stay in the processor's cache
 _SAMPLES = 8  # times a day in a daily mean
 
 # Four of a 1° cell's sixteen 0.25° cells, one in each row and in each column: their mean is
@@ -50,6 +51,15 @@ class World:
             return parts[0]
         names = State.__dataclass_fields__
         return State(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+    def sea_ice(self, points: Points) -> Float:
+        """Sea ice area fraction at points."""
+        cover = np.zeros(len(points), np.float32)
+        cold = np.flatnonzero(ocean.may_freeze()[points.row, _column(points)])
+        for i in range(0, cold.size, _CHUNK):
+            some = cold[i : i + _CHUNK]
+            cover[some] = ocean.sea(points.part(some), self.seed, self.physics).ice
+        return cover
 
     def surface(
         self, time: np.datetime64, latitudes: tuple[float, float] = (-90.0, 90.0)
@@ -101,6 +111,11 @@ class World:
             for name, values in means.items():
                 total[name] = total.get(name, 0.0) + values / _SAMPLES
         return cells.dataset(total).assign_coords(time=day.astype("datetime64[ns]"))
+
+
+def _column(points: Points) -> NDArray[np.intp]:
+    """Column of the 0.25° grid that each point lies in."""
+    return (points.longitude * 4.0).astype(np.intp) % 1440
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _one_day(
     points = Points(row.ravel(), (0.125 + 0.25 * column).ravel().astype("f4"), hours.ravel())
     truth = world.state(points)
     number = instruments.pass_number(day, which)
-    errors = instruments.Errors.of_pass(world, F17.name, number, points)
+    errors = instruments.Errors.of_pass(world, F17.instrument.prefix, number, points)
     seen = instruments.retrieve(truth, errors, world.physics.observation_error)
     sst = instruments.analysed_sst(world, day)["sst"][row, column] + 273.15
     bad = (truth.sea_ice_fraction > 0.15).reshape(row.shape)

@@ -32,13 +32,13 @@ _UNIX = np.datetime64("1970-01-01T00:00:00", "s")
 _ERRORS = {
     "t2m": RandomField("era5/t2m", 30.0, 4.0, 3.0, spacing=1.0, steered=False),
     "humidity": RandomField("era5/humidity", 30.0, 4.0, 3.0, spacing=1.0, steered=False),
-    "wind": RandomField("era5/wind", 12.0, 3.0, 2.5, spacing=1.0, kind="pair"),
+    "wind": RandomField("era5/wind", 12.0, 3.0, 2.5, spacing=1.0, members=2),
     "msl": RandomField("era5/msl", 24.0, 9.0, 7.0, power=2.0, spacing=1.0),
     "sst": RandomField("era5/sst", 120.0, 3.0, 2.5, spacing=1.0, steered=False),
     "tcwv": RandomField("era5/tcwv", 24.0, 4.0, 3.0, spacing=1.0),
 }
 # Errors that stay: a model's own climate, degrees of an ocean basin's part.
-_BIAS = RandomField("era5/bias", np.inf, 24.0, 10.0, spacing=1.0, steered=False, kind="pair")
+_BIAS = RandomField("era5/bias", np.inf, 24.0, 10.0, spacing=1.0, steered=False, members=2)
 
 
 @dataclass(frozen=True)
