@@ -12,7 +12,14 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="Folder for the archive; made if need be.")],
     first: Annotated[str, typer.Option(help="First day.")] = "2019-01-01",
     last: Annotated[str, typer.Option(help="Last day.")] = "2019-01-30",
-    seed: Annotated[int, typer.Option(help="Which world.")] = 2019,
+    seed: Annotated[int, typer.Option(help="Of the world's weather.")] = 2019,
+    world: Annotated[
+        str,
+        typer.Option(
+            help="Its physics: standard; no-trend, equal-trends, gap-trend or humidity-trend (in"
+            " the truth); sst-drift or vapour-drift (of the products alone); perturbed."
+        ),
+    ] = "standard",
     outputs: Annotated[
         str,
         typer.Option(
@@ -52,7 +59,7 @@ def simulate(
 
     Example: fluxforge simulate archive --first 2019-01-01 --last 2019-03-31
 
-    Example: fluxforge simulate archive --satellites f17,amsr2 --with rss,oisst
+    Example: fluxforge simulate archive --satellites f17,amsr2 --with rss,oisst --world no-trend
 
     Example: fluxforge simulate archive --first 1997-06-01 --last 1997-06-30
     --satellites all --with all
@@ -60,20 +67,33 @@ def simulate(
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxengine.grid import parse_day
+    from fluxengine.registry import suggestion
     from fluxrecipes.nature import archive
     from fluxrecipes.nature.files import table
+    from fluxrecipes.nature.physics import WORLDS
 
     begin, end = parse_day(first), parse_day(last)
     if end < begin:
         raise ConfigError(f"the last day, {end}, lies before the first, {begin}.", where="--last")
     if seed < 0:
         raise ConfigError(f"a world has no negative seed ({seed}).", where="--seed")
+    if world not in WORLDS:
+        raise ConfigError(
+            f"there is no world '{world}'.", where="--world", mend=suggestion(world, WORLDS)
+        )
     selection = table.select(
         begin, end, outputs=outputs, satellites=satellites, hours=hours, resolution=resolution
     )
     with show.bars("files") as progress:
         archive.simulate_with_bars(
-            progress, out, begin, end, seed=seed, selection=selection, processes=processes or None
+            progress,
+            out,
+            begin,
+            end,
+            seed=seed,
+            physics=WORLDS[world],
+            selection=selection,
+            processes=processes or None,
         )
     show.out.print(f"Simulated archive: {out} (its README.txt says so).")
 

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 WITHIN = 1.0  # hours between pass and report
 FEWEST = 50  # pairs in a month: the RMSE of fewer says little
 GOOD_ENOUGH = 4  # highest quality code of a report's wind: good, probably good, not checked
-ACCEPTED, MEASURED = 2, 2  # codes of report_status and wind_method
+ACCEPTED, MEASURED, SHORT = 2, 2, 2  # codes of report_status, wind_method and averaging
 NEEDED = ("wind_speed", "sea_surface_temperature", "air_temperature", "specific_humidity")
 HEIGHTS = ("height_wind", "height_air_temperature", "height_humidity")
 
@@ -77,6 +77,7 @@ class Winds:
         usable = np.isin(reports["platform"].values, list(leave_out), invert=True)
         usable &= reports["report_status"].values == ACCEPTED
         usable &= reports["wind_method"].values == MEASURED
+        usable &= reports["averaging"].values == SHORT
         usable &= reports["wind_quality"].values <= GOOD_ENOUGH
         for name in (*NEEDED, *HEIGHTS):
             usable &= np.isfinite(reports[name].values)

@@ -39,6 +39,7 @@ def reports(number: int = 400, **changes: object) -> xr.Dataset:
         "platform": np.full(number, "41002"),
         "report_status": np.full(number, 2),
         "wind_method": np.full(number, 2),
+        "averaging": np.full(number, 2),
         "wind_quality": np.full(number, 2),
     } | changes
     return xr.Dataset({name: ("report", values) for name, values in columns.items()})
@@ -58,6 +59,7 @@ def test_reports_are_brought_to_what_a_satellite_gives() -> None:
     [
         ("report_status", 3),
         ("wind_method", 3),
+        ("averaging", 3),
         ("wind_quality", 5),
         ("height_wind", np.nan),
         ("sea_surface_temperature", np.nan),

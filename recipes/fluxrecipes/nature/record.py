@@ -27,7 +27,7 @@ whose orbit, layout and position were imitated. Do not pass them on as data of t
 
 rss/         Remote Sensing Systems: daily bytemaps of each satellite, and their averages
 oisst/       NOAA OISST v2.1, daily NetCDF
-era5/        ECMWF ERA5 as the Climate Data Store delivers it: era5/YYYY/MM/era5_YYYYMMDD.nc, and
+era5/        ECMWF ERA5 as the Climate Data Store delivers it: YYYY/MM/era5_YYYYMMDD.nc, and
              era5_YYYYMMDD_accum.nc for what is accumulated over an hour
 ndbc/        NDBC standard meteorological text: historical/stdmet/STATIONhYYYY.txt.gz
 gtmba/       TAO/TRITON, PIRATA and RAMA: YYYY/VARIABLEsite_dy.cdf (daily) and _hr.cdf (hourly)

@@ -1,7 +1,7 @@
 """ERA5 hourly single levels: winds, temperatures, pressures, columns, rain and heat fluxes, 0.25°.
 
 The Climate Data Store gives its downloads no lasting names, so the names are ours: put a day's
-download at ``era5/YYYY/MM/era5_YYYYMMDD.nc``, or a month's at ``era5/YYYY/era5_YYYYMM.nc``. What a
+download at ``YYYY/MM/era5_YYYYMMDD.nc``, or a month's at ``YYYY/era5_YYYYMM.nc``. What a
 file is its bytes say, not its name: NetCDF in the old form or the new one, a zip of NetCDF files,
 or GRIB. Hours, fields and regions that a file does not hold have no values, and flags say so.
 
@@ -364,11 +364,11 @@ def monthly(suffix: str) -> Callable[[date], str]:
 
 
 def _daily(suffix: str, day: date) -> str:
-    return f"era5/{day:%Y}/{day:%m}/era5_{day:%Y%m%d}{suffix}"
+    return f"{day:%Y}/{day:%m}/era5_{day:%Y%m%d}{suffix}"
 
 
 def _monthly(suffix: str, day: date) -> str:
-    return f"era5/{day:%Y}/era5_{day:%Y%m}{suffix}"
+    return f"{day:%Y}/era5_{day:%Y%m}{suffix}"
 
 
 def source(

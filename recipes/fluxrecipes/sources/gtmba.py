@@ -72,9 +72,11 @@ def _opened(path: Path) -> AbstractContextManager[Station]:
 def _reports(station: Station, places: _Places, part: slice) -> reports.Reports:
     speed, direction = _wind(station, part)
     latitude, longitude = places.position(part)
+    times = station.times(part, "time", "time2")
     return reports.Reports(
         feed=reports.GTMBA,
-        time=station.times(part, "time", "time2"),
+        time=times,
+        averaging=reports.averaging_of(times),
         platform=places.names(part, latitude, longitude),
         kind=reports.MOORED,
         latitude=latitude,

@@ -8,7 +8,7 @@ from fluxrecipes.sources import gtmba, icoads, ndbc, oceansites, reports, whots
 INSITU = Table(
     name="insitu",
     columns=reports.COLUMNS,
-    merges=(reports.PLATFORM.name,),
+    merges=(reports.PLATFORM.name, "averaging"),
     absent=reports.ABSENT,
     completes=reports.completed,
     feeds=(ndbc.FEED, gtmba.FEED, oceansites.FEED, whots.FEED, icoads.FEED),

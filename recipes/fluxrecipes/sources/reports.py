@@ -60,6 +60,9 @@ STATUSES = {
 }
 MEASURED, ESTIMATED, UNSAID = range(2, 5)
 METHODS = {MEASURED: "measured", ESTIMATED: "estimated", UNSAID: "not_said"}
+SHORT, LONG = range(2, 4)
+AVERAGES = {SHORT: "an_hour_or_less", LONG: "longer_than_an_hour_such_as_a_day"}
+HOUR = np.timedelta64(1, "h")
 NO_HUMIDITY, DEW_POINT, RELATIVE, WET_BULB = range(2, 6)
 FORMS = {DEW_POINT: "dew_point", RELATIVE: "relative_humidity", WET_BULB: "wet_bulb"}
 ASSUMED = 3  # added to the form where the pressure was not reported
@@ -147,6 +150,7 @@ COLUMNS = (
     flag_variable("platform_kind", "kind of platform", KINDS),
     flag_variable("feed", "whose file the report was in", FEEDS),
     flag_variable("report_status", "what the provider says of the whole report", STATUSES),
+    flag_variable("averaging", "time that the values are means of", AVERAGES),
     LATITUDE,
     LONGITUDE,
     _height("height_wind", "height of the anemometer above the sea", "height", "up"),
@@ -215,6 +219,7 @@ class Reports:
     sea_surface_temperature: Measured = NONE
     air_pressure: Measured = NONE
     status: Array | int = ACCEPTED
+    averaging: Array | int = SHORT
 
 
 def moments(year: Array, month: Array, day: Array, second: Array) -> Array:
@@ -229,6 +234,13 @@ def moments(year: Array, month: Array, day: Array, second: Array) -> Array:
     valid &= days.astype("M8[M]") == months  # no 31 February
     times = days.astype("M8[s]") + np.where(valid, second, 0).astype("m8[s]")
     return np.where(valid, times, np.datetime64("NaT", "s"))
+
+
+def averaging_of(times: Array) -> int:
+    """`SHORT` or `LONG`, by the time between neighbouring reports of a series of means."""
+    apart = np.diff(times[~np.isnat(times)])
+    apart = apart[apart > np.timedelta64(0)]
+    return LONG if apart.size and np.median(apart) > 2 * HOUR else SHORT
 
 
 def rows(reports: Reports, rejected: Counter[str] | None = None) -> Rows:
@@ -253,6 +265,7 @@ def rows(reports: Reports, rejected: Counter[str] | None = None) -> Rows:
         "platform_kind": reports.kind,
         "feed": reports.feed,
         "report_status": reports.status,
+        "averaging": reports.averaging,
         "latitude": reports.latitude,
         "longitude": np.mod(reports.longitude, 360.0),
         "wind_method": reports.wind_method,
