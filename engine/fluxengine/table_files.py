@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fluxengine.errors import ConfigError, StoreError
-from fluxengine.files import FileId, is_local, look
+from fluxengine.files import NOTICE, FileId, is_local, look
 from fluxengine.tables import Feed
 
 
@@ -33,7 +33,8 @@ def find(feed: Feed, root: str) -> dict[str, FileId]:
 def _matching(feed: Feed, root: str, pattern: str) -> list[str]:
     match = _glob_local if is_local(root) else _glob_remote
     flat = pattern.rpartition("/")[2]
-    return list(match(feed, root, pattern)) or list(match(feed, root, flat))
+    found = list(match(feed, root, pattern)) or list(match(feed, root, flat))
+    return [path for path in found if path.rpartition("/")[2] != NOTICE]
 
 
 def _glob_local(feed: Feed, root: str, pattern: str) -> Iterator[str]:

@@ -98,6 +98,45 @@ def simulate(
     show.out.print(f"Simulated archive: {out} (its README.txt says so).")
 
 
+def rank(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Run file, such as `fluxforge run` takes.")
+    ] = Path("run.yaml"),
+    profile: Annotated[str | None, typer.Option("--profile", "-p", help="Of the run file.")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A platform that is kept for validation; repeatable.")
+    ] = None,
+) -> None:
+    """Rank satellites month by month by how close their wind is to in-situ reports.
+
+    Needs a store with the satellites' passes (`fluxforge run`) and the table of reports
+    (`fluxforge ingest insitu`). Prints the option `ranking` for `merge: closest-to-in-situ`.
+
+    Example: fluxforge rank -c run.yaml --leave-out 51WH0
+    """
+    from fluxengine import config as configuration
+    from fluxengine import show
+    from fluxengine.errors import ConfigError
+    from fluxrecipes import ranking
+    from fluxrecipes.products.deepflux import Options
+
+    run_file = configuration.load(config)
+    chosen = run_file.profile(profile)
+    options = Options.model_validate(run_file.options)
+    period = run_file.period
+    if period is None:
+        raise ConfigError("it needs a period.", where=str(config), mend="Add `period`.")
+    found = ranking.of_store(
+        chosen.place, options.sensors, period.first, period.last, leave_out or ()
+    )
+    rows = [(f.month, f.satellite, str(f.pairs), f"{f.rmse:.2f}", f"{f.bias:+.2f}") for f in found]
+    heads = ("month", "satellite", "pairs", "RMSE [m/s]", "bias [m/s]")
+    show.table("Wind against in-situ reports, brought to 10 m", heads, rows)
+    typer.echo("\nranking:")  # as YAML: fit for `options`
+    for month, names in ranking.ranking(found).items():
+        typer.echo(f"  '{month}': [{', '.join(names)}]")
+
+
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("out/demo"),
     real: Annotated[

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fluxengine.errors import ConfigError, UnknownName
+from fluxengine.place import Place
+from fluxengine.store import Store, open_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = npt.NDArray[Any]
 
+TABLE = "insitu"
 WITHIN = 1.0  # hours between pass and report
 FEWEST = 50  # pairs in a month: the RMSE of fewer says little
 GOOD_ENOUGH = 4  # highest quality code of a report's wind: good, probably good, not checked
@@ -139,6 +145,49 @@ def _differences(one_pass: xr.Dataset, winds: Winds) -> Array:
     near = np.abs(winds.hours[inside] % 24.0 - seen) <= WITHIN  # False where nothing was seen
     found: Array = (speed - winds.speed[inside])[near]
     return found[np.isfinite(found)]
+
+
+def of_store(
+    location: Place, sensors: Iterable[str], first: date, last: date, leave_out: Iterable[str] = ()
+) -> list[Closeness]:
+    """Every satellite of a store in every month that the store has reports and passes of.
+
+    Raises
+    ------
+    ConfigError
+        Where the store lacks the table of reports, or the passes of all of the satellites.
+    """
+    known = set(Store.at(location).names)
+    present = [name for name in sensors if f"deepflux-{name}" in known]
+    if TABLE not in known or not present:
+        raise ConfigError(
+            "there is nothing to compare: it needs the table of reports and the passes of a"
+            " satellite.",
+            where=str(location),
+            mend=f"`fluxforge ingest {TABLE}`, then `fluxforge run` with `merge: newest`.",
+        )
+    passes = {name: open_dataset(location, f"deepflux-{name}") for name in present}
+    found = []
+    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
+    for month in map(str, months):
+        winds = _winds(location, month, leave_out)
+        if winds is not None:
+            of_month = (
+                closeness(month, name, one.sel(time=month), winds)
+                for name, one in passes.items()
+                if (one["time"].values.astype("M8[M]") == np.datetime64(month)).any()
+            )
+            found += [one for one in of_month if one is not None]
+    return found
+
+
+def _winds(location: Place, month: str, leave_out: Iterable[str]) -> Winds | None:
+    """Winds of a month of reports; None where the table has none of it."""
+    try:
+        reports = open_dataset(location, TABLE, month=month)
+    except UnknownName:
+        return None
+    return Winds.of(reports.load(), leave_out)
 
 
 def ranking(found: Iterable[Closeness]) -> Mapping[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ VERDICTS = {
     4: reports.REJECTED,
     5: reports.REJECTED,
 }
+DAILY = "_dy."  # in the provider's names of daily means, beside _hr and _10m
 SITE = re.compile(r"\d+(?:\.\d+)?[ns]\d+(?:\.\d+)?[ew]", re.IGNORECASE)
 LATITUDES, LONGITUDES = ("lat", "latitude", "LATITUDE"), ("lon", "longitude", "LONGITUDE")
 
@@ -61,7 +63,10 @@ def read(path: Path) -> Iterator[Rows]:
             raise WrongFile(what, where=str(path))
         places = _Places(station)
         for part in station.parts():
-            yield reports.rows(_reports(station, places, part))
+            made = _reports(station, places, part)
+            if DAILY in path.name.lower():
+                made = replace(made, averaging=reports.LONG)  # one day alone shows no spacing
+            yield reports.rows(made)
 
 
 def _opened(path: Path) -> AbstractContextManager[Station]:

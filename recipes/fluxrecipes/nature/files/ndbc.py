@@ -14,6 +14,7 @@ from fluxrecipes.nature.fields import generator, hours_since_epoch
 from fluxrecipes.nature.files.kinds import Series, whole
 from fluxrecipes.nature.platforms import STATIONS, Measured, Sensors, measured, truth_at_sensors
 from fluxrecipes.nature.world import World
+from fluxrecipes.sources import stations
 
 Text = dict[str, str]  # a day's lines of each station
 
@@ -100,10 +101,21 @@ def text_lines(file: Path) -> list[str]:
 
 
 def _write(root: Path, year: int, rows: dict[date, Text]) -> None:
+    with whole(root / "ndbc" / stations.NAME) as part:
+        part.write_text(_stations(), encoding="ascii")
     for station in STATIONS:
         text = HEADER + "".join(rows[day][station.name] for day in sorted(rows))
         with whole(path(root, station.name, year)) as part:
             part.write_bytes(gzip.compress(text.encode("ascii"), mtime=0))
+
+
+def _stations() -> str:
+    """Where the buoys are and how high their sensors: NDBC's files do not tell it."""
+    lines = [
+        f"{s.name},{s.latitude},{s.longitude},{s.anemometer},{s.thermometer},{s.depth},,"
+        for s in STATIONS
+    ]
+    return "\n".join([",".join(stations.HEADER), *lines]) + "\n"
 
 
 NDBC = Series("ndbc", _files, day_reports, _kept, _write)
