@@ -212,7 +212,7 @@ def oisst_world(folder: Path, days: int, write: Callable[[Path, date], None]) ->
 
 
 def simulated(file: Path, when: date) -> None:
-    from fluxrecipes.nature.oisst_file import write
+    from fluxrecipes.nature.files.oisst import write
 
     rough = np.random.default_rng(when.toordinal()).normal(size=(180, 360)).repeat(4, 0)
     fields = {"sst": 15 + rough, "anom": rough, "err": 0.2 + rough**2 / 100}

@@ -20,6 +20,7 @@ import fluxforge as ff
 FIRST, LAST = "2019-01-01", "2019-01-04"
 RUN_FILE = """\
 product: deepflux
+options: {{sensors: [f17]}}
 period: {{first: {first}, last: {last}}}
 archives: {{rss: archive/rss, oisst: archive/oisst}}
 profiles:
@@ -217,7 +218,7 @@ def test_oisst_without_sst_is_refused_and_the_good_value_kept(fluxforge, own_mad
         (("period:", "perid:"), "Did you mean 'period'?"),
         (("first: 2019-01-01, last: 2019-01-04", "first: 2019-01-04, last: 2019-01-01"), "before"),
         (("product: deepflux", "product: deepflx"), "Did you mean 'deepflux'?"),
-        (("product: deepflux", "product: deepflux\noptions: {min_vald: 1}"), "min_valid"),
+        (("options: {sensors", "options: {min_vald: 1, sensors"), "min_valid"),
         (("rss: archive/rss", "rss: archive/nowhere"), "archives"),
     ],
 )

@@ -10,10 +10,10 @@ import pytest
 import rssfiles
 from hypothesis import example, given
 
-from fluxrecipes.nature import oisst_file
 from fluxrecipes.nature.fields import LATITUDES
+from fluxrecipes.nature.files import oisst as oisst_file
 from fluxrecipes.sources import rss, rss_averages, rss_ghrc, rss_netcdf
-from fluxrecipes.sources.ndbc import MOST, read_stdmet
+from fluxrecipes.sources.ndbc import read_stdmet
 from fluxrecipes.sources.oisst import OISST
 
 DAY = date(2016, 1, 2)
@@ -78,7 +78,7 @@ def ndbc(folder: Path) -> fuzzing.Honest:
     hours = [(day, hour) for day in range(1, 29) for hour in range(24)]
     text = head + units + "".join(line.format(d, h, d / 3) + " 99.0\n" for d, h in hours)
     return fuzzing.Honest(
-        "41002h2021.txt", text.encode(), MOST, read_stdmet, fuzzing.ordered_and_finite
+        "41002h2021.txt", text.encode(), 16 * 2**20, read_stdmet, fuzzing.ordered_and_finite
     )
 
 
