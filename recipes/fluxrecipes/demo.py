@@ -143,7 +143,8 @@ def _score_table(scores: Iterable[Mapping[str, Any]]) -> None:
             )
         ]
         name = f"{SYMBOLS[score['variable']]} [{unit}]"
-        rows.append((name, score["against"], score["points"], *figures))
+        against = score["against"].removeprefix("simulated ")  # as the heading says of it all
+        rows.append((name, against, score["points"], *figures))
     show.out.print("\n[bold]Skill on a SIMULATED world[/], and in brackets what is expected of it")
     columns = ("", "against", "#points", "#RMSE", "#bias", "#correlation")
     show.table("", columns, rows)
