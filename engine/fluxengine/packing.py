@@ -36,6 +36,11 @@ class Packing:
         return np.dtype(self.dtype).kind in "iu" and (self.scale, self.offset) == (1.0, 0.0)
 
     @property
+    def attributes(self) -> dict[str, Any]:
+        """What a decoded file says of it, as CF has it."""
+        return {"scale_factor": self.scale, "add_offset": self.offset, "_FillValue": self.fill}
+
+    @property
     def zarr_fill(self) -> float | int:
         """What an absent chunk reads as."""
         return float("nan") if self.is_float else int(self.fill or 0)

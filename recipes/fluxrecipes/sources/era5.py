@@ -336,18 +336,9 @@ def _dataset(
     made: dict[str, Any] = {}
     for field in fields:
         variable, flag = field.variable, flag_of(field.variable)
-        made[variable.name] = (GRID.dims, values[variable.name], _packing(variable))
-        made[flag.name] = (GRID.dims, flags[variable.name], _packing(flag))
+        made[variable.name] = (GRID.dims, values[variable.name], variable.packing.attributes)
+        made[flag.name] = (GRID.dims, flags[variable.name], flag.packing.attributes)
     return xr.Dataset(made, {"time": held.astype("datetime64[ns]")})
-
-
-def _packing(variable: Variable) -> dict[str, Any]:
-    packing = variable.packing
-    return {
-        "scale_factor": packing.scale,
-        "add_offset": packing.offset,
-        "_FillValue": packing.fill,
-    }
 
 
 # --- Sources -----------------------------------------------------------------------------------

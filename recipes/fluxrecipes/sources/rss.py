@@ -433,8 +433,7 @@ def packed(
     found = {}
     for layer, layer_bytes in zip(layers, raw, strict=True):
         for variable, values in zip((layer, flag_of(layer)), split(layer_bytes), strict=True):
-            attrs = packing_attributes(variable.packing)
-            found[variable.name] = (dims, values[np.newaxis], attrs)
+            found[variable.name] = (dims, values[np.newaxis], variable.packing.attributes)
     return found
 
 
@@ -461,18 +460,15 @@ def dataset_of(
 
     found = {}
     for layer, values in layers:
-        present = np.isfinite(values)
-        stored = layer.packing.pack(np.where(present, values, np.nan), layer.name)
-        flags = np.where(present, np.uint8(VALID), why)
-        for variable, array in ((layer, stored), (flag_of(layer), flags)):
-            found[variable.name] = (dims, array[np.newaxis], packing_attributes(variable.packing))
+        for variable, array in stored(layer, values, why):
+            found[variable.name] = (dims, array[np.newaxis], variable.packing.attributes)
     return xr.Dataset(found)
 
 
-def packing_attributes(packing: Packing) -> dict[str, Any]:
-    """A packing as a decoded file declares it."""
-    return {
-        "scale_factor": packing.scale,
-        "add_offset": packing.offset,
-        "_FillValue": packing.fill,
-    }
+def stored(
+    layer: Variable, values: npt.NDArray[Any], why: Bytes
+) -> tuple[tuple[Variable, npt.NDArray[Any]], tuple[Variable, Bytes]]:
+    """A layer and its flag as they are stored, from numbers; see `dataset_of`."""
+    present = np.isfinite(values)
+    packed = layer.packing.pack(np.where(present, values, np.nan), layer.name)
+    return (layer, packed), (flag_of(layer), np.where(present, np.uint8(VALID), why))

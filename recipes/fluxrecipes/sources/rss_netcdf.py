@@ -263,12 +263,10 @@ def _order(hours: Floats, path: Path, day: date) -> tuple[Order, str]:
 
 def _packed(layer: Variable, values: Floats, why: Masks, order: Order) -> dict[str, PackedArray]:
     """A layer and its flag as stored, the maps in our order."""
-    values = np.where(np.isin(why, NEVER_SEEN), np.nan, values)
-    flags = np.where(np.isnan(values), why, np.uint8(rss.VALID))
-    packed = layer.packing.pack(values, layer.name)
+    seen = np.where(np.isin(why, NEVER_SEEN), np.nan, values)
     return {
-        variable.name: (array[order], rss.packing_attributes(variable.packing))
-        for variable, array in ((layer, packed), (rss.flag_of(layer), flags))
+        variable.name: (array[order], variable.packing.attributes)
+        for variable, array in rss.stored(layer, seen, why)
     }
 
 
