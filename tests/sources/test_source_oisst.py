@@ -1,13 +1,20 @@
 """OISST: integers kept, offset in kelvin, wrong and damaged files refused."""
 
+from contextlib import nullcontext
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
 
+from fluxengine import executors
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.plan import make_plan
+from fluxengine.run import run
+from fluxengine.stand import Request
+from fluxengine.store import Store, open_dataset
 from fluxrecipes.sources import oisst
 from fluxrecipes.sources.oisst import OISST
 
@@ -169,6 +176,27 @@ def test_a_preliminary_day_is_read_and_says_so(tmp_path, title):
     assert found.drop_vars(kind).identical(final.drop_vars(kind))
     assert (found[kind] == oisst.PRELIMINARY).all() and (final[kind] == oisst.FINAL).all()
     assert oisst.KIND.flags[oisst.PRELIMINARY] == "preliminary"
+
+
+def test_the_final_file_replaces_the_preliminary_one_in_a_store(tmp_path):
+    """As it goes every day: the run of today takes what there is, a later one what is final."""
+    store = Store.at(tmp_path / "store", create=True)
+    request = Request(OISST, DAY, DAY, store, {"oisst": str(tmp_path / "archive")})
+    (tmp_path / "archive").mkdir()
+
+    def kinds() -> list[int]:
+        assert not run(request, partial(nullcontext, executors.serial)).marked
+        stored = open_dataset(tmp_path / "store", "oisst")
+        return np.unique(stored["analysis_flag"]).tolist()
+
+    write(tmp_path / "archive", name=PRELIMINARY, title="OISST Analysis, Version 2.1 - Interim")
+    assert kinds() == [oisst.PRELIMINARY]
+    write(tmp_path / "archive")
+    (planned,) = make_plan(request).datasets[0].will_run
+    assert planned.why == ("inputs changed: oisst files 2016-01-02",)
+    assert kinds() == [oisst.FINAL]
+    (tmp_path / "archive" / PRELIMINARY).unlink()
+    assert make_plan(request).is_empty
 
 
 def test_where_the_preliminary_file_is():
