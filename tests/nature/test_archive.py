@@ -40,9 +40,10 @@ def test_every_file_of_the_period_is_where_its_provider_keeps_it(root):
         "oisst/v2.1/access/avhrr/201802/oisst-avhrr-v02r01.20180201.nc",
         "ndbc/historical/stdmet/46006h2018.txt.gz",
         "ndbc/NOTICE.txt",
+        "ndbc/stations.csv",
     } <= names
     assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == (
-        6 + len(platforms.STATIONS)
+        7 + len(platforms.STATIONS)
     )
 
 
