@@ -7,15 +7,16 @@ simulated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluxkernels.bulk import bulk_flux
-from fluxkernels.thermodynamics import dew_point
-from fluxrecipes.nature.fields import Points
+from fluxkernels.thermodynamics import dew_point, relative_humidity
+from fluxrecipes.nature.fields import Points, generator, hours_since_epoch
 from fluxrecipes.nature.weather import State
 from fluxrecipes.nature.world import World
 
@@ -100,6 +101,23 @@ class Sensors:
     air: float
     water: float
     dew: float
+
+
+def hourly_truth(
+    world: World, stations: Sequence[Station], day: date, purpose: str
+) -> Iterator[tuple[Measured, np.random.Generator]]:
+    """What perfect sensors give at the hours of a UTC day, and each station's random numbers.
+
+    As `truth_at_sensors`, and relative [a fraction, the relative humidity]; 24 values of each.
+    """
+    start = hours_since_epoch(np.datetime64(day))
+    truth = truth_at_sensors(world, stations, start + np.arange(24.0))
+    truth["relative"] = np.asarray(
+        relative_humidity(truth["humidity"], truth["air"], truth["pressure"])
+    )
+    for i, station in enumerate(stations):
+        random = generator(world.seed, f"{purpose}/{station.name}", int(start // 24))
+        yield {name: values[i] for name, values in truth.items()}, random
 
 
 def truth_at_sensors(world: World, stations: Sequence[Station], hours: Series) -> Measured:

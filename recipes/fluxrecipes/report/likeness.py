@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fluxrecipes.nature import instruments
 from fluxrecipes.nature.world import World
 from fluxrecipes.report import realism
 from fluxrecipes.report.hidden import hide_and_fill
@@ -36,7 +37,7 @@ def statistics(day: Day) -> Statistics:
         found[f"coverage {name}"] = shares[..., :-1]
         found[f"coverage in all {name}"] = shares[..., -1:]
     for name in realism.WITH_SST:
-        found[f"lost {name}"] = realism.share_of_code(day, name, realism.NO_RETRIEVAL)
+        found[f"lost {name}"] = realism.share_of_code(day, name, instruments.NO_RETRIEVAL)
         found[f"lost by rain {name}"] = realism.loss_by_rain(day, name)
         found[f"percentiles {name}"] = realism.percentiles(day, name)
         found[f"mean and sd {name}"] = realism.mean_and_spread(day, name)

@@ -17,6 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fluxrecipes.nature.instruments import (
+    LAND,
+    LAST_VALUE,
+    NO_RETRIEVAL,
+)
 from fluxrecipes.nature.orbits import SATELLITES, Pass
 from fluxrecipes.vocabulary import KELVIN
 
@@ -40,7 +45,6 @@ CROSSED = (
     ("wind_speed", "water_vapour"),
     ("cloud_liquid_water", "rain_rate"),
 )
-LAST_VALUE, NO_RETRIEVAL, SEA_ICE, COAST, NO_OBSERVATION, LAND = 250, 251, 252, 253, 254, 255
 _WEIGHTS = np.broadcast_to(np.cos(np.radians(np.arange(-59.5, 60.0)))[:, None], (120, 360))
 _BAND = slice(120, 600)  # rows of 60° S to 60° N on the 0.25° grid
 _AMSR2_V72 = "rss-amsr2-v7.2"

@@ -70,15 +70,15 @@ class MergeSatellites(PlainStage):
     def _run(self, arrays: Arrays) -> Arrays:
         first = arrays[f"{self.sensors[0]}_{TIME.name}"]
         days = [date.fromisoformat(str(t)[:10]) for t in first["time"].values]
-        merged = _Merged.empty(self.outputs, first.shape)
+        merged = {v.name: _nothing(v, first.shape) for v in self.outputs}
         for at, day in enumerate(days):
             self._merge_day(merged, arrays, at, day)
-        return {name: first.copy(data=values) for name, values in merged.arrays.items()}
+        return {name: first.copy(data=values) for name, values in merged.items()}
 
-    def _merge_day(self, merged: _Merged, arrays: Arrays, at: int, day: date) -> None:
+    def _merge_day(self, merged: dict[str, Array], arrays: Arrays, at: int, day: date) -> None:
         order = self.constellation.order(day)
         state = {name: self._states(arrays, name, at) for name in order}
-        open_cells = np.ones(merged.arrays[TIME.name].shape[1:], bool)
+        open_cells = np.ones(merged[TIME.name].shape[1:], bool)
         for enough in (np.all, np.any):
             for name in order:
                 chosen = open_cells & enough(state[name] == cf.OBSERVED, axis=0)
@@ -96,27 +96,17 @@ class MergeSatellites(PlainStage):
         states = np.stack([arrays[f"{name}_{v.name}_state"].values[at] for v in self.variables])
         return np.where(states < cf.OBSERVED, np.uint8(cf.NO_OBSERVATION), states)
 
-    def _take(self, merged: _Merged, arrays: Arrays, at: int, name: str, where: Flags) -> None:
+    def _take(
+        self, merged: dict[str, Array], arrays: Arrays, at: int, name: str, where: Flags
+    ) -> None:
         for variable in self._merged:
             given = arrays[f"{name}_{variable.name}"].values[at]
-            merged.arrays[variable.name][at][where] = given[where]
+            merged[variable.name][at][where] = given[where]
 
-    def _sign(self, merged: _Merged, at: int, name: str, day: date, where: Flags) -> None:
+    def _sign(self, merged: dict[str, Array], at: int, name: str, day: date, where: Flags) -> None:
         code = next(code for code, known in codes(self.sensors).items() if known == name)
-        merged.arrays["satellite"][at][where] = code
-        merged.arrays[QUALITY.name][at][where] = DOUBTFUL if doubt(name, day) else SURE
-
-
-@dataclass(frozen=True)
-class _Merged:
-    """The output while it is filled day by day."""
-
-    arrays: dict[str, Array]
-
-    @classmethod
-    def empty(cls, variables: tuple[Variable, ...], shape: tuple[int, ...]) -> _Merged:
-        """No value and no satellite anywhere."""
-        return cls({v.name: _nothing(v, shape) for v in variables})
+        merged["satellite"][at][where] = code
+        merged[QUALITY.name][at][where] = DOUBTFUL if doubt(name, day) else SURE
 
 
 def _nothing(variable: Variable, shape: tuple[int, ...]) -> Array:

@@ -15,11 +15,9 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from fluxkernels.thermodynamics import relative_humidity
-from fluxrecipes.nature.fields import generator, hours_since_epoch
 from fluxrecipes.nature.files.kinds import Series, whole
 from fluxrecipes.nature.moorings import MOORINGS
-from fluxrecipes.nature.platforms import Sensors, measured, truth_at_sensors
+from fluxrecipes.nature.platforms import Sensors, hourly_truth, measured
 from fluxrecipes.nature.world import World
 
 Values = NDArray[np.float32]
@@ -77,18 +75,7 @@ def path(root: Path, year: int, prefix: str, site: str, interval: str) -> Path:
 
 def day_rows(world: World, day: date) -> Rows:
     """A UTC day of hourly values of every site; hours stand for their beginnings."""
-    start = hours_since_epoch(np.datetime64(day))
-    truth = truth_at_sensors(world, _STATIONS, start + np.arange(24.0))
-    truth["relative"] = np.asarray(
-        relative_humidity(truth["humidity"], truth["air"], truth["pressure"])
-    )
-    parts = [
-        _site_rows(
-            {name: values[i] for name, values in truth.items()},
-            generator(world.seed, f"gtmba/{station.name}", int(start // 24)),
-        )
-        for i, station in enumerate(_STATIONS)
-    ]
+    parts = [_site_rows(*site) for site in hourly_truth(world, _STATIONS, day, "gtmba")]
     values, quality = (np.stack(arrays) for arrays in zip(*parts, strict=True))
     return values, quality
 

@@ -10,11 +10,9 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from fluxkernels.thermodynamics import relative_humidity
-from fluxrecipes.nature.fields import generator, hours_since_epoch
 from fluxrecipes.nature.files.kinds import Series, whole
 from fluxrecipes.nature.moorings import FLUX_MOORINGS
-from fluxrecipes.nature.platforms import Sensors, Station, measured, truth_at_sensors
+from fluxrecipes.nature.platforms import Sensors, Station, hourly_truth, measured
 from fluxrecipes.nature.world import World
 
 Values = NDArray[np.float32]  # (site, variable, hour), NaN where missing
@@ -48,18 +46,7 @@ def path(root: Path, site: str, year: int) -> Path:
 
 def day_rows(world: World, day: date) -> Values:
     """A UTC day of hourly values of every site."""
-    start = hours_since_epoch(np.datetime64(day))
-    truth = truth_at_sensors(world, FLUX_MOORINGS, start + np.arange(24.0))
-    truth["relative"] = np.asarray(
-        relative_humidity(truth["humidity"], truth["air"], truth["pressure"])
-    )
-    parts = [
-        _site_rows(
-            {name: values[i] for name, values in truth.items()},
-            generator(world.seed, f"oceansites/{site.name}", int(start // 24)),
-        )
-        for i, site in enumerate(FLUX_MOORINGS)
-    ]
+    parts = [_site_rows(*site) for site in hourly_truth(world, FLUX_MOORINGS, day, "oceansites")]
     return np.stack(parts)
 
 
