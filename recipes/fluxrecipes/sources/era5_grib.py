@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fluxengine.errors import DamagedFile, WrongFile
+from fluxrecipes.sources import grib_process
 from fluxrecipes.sources.era5_fields import (
     BY_NAME,
     MOST_CELLS,
@@ -26,13 +26,14 @@ from fluxrecipes.sources.era5_fields import (
     is_preliminary,
     whole_hours,
 )
+from fluxrecipes.sources.grib_process import Header, Messages, NotInstalled, Unreadable
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
 
 MAGIC = b"GRIB"
 MISSING = float(np.finfo(np.float32).max)  # what cfgrib has messages give where there is no value
 INSTALL = "Install it: pip install 'fluxforge[grib]'. Or download the data as NetCDF."
 
-Header = dict[str, Any]
+HOURLY = {"class": "ea", "stream": "oper"}  # ERA5, and its stream of hours
 IDENTITY = ("shortName", "class", "stream", "offset", "totalLength")
 KEYS = (
     "type",
@@ -66,54 +67,34 @@ def layers_of(path: Path) -> Iterator[list[Layer]]:
     DamagedFile, WrongFile
         On entry, or while maps are read; also where cfgrib is not installed.
     """
-    headers = _headers(path)
-    _check_whole(headers, path)
-    known = [(_field(header), header) for header in headers]
-    yield [_layer(header, field, path) for field, header in known if field]
+    with grib_process.opened(path) as messages:
+        headers = _headers(messages, path)
+        _check_whole(headers, path)
+        known = [(_field(header), header) for header in headers]
+        yield [_layer(header, field, messages, path) for field, header in known if field]
 
 
 @contextmanager
 def _as_damage(path: Path) -> Iterator[None]:
-    """Whatever ecCodes cannot read is a damaged file: it says so in a dozen types."""
     try:
         yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        what = f"it cannot be read as GRIB: {type(error).__name__}: {str(error)[:200]}."
+    except (Unreadable, ValueError, TypeError) as error:
+        what = f"it cannot be read as GRIB: {error}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from error
 
 
-def _cfgrib(path: Path) -> Any:
+def _headers(messages: Messages, path: Path) -> list[Header]:
+    """What the messages say of themselves; little of those that are none of ours."""
     try:
-        import cfgrib
-    except (ImportError, RuntimeError) as error:  # the latter: cfgrib without the C library
+        with _as_damage(path):
+            return messages.headers(IDENTITY, KEYS, where=HOURLY)
+    except NotInstalled as error:
         what = f"it is GRIB, which is read through cfgrib: {error}."
         raise WrongFile(what, where=str(path), mend=INSTALL) from None
-    return cfgrib
-
-
-def _headers(path: Path) -> list[Header]:
-    stream = _cfgrib(path).FileStream(str(path), errors="raise")
-    with _as_damage(path):
-        return [_header(message) for _, message in stream.items()]
-
-
-def _header(message: Any) -> Header:
-    """What a message says of itself; little of one that is none of ours."""
-    found = {key: message.message_get(key, default=None) for key in IDENTITY}
-    if _field(found) and _is_hourly(found):
-        found |= {key: message.message_get(key, default=None) for key in KEYS}
-    return found
 
 
 def _field(header: Header) -> Field | None:
     return BY_NAME.get(str(header["shortName"]).lower())
-
-
-def _is_hourly(header: Header) -> bool:
-    """Whether it says that it is of ERA5, and of the stream of hours."""
-    return (header["class"], header["stream"]) == ("ea", "oper")
 
 
 def _check_whole(headers: list[Header], path: Path) -> None:
@@ -129,7 +110,7 @@ def _check_whole(headers: list[Header], path: Path) -> None:
             end = max(end, offset + int(header["totalLength"]))
 
 
-def _layer(header: Header, field: Field, path: Path) -> Layer:
+def _layer(header: Header, field: Field, messages: Messages, path: Path) -> Layer:
     _check_product(header, field, path)
     field.check_units(header["units"], path)
     return Layer(
@@ -137,7 +118,7 @@ def _layer(header: Header, field: Field, path: Path) -> Layer:
         whole_hours(np.array([_moment(header, path)]), path),
         np.array([is_preliminary(header["expver"], path)]),
         _nodes(header, path),
-        partial(_read, header, path),
+        partial(_read, header, messages, path),
         path,
     )
 
@@ -152,11 +133,12 @@ def _moment(header: Header, path: Path) -> np.datetime64:
     return hour + np.timedelta64(clock // 100 * 3600 + clock % 100 * 60, "s")
 
 
-def _read(header: Header, path: Path, first: int, stop: int) -> npt.NDArray[np.float64]:
+def _read(
+    header: Header, messages: Messages, path: Path, first: int, stop: int
+) -> npt.NDArray[np.float64]:
     """The message's values, shape (1, lat, lon); a layer has this one only."""
-    stream = _cfgrib(path).FileStream(str(path), errors="raise")
     with _as_damage(path):
-        values = np.asarray(stream[int(header["offset"])]["values"], np.float64)
+        values = messages.values(int(header["offset"]))
         found = values.reshape(1, header["Nj"], header["Ni"])
     return np.where(found == MISSING, np.nan, found)
 
@@ -169,7 +151,7 @@ CLASSES = {"ea": "ERA5", "l5": "ERA5-Land", "ei": "ERA-Interim", "od": "operatio
 def _check_product(header: Header, field: Field, path: Path) -> None:
     """Refuse other products, means and members, and sums over more than an hour."""
     kind, stream = header["class"], header["stream"]
-    if not _is_hourly(header):
+    if any(header[key] != value for key, value in HOURLY.items()):
         product = CLASSES.get(kind, "unknown")
         what = f"it is of the class '{kind}' ({product}) and the stream '{stream}'"
         raise WrongFile(f"{what}, not ERA5's hours ('ea', 'oper').", where=str(path))
