@@ -178,19 +178,15 @@ def conformed(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> di
 
 
 def _check_schema(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> None:
-    """Compare the file's schema, as pangeo-forge-recipes gives it, with what is promised."""
-    from pangeo_forge_recipes.aggregation import dataset_to_schema
-
-    schema = dataset_to_schema(dataset)
+    """Compare the variables, their dimensions and shapes with what is promised."""
     shape = (1, *grid.shape[1:])
     for variable in source.provides:
-        found = schema["data_vars"].get(variable.name)
+        found = dataset.variables.get(variable.name)
         if found is None:
             raise DamagedFile(f"the file has no {variable.name}.", where=where)
-        if tuple(found["dims"]) != grid.dims or tuple(found["shape"]) != shape:
+        if found.dims != grid.dims or found.shape != shape:
             raise DamagedFile(
-                f"{variable.name} lies on {found['dims']} {found['shape']},"
-                f" not on {grid.dims} {shape}.",
+                f"{variable.name} lies on {found.dims} {found.shape}, not on {grid.dims} {shape}.",
                 where=where,
             )
 
