@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, special
 
+from fluxrecipes.nature import gather
+
 Float = NDArray[np.floating[Any]]
 Index = NDArray[np.intp]
-Table = NDArray[Any]  # maps for `look_up`
+Table = NDArray[np.float32]  # maps for `look_up`
 
 ROWS = 720  # rows of the world: cell centres at 0.25°, from 89.875 S
 SPACING = 0.25
@@ -31,6 +32,7 @@ _EPOCH = np.datetime64("1950-01-01T00:00:00", "ms")
 _MIDSUMMER = 205.0  # day of the year at which the atmosphere's annual cycle turns
 _MIDDLE = 56.5 * YEAR  # hours since 1950 at the middle of 1992-2020
 _KILOMETRES_PER_DEGREE = 111.2
+_QUARTER = np.float32(np.pi / 2.0)  # of a circle: what the weights go through in a step
 
 
 def hours_since_epoch(time: np.datetime64) -> float:
@@ -182,94 +184,84 @@ class RandomField:
         phase = points.hours / self.step
         first = np.floor(phase)
         part = (phase - first).astype(np.float32)
+        angle = part * _QUARTER
+        ages = part * np.float32(self.step), (angle - _QUARTER) * np.float32(self.step / _QUARTER)
+        weights = np.cos(angle), np.sin(angle)
         knot = first.astype(np.intp)
-        value = self._carried(points, seed, knot, part * np.float32(self.step))
-        knot += 1
-        part *= np.float32(np.pi / 2.0)
-        value *= np.cos(part)
-        age = (part - np.float32(np.pi / 2.0)) * np.float32(self.step * 2.0 / np.pi)
-        later = self._carried(points, seed, knot, age)
-        later *= np.sin(part)
-        value += later
-        return value
+        values = np.empty((self.members + 2 * self.streamfunction, len(points)), np.float32)
+        for number in _distinct(knot):
+            gather.carried(
+                values,
+                _noise(self, seed, number),
+                _noise(self, seed, number + 1),
+                number,
+                knot,
+                points.row,
+                points.weather_longitude,
+                self._speed,
+                np.stack(ages),
+                np.stack(weights),
+                self.period,
+                self._nearest,
+            )
+        return values
 
     def map(self, points: Points, seed: int, number: int) -> Float:
         """Values at points of the one map with this number, at rest; shape (maps, points)."""
-        return self._carried(points, seed, np.full(len(points), number, np.intp), None)
+        turn = points.weather_longitude * np.float32(1.0 / self.period)
+        return look_up(_noise(self, seed, number), points.row, turn, nearest=self._nearest)
 
-    def _carried(self, points: Points, seed: int, knot: Index, age: Float | None) -> Float:
-        longitude = points.weather_longitude
-        if age is not None and (self.steered or self.drift):
-            speed = points.flow + np.float32(self.drift) if self.steered else np.float32(self.drift)
-            longitude = longitude - speed * age
-        turn = longitude * np.float32(1.0 / self.period)
-        return look_up(lambda k: _noise(self, seed, k), knot, points.row, turn)
+    @property
+    def _nearest(self) -> bool:
+        return self.spacing <= SPACING
+
+    @property
+    def _speed(self) -> Float:
+        """Degrees of longitude an hour at which each row is carried."""
+        drift = np.full(ROWS, self.drift, np.float32)
+        return _flow_of_rows() + drift if self.steered else drift
 
 
-def look_up(maps: Callable[[int], Table], knot: Index, row: Index, turn: Float) -> Float:
-    """Read, at each point, the maps of its knot.
+def _distinct(knot: Index) -> list[int]:
+    """The numbers that occur; mostly one or two."""
+    first, last = (int(knot.min()), int(knot.max())) if knot.size else (0, -1)
+    if last - first < 2:
+        return list(range(first, last + 1))
+    return [int(number) for number in np.unique(knot)]
+
+
+def look_up(maps: Table, row: Index, turn: Float, *, nearest: bool = False) -> Float:
+    """Read maps at points.
 
     Parameters
     ----------
-    maps : callable
-        Gives the maps of a knot as `between` or `nearest` make them.
-    knot, row : ndarray of int, shape (points,)
+    maps : ndarray
+        As `table` makes them.
+    row : ndarray of int, shape (points,)
     turn : ndarray of float32, shape (points,)
         Place along a row, 1 for the whole row; any value.
+    nearest : bool
+        Take the nearest column; otherwise interpolate.
 
     Returns
     -------
     ndarray of float32, shape (maps, points)
     """
-    first, last = (int(knot.min()), int(knot.max())) if knot.size else (0, 0)
-    if first == last:
-        return _read(maps(first), row, turn)
-    present = range(first, last + 1) if last - first < 8 else np.unique(knot)
-    values = np.empty((len(maps(first)), knot.size), np.float32)
-    for one in present:
-        here = np.flatnonzero(knot == one)
-        if here.size:
-            values[:, here] = _read(maps(int(one)), row[here], turn[here])
+    values = np.empty((maps.shape[-1], row.size), np.float32)
+    gather.at_rest(values, maps, row, turn, nearest)
     return values
 
 
-def _read(maps: Table, row: Index, turn: Float) -> Float:
-    """Values of all maps at points, (maps, points)."""
-    paired = np.iscomplexobj(maps)
-    column = turn - np.floor(turn)
-    column *= np.float32(maps.shape[-1] - 1)
-    if not paired:
-        column += np.float32(0.5)
-    place = column.astype(np.intp)
-    column -= place
-    place += row * maps.shape[-1]
-    values = np.empty((len(maps), row.size), np.float32)
-    for value, table in zip(values, maps.reshape(len(maps), -1), strict=True):
-        if paired:
-            found = table.take(place)
-            np.multiply(found.imag, column, out=value)
-            value += found.real
-        else:
-            table.take(place, out=value, mode="clip")
-    return values
+def table(maps: NDArray[np.floating[Any]]) -> Table:
+    """Maps to be read at points: (maps, rows, columns) to (rows, columns + 2, maps).
 
-
-def between(maps: NDArray[np.floating[Any]]) -> Table:
-    """Maps to be interpolated along their rows, (maps, rows, columns + 1): complex.
-
-    The real part is a column's value, the imaginary part what the next one adds: one look
-    fetches both. The first column stands again at the end, where rounding may lead.
+    The first columns stand again at the end, where the next one is looked for.
     """
-    pairs = np.empty((*maps.shape[:-1], maps.shape[-1] + 1), np.complex64)
-    pairs.real[..., :-1], pairs.real[..., -1] = maps, maps[..., 0]
-    pairs.imag[..., :-1] = pairs.real[..., 1:] - pairs.real[..., :-1]
-    pairs.imag[..., -1] = pairs.imag[..., 0]
-    return pairs
-
-
-def nearest(maps: NDArray[np.floating[Any]]) -> Table:
-    """Maps to be read at the nearest column, (maps, rows, columns + 1)."""
-    return np.concatenate([maps, maps[..., :1]], axis=-1, dtype=np.float32)
+    count, rows, columns = maps.shape
+    found = np.empty((rows, columns + gather.MORE, count), np.float32)
+    found[:, :columns] = np.moveaxis(maps, 0, -1)
+    found[:, columns:] = found[:, : gather.MORE]
+    return found
 
 
 def white_noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
@@ -293,16 +285,17 @@ def generator(seed: int, name: str, number: int) -> np.random.Generator:
 
 @lru_cache(maxsize=40)
 def _noise(field: RandomField, seed: int, knot: int) -> Table:
-    """Maps of one knot, shape (maps, 720, columns + 1)."""
-    spectrum = _root_spectrum(field)
-    shape = _torus(field)
+    """Maps of one knot as `table` makes them."""
+    root, width = _root_spectrum(field), _torus(field)[1]
     maps = []
     for member in range(field.members):
-        white = white_noise(generator(seed, f"{field.name}/{member}", knot), shape)
-        maps.append(fft.irfft2(fft.rfft2(white) * spectrum, s=shape)[:ROWS])
+        random = generator(seed, f"{field.name}/{member}", knot)
+        drawn = white_noise(random, (*root.shape, 2)).view(np.complex64)[..., 0]
+        # Columns beyond those drawn are zero: so does the transform take them.
+        along = fft.ifft(drawn * root, axis=0, overwrite_x=True)
+        maps.append(fft.irfft(along, n=width, axis=1, overwrite_x=True)[:ROWS])
     if field.streamfunction:
         maps += _unit_winds(field, maps[0])
-    table = nearest if field.spacing <= SPACING else between
     return table(np.stack(maps))
 
 
@@ -322,11 +315,24 @@ def _unit_winds(field: RandomField, stream: Float) -> list[Float]:
 
 @lru_cache(maxsize=32)
 def _root_spectrum(field: RandomField) -> Float:
-    """Square root of the power spectrum that belongs to the field's correlation."""
+    """Factor on complex noise, of unit variance in each part, that gives the field's spectrum.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        For the half spectrum's columns, without the last ones: those with all but 1e-4 of the
+        variance.
+    """
     rows, width = _torus(field)
     y = np.minimum(np.arange(rows), rows - np.arange(rows)) * SPACING
     x = np.minimum(np.arange(width), width - np.arange(width)) * field.spacing
     squared = (y[:, None] / field.meridional) ** 2 + (x[None, :] / field.zonal) ** 2
-    spectrum = fft.rfft2(np.exp(-(squared ** (field.power / 2.0)))).real
-    root: Float = np.sqrt(np.maximum(spectrum, 0.0)).astype(np.float32)
-    return root
+    power = fft.rfft2(np.exp(-(squared ** (field.power / 2.0)))).real.clip(0.0)
+    # Each column stands for two, but for the first (and the last): of those a real transform
+    # takes the real part alone, half of the variance.
+    power[:, 1:-1] *= 0.5
+    power *= rows * width
+    weight = power.sum(axis=0)
+    weight[1:-1] *= 2.0
+    enough = int(np.searchsorted(np.cumsum(weight), (1.0 - 1e-4) * weight.sum())) + 1
+    return np.ascontiguousarray(np.sqrt(power[:, :enough]), np.float32)

@@ -332,12 +332,13 @@ def pass_points(
 
     They come by the hour: neighbours in the list then need the same few knots.
     """
-    row, column = np.nonzero(where)
-    order = np.argsort(hours[row, column].astype(np.int8), kind="stable")
-    row, column = row[order], column[order]
+    cells = np.flatnonzero(where)
+    seen = hours.reshape(-1)[cells]
+    order = np.argsort(seen.astype(np.int8), kind="stable")
+    row, column = np.divmod(cells[order], _SHAPE[1])
     start = hours_since_epoch(day.astype("datetime64[D]"))
     longitude = (0.125 + 0.25 * column).astype(np.float32)
-    return Points(row, longitude, start + hours[row, column]), column
+    return Points(row, longitude, start + seen[order]), column
 
 
 def pass_map(world: World, satellite: Satellite, day: np.datetime64, which: Pass) -> Bytes:

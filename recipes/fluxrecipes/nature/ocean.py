@@ -20,8 +20,8 @@ from fluxrecipes.nature.fields import (
     Points,
     RandomField,
     Table,
-    between,
     look_up,
+    table,
 )
 from fluxrecipes.nature.physics import Physics
 
@@ -174,9 +174,8 @@ def soft_excess(value: Float, width: float) -> Float:
 
 
 def look_up_fixed(maps: Table, points: Points) -> Float:
-    """Values at points of maps `between` on the climatology's grid: (maps, 720, 721)."""
-    zero = np.zeros(len(points), np.intp)
-    return look_up(lambda _: maps, zero, points.row, points.longitude * np.float32(1.0 / 360.0))
+    """Values at points of a `table` of maps on the climatology's grid of 0.5°."""
+    return look_up(maps, points.row, points.longitude * np.float32(1.0 / 360.0))
 
 
 @lru_cache(maxsize=1)
@@ -187,7 +186,7 @@ def _maps() -> Table:
     mean, standard deviation of the eddies, El Niño's pattern.
     """
     mean, amplitude = _climatology()
-    return between(np.stack([mean[0], amplitude, *mean[1:], _eddies(), 0.9 * bump(240, 0, 40, 6)]))
+    return table(np.stack([mean[0], amplitude, *mean[1:], _eddies(), 0.9 * bump(240, 0, 40, 6)]))
 
 
 @lru_cache(maxsize=1)

@@ -143,7 +143,7 @@ def observation_hours(satellite: Satellite, day: np.datetime64, which: Pass) -> 
         seen = node + after
         today = (seen >= 0.0) & (seen < 24.0)
         shifted = (column[today] + round(longitude / 0.25)) % 1440
-        hours[row[today], shifted] = seen[today]
+        hours.reshape(-1)[1440 * row[today] + shifted] = seen[today]
     return hours
 
 

@@ -24,7 +24,7 @@ from fluxrecipes.nature.fields import (
     Points,
     RandomField,
     Table,
-    between,
+    table,
 )
 from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, sea, soft_excess
 from fluxrecipes.nature.physics import Physics as Physics
@@ -366,4 +366,4 @@ def _cold_coast_maps() -> Table:
     for lon, lat, width, height, annual, seasonal in _COLD_COASTS:
         shape = bump(lon, lat, width, height)
         maps += np.stack([annual * shape, seasonal * shape])
-    return between(maps)
+    return table(maps)
