@@ -1,7 +1,7 @@
 """The simulated day against the real one: every statistic, each within its tolerance.
 
 The real numbers are those of AMSR2 on 2 January 2016, 60° S to 60° N, kept in
-``real_day.json``; the simulated ones are means over the same day in three worlds. Tolerances
+``real_day.json``; the simulated ones are means over the same day in eight worlds. Tolerances
 cover what single days of the simulated world differ by, no more.
 """
 
