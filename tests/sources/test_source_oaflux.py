@@ -122,8 +122,9 @@ def test_days_that_a_file_lacks_are_left_out(tmp_path, year, packed):
 def test_paths_are_those_of_the_year_and_preliminary_ones_stand_in():
     assert OAFLUX.holds_many and OAFLUX.path(FIRST) == OAFLUX.path(date(YEAR, 12, 31))
     assert OAFLUX.path(FIRST)[0] == "daily/turbulence/lh_oaflux_2016.nc.gz"
-    assert OAFLUX.instead is not None
-    assert OAFLUX.instead(FIRST)[1] == "daily/turbulence/sh_oaflux_2016rt.nc.gz"
+    assert [instead(FIRST)[1] for instead in OAFLUX.instead] == [
+        f"daily/turbulence/sh_oaflux_2016{suffix}" for suffix in (".nc", "rt.nc.gz", "rt.nc")
+    ]
 
 
 @pytest.mark.parametrize(

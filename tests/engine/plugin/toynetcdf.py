@@ -101,7 +101,7 @@ CHUNKED = Source(
     references=(Reference("depth", "d", (4, 12), ("shuffle", "zlib")),),
 )
 ZIPPED = {"zlib": True, "shuffle": True, "chunksizes": (1, 4, 12)}
-LATE = replace(CHUNKED, instead=preliminary)
+LATE = replace(CHUNKED, instead=(preliminary,))
 
 
 def _form(*chunks: int, filters: tuple[str, ...] = (), big_endian: bool = False) -> Source:
