@@ -150,14 +150,14 @@ def _feed_facts(feed: Feed) -> dict[str, str]:
 def _path(found: Source) -> str:
     """Where its first step lies, and what stands in for it."""
     key = found.grid.step_key(0)
-    others = (instead(key) for instead in found.instead)
-    return "; till that is there, ".join(map(_shortened, (found.path(key), *others)))
+    others = [_shortened(instead(key), most=2) for instead in found.instead]
+    return "; till that is there, ".join([_shortened(found.path(key)), *others])
 
 
-def _shortened(paths: Paths) -> str:
+def _shortened(paths: Paths, most: int = NAMED) -> str:
     if isinstance(paths, str):
         return paths
-    if len(paths) <= NAMED:
+    if len(paths) <= most:
         return ", ".join(paths)
     return f"{', '.join(paths[:2])} … {paths[-1]} ({len(paths)} files)"
 

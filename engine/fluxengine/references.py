@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -411,16 +412,17 @@ class _InFile:
     def chunks(self, records: Collection[int]) -> dict[int, Chunks]:
         """Offsets and lengths of some steps' chunks; a chunk that the file left out has none."""
         found: dict[int, Chunks] = {record: {} for record in records}
+        held: defaultdict[int, list[int]] = defaultdict(list)  # records by the index of their chunk
+        for record in records:
+            held[record // self.together].append(record)
         for key, entry in self.array.manifest.dict().items():
             if not entry["path"]:
                 continue
             index = [int(at) for at in key.split(".")]
-            first = 0 if self.along is None else index[self.along] * self.together
             length = int(entry["length"]) // self.together
-            for behind in range(self.together):
-                if first + behind in found:
-                    offset = int(entry["offset"]) + behind * length
-                    found[first + behind][self._of_step(index)] = offset, length
+            for record in held[0 if self.along is None else index[self.along]]:
+                offset = int(entry["offset"]) + record % self.together * length
+                found[record][self._of_step(index)] = offset, length
         return found
 
     def _of_step(self, index: list[int]) -> tuple[int, ...]:
@@ -444,8 +446,9 @@ def _drifts(
     yield from _shape_drifts(reference, lies)
     yield from _packing_drifts(variable, decoded)
     yield from _codec_drifts(reference, lies)
-    if any(not 0 <= record < lies.steps for record in records):
-        yield f"it has {lies.steps} steps, and is said to hold step {max(records)}, from 0"
+    for record in records:
+        if not 0 <= record < lies.steps:
+            yield f"it has {lies.steps} steps; its decoder tells of {record}, from 0"
 
 
 def _shape_drifts(reference: Reference, lies: _InFile) -> Iterator[str]:

@@ -19,7 +19,7 @@ from depths import SECRET, World, as_if_far_away, assert_same, bytes_of, day
 from faulty import Proxy
 from faulty import Request as Asked
 from moto.server import ThreadedMotoServer
-from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PRODUCT, ZIPPED, numbers
+from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PAIRS, PRODUCT, ZIPPED, numbers
 from werkzeug.serving import WSGIRequestHandler
 
 from fluxengine import config, references
@@ -524,6 +524,34 @@ def test_an_archive_in_a_bucket(world: World, bucket: Proxy) -> None:
     boto3.client("s3").delete_object(Bucket=BUCKET, Key="mirror/2020/depth_20200103.nc")
     with pytest.raises(ChangedFile, match=r"chunk depth/c/2/\d/0 is read from is gone"):
         there.depth()
+
+
+def test_files_of_several_days_in_a_bucket(tmp_path: Path, bucket: Proxy) -> None:
+    """Two of them for each day, each known by an ETag of its own."""
+    there = World(tmp_path, PAIRS, f"s3://{BUCKET}/mirror", days=5)
+
+    def put(name: str, seed: int) -> None:
+        days = [day(number) for number in range(1, 6)]
+        file = tmp_path / name
+        toynetcdf.write(file, np.stack([numbers(d, seed) for d in days]), days=days, **ZIPPED)
+        key = f"mirror/{toynetcdf.pentad_path(day(1), name)}"
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+
+    put("depth", 0)
+    put("height", 1)
+    there.run("copy")
+    bucket.restart()
+    assert there.run().marked == ()
+    # Both files for each of two blocks; in place two chunks of each variable for each day.
+    assert bucket.count("GET", ".nc") == 2 * 2 + 5 * 4
+    assert_same(there, "depth")
+    assert there.findings() == [] and there.run().did_nothing
+    put("height", 2)
+    with pytest.raises(ChangedFile, match=r"s3://depths/mirror/2020/height_1.nc, .* changed"):
+        read_published(there.store("reference"), "depth")["height"][...]
+    assert there.run().blocks == {"depth": 2}
+    there.run("copy")
+    assert_same(there, "depth")
 
 
 def test_a_store_in_a_bucket_as_well(world: World, bucket: Proxy) -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from depths import World, assert_same, day
 from toynetcdf import FORMS_OF_DAYS, PAIRS, PENTADS, ZIPPED, numbers, of_days, pentad_path
 
+from fluxengine import layout
 from fluxengine.declare import Reference
 from fluxengine.errors import ChangedFile, DeclarationError, RunFailed
 from fluxengine.estimate import Resources, estimates
@@ -162,8 +163,11 @@ def test_one_file_of_two_in_another_form(
     ("decode", "words"),
     [
         (toynetcdf.decode_placeless, "the decoder gives no coordinate 'record'"),
-        (partial(toynetcdf.decode_misplaced, by=5), "it has 5 steps, and is said to hold step 8"),
-        (partial(toynetcdf.decode_misplaced, by=-5), "it has 5 steps, and is said to hold step -2"),
+        (partial(toynetcdf.decode_misplaced, by=5), "it has 5 steps; its decoder tells of 5"),
+        (
+            partial(toynetcdf.decode_misplaced, by=-5),
+            "it has 5 steps; its decoder tells of -5",
+        ),
         (partial(toynetcdf.decode_misplaced, by=1), "read in place, has other values than decoded"),
     ],
 )
@@ -259,6 +263,15 @@ def test_one_of_two_files_changes_or_drifts(pairs: World) -> None:
     marked = pairs.run().marked
     assert len(marked) == 5 and str(file) in marked[0]
     assert "its scale_factor is 0.02, not 0.01" in marked[0]
+
+
+def test_where_variables_lie_does_not_shape_the_store(pairs: World) -> None:
+    """Stores that were made when a step had one file alone go on."""
+    pairs.run()
+    repository = pairs.store("reference").repository("depth")
+    mark = layout.read_mark(repository.read(repository.tip()))
+    told = {"variable", "name", "chunks", "filters", "big_endian"}
+    assert [set(one) for one in mark["references"].values()] == [told, told]
 
 
 def test_a_reference_to_a_file_that_a_day_has_not() -> None:
