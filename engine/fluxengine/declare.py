@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from pangeo_forge_recipes.patterns import FilePattern
 
 Arrays = Mapping[str, "xr.DataArray"]
+Paths = str | tuple[str, ...]  # of one step
 
 AS_IS = Packing("f4")
 
 NEVER_WRITTEN = 0  # every flag variable's fill value
 FAILED = 1  # every flag variable's code for a step or block that could not be made
 ENGINE_FLAGS = {NEVER_WRITTEN: "never_written", FAILED: "failed"}
+
+RECORD = "record"  # coordinate of a decoded file: the place of each step in it
 
 
 @dataclass(frozen=True)
@@ -210,11 +213,14 @@ class Reference:
         Its name in the file, a NetCDF4, HDF5 or NetCDF3 one.
     chunks : tuple of int
         Of one step, on the source's grid without the step axis; a file may have dimensions of size
-        one besides. What is not chunked is one chunk.
+        one besides. What is not chunked is one chunk. Where a file holds several steps, they lie
+        along its first axis, and filtered chunks hold one each.
     filters : tuple of str
         HDF5 filters in the order in which they are applied.
     big_endian : bool
         The order of bytes; that of every NetCDF3 file.
+    part : int
+        Which file of a step holds it, where a step needs several.
     """
 
     variable: str
@@ -222,6 +228,7 @@ class Reference:
     chunks: tuple[int, ...]
     filters: tuple[str, ...] = ()
     big_endian: bool = False
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -252,20 +259,22 @@ class Source:
         For people.
     file_type : str
         As pangeo-forge-recipes names it.
-    instead : callable, optional
-        As `path`: the file that stands in while that of `path` is not there, such as a preliminary
-        one. It is replaced as soon as the final file comes.
+    instead : tuple of callable
+        Each as `path`: files that stand in while that of `path` is not there, such as a preliminary
+        one; the first that is there is taken. It is replaced as soon as a better one comes.
     holds_many : bool
         Whether a file holds several steps, for which `path` then gives the same file. `decode` gets
         the keys of the steps wanted of it, in order, and gives those of them that the file holds;
         the coordinate along the step axis tells which. Others count as missing.
     references : tuple of Reference
-        Variables that a run may store as references into the files, where each file holds one step.
+        Variables that a run may store as references into the files. Where the source `holds_many`,
+        `decode` then gives a coordinate `record` as well, integers along the step axis: the place
+        of each step in the file, from 0.
     """
 
     name: str
     grid: Grid
-    path: Callable[[Any], str | tuple[str, ...]]
+    path: Callable[[Any], Paths]
     decode: Callable[[Any, Any], xr.Dataset]
     provides: tuple[Variable, ...]
     archive: str
@@ -275,7 +284,7 @@ class Source:
     licence: str
     cite: str
     file_type: str = "unknown"
-    instead: Callable[[Any], str | tuple[str, ...]] | None = None
+    instead: tuple[Callable[[Any], Paths], ...] = ()
     holds_many: bool = False
     references: tuple[Reference, ...] = ()
 
@@ -309,7 +318,7 @@ class Source:
         return FilePattern(_by_keyword(self.path, name), *dims, file_type=self.file_type)
 
 
-def _by_keyword(path: Callable[[Any], str | tuple[str, ...]], name: str) -> Callable[..., str]:
+def _by_keyword(path: Callable[[Any], Paths], name: str) -> Callable[..., str]:
     """A path function that takes its key under the name of the step axis, and perhaps a part."""
 
     def named(**keys: Any) -> str:

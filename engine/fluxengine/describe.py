@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic_core import to_jsonable_python
 
 from fluxengine import registry, show
-from fluxengine.declare import Dataset, Source, Variable, upstream_first
+from fluxengine.declare import Dataset, Paths, Source, Variable, upstream_first
 from fluxengine.files import NAMED
 from fluxengine.grid import Axis
 from fluxengine.registry import Recipe
@@ -150,16 +150,14 @@ def _feed_facts(feed: Feed) -> dict[str, str]:
 def _path(found: Source) -> str:
     """Where its first step lies, and what stands in for it."""
     key = found.grid.step_key(0)
-    path = found.path(key)
-    text = path if isinstance(path, str) else _shortened(path)
-    if found.instead is None:
-        return text
-    other = found.instead(key)
-    return f"{text}; till that is there, {other if isinstance(other, str) else _shortened(other)}"
+    others = [_shortened(instead(key), most=2) for instead in found.instead]
+    return "; till that is there, ".join([_shortened(found.path(key)), *others])
 
 
-def _shortened(paths: tuple[str, ...]) -> str:
-    if len(paths) <= NAMED:
+def _shortened(paths: Paths, most: int = NAMED) -> str:
+    if isinstance(paths, str):
+        return paths
+    if len(paths) <= most:
         return ", ".join(paths)
     return f"{', '.join(paths[:2])} … {paths[-1]} ({len(paths)} files)"
 

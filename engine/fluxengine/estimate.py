@@ -238,12 +238,13 @@ def _seconds_from_ledger(plan: DatasetPlan, block: Block) -> float | None:
 def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
     """Requests and bytes of one block."""
     if plan.files is not None:
-        there = {file for step in block.steps if (file := plan.files.found[step]) is not None}
-        requests = sum(len(file.parts) or 1 for file in there)
-        size = float(sum(max(file.size, 0) for file in there))
+        held = [file for step in block.steps if (file := plan.files.found[step]) is not None]
+        requests = sum(len(file.parts) or 1 for file in set(held))
+        size = float(sum(max(file.size, 0) for file in set(held)))
         # What is referred to is read once more, through its references.
-        again = sum(map(plan.stand.layout.chunks_a_step, plan.stand.layout.references))
-        return requests + again * len(there), size * (2 if again else 1)
+        referred = plan.stand.layout.references
+        chunks = sum(map(plan.stand.layout.chunks_a_step, referred))
+        return requests + chunks * len(held), size + min(size, len(held) * _bytes_a_step(plan))
     gets, read = 0, 0.0
     for part in block.batches(batch):
         for _, output, variable, cells, own in _windows(plan, part):
@@ -251,6 +252,14 @@ def _reading(plan: DatasetPlan, block: Block, batch: int) -> tuple[int, float]:
             gets += requests
             read += chunks * math.prod(own or output.grid.chunk_shape) * _width(variable.packing)
     return gets, read
+
+
+def _bytes_a_step(plan: DatasetPlan) -> float:
+    """What a step of a source takes uncompressed where it is referred to; 0 for a copy."""
+    layout = plan.stand.layout
+    elsewhere = {reference.variable for reference in layout.references}
+    widths = [_width(v.packing) for v in layout.outputs[0].variables if v.name in elsewhere]
+    return float(math.prod(layout.grid.shape[1:]) * sum(widths))
 
 
 def _requests(output: Output, cells: list[Indices], own: tuple[int, ...] | None) -> tuple[int, int]:

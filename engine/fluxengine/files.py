@@ -15,6 +15,7 @@ from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fluxengine.declare import Paths
 from fluxengine.digest import file_digest
 from fluxengine.errors import MissingFile, NoSpace, StoreError
 
@@ -88,9 +89,6 @@ def is_local(root: str) -> bool:
 
 def _local(root: str) -> Path:
     return Path(root.removeprefix("file://")).expanduser()
-
-
-Paths = str | tuple[str, ...]  # of one step
 
 
 def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.declare import FAILED, Array, Packing, Source, Variable
+from fluxengine.declare import FAILED, RECORD, Array, Packing, Source, Variable
 from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, StoreError
 from fluxengine.files import NAMED, FileId, as_read, is_unchanged, local_copies
 from fluxengine.grid import Grid
@@ -40,6 +40,9 @@ class Step:
         Why it failed; empty where it did not.
     traceback : str
         Where a decoder failed in a way it did not foresee.
+    record : int or None
+        Its place in the file that was decoded for it, from 0; None where none was, or where the
+        decoder does not tell.
     """
 
     arrays: Mapping[str, Array]
@@ -47,6 +50,7 @@ class Step:
     file: FileId | None
     note: str = ""
     traceback: str = ""
+    record: int | None = None
 
 
 def read_steps(
@@ -113,17 +117,20 @@ def _decoded(
     keys = tuple(grid.step_key(step) for step in steps)
     if not source.holds_many:
         dataset = source.decode(local, keys[0])
-        return [Step(conformed(source, grid, dataset, file.path), VALID, file)]
+        return [Step(conformed(source, grid, dataset, file.path), VALID, file, record=0)]
     dataset = source.decode(local, keys)
-    places = _places(grid, dataset, steps, file.path)
     return [
         Step(_no_values(source, grid), MISSING_STEP, file, f"{file.path} does not hold it")
         if at is None
-        else Step(
-            conformed(source, grid, dataset.isel({grid.dims[0]: [at]}), file.path), VALID, file
-        )
-        for at in places
+        else _held(source, grid, dataset.isel({grid.dims[0]: [at]}), file)
+        for at in _places(grid, dataset, steps, file.path)
     ]
+
+
+def _held(source: Source, grid: Grid, dataset: xr.Dataset, file: FileId) -> Step:
+    """One step of several that a file holds."""
+    record = int(dataset[RECORD].item()) if RECORD in dataset.coords else None
+    return Step(conformed(source, grid, dataset, file.path), VALID, file, record=record)
 
 
 def _places(grid: Grid, dataset: xr.Dataset, steps: Steps, where: str) -> list[int | None]:

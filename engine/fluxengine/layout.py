@@ -246,7 +246,9 @@ def _described(layout: Layout) -> dict[str, Any]:
 
 def _plain(reference: Reference) -> dict[str, Any]:
     lists = {"chunks": list(reference.chunks), "filters": list(reference.filters)}
-    return asdict(reference) | lists
+    found = asdict(reference) | lists
+    del found["part"]  # where the files lie makes no other array
+    return found
 
 
 def _axes(grid: Grid) -> dict[str, Any]:

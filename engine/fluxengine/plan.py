@@ -510,13 +510,15 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
 def _looked_for(
     request: Request, source: Source, grid: Grid, steps: Sequence[int]
 ) -> list[FileId | None]:
-    """What is there for each step: its file, or the one that stands in for it."""
+    """What is there for each step: its file, or the first that stands in for it."""
     root = request.root_of(source)
     keys = [grid.step_key(step) for step in steps]
     found = look(root, [source.path(key) for key in keys])
-    absent = [at for at, file in enumerate(found) if file is None]
-    if source.instead is not None and absent:
-        standing_in = look(root, [source.instead(keys[at]) for at in absent])
+    for instead in source.instead:
+        absent = [at for at, file in enumerate(found) if file is None]
+        if not absent:
+            break
+        standing_in = look(root, [instead(keys[at]) for at in absent])
         for at, file in zip(absent, standing_in, strict=True):
             found[at] = file
     return found

@@ -4,7 +4,10 @@ Such a dataset has the same name, steps, ledger and content digests as a copy, s
 of it has the same keys. Its arrays have the chunks and codecs of the files. Each file is decoded
 all the same: what it holds is checked as for a copy, then compared with what its source declares of
 its packing and layout; at last each chunk is read through its reference, and must be equal bit by
-bit. A file that differs in any of this becomes a failed step that says why.
+bit. A file that differs in any of this becomes failed steps that say why.
+
+A chunk of the array holds one step. So does one of a file with several steps, or it has no filters:
+then its part of each step is a range of bytes. Filtered chunks of several steps cannot be cut.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fluxengine import place
-from fluxengine.declare import Array, Reference, Source, Variable
+from fluxengine.declare import RECORD, Array, Reference, Source, Variable
 from fluxengine.errors import (
     ChangedFile,
     ConfigError,
@@ -28,24 +32,25 @@ from fluxengine.errors import (
     DriftedFile,
     FluxforgeError,
 )
-from fluxengine.files import FileId, is_local, is_unchanged
+from fluxengine.files import FileId, is_local, is_unchanged, together
 from fluxengine.grid import Grid
 from fluxengine.ingest import Step, failed_cells, packing_of
 from fluxengine.layout import FILTERS
-from fluxengine.ledger import FAILED_STEP, HOLDS_VALUES, VALID
+from fluxengine.ledger import FAILED_STEP, HOLDS_VALUES
 from fluxengine.place import Folder, Place, StorageOptions
 from fluxengine.repository import Fork, Part, etag_of, refer, storage_errors
 
 if TYPE_CHECKING:
     import xarray as xr
 
-HDF5 = b"\x89HDF"  # how its files begin
+HDF5, GZIP = b"\x89HDF", b"\x1f\x8b"  # how such files begin
 PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")  # what stays as it is in an address
 CHANGED = "the file changed while it was read; the next run reads it again."
 BY_COPY = "Take its archive by copy: values are then packed again as the source declares."
 
-# Offset and length of each chunk in its file, by its index without the step axis.
-Chunks = Mapping[tuple[int, ...], tuple[int, int]]
+# Offset and length of each chunk of a step in its file, by its index without the step axis.
+Chunks = dict[tuple[int, ...], tuple[int, int]]
+Found = dict[str, dict[int, Chunks]]  # by variable and record
 
 
 def of(source: Source, archive: str) -> tuple[Reference, ...]:
@@ -59,7 +64,7 @@ def of(source: Source, archive: str) -> tuple[Reference, ...]:
         Where it declares what is not there.
     """
     root(archive)
-    if not source.references or source.holds_many:
+    if not source.references:
         raise ConfigError(
             "its files cannot be read in place: nothing is declared of how values lie in them.",
             where=source.name,
@@ -84,6 +89,11 @@ def _check(source: Source, reference: Reference) -> None:
     if len(reference.chunks) != len(source.grid.dims) - 1:
         raise DeclarationError(
             f"chunks of '{reference.variable}' must have a length for each axis but the first"
+        )
+    paths = source.path(source.grid.step_key(0))
+    if not 0 <= reference.part < (1 if isinstance(paths, str) else len(paths)):
+        raise DeclarationError(
+            f"'{source.name}' refers to file {reference.part} of a step, which has no such file"
         )
 
 
@@ -127,8 +137,10 @@ def _is_anonymous() -> bool:
 
 def known_by_etag(file: FileId) -> FileId:
     """A file whose stamp is its ETag, as that of an object is: exact to the inode."""
-    if file.parts or not is_local(file.path):
+    if not is_local(file.path):
         return file
+    if file.parts:
+        return replace(together([known_by_etag(part) for part in file.parts]), sha256=file.sha256)
     try:
         return replace(file, stamp=etag_of(_absolute(file.path)))
     except OSError:  # gone meanwhile
@@ -165,16 +177,16 @@ class Pointer:
     grid: Grid
     fork: Fork
     opened: Callable[[str], Any]
-    _found: dict[Any, dict[str, Chunks]] = field(default_factory=dict)
+    _found: Found = field(default_factory=dict)  # in the file that was decoded last
 
     @property
     def watched(self) -> Source:
         """The source, with each file that is decoded looked at for its chunks."""
         return replace(self.source, decode=self._decode) if self.references else self.source
 
-    def _decode(self, path: Path, key: Any) -> xr.Dataset:
+    def _decode(self, path: Path | tuple[Path, ...], key: Any) -> xr.Dataset:
         dataset = self.source.decode(path, key)
-        self._found[key] = find(path, self.source, self.grid, self.references, dataset)
+        self._found = find(path, self.source, self.grid, self.references, dataset)
         return dataset
 
     def pointed(self, number: int, step: Step) -> Step:
@@ -185,16 +197,14 @@ class Pointer:
         if not is_unchanged(step.file):  # or the ETag may be that of another state
             return self._failed(replace(file, sha256=""), CHANGED)
         step = replace(step, file=file)
-        was_read = self.grid.step_key(number) in self._found
-        return self._all_pointed(number, step, file) if step.state == VALID and was_read else step
+        return step if step.record is None else self._all_pointed(number, step, file, step.record)
 
-    def _all_pointed(self, number: int, step: Step, file: FileId) -> Step:
-        chunks = self._found.pop(self.grid.step_key(number))
+    def _all_pointed(self, number: int, step: Step, file: FileId, record: int) -> Step:
+        files = file.parts or (file,)
         try:
-            lies = _address(file)
             for reference in self.references:
-                values = step.arrays[reference.variable]
-                self._point(number, lies, reference, chunks[reference.variable], values)
+                lies, name = _address(files[reference.part]), reference.variable
+                self._point(number, lies, name, self._found[name][record], step.arrays[name])
         except ChangedFile:
             return self._failed(replace(file, sha256=""), CHANGED)
         except DriftedFile as error:
@@ -205,12 +215,12 @@ class Pointer:
         self,
         number: int,
         lies: tuple[str, str],
-        reference: Reference,
+        name: str,
         chunks: Chunks,
         values: Array,
     ) -> None:
         """Make the chunks of one variable references, and read them once through these."""
-        name, array = reference.variable, self.opened(reference.variable)
+        array = self.opened(name)
         if len(chunks) < _chunks_a_step(array):  # the file leaves out what has no values
             array[number : number + 1] = values
         parts = [Part((number, *at), *lies, *chunk) for at, chunk in chunks.items()]
@@ -265,18 +275,18 @@ def _is_same(found: Array, given: Array) -> bool:
 
 
 def find(
-    path: Path,
+    path: Path | tuple[Path, ...],
     source: Source,
     grid: Grid,
     references: tuple[Reference, ...],
     dataset: xr.Dataset,
-) -> dict[str, Chunks]:
-    """Where the chunks of one step lie in its file, by variable.
+) -> Found:
+    """Where the chunks of decoded steps lie in their file, by variable and place of the step.
 
     Parameters
     ----------
-    path : Path
-        A local file.
+    path : Path or tuple of Path
+        A local file, or those that the steps need.
     source : Source
     grid : Grid
         Of the dataset, closed.
@@ -289,26 +299,45 @@ def find(
     DriftedFile
         Where packing or layout are other than declared, naming the first difference.
     """
-    arrays = _arrays(path, {reference.name for reference in references})
+    paths = path if isinstance(path, tuple) else (path,)
+    records = _records(source, dataset, paths[0])
     variables = {variable.name: variable for variable in source.provides}
-    found = {}
-    for reference in references:
-        variable, array = variables[reference.variable], arrays.get(reference.name)
-        for what in _drifts(grid, reference, variable, dataset[variable.name], array):
-            raise DriftedFile(f"{reference.name}: {what}.", where=str(path), mend=BY_COPY)
-        found[variable.name] = _chunks(array, grid.shape[1:])
+    found: Found = {}
+    for part in sorted({reference.part for reference in references}):
+        here = [reference for reference in references if reference.part == part]
+        arrays = _arrays(paths[part], {reference.name for reference in here})
+        for reference in here:
+            variable, array = variables[reference.variable], arrays.get(reference.name)
+            lies = None if array is None else _InFile(array, grid.shape[1:], source.holds_many)
+            for what in _drifts(reference, variable, dataset[variable.name], lies, records):
+                where = str(paths[part])
+                raise DriftedFile(f"{reference.name}: {what}.", where=where, mend=BY_COPY)
+            assert lies is not None
+            found[variable.name] = lies.chunks(records)
     return found
 
 
+def _records(source: Source, dataset: xr.Dataset, path: Path) -> list[int]:
+    """The place of each decoded step in its file."""
+    if not source.holds_many:
+        return [0]
+    if RECORD not in dataset.coords:
+        what = f"nothing tells where its steps lie: the decoder gives no coordinate '{RECORD}'."
+        raise DriftedFile(what, where=str(path), mend=BY_COPY)
+    return [int(record) for record in dataset[RECORD].values]
+
+
 def _arrays(path: Path, names: set[str]) -> dict[str, Any]:
-    """Variables of a file as VirtualiZarr describes them; a part of a step is refused."""
+    """Variables of a file as VirtualiZarr describes them."""
     from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
-    if not isinstance(path, Path):
-        raise DriftedFile("a step rests on several files.", where=str(path[0]), mend=BY_COPY)
     try:
         with path.open("rb") as stream:
-            if stream.read(len(HDF5)) == HDF5:
+            begin = stream.read(len(HDF5))
+            if begin.startswith(GZIP):
+                mend = "Unpack the files of the archive, or take it by copy."
+                raise DriftedFile("it is packed as a whole, by gzip.", where=str(path), mend=mend)
+            if begin == HDF5:
                 # Others may be of a kind that Zarr does not know.
                 others = _names_in(stream) - names
                 parser = HDFParser(drop_variables=others, reader_factory=lambda *_: stream)
@@ -316,7 +345,7 @@ def _arrays(path: Path, names: set[str]) -> dict[str, Any]:
             else:
                 store = NetCDF3Parser()(f"file://{path}", place.registry())
         held = store.to_virtual_dataset(loadable_variables=[])
-    except MemoryError:
+    except (MemoryError, DriftedFile):
         raise
     except Exception as error:  # what decodes may still have filters that Zarr does not know
         raise DriftedFile(
@@ -332,27 +361,111 @@ def _names_in(stream: Any) -> set[str]:
         return set(file)
 
 
+@dataclass(frozen=True)
+class _InFile:
+    """How a variable lies in its file.
+
+    Dimensions of size one do not count: with or without them the bytes are the same.
+
+    Parameters
+    ----------
+    array : ManifestArray
+    cells : tuple of int
+        Of a step.
+    holds_many : bool
+        Whether its file may hold several steps.
+    """
+
+    array: Any
+    cells: tuple[int, ...]
+    holds_many: bool
+
+    @property
+    def along(self) -> int | None:
+        """The axis of the steps; None where the file holds one."""
+        long = [axis for axis, length in enumerate(self.array.shape) if length != 1]
+        own = sum(length != 1 for length in self.cells)
+        return long[0] if self.holds_many and len(long) == own + 1 else None
+
+    @property
+    def steps(self) -> int:
+        """How many the file holds."""
+        return 1 if self.along is None else int(self.array.shape[self.along])
+
+    @property
+    def together(self) -> int:
+        """Steps in one chunk."""
+        return 1 if self.along is None else int(self.array.chunks[self.along])
+
+    @property
+    def filters(self) -> list[str]:
+        """What its bytes went through, in order."""
+        told = [codec.to_dict()["name"] for codec in self.array.metadata.codecs]
+        return [name.removeprefix("numcodecs.") for name in told if name != "bytes"]
+
+    @property
+    def endian(self) -> str:
+        """The order of bytes: big or little."""
+        told = [codec.to_dict() for codec in self.array.metadata.codecs]
+        return next((t["configuration"]["endian"] for t in told if "endian" in str(t)), "little")
+
+    def chunks(self, records: Collection[int]) -> dict[int, Chunks]:
+        """Offsets and lengths of some steps' chunks; a chunk that the file left out has none."""
+        found: dict[int, Chunks] = {record: {} for record in records}
+        held: defaultdict[int, list[int]] = defaultdict(list)  # records by the index of their chunk
+        for record in records:
+            held[record // self.together].append(record)
+        for key, entry in self.array.manifest.dict().items():
+            if not entry["path"]:
+                continue
+            index = [int(at) for at in key.split(".")]
+            length = int(entry["length"]) // self.together
+            for record in held[0 if self.along is None else index[self.along]]:
+                offset = int(entry["offset"]) + record % self.together * length
+                found[record][self._of_step(index)] = offset, length
+        return found
+
+    def _of_step(self, index: list[int]) -> tuple[int, ...]:
+        """A chunk's index in the file as that within a step."""
+        lengths = enumerate(self.array.shape)
+        own = iter(index[axis] for axis, n in lengths if n != 1 and axis != self.along)
+        return tuple(0 if length == 1 else next(own) for length in self.cells)
+
+
 def _drifts(
-    grid: Grid, reference: Reference, variable: Variable, decoded: xr.DataArray, array: Any
+    reference: Reference,
+    variable: Variable,
+    decoded: xr.DataArray,
+    lies: _InFile | None,
+    records: Collection[int],
 ) -> Iterator[str]:
     """What is otherwise in a file than its source declares, in words."""
-    if array is None:
+    if lies is None:
         yield "the file has no such variable"
         return
-    yield from _shape_drifts(grid.shape[1:], reference, array)
+    yield from _shape_drifts(reference, lies)
     yield from _packing_drifts(variable, decoded)
-    yield from _codec_drifts(reference, array)
+    yield from _codec_drifts(reference, lies)
+    for record in records:
+        if not 0 <= record < lies.steps:
+            yield f"it has {lies.steps} steps; its decoder tells of {record}, from 0"
 
 
-def _shape_drifts(shape: tuple[int, ...], reference: Reference, array: Any) -> Iterator[str]:
-    """Dimensions of size one do not count: with or without them the bytes are the same."""
+def _shape_drifts(reference: Reference, lies: _InFile) -> Iterator[str]:
+    array, shape = lies.array, lies.cells
     axes = list(zip(array.shape, array.chunks, strict=True))
-    lies = [axis for axis in axes if axis[0] != 1]
+    of_step = [axis for number, axis in enumerate(axes) if number != lies.along]
+    has = [axis for axis in of_step if axis[0] != 1]
     wanted = [axis for axis in zip(shape, reference.chunks, strict=True) if axis[0] != 1]
-    if [length for length, _ in lies] != [length for length, _ in wanted]:
+    if [length for length, _ in has] != [length for length, _ in wanted]:
         yield f"its shape is {array.shape}, not that of {shape} cells"
-    elif lies != wanted or any(chunk > length == 1 for length, chunk in axes):
+    elif has != wanted or any(chunk > length == 1 for length, chunk in axes):
         yield f"its chunks are {array.chunks}, not {reference.chunks} of a step"
+    elif lies.together > 1 and lies.filters:
+        yield (
+            f"its chunks are {array.chunks}: {lies.together} steps are filtered together"
+            f" ({_listed(lies.filters)}), and none can be read alone"
+        )
 
 
 def _packing_drifts(variable: Variable, decoded: xr.DataArray) -> Iterator[str]:
@@ -367,28 +480,13 @@ def _packing_drifts(variable: Variable, decoded: xr.DataArray) -> Iterator[str]:
             yield f"its {name} is {has}, not {wants} (in {variable.units})"
 
 
-def _codec_drifts(reference: Reference, array: Any) -> Iterator[str]:
+def _codec_drifts(reference: Reference, lies: _InFile) -> Iterator[str]:
     """Filters, and the order of bytes."""
-    told = [codec.to_dict() for codec in array.metadata.codecs]
-    filters = [t["name"].removeprefix("numcodecs.") for t in told if t["name"] != "bytes"]
-    if filters != list(reference.filters):
-        yield f"its filters are {_listed(filters)}, not {_listed(reference.filters)}"
-    endian = next((t["configuration"]["endian"] for t in told if "endian" in str(t)), "little")
-    if array.dtype.itemsize > 1 and (endian == "big") != reference.big_endian:
-        yield f"its bytes are {endian}-endian"
+    if lies.filters != list(reference.filters):
+        yield f"its filters are {_listed(lies.filters)}, not {_listed(reference.filters)}"
+    if lies.array.dtype.itemsize > 1 and (lies.endian == "big") != reference.big_endian:
+        yield f"its bytes are {lies.endian}-endian"
 
 
 def _listed(filters: Iterable[str]) -> str:
     return ", ".join(filters) or "none"
-
-
-def _chunks(array: Any, shape: tuple[int, ...]) -> Chunks:
-    """Offsets and lengths by our index; a chunk that the file left out has none."""
-    found = {}
-    for key, entry in array.manifest.dict().items():
-        index = zip(key.split("."), array.shape, strict=True)
-        own = iter([int(at) for at, length in index if length != 1])
-        at = tuple(0 if length == 1 else next(own) for length in shape)
-        if entry["path"]:
-            found[at] = int(entry["offset"]), int(entry["length"])
-    return found

@@ -3,12 +3,11 @@
 import hashlib
 import logging
 import os
-import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import boto3
@@ -16,14 +15,15 @@ import fsspec
 import numpy as np
 import pytest
 import toynetcdf
+from depths import SECRET, World, as_if_far_away, assert_same, bytes_of, day
 from faulty import Proxy
 from faulty import Request as Asked
 from moto.server import ThreadedMotoServer
-from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PRODUCT, ZIPPED, numbers
+from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PAIRS, PRODUCT, ZIPPED, numbers
 from werkzeug.serving import WSGIRequestHandler
 
 from fluxengine import config, references
-from fluxengine.declare import Dataset, Reference, Source
+from fluxengine.declare import Reference
 from fluxengine.errors import (
     ChangedFile,
     ConfigError,
@@ -33,81 +33,15 @@ from fluxengine.errors import (
 )
 from fluxengine.estimate import Resources, estimates
 from fluxengine.explain import explain
-from fluxengine.ledger import FAILED_STEP, KEPT, VALID, Ledger
+from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.place import StorageOptions
 from fluxengine.plan import make_plan
-from fluxengine.run import Summary, run
-from fluxengine.stand import Request
-from fluxengine.status import of_store
+from fluxengine.run import run
 from fluxengine.store import Store, open_dataset, read_published
 from fluxengine.task import Job, Outcome, run_block
 from fluxengine.verify import verify
 
-FIRST = date(2020, 1, 1)
-BUCKET, KEY, SECRET = "depths", "AKIDOFTHETEST", "nobody-may-ever-see-this"
-
-
-def day(number: int) -> date:
-    """Day 1 is the first."""
-    return FIRST + timedelta(days=number - 1)
-
-
-def as_if_far_away(jobs: Iterable[Job]) -> Iterator[Outcome]:
-    """Make blocks here, from jobs that travelled and hold no secret."""
-    for job in jobs:
-        assert SECRET.encode() not in pickle.dumps(job)
-        yield pickle.loads(pickle.dumps(run_block(pickle.loads(pickle.dumps(job)))))
-
-
-@dataclass(frozen=True)
-class World:
-    """An archive, and a store by copy and one by reference made of it."""
-
-    folder: Path
-    dataset: Dataset = CHUNKED
-    root: str = ""
-    days: int = 10
-
-    @property
-    def archive(self) -> Path:
-        return self.folder / "archive"
-
-    def file(self, number: int) -> Path:
-        return self.archive / toynetcdf.path(day(number))
-
-    def write(self, *days: int, seed: int = 0, **form: object) -> None:
-        for number in days:
-            raw = form.get("raw", numbers(day(number), seed))
-            told = {**ZIPPED, **form} if "form" not in form else dict(form)
-            toynetcdf.write(self.file(number), **{"raw": raw, **told})
-
-    def store(self, by: str) -> Store:
-        return Store.at(self.folder / by, create=True)
-
-    def request(self, by: str = "reference") -> Request:
-        source = next(d for d in (self.dataset, CHUNKED) if isinstance(d, Source))
-        root = self.root or str(self.archive)
-        referred = frozenset({source.archive}) if by == "reference" else frozenset()
-        last = FIRST + timedelta(days=self.days - 1)
-        archives = {source.archive: root}
-        return Request(self.dataset, FIRST, last, self.store(by), archives, by_reference=referred)
-
-    def run(self, by: str = "reference") -> Summary:
-        fsspec.filesystem("s3").invalidate_cache()  # a later run is another process
-        return run(self.request(by), lambda: nullcontext(as_if_far_away))
-
-    def ledger(self, by: str = "reference", name: str = "depth") -> Ledger:
-        repository = self.store(by).repository(name)
-        return repository.ledger(repository.tip())
-
-    def content(self, by: str) -> dict[str, str]:
-        return {one["dataset"]: one["content"] for one in of_store(self.store(by))}
-
-    def findings(self) -> list[str]:
-        return [f"{f.steps}: {f.what}" for f in verify(self.store("reference"), "depth").findings]
-
-    def depth(self, by: str = "reference") -> np.ndarray:
-        return open_dataset(self.folder / by, "depth")["depth"].values
+BUCKET, KEY = "depths", "AKIDOFTHETEST"
 
 
 @pytest.fixture
@@ -118,22 +52,7 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def bytes_of(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
 # --- the same values -----------------------------------------------------------------------------
-
-
-def assert_same(world: World, name: str) -> None:
-    """Content and every value, attribute and coordinate, to the bit."""
-    assert world.content("copy") == world.content("reference")
-    copy, reference = (open_dataset(world.folder / by, name) for by in ("copy", "reference"))
-    assert set(copy.variables) == set(reference.variables)
-    for variable in copy.variables:
-        assert copy[variable].dtype == reference[variable].dtype
-        assert copy[variable].identical(reference[variable])
-        assert copy[variable].values.tobytes() == reference[variable].values.tobytes()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -605,6 +524,34 @@ def test_an_archive_in_a_bucket(world: World, bucket: Proxy) -> None:
     boto3.client("s3").delete_object(Bucket=BUCKET, Key="mirror/2020/depth_20200103.nc")
     with pytest.raises(ChangedFile, match=r"chunk depth/c/2/\d/0 is read from is gone"):
         there.depth()
+
+
+def test_files_of_several_days_in_a_bucket(tmp_path: Path, bucket: Proxy) -> None:
+    """Two of them for each day, each known by an ETag of its own."""
+    there = World(tmp_path, PAIRS, f"s3://{BUCKET}/mirror", days=5)
+
+    def put(name: str, seed: int) -> None:
+        days = [day(number) for number in range(1, 6)]
+        file = tmp_path / name
+        toynetcdf.write(file, np.stack([numbers(d, seed) for d in days]), days=days, **ZIPPED)
+        key = f"mirror/{toynetcdf.pentad_path(day(1), name)}"
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+
+    put("depth", 0)
+    put("height", 1)
+    there.run("copy")
+    bucket.restart()
+    assert there.run().marked == ()
+    # Both files for each of two blocks; in place two chunks of each variable for each day.
+    assert bucket.count("GET", ".nc") == 2 * 2 + 5 * 4
+    assert_same(there, "depth")
+    assert there.findings() == [] and there.run().did_nothing
+    put("height", 2)
+    with pytest.raises(ChangedFile, match=r"s3://depths/mirror/2020/height_1.nc, .* changed"):
+        read_published(there.store("reference"), "depth")["height"][...]
+    assert there.run().blocks == {"depth": 2}
+    there.run("copy")
+    assert_same(there, "depth")
 
 
 def test_a_store_in_a_bucket_as_well(world: World, bucket: Proxy) -> None:

@@ -7,6 +7,7 @@ missing_value 32766 and a scale factor, ``err`` beside; time counting the days o
 
 import gzip
 import shutil
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -16,8 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fluxengine.errors import DamagedFile, MissingFile, WrongFile
+from fluxengine.errors import DamagedFile, MissingFile, RunFailed, WrongFile
 from fluxengine.ingest import conformed
+from fluxengine.run import run
+from fluxengine.stand import Request
+from fluxengine.status import of_store
+from fluxengine.store import Store, open_dataset
+from fluxengine.task import run_block
 from fluxrecipes.sources.oaflux import OAFLUX, QUANTITIES
 
 YEAR, DAYS = 2016, 4
@@ -55,7 +61,8 @@ def write(folder, prefix, values, *, year=YEAR, suffix=".nc.gz", time=None, **ch
     attrs |= changes.get("attrs", {})
     with netCDF4.Dataset(plain, "w", format="NETCDF3_CLASSIC") as file:
         for axis, cells in (("time", time), ("lat", lat), ("lon", lon)):
-            file.createDimension(axis, len(cells))
+            is_record = axis == "time" and changes.get("records", False)
+            file.createDimension(axis, None if is_record else len(cells))
             file.createVariable(axis, "f4", (axis,))[:] = cells
         file["time"].units = changes.get("time_units", "day of year")
         for called in (changes.get("name", name), "err"):
@@ -122,8 +129,9 @@ def test_days_that_a_file_lacks_are_left_out(tmp_path, year, packed):
 def test_paths_are_those_of_the_year_and_preliminary_ones_stand_in():
     assert OAFLUX.holds_many and OAFLUX.path(FIRST) == OAFLUX.path(date(YEAR, 12, 31))
     assert OAFLUX.path(FIRST)[0] == "daily/turbulence/lh_oaflux_2016.nc.gz"
-    assert OAFLUX.instead is not None
-    assert OAFLUX.instead(FIRST)[1] == "daily/turbulence/sh_oaflux_2016rt.nc.gz"
+    assert [instead(FIRST)[1] for instead in OAFLUX.instead] == [
+        f"daily/turbulence/sh_oaflux_2016{suffix}" for suffix in (".nc", "rt.nc.gz", "rt.nc")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +268,49 @@ def test_a_changed_header_is_read_or_refused_in_words(tmp_path, year, data):
     except (DamagedFile, WrongFile):
         return
     assert found.latent_heat_flux.shape == (1, 180, 360)
+
+
+# --- Unpacked files, by copy and by reference --------------------------------------------------
+
+
+def ingested(folder: Path, by: str) -> Store:
+    """The days of an archive in a store of their own."""
+    store = Store.at(folder / by, create=True)
+    archives, last = {"oaflux": str(folder / "archive")}, FIRST + timedelta(DAYS - 1)
+    referred = frozenset({"oaflux"} if by == "reference" else ())
+    request = Request(OAFLUX, FIRST, last, store, archives, by_reference=referred)
+    run(request, lambda: nullcontext(lambda jobs: map(run_block, jobs)))
+    return store
+
+
+def bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("suffix", [".nc", "rt.nc"])
+@pytest.mark.parametrize("records", [False, True])
+def test_unpacked_files_by_reference_equal_their_copy(tmp_path, packed, suffix, records):
+    folder = tmp_path / "archive" / "daily/turbulence"
+    folder.mkdir(parents=True)
+    for prefix in QUANTITIES:
+        write(folder, prefix, packed[prefix], suffix=suffix, records=records)
+    stores = [ingested(tmp_path, by) for by in ("copy", "reference")]
+    contents = [[one["content"] for one in of_store(store)] for store in stores]
+    assert contents[0] == contents[1]
+    copy, reference = (open_dataset(store.root, "oaflux") for store in stores)
+    assert copy.equals(reference)
+    for prefix, quantity in QUANTITIES.items():
+        variable = quantity.variable
+        values = variable.packing.unpack(packed[prefix], "f8")
+        np.testing.assert_allclose(reference[variable.name], values, rtol=1e-12)
+    assert bytes_below(tmp_path / "reference") < 0.2 * bytes_below(tmp_path / "copy")
+
+
+def test_packed_files_cannot_be_read_in_place(tmp_path, year):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for path in year:
+        shutil.copy(path, folder)
+    ingested(tmp_path, "copy")
+    with pytest.raises(RunFailed, match=r"packed as a whole, by gzip\. Unpack the files"):
+        ingested(tmp_path, "reference")

@@ -200,8 +200,7 @@ def test_the_final_file_replaces_the_preliminary_one_in_a_store(tmp_path):
 
 
 def test_where_the_preliminary_file_is():
-    assert OISST.instead is not None
-    assert OISST.instead(DAY) == f"v2.1/access/avhrr/201601/{PRELIMINARY}"
+    assert [one(DAY) for one in OISST.instead] == [f"v2.1/access/avhrr/201601/{PRELIMINARY}"]
 
 
 # --- damaged and wrong files -------------------------------------------------------------------

@@ -366,7 +366,7 @@ def source(
     name: str,
     fields: Sequence[Field],
     path: Callable[[date], str],
-    instead: Callable[[date], str] | None,
+    instead: Callable[[date], str],
     what: str,
 ) -> Source:
     """A source of some of ERA5's fields; fewer of them make a smaller dataset."""
@@ -374,7 +374,7 @@ def source(
         name=name,
         grid=GRID,
         path=path,
-        instead=instead,
+        instead=(instead,),
         decode=partial(decode, fields=tuple(fields)),
         provides=with_flags(fields),
         archive="era5",

@@ -4,7 +4,8 @@ One gzipped NetCDF file a quantity and year, ``lh_oaflux_1994.nc.gz``: int16 in 
 lon=360) from 89.5 S and 0.5 E, fluxes times ten and the others times a hundred, 32766 for land, ice
 and missing; an error estimate ``err`` beside. Fluxes are positive upward. Time counts the days of
 the year from 1 and names no year: that stands in the file's name alone. The files of the running
-year end in ``rt`` until they are final. Source: the provider's readme, 29 July 2017.
+year end in ``rt`` until they are final. An archive may hold them unpacked, ``lh_oaflux_1994.nc``:
+such files can be read in place. Source: the provider's readme, 29 July 2017.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fluxengine.declare import Packing, Source, Variable
+from fluxengine.declare import RECORD, Packing, Reference, Source, Variable
 from fluxengine.errors import MissingFile, WrongFile
 from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
@@ -61,14 +63,13 @@ QUANTITIES = {
 }
 
 
-def path(day: date) -> tuple[str, ...]:
+def path(day: date, suffix: str = ".nc.gz") -> tuple[str, ...]:
     """Where the provider keeps the files of a day's year, below the archive's root."""
-    return tuple(f"daily/turbulence/{prefix}_oaflux_{day:%Y}.nc.gz" for prefix in QUANTITIES)
+    return tuple(f"daily/turbulence/{prefix}_oaflux_{day:%Y}{suffix}" for prefix in QUANTITIES)
 
 
-def preliminary(day: date) -> tuple[str, ...]:
-    """The files of a year that is not final."""
-    return tuple(f"daily/turbulence/{prefix}_oaflux_{day:%Y}rt.nc.gz" for prefix in QUANTITIES)
+# The same unpacked, and the files of a year that is not final.
+INSTEAD = tuple(partial(path, suffix=suffix) for suffix in (".nc", "rt.nc.gz", "rt.nc"))
 
 
 def decode(files: tuple[Path, ...], wanted: tuple[date, ...]) -> xr.Dataset:
@@ -85,7 +86,8 @@ def decode(files: tuple[Path, ...], wanted: tuple[date, ...]) -> xr.Dataset:
     -------
     xarray.Dataset
         Dims (time, lat=180, lon=360): those of the days that all files hold, int16, and the uint8
-        flags; packing in each variable's attributes, in K and kg kg-1.
+        flags; packing in each variable's attributes, in K and kg kg-1. Coordinate ``record`` beside
+        time: the day's place in the files.
 
     Raises
     ------
@@ -101,13 +103,25 @@ def decode(files: tuple[Path, ...], wanted: tuple[date, ...]) -> xr.Dataset:
     for file, (prefix, quantity) in zip(files, QUANTITIES.items(), strict=True):
         with _Year.opened(file, prefix, wanted[0].year) as year:
             sizes.append(year.days)
-            held = [day for day in wanted if day.timetuple().tm_yday <= min(sizes)]
+            held = [day for day in wanted if _record(day) < min(sizes)]
             found |= year.packed(quantity, held)
-    held = [day for day in wanted if day.timetuple().tm_yday <= min(sizes)]
+    held = [day for day in wanted if _record(day) < min(sizes)]
     dataset = xr.Dataset({name: (d, v[: len(held)], a) for name, (d, v, a) in found.items()})
-    return dataset.assign_coords(time=np.array(held, "datetime64[s]"))
+    records = np.array([_record(day) for day in held], np.int64)
+    times = np.array(held, "datetime64[s]")
+    return dataset.assign_coords({"time": times, RECORD: ("time", records)})
 
 
+def _record(day: date) -> int:
+    """A day's place in the files of its year."""
+    return day.timetuple().tm_yday - 1
+
+
+# Unpacked files are classic NetCDF: a day's integers lie in one piece, big-endian.
+REFERENCES = tuple(
+    Reference(one.variable.name, one.names[0], (180, 360), big_endian=True, part=part)
+    for part, one in enumerate(QUANTITIES.values())
+)
 OAFLUX = Source(
     name="oaflux",
     grid=GRID,
@@ -123,8 +137,9 @@ OAFLUX = Source(
     cite="Yu, Jin and Weller (2008), Multidecade Global Flux Datasets from the Objectively Analyzed"
     " Air-sea Fluxes (OAFlux) Project, WHOI OAFlux Technical Report OA-2008-01. oaflux.whoi.edu",
     file_type="netcdf3",
-    instead=preliminary,
+    instead=INSTEAD,
     holds_many=True,
+    references=REFERENCES,
 )
 
 NAME = re.compile(r"(?P<prefix>[a-z]+)_oaflux_(?P<year>\d{4})(rt)?\.nc(\.gz)?")
@@ -153,8 +168,8 @@ class _Year:
         """Values and flags of some days."""
         lat, lon = (GRID.axes[name].coordinate().astype(np.float64) for name in ("lat", "lon"))
         cells = flux_files.cells_of(self.file, lat, lon, self.path, tolerance=1e-3, band=False)
-        steps = [day.timetuple().tm_yday - 1 for day in wanted]
-        field = flux_files.read(self.file, quantity, cells, steps, self.path)
+        records = [_record(day) for day in wanted]
+        field = flux_files.read(self.file, quantity, cells, records, self.path)
         valid = np.full(field.values.shape, flux_files.VALID, np.uint8)
         return flux_files.flagged(quantity, field, valid, GRID.dims, field.values.shape)
 

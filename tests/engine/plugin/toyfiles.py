@@ -83,6 +83,6 @@ DATED = source("dated", path=lambda day: f"day_{day}_c*.json", decode=decode_day
 FINAL = source(
     "final",
     path=lambda day: f"final/{day}.json",
-    instead=lambda day: f"preliminary/{day}.json",
+    instead=(lambda day: f"preliminary/{day}.json",),
     decode=decode_day,
 )
