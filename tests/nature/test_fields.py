@@ -81,3 +81,9 @@ def test_a_streamfunction_brings_unit_winds_that_belong_to_it():
     assert north.std() == pytest.approx(1.0, abs=0.15)
     slope = np.roll(stream, -1, axis=1) - np.roll(stream, 1, axis=1)
     assert np.corrcoef(slope.ravel(), north.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("row", [-1, 720])
+def test_points_off_the_grid_are_refused(row):
+    with pytest.raises(ValueError, match=f"rows {row} to {row} are not all of the grid's"):
+        Points(np.array([row]), np.zeros(1, np.float32), np.zeros(1))

@@ -56,12 +56,23 @@ class Points:
         Degrees by which the weather is taken from further east. Weather is alike all along a
         circle of latitude, climate is not: each shift is another draw of the weather at one
         place, so that its statistics need no decades.
+
+    Raises
+    ------
+    ValueError
+        Where a row is none of the grid's.
     """
 
     row: Index
     longitude: Float
     hours: NDArray[np.float64]
     shift: Float | None = None
+
+    def __post_init__(self) -> None:
+        # The loops that read the maps do not look.
+        if self.row.size and not (self.row.min() >= 0 and self.row.max() < ROWS):
+            rows = f"{self.row.min()} to {self.row.max()}"
+            raise ValueError(f"rows {rows} are not all of the grid's, 0 to {ROWS - 1}")
 
     @cached_property
     def latitude(self) -> Float:
