@@ -5,8 +5,10 @@ temperature and humidity share an advective part, which goes with the wind acros
 gradient and with an air-mass anomaly that shows in the vapour; and a boundary-layer part with a
 memory of one to two days that no satellite input shows. Column vapour is near-surface humidity
 times a scale height that varies by itself, and cloud and rain go with that height: so they help
-to tell a deep moist column from a moist surface. The numbers are round, chosen to meet measured
-statistics; they are no model of the general circulation.
+to tell a deep moist column from a moist surface. In the tropics the air below deep cloud is
+cooler and drier at the surface and the column above it moister: vapour alone misleads there, and
+the cloud tells. The numbers are round, chosen to meet measured statistics; they are no model of
+the general circulation.
 """
 
 from __future__ import annotations
@@ -78,18 +80,21 @@ _AIR = _by_row(
         (-65, 0.5, 0.3, 2150, 0, -0.4, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
         (-50, 0.5, 0.3, 2100, 0, -0.3, 0.1, 998, 0, 1.05, 0.25, 1.62, 0),
         (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 1.05, 0.2, 1.39, 0),
-        (-22, 1.0, 0.2, 1900, -130, -0.3, -0.1, 1018, 2, 0.92, 0.1, 1.32, 0),
-        (-10, 1.0, 0.1, 1890, -150, 0.0, -0.3, 1012, 1, 0.46, 0.0, 1.41, 0),
-        (0, 0.9, 0.0, 1950, -60, 0.3, -0.1, 1010, 0.5, 0.4, 0.0, 1.48, 0),
-        (7, 0.9, 0.0, 1990, 110, 0.45, 0.2, 1009, 0, 0.4, 0.0, 1.52, 0),
-        (15, 1.0, -0.1, 1790, 250, -0.3, 0.4, 1012, -1, 0.56, 0.0, 1.39, 0),
-        (25, 1.1, -0.4, 1720, 210, -0.3, 0.2, 1018, -1, 0.95, -0.2, 1.32, 0),
+        (-22, 0.8, 0.2, 1900, -130, -0.3, -0.1, 1018, 2, 0.92, 0.1, 1.35, 0),
+        (-10, 0.7, 0.1, 1890, -150, 0.0, -0.3, 1012, 1, 0.46, 0.0, 1.46, 0),
+        (0, 0.6, 0.0, 1950, -60, 0.3, -0.1, 1010, 0.5, 0.4, 0.0, 1.53, 0),
+        (7, 0.6, 0.0, 1990, 110, 0.45, 0.2, 1009, 0, 0.4, 0.0, 1.57, 0),
+        (15, 0.7, -0.1, 1790, 250, -0.3, 0.4, 1012, -1, 0.56, 0.0, 1.44, 0),
+        (25, 0.9, -0.4, 1720, 210, -0.3, 0.2, 1018, -1, 0.95, -0.2, 1.35, 0),
         (35, 1.0, -0.6, 1860, 110, 0.0, -0.3, 1017, 0, 1.12, -0.45, 1.39, 0),
         (47, 0.5, -0.7, 1930, 60, -0.3, -0.2, 1011, 2, 1.0, -0.4, 1.60, 0),
         (60, 0.8, -0.6, 2000, 0, -0.3, 0.0, 1008, 2, 1.2, -0.5, 1.60, 0),
         (90, 0.8, -0.6, 2300, 0, -0.4, 0.0, 1014, 0, 1.2, -0.3, 1.60, 0),
     ]
 )  # fmt: skip
+
+# Where convection rules the air near the surface: 1 within 15° of the equator, 0 beyond 40°.
+_CONVECTIVE = np.interp(np.abs(LATITUDES), [15.0, 40.0], [1.0, 0.0]).astype(np.float32)
 
 # Where winter air comes off a continent: longitude, latitude, widths, extra SST minus air
 # temperature, K: annual mean and amplitude (July).
@@ -184,19 +189,22 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
         _FINE.at(points, seed),
     )
     wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
-    quick = 0.34 * mesoscale[3] + (0.18 * fine) * small[2]
-    column = _Column.at(points, seed, slow[2], mesoscale[2], quick)
+    column = _Column.at(points, seed, slow[2], mesoscale[2], 0.34 * mesoscale[3])
+    score = _wetness(column, wind.speed)
+    cloudy = score + 0.50 * small[2]
+    outflow = _outflow(column, cloudy if fine else score)
     sun = _sunshine(points)
     warming = 0.9 * sun * np.exp(wind.speed / -3.2)
     surface = below.temperature + warming
-    gap = _gap(below, wind, column, physics)
+    gap = _gap(below, wind, column, outflow, physics)
     air = surface - gap - 0.6 * warming + 0.28 * sun - physics.gap_trend * points.decades
-    humidity = _relative_humidity(gap, column, physics) + physics.humidity_trend * points.decades
+    humidity = _relative_humidity(gap, column, outflow, physics)
+    humidity += physics.humidity_trend * points.decades
     humidity *= saturation(air, wind.pressure)
-    vapour = _vapour(humidity, below, column, wind.speed, physics)
+    vapour = _vapour(humidity, below, column, outflow, wind.speed, physics)
     if fine:
         vapour *= np.exp(0.006 * small[3])
-    cloud, rain = _cloud_and_rain(column, wind.speed, small[2:])
+    cloud, rain = _cloud_and_rain(cloudy, small[3])
     return State(
         sea_surface_temperature=surface + KELVIN,
         air_temperature=air + KELVIN,
@@ -220,6 +228,7 @@ class _Column:
     wetness: Float
     mass_sd: Float  # K
     humidity: Float  # logit
+    convective: Float
     mass: Float
     layer: Float
     moisture: Float
@@ -237,6 +246,7 @@ class _Column:
             wetness=_climate(points, _AIR["wetness"]),
             mass_sd=1.3 * _climate(points, _AIR["mass"]) + 0.63 * cold.clip(0.0),
             humidity=_climate(points, _AIR["humidity"]),
+            convective=_CONVECTIVE[points.row],
             mass=0.72 * _AIR_MASS.at(points, seed)[0] + 0.69 * seasonal,
             layer=layer[0],
             moisture=layer[1],
@@ -289,7 +299,26 @@ def _sunshine(points: Points) -> Float:
     return midday * (-0.866 * cosine - 0.5 * sine)
 
 
-def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
+def _wetness(column: _Column, speed: Float) -> Float:
+    """Normal score of cloud and rain, without their finest part."""
+    score: Float = column.wetness + 0.55 * column.depth + 0.20 * column.seasonal
+    score += 0.12 * column.mass + 0.76 * column.system
+    # Fronts and squalls: it rains more where it blows.
+    score += 0.11 * (speed - 7.6)
+    return score
+
+
+def _outflow(column: _Column, score: Float) -> Float:
+    """Share of the near-surface air, 0 to 1, that has come down from tropical cloud.
+
+    The step lies at 0.05 kg/m² of cloud, which two fifths of the tropics have, and it is steep:
+    so the cloud tells it exactly, and a quadratic in wind, vapour and SST does not.
+    """
+    share: Float = column.convective / (1.0 + np.exp((0.4 - score) * 4.0))
+    return share
+
+
+def _gap(below: Sea, wind: _Wind, column: _Column, outflow: Float, physics: Physics) -> Float:
     """SST minus air temperature at 10 m, K."""
     # Air keeps the temperature of the water it crossed about five hours before: m/s times
     # K per 1000 km times 5 h is 0.018 K.
@@ -297,8 +326,14 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
         wind.steady_east * below.eastward_gradient.clip(-15, 15)
         + wind.steady_north * below.northward_gradient.clip(-15, 15)
     )
-    hidden = (0.27 + 0.36 * column.mass_sd) * column.layer + column.mass_sd * column.quick
+    # Convection holds the layer to the sea's temperature: the floor of Ta is 0.4 K there.
+    held = (0.27 + 0.36 * column.mass_sd) * (1.0 - 0.4 * column.convective)
+    hidden = held * column.layer + column.mass_sd * column.quick
     excess = advected - 0.62 * column.mass_sd * column.mass - physics.boundary_layer * hidden
+    # Cold pools in the Bay of Bengal are typically 2 K cooler and 1 g/kg drier (Simoes-Sousa et
+    # al., 2023). With what follows for the humidity, air below cloud is 1.1 K cooler here, as
+    # not all of it is of one, and 1.4 g/kg drier.
+    excess += 1.4 * outflow
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
     excess += 0.09 * excess.clip(0.0) ** 2
     gap = column.gap - 0.6 + below.unfelt + excess
@@ -306,11 +341,14 @@ def _gap(below: Sea, wind: _Wind, column: _Column, physics: Physics) -> Float:
     return squeezed
 
 
-def _relative_humidity(gap: Float, column: _Column, physics: Physics) -> Float:
+def _relative_humidity(gap: Float, column: _Column, outflow: Float, physics: Physics) -> Float:
     """Relative humidity at 10 m, below saturation by construction."""
-    unseen = 0.48 * column.moisture + (0.3 * column.mass_sd) * column.quick
+    # Of relative humidity 7 % in the middle latitudes, as at PAPA, and 4 % in the tropics: this
+    # decides the floor of Qa, with what the scale height does by itself.
+    unseen = (0.42 - 0.20 * column.convective) * column.moisture
+    unseen += (0.15 * column.mass_sd) * column.quick
     logit = column.humidity + 0.06 * column.mass + 0.06 * column.seasonal + 0.15 * column.depth
-    logit += physics.boundary_layer * unseen - 0.13 * (gap - 1.0)
+    logit += physics.boundary_layer * unseen - 0.13 * (gap - 1.0) - 0.15 * outflow
     humidity: Float = 0.985 / (1.0 + np.exp(-logit))
     return humidity
 
@@ -321,30 +359,30 @@ def saturation(celsius: NDArray[Any], pressure: NDArray[Any]) -> NDArray[Any]:
     return 0.622 * vapour / (pressure - 0.378 * vapour)
 
 
-def _vapour(humidity: Float, below: Sea, column: _Column, speed: Float, physics: Physics) -> Float:
+def _vapour(
+    humidity: Float, below: Sea, column: _Column, outflow: Float, speed: Float, physics: Physics
+) -> Float:
     """Column water vapour, kg/m²: near-surface humidity times a scale height."""
     # Deep convection over warm water carries the vapour higher.
     warm = 1.0 / (1.0 + np.exp((27.6 - below.climatology) / 0.7))
-    height = column.height * (0.93 + 0.33 * warm)
+    height = column.height * (0.93 + 0.28 * warm)
     # Over water warmer than its latitude air rises, over colder water it sinks.
-    spread = 0.035 * below.regional.clip(-5.0, 4.0)
-    spread += 0.12 * column.depth + 0.088 * column.system + 0.12 * column.seasonal
-    spread += 0.06 * column.mass_sd * column.mass
+    spread = 0.038 * below.regional.clip(-5.0, 4.0)
+    spread += 0.13 * column.depth + 0.095 * column.system + 0.09 * column.seasonal
+    spread += 0.075 * column.mass_sd * column.mass
+    # Outflow is shallow: the column keeps what the surface has lost, and is moister below cloud.
+    spread += 0.21 * outflow
     spread += 0.022 * (speed - 7.5)  # storms lift moist air
-    vapour: Float = (1.192 * physics.scale_height) * humidity * height * np.exp(spread)
+    vapour: Float = (1.14 * physics.scale_height) * humidity * height * np.exp(spread)
     # A saturated tropical column holds some 70 kg/m²: lean towards it smoothly.
     return vapour - 0.85 * soft_excess(vapour - 64.0, 5.0)
 
 
-def _cloud_and_rain(column: _Column, speed: Float, cells: Float) -> tuple[Float, Float]:
+def _cloud_and_rain(score: Float, small: Float) -> tuple[Float, Float]:
     """Cloud water, kg/m², and rain, mm/h, from one normal score of wetness."""
-    score = column.wetness + 0.55 * column.depth + 0.20 * column.seasonal
-    score += 0.12 * column.mass + 0.76 * column.system
-    # Fronts and squalls: it rains more where it blows.
-    score += 0.11 * (speed - 7.6) + 0.50 * cells[0]
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
     cloud += 0.42 * np.maximum(score - 1.5, 0.0)
-    wet = np.maximum(score + 0.46 * cells[1] - 1.10, 0.0)
+    wet = np.maximum(score + 0.46 * small - 1.10, 0.0)
     return cloud, (0.972 * wet) ** 2.1
 
 
