@@ -63,8 +63,8 @@ _WINDS = _by_row(
         (15, -7.3, 0.9, -2.6, 1.0, 1.8, -0.2, 1.8, 0),
         (25, -4.6, -0.4, -1.5, 0.3, 2.9, -0.52, 1.9, 0),
         (35, 3.6, -2.8, 0.2, 0.2, 4.1, -1.4, 2.0, 0),
-        (45, 6.0, -2.2, 0.6, 0.2, 3.7, -1.4, 2.2, 0),
-        (55, 4.6, -1.6, 0.4, 0.1, 3.8, -0.95, 2.2, 0),
+        (45, 6.0, -2.2, 0.6, 0.2, 3.45, -1.3, 2.4, 0),
+        (55, 4.6, -1.6, 0.4, 0.1, 3.55, -0.9, 2.5, 0),
         (65, 1.0, -0.5, 0, 0, 4.1, -1.03, 2.2, 0),
         (90, 0, 0, 0, 0, 2.6, -0.34, 1.6, 0),
     ]
@@ -77,18 +77,18 @@ _AIR = _by_row(
     ("gap", "height", "wetness", "pressure", "mass", "humidity"),
     [
         (-90, 0.5, 0.3, 2300, 0, -0.3, 0.0, 990, 0, 1.0, 0.0, 1.62, 0),
-        (-65, 0.5, 0.3, 2150, 0, -0.4, 0.0, 986, 0, 1.0, 0.0, 1.62, 0),
+        (-65, 0.5, 0.3, 2150, 0, -0.4, 0.0, 986, 0, 1.15, 0.0, 1.62, 0),
         (-50, 0.5, 0.3, 2100, 0, -0.3, 0.1, 998, 0, 1.05, 0.25, 1.62, 0),
         (-35, 0.8, 0.3, 2080, -60, -0.1, 0.2, 1016, 2, 1.05, 0.2, 1.39, 0),
         (-22, 0.8, 0.2, 1900, -130, -0.3, -0.1, 1018, 2, 0.92, 0.1, 1.35, 0),
-        (-10, 0.7, 0.1, 1890, -150, 0.0, -0.3, 1012, 1, 0.46, 0.0, 1.46, 0),
-        (0, 0.6, 0.0, 1950, -60, 0.3, -0.1, 1010, 0.5, 0.4, 0.0, 1.53, 0),
-        (7, 0.6, 0.0, 1990, 110, 0.45, 0.2, 1009, 0, 0.4, 0.0, 1.57, 0),
+        (-10, 0.7, 0.1, 1890, -150, 0.12, -0.3, 1012, 1, 0.46, 0.0, 1.46, 0),
+        (0, 0.6, 0.0, 1950, -60, 0.37, -0.1, 1010, 0.5, 0.4, 0.0, 1.53, 0),
+        (7, 0.6, 0.0, 1990, 110, 0.52, 0.2, 1009, 0, 0.4, 0.0, 1.57, 0),
         (15, 0.7, -0.1, 1790, 250, -0.3, 0.4, 1012, -1, 0.56, 0.0, 1.44, 0),
         (25, 0.9, -0.4, 1720, 210, -0.3, 0.2, 1018, -1, 0.95, -0.2, 1.35, 0),
         (35, 1.0, -0.6, 1860, 110, 0.0, -0.3, 1017, 0, 1.12, -0.45, 1.39, 0),
-        (47, 0.5, -0.7, 1930, 60, -0.3, -0.2, 1011, 2, 1.0, -0.4, 1.60, 0),
-        (60, 0.8, -0.6, 2000, 0, -0.3, 0.0, 1008, 2, 1.2, -0.5, 1.60, 0),
+        (47, 0.5, -0.40, 1930, 60, -0.3, -0.36, 1011, 2, 0.86, -0.4, 1.60, 0),
+        (60, 0.8, -0.5, 2000, 0, -0.08, -0.25, 1008, 2, 1.35, -0.5, 1.60, 0),
         (90, 0.8, -0.6, 2300, 0, -0.4, 0.0, 1014, 0, 1.2, -0.3, 1.60, 0),
     ]
 )  # fmt: skip
@@ -119,7 +119,7 @@ _SLOW = RandomField(  # of the wind, eastward and northward, and of the column
     "air/slow", 15 * 24.0, 27.0, 9.0, power=1.7, spacing=1.0, steered=False, members=3
 )
 _MESOSCALE = RandomField(  # of the wind, of the cloud, of the air's temperature
-    "weather/mesoscale", 17.0, 3.8, 2.6, power=1.35, members=4
+    "weather/mesoscale", 17.0, 3.6, 2.6, power=1.35, members=4
 )
 _FINE = RandomField(  # of the wind, of the cloud, of rain and vapour
     "weather/fine", 4.3, 0.52, 0.5, power=1.2, spacing=0.25, period=60.0, members=4
@@ -191,13 +191,13 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
     wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
     column = _Column.at(points, seed, slow[2], mesoscale[2], 0.34 * mesoscale[3])
     score = _wetness(column, wind.speed)
-    cloudy = score + 0.50 * small[2]
+    cloudy = score + 0.55 * small[2]
     outflow = _outflow(column, cloudy if fine else score)
     sun = _sunshine(points)
-    warming = 0.9 * sun * np.exp(wind.speed / -3.2)
+    warming = 0.95 * sun * np.exp(wind.speed / -2.6)
     surface = below.temperature + warming
     gap = _gap(below, wind, column, outflow, physics)
-    air = surface - gap - 0.6 * warming + 0.28 * sun - physics.gap_trend * points.decades
+    air = surface - gap - 0.6 * warming + 0.18 * sun - physics.gap_trend * points.decades
     humidity = _relative_humidity(gap, column, outflow, physics)
     humidity += physics.humidity_trend * points.decades
     humidity *= saturation(air, wind.pressure)
@@ -301,8 +301,8 @@ def _sunshine(points: Points) -> Float:
 
 def _wetness(column: _Column, speed: Float) -> Float:
     """Normal score of cloud and rain, without their finest part."""
-    score: Float = column.wetness + 0.55 * column.depth + 0.20 * column.seasonal
-    score += 0.12 * column.mass + 0.76 * column.system
+    score: Float = column.wetness + 0.40 * column.depth + 0.18 * column.seasonal
+    score += 0.12 * column.mass + 0.79 * column.system
     # Fronts and squalls: it rains more where it blows.
     score += 0.11 * (speed - 7.6)
     return score
@@ -335,7 +335,7 @@ def _gap(below: Sea, wind: _Wind, column: _Column, outflow: Float, physics: Phys
     # not all of it is of one, and 1.4 g/kg drier.
     excess += 1.4 * outflow
     # Cold outbreaks go further than warm ones: a stable layer stops the exchange.
-    excess += 0.09 * excess.clip(0.0) ** 2
+    excess += 0.07 * excess.clip(0.0) ** 2
     gap = column.gap - 0.6 + below.unfelt + excess
     squeezed: Float = 0.72 * gap + 0.28 * np.sqrt(gap * gap + 1.5)
     return squeezed
@@ -346,8 +346,8 @@ def _relative_humidity(gap: Float, column: _Column, outflow: Float, physics: Phy
     # Of relative humidity 7 % in the middle latitudes, as at PAPA, and 4 % in the tropics: this
     # decides the floor of Qa, with what the scale height does by itself.
     unseen = (0.42 - 0.20 * column.convective) * column.moisture
-    unseen += (0.15 * column.mass_sd) * column.quick
-    logit = column.humidity + 0.06 * column.mass + 0.06 * column.seasonal + 0.15 * column.depth
+    unseen += (0.27 * column.mass_sd) * column.quick
+    logit = column.humidity + 0.06 * column.mass + 0.06 * column.seasonal + 0.22 * column.depth
     logit += physics.boundary_layer * unseen - 0.13 * (gap - 1.0) - 0.15 * outflow
     humidity: Float = 0.985 / (1.0 + np.exp(-logit))
     return humidity
@@ -368,8 +368,8 @@ def _vapour(
     height = column.height * (0.93 + 0.28 * warm)
     # Over water warmer than its latitude air rises, over colder water it sinks.
     spread = 0.038 * below.regional.clip(-5.0, 4.0)
-    spread += 0.13 * column.depth + 0.095 * column.system + 0.09 * column.seasonal
-    spread += 0.075 * column.mass_sd * column.mass
+    spread += 0.120 * column.depth + 0.095 * column.system + 0.09 * column.seasonal
+    spread += 0.082 * column.mass_sd * column.mass
     # Outflow is shallow: the column keeps what the surface has lost, and is moister below cloud.
     spread += 0.21 * outflow
     spread += 0.022 * (speed - 7.5)  # storms lift moist air
@@ -382,8 +382,8 @@ def _cloud_and_rain(score: Float, small: Float) -> tuple[Float, Float]:
     """Cloud water, kg/m², and rain, mm/h, from one normal score of wetness."""
     cloud = 0.030 * np.exp(1.45 * np.minimum(score, 1.5))
     cloud += 0.42 * np.maximum(score - 1.5, 0.0)
-    wet = np.maximum(score + 0.46 * small - 1.10, 0.0)
-    return cloud, (0.972 * wet) ** 2.1
+    wet = np.maximum(score + 0.46 * small - 1.17, 0.0)
+    return cloud, (1.07 * wet) ** 2.1
 
 
 def _climate(points: Points, rows: tuple[Float, Float]) -> Float:

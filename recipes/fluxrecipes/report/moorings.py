@@ -60,8 +60,9 @@ def record(world: World, place: tuple[float, float], pieces: int = 8) -> Record:
 
     latitude, longitude = place
     begin = hours_since_epoch(np.datetime64("2010-01-01"))
-    # Each piece a season further on, and two years later.
-    starts = begin + np.floor((2.0 + 1.0 / pieces) * YEAR * np.arange(pieces) / 2.0)
+    # Each piece a season further on, and two years later; all begin at midnight.
+    days = np.floor((2.0 + 1.0 / pieces) * YEAR * np.arange(pieces) / 2.0 / 24.0)
+    starts = begin + 24.0 * days
     shape = (pieces, _DRAWS, _PIECE)
     hours = np.broadcast_to(starts[:, None, None] + np.arange(float(_PIECE)), shape)
     shift = np.broadcast_to((360.0 / _DRAWS * np.arange(_DRAWS))[None, :, None], shape)
