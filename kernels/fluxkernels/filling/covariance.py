@@ -83,10 +83,14 @@ class Lag(NamedTuple):
 
 @dataclass(frozen=True)
 class Covariance:
-    """Exponential in space and in time, carried along the latitude at a constant speed.
+    """Exponential in one distance through space and time, carried along the latitude.
 
-    ``signal * exp(-sqrt((east - drift * later)**2 / zonal**2 + north**2 / meridional**2))
-    * exp(-|later| / temporal)``: positive definite in the plane for any positive scales.
+    ``signal * exp(-sqrt((east - drift * later)**2 / zonal**2 + north**2 / meridional**2
+    + later**2 / temporal**2))``: positive definite in the plane for any positive scales.
+
+    One distance, not a product of space and time: what is small lives short, so that a day
+    later only the large patterns are left. In simulated passes of wind, vapour and cloud the
+    product was farther from the data, left larger errors and called them too small.
 
     Parameters
     ----------
@@ -123,8 +127,8 @@ class Covariance:
 
 
 def _shape(lag: Lag, zonal: float, meridional: float, temporal: float, drift: float) -> Array:
-    distance = np.hypot((lag.east - drift * lag.later) / zonal, lag.north / meridional)
-    correlation: Array = np.exp(-distance - np.abs(lag.later) / temporal)
+    along, across = (lag.east - drift * lag.later) / zonal, lag.north / meridional
+    correlation: Array = np.exp(-np.sqrt(along**2 + across**2 + (lag.later / temporal) ** 2))
     return correlation
 
 

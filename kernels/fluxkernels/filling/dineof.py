@@ -25,9 +25,9 @@ class Reconstruction(NamedTuple):
     values : float array, shape (time, cell)
         Observed values as they were; NaN only in steps and in cells without any observation.
     modes : int
-        Empirical orthogonal functions used.
+        Empirical orthogonal functions used; 0 where the mean fills gaps better than any.
     errors : float64 array, shape (tried,)
-        RMSE on the values held back, with 1, 2, ... modes; in the unit of the values.
+        RMSE on the values held back, with 0, 1, 2, ... modes; in the unit of the values.
     converged : bool
         Whether the last iteration changed less than the tolerance.
     """
@@ -109,7 +109,9 @@ def reconstruct(
     Notes
     -----
     As in the paper the mean of all observed values is taken away, gaps begin at zero, and each
-    number of modes begins where the one before ended. The patterns come from the smaller of the
+    number of modes begins where the one before ended. Unlike in the paper no mode at all may
+    win: where rare peaks rule, as in rain, patterns made of them are worse than none. The
+    patterns come from the smaller of the
     two covariance matrices. Memory: a copy of the values, masks of their size, the gaps' values
     twice, and a square of the shorter side.
 
@@ -169,12 +171,11 @@ def _fill(
     state = np.where(gaps, 0.0, values - mean)
     spread = np.sqrt(np.vdot(state, state) / np.count_nonzero(~gaps))
     limit = settings.tolerance * max(float(spread), np.finfo(float).tiny)
-    errors: list[float] = []
+    errors = [_rms(mean - truth)]
     best = state[gaps]
     for modes in range(1, min(settings.most_modes, min(values.shape) - 1) + 1):
         _iterate(state, gaps, modes, limit, settings.most_iterations)
-        difference = state[held] + mean - truth
-        errors.append(float(np.sqrt(np.mean(difference.astype(np.float64) ** 2))))
+        errors.append(_rms(state[held] + mean - truth))
         if modes == _best(errors):
             best = state[gaps]
         if modes - _best(errors) >= settings.patience:
@@ -189,7 +190,11 @@ def _fill(
 
 def _best(errors: list[float]) -> int:
     """Number of modes with the least error; of equals the fewest."""
-    return int(np.argmin(errors)) + 1
+    return int(np.argmin(errors))
+
+
+def _rms(difference: Array) -> float:
+    return float(np.sqrt(np.mean(difference.astype(np.float64) ** 2)))
 
 
 def _iterate(state: Array, gaps: Mask, modes: int, limit: float, most: int) -> bool:
@@ -205,6 +210,9 @@ def _iterate(state: Array, gaps: Mask, modes: int, limit: float, most: int) -> b
     bool
         Whether they stay.
     """
+    if modes == 0:
+        state[gaps] = 0.0
+        return True
     long, missing = (state, gaps) if state.shape[0] <= state.shape[1] else (state.T, gaps.T)
     number = max(int(missing.sum()), 1)
     for _ in range(most):

@@ -29,8 +29,8 @@ def dense(points: np.ndarray, latitude: float, model: Covariance) -> np.ndarray:
     t, y, x = points.T.astype(float)
     later, north = t[:, None] - t, km * (y[:, None] - y)
     east = km * np.cos(np.radians(latitude)) * (x[:, None] - x) - model.drift * later
-    far = np.sqrt((east / model.zonal) ** 2 + (north / model.meridional) ** 2)
-    return model.signal * np.exp(-far) * np.exp(-abs(later) / model.temporal)
+    scaled = east / model.zonal, north / model.meridional, later / model.temporal
+    return model.signal * np.exp(-np.linalg.norm(scaled, axis=0))
 
 
 def gappy(shape: tuple[int, ...], seed: int, part: float = 0.5) -> np.ndarray:
