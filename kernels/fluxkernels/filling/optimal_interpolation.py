@@ -47,7 +47,7 @@ class Neighbourhood:
 
     steps: int = 3
     radius: float = 900.0
-    count: int = 24
+    count: int = 40
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not self.radius > 0 or self.count < 1:
