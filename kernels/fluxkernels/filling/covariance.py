@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -255,7 +255,7 @@ def fit(sums: LaggedProducts, grid: Grid, rows: slice | None = None) -> Covarian
     Raises
     ------
     SampleError
-        FK115: too few pairs, or no variance.
+        FK115: no variance, or no pairs of which to tell one of the scales.
 
     Notes
     -----
@@ -266,18 +266,33 @@ def fit(sums: LaggedProducts, grid: Grid, rows: slice | None = None) -> Covarian
     pairs, products = sums.pairs[:, chosen], sums.products[:, chosen]
     number = pairs.sum(axis=1)
     used = number > 0
-    if used.sum() < 8 or not products[0].sum() > 0:
-        raise SampleError(
-            f"{int(used.sum())} lags have pairs, and the variance must be above zero.",
-            "covariance of anomalies",
-            "Give a longer or less gappy training sample.",
-        )
+    index = np.arange(len(grid.latitudes))[chosen]
+    _check(sums.lags, used, float(products[0].sum()), [grid.latitudes[k] for k in index[[0, -1]]])
     pairs, number = pairs[used], number[used]
     empirical = products[used].sum(axis=1) / number
     dt, dy, dx = (sums.lags[used, axis, None] for axis in range(3))
-    index = np.arange(len(grid.latitudes))[chosen]
     lag = grid.lag(index[None, :], dt, dy, dx)
     return _nearest(lag, pairs / number[:, None], empirical, np.sqrt(number / number.max()), grid)
+
+
+def _check(
+    lags: npt.NDArray[np.int64], used: Array, total: float, latitudes: Sequence[float]
+) -> None:
+    """Refuse a sample that leaves a parameter where the search began."""
+    where = f"covariance at latitudes {latitudes[0]:g} to {latitudes[1]:g}"
+    if lags[0].any() or not total > 0:
+        raise SampleError(
+            "the anomalies have no variance.",
+            where,
+            "Give a sample that holds values, and lags that begin with none.",
+        )
+    for axis, name in enumerate(("time", "latitude", "longitude")):
+        if not lags[used, axis].any():
+            raise SampleError(
+                f"no two values are any steps of {name} apart.",
+                where,
+                "Give a longer or less gappy sample, and lags along all axes.",
+            )
 
 
 def _nearest(lag: Lag, share: Array, empirical: Array, weight: Array, grid: Grid) -> Covariance:
@@ -321,8 +336,7 @@ def fit_by_latitude(
     Returns
     -------
     tuple of Covariance, one for each latitude
-        Between the centres of bands the parameters are interpolated, the positive ones in
-        logarithms.
+        Between the centres of bands the parameters are interpolated.
 
     Raises
     ------
@@ -335,13 +349,6 @@ def fit_by_latitude(
     centres = list(range(0, latitudes.size, half))
     fits = [fit(sums, grid, slice(max(0, c - half), c + half + 1)) for c in centres]
     parameters = np.array([astuple(one) for one in fits])
-    floor = np.finfo(float).tiny  # noise may be none
-    drift = [field.name for field in fields(Covariance)].index("drift")
     rows = np.arange(latitudes.size)
-    made = [
-        np.interp(rows, centres, column)
-        if k == drift
-        else np.exp(np.interp(rows, centres, np.log(np.maximum(column, floor))))
-        for k, column in enumerate(parameters.T)
-    ]
+    made = [np.interp(rows, centres, column) for column in parameters.T]
     return tuple(Covariance(*map(float, row)) for row in zip(*made, strict=True))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fluxkernels.errors import GridError, ShapeError
+from fluxkernels.errors import GridError, ShapeError, TimeError
 from fluxkernels.filling.covariance import KM_PER_DEGREE, Covariance, Grid
 
 Array = npt.NDArray[Any]
@@ -99,6 +99,8 @@ def interpolate(
     ------
     ShapeError
         FK103: anomalies, latitudes, covariances and `where` do not belong together.
+    TimeError
+        FK109: `at` is not among the steps.
     GridError
         FK116: the window reaches around the globe and would see a cell twice.
 
@@ -138,7 +140,7 @@ def _check(
             "Give (time, lat, lon), (lat, lon), and one of the others for each latitude.",
         )
     if not 0 <= at < shape[0]:
-        raise ShapeError(f"there is no step {at} among {shape[0]}.", "at", "Count steps from 0.")
+        raise TimeError(f"there is no step {at} among {shape[0]}.", "at", "Count steps from 0.")
 
 
 class _Plan(NamedTuple):

@@ -70,7 +70,7 @@ def by_cause(
     Returns
     -------
     dict of cause to dict of name to score
-        ``"all"`` is the points with any cause.
+        ``"all"``, a name that no cause may have, is the points with any of them.
 
     Raises
     ------

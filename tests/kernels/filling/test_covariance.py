@@ -102,8 +102,11 @@ def test_bands_follow_the_latitude_without_steps() -> None:
 
 def test_too_little_is_refused() -> None:
     empty = np.full((3, 10, 5), np.nan)
-    with pytest.raises(SampleError, match=r"FK115.*0 lags have pairs"):
+    with pytest.raises(SampleError, match=r"FK115.*-4.5 to 4.5: the anomalies have no variance"):
         fit(lagged_products(empty, default_lags(), periodic=False), GRID)
+    one_day = drawn(MODEL, 1, seed=6)[0][:1]
+    with pytest.raises(SampleError, match="any steps of time apart"):
+        fit(lagged_products(one_day, default_lags(), periodic=False), GRID)
     with pytest.raises(SampleError, match="different lags"):
         lagged_products(empty, default_lags(2)) + lagged_products(empty, default_lags(3))
     with pytest.raises(SampleError, match="must be positive"):
