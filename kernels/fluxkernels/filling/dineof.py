@@ -180,7 +180,7 @@ def _fill(
             best = state[gaps]
         if modes - _best(errors) >= settings.patience:
             break
-    state[gaps] = best
+    state[gaps] = best  # modes tried in vain leave no trace
     state[held] = truth - mean
     converged = _iterate(state, ~seen, _best(errors), limit, settings.most_iterations)
     state += mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,27 @@ def test_observed_values_are_kept_and_the_rest_is_filled(seed: int, single: bool
     assert made.values.dtype == values.dtype
     never = ~(seen.any(axis=1)[:, None] & seen.any(axis=0))
     np.testing.assert_array_equal(np.isnan(made.values), never)
+
+
+def test_modes_tried_in_vain_leave_no_trace() -> None:
+    noisy = low_rank(2, (20, 80), 15) + np.random.default_rng(16).normal(size=(20, 80))
+    values = with_gaps(noisy, 17)
+    made = reconstruct(values, held_back=0.1, settings=Settings(most_modes=9, patience=9))
+    assert 0 < made.modes < 9 and made.errors.size == 10
+    enough = reconstruct(values, held_back=0.1, settings=Settings(most_modes=made.modes))
+    np.testing.assert_array_equal(made.values, enough.values)
+
+
+def test_the_gaps_agree_with_the_patterns_of_the_filled_series() -> None:
+    """Those of all observed values: what was held back is back in its place."""
+    noisy = low_rank(2, (20, 80), 18) + np.random.default_rng(19).normal(size=(20, 80))
+    values = with_gaps(noisy, 20)
+    made = reconstruct(values, held_back=0.3, settings=replace(PRECISE, most_modes=2))
+    assert made.modes == 2 and made.converged
+    state = made.values - np.nanmean(values)
+    patterns = np.linalg.svd(state)[0][:, :2]
+    gaps = np.isnan(values)
+    np.testing.assert_allclose((patterns @ patterns.T @ state)[gaps], state[gaps], atol=1e-6)
 
 
 def test_noise_is_filled_with_its_mean() -> None:

@@ -38,14 +38,14 @@ def gappy(shape: tuple[int, ...], seed: int, part: float = 0.5) -> np.ndarray:
     return np.where(rng.random(shape) < part, np.nan, rng.normal(size=shape))
 
 
-@pytest.mark.parametrize("middle", [0.0, -55.0])
-def test_it_is_the_dense_solution_where_all_observations_are_near(middle: float) -> None:
+@pytest.mark.parametrize(("middle", "at"), [(0.0, 0), (0.0, 2), (-55.0, 1)])
+def test_it_is_the_dense_solution_where_all_observations_are_near(middle: float, at: int) -> None:
     values, grid = gappy((3, 4, 7), 1), flat(4, middle)
-    made = interpolate(values, 1, grid, MODEL, neighbourhood=ALL)
+    made = interpolate(values, at, grid, MODEL, neighbourhood=ALL)
     points = np.argwhere(np.isfinite(values))
     observed = values[np.isfinite(values)]
     for row, column in np.ndindex(4, 7):
-        joint = dense(np.vstack([points, [1, row, column]]), grid.latitudes[row], MODEL)
+        joint = dense(np.vstack([points, [at, row, column]]), grid.latitudes[row], MODEL)
         among, with_cell = joint[:-1, :-1] + MODEL.noise * np.eye(len(points)), joint[:-1, -1]
         weights = solve(among, with_cell, assume_a="pos")
         assert made.values[row, column] == pytest.approx(weights @ observed, abs=1e-10)
