@@ -120,3 +120,15 @@ class UnknownFormulaError(KernelError, ValueError):
     """`formula` or `over` names no way of taking saturation."""
 
     code = "FK114"
+
+
+class SampleError(KernelError, ValueError):
+    """A sample is too small, or too uniform, for what is to be learned from it."""
+
+    code = "FK115"
+
+
+class GridError(KernelError, ValueError):
+    """Coordinates are not those of a regular grid, or a window does not fit on it."""
+
+    code = "FK116"

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import fluxrecipes
 from fluxengine import registry
 from fluxengine.key import code_digests
-from fluxkernels.gaps import EMPTY, INTERPOLATED, KEPT, PERSISTED, fill_in_time
+from fluxkernels.filling.temporal import EMPTY, INTERPOLATED, KEPT, PERSISTED, fill_in_time
 from fluxkernels.stats.skill import skill
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf

@@ -10,7 +10,7 @@ import numpy as np
 
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxengine.grid import Halo
-from fluxkernels.gaps import EMPTY, INTERPOLATED, fill_in_time
+from fluxkernels.filling.temporal import EMPTY, INTERPOLATED, fill_in_time
 from fluxrecipes import vocabulary as cf
 
 if TYPE_CHECKING:

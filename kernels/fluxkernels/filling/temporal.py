@@ -1,4 +1,4 @@
-"""Filling gaps in time without a network: the baseline every learned filler must beat."""
+"""Filling gaps in time alone: interpolation, else persistence."""
 
 from __future__ import annotations
 
