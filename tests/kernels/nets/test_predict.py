@@ -106,8 +106,9 @@ def test_bfloat16_is_close_and_comes_back_as_float32(gdcm: GDCM, window: Window)
 def test_channels_last_changes_the_layout_only(gdcm: GDCM, window: Window) -> None:
     """The answer stays; the weights lie otherwise."""
     values, masks = window(gdcm)
-    (plain,) = Predictor(gdcm, batch=2)(values, masks)
-    (inner,) = Predictor(gdcm, batch=2, channels_last=True)(values, masks)
+    (plain,) = Predictor(gdcm, batch=2, channels_last=False)(values, masks)
+    assert not gdcm.pyramid.branches[0].weight.is_contiguous(memory_format=torch.channels_last)
+    (inner,) = Predictor(gdcm, batch=2)(values, masks)
     torch.testing.assert_close(inner, plain, atol=1e-5, rtol=0)
     weight = gdcm.pyramid.branches[0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
