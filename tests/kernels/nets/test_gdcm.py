@@ -140,14 +140,25 @@ def test_keeping_leaves_the_values_dtype() -> None:
     assert kept.tolist() == [pytest.approx(0.1, rel=1e-7), 1.0]
 
 
-def test_a_still_world_has_no_motion() -> None:
-    """What the motion block remembers does not depend on values that do not change."""
+def test_motion_is_seen_at_every_level() -> None:
+    """The finest level first, each with twice its width and half the cells of the one before."""
     motion = Motion(2, (3, 4), 4).eval()
     still = torch.zeros(1, 3, 2, 8, 8)
     moving = torch.randn(1, 3, 2, 8, 8)
     finest, coarsest = motion(still)
     assert finest.shape == (1, 6, 8, 8) and coarsest.shape == (1, 8, 4, 4)
-    assert (motion(moving)[0] - finest).abs().max() > 1e-3
+    for seen, unseen in zip(motion(moving), (finest, coarsest), strict=True):
+        assert (seen - unseen).abs().max() > 1e-3
+
+
+def test_the_motion_block_sees_changes_only(gdcm: GDCM, window: Window) -> None:
+    """What is the same on all days cancels, whatever it is."""
+    values, masks = window(gdcm)
+    heard: list[Tensor] = []
+    gdcm.motion.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    gdcm(values[:, :1].expand_as(values), masks[:, :1].expand_as(masks))
+    assert len(heard) == 1
+    assert heard[0].abs().max() == 0
 
 
 def test_one_seed_gives_one_net(window: Window, gdcm: GDCM) -> None:

@@ -47,7 +47,8 @@ def test_what_is_sound_passes(natural: Tensor) -> None:
     """Bounds themselves included; what lies under a mask is not looked at."""
     natural[0, 0, 0, 0, :2] = torch.tensor([0.0, 60.0])
     masks = torch.ones_like(natural, dtype=torch.bool)
-    natural[0, 1, 1, 2, 3], masks[0, 1, 1, 2, 3] = math.nan, False
+    natural[0, 1, 1, 2, 3:5] = torch.tensor([math.nan, 1e4])
+    masks[0, 1, 1, 2, 3:5] = False
     values = scaled(natural, (WIND, VAPOUR), axis=2)
     checked = Checked(_Sum(), (WIND, VAPOUR))
     assert torch.equal(checked(values, masks), _Sum()(values, masks))
