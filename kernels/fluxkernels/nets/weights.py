@@ -36,6 +36,7 @@ _NETS: dict[str, tuple[type[GDCM | MPFNet], type[GDCMSettings | MPFNetSettings]]
     "MPFNet": (MPFNet, MPFNetSettings),
 }
 _DOCUMENT = "fluxforge"  # the one key of a file's metadata: several have no order
+_PARTS = {"architecture": str, "settings": dict, "card": dict}  # of it, beside the digest
 _AGAIN = "Fetch or train the weights again."
 
 
@@ -186,7 +187,7 @@ def _unpack(data: bytes, place: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         length = int.from_bytes(data[:8], "little")
         document = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_DOCUMENT])
         digest = document.pop("digest")
-        complete = {"architecture", "settings", "card"} == set(document)
+        complete = {name: type(part) for name, part in document.items()} == _PARTS
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedWeightsError(
             f"this is no whole file of weights as this package saves them ({error}).", place, _AGAIN

@@ -190,6 +190,14 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
             load(path)
 
 
+@pytest.mark.parametrize("part", ["architecture", "settings", "card"])
+def test_a_document_of_other_kinds_is_refused(saved: Path, part: str) -> None:
+    """Though its digest is right."""
+    _rewrite(saved, lambda _, document: document.update({part: [1, 2]}))
+    with pytest.raises(DamagedWeightsError, match="not what was saved"):
+        load(saved)
+
+
 def test_another_architecture_is_refused(saved: Path) -> None:
     """Than was asked for, or than is known, or in settings of another version."""
     with pytest.raises(ArchitectureError, match="'MPFNet'; GDCM was asked for"):
