@@ -75,7 +75,7 @@ class OutOfRangeError(KernelError, ValueError):
 
 
 class DtypeError(KernelError, TypeError):
-    """`dtype` is neither float32 nor float64."""
+    """`dtype` is neither float32 nor float64, or masks are not boolean."""
 
     code = "FK107"
 
@@ -132,3 +132,63 @@ class GridError(KernelError, ValueError):
     """Coordinates are not those of a regular grid, or a window does not fit on it."""
 
     code = "FK116"
+
+
+class SettingsError(KernelError, ValueError):
+    """The settings of a network contradict themselves."""
+
+    code = "FK117"
+
+
+class NotFiniteError(KernelError, ValueError):
+    """NaN or infinity where a network was promised a value."""
+
+    code = "FK118"
+
+
+class DeviceError(KernelError, RuntimeError):
+    """The device asked for is not there."""
+
+    code = "FK119"
+
+
+class WeightsError(KernelError, ValueError):
+    """A file of weights cannot be used; the errors below say why."""
+
+    code = "FK120"
+
+
+class PickledWeightsError(WeightsError):
+    """A pickle: reading it would run whatever code its author put in."""
+
+    code = "FK121"
+
+
+class DamagedWeightsError(WeightsError):
+    """The bytes are not those that were saved, or never were a file of weights."""
+
+    code = "FK122"
+
+
+class ArchitectureError(WeightsError):
+    """The weights are of another network than was asked for, or of one not known here."""
+
+    code = "FK123"
+
+
+class PurposeError(WeightsError):
+    """The weights were trained for another sensor, pass or vocabulary than was asked for."""
+
+    code = "FK124"
+
+
+class TensorsError(WeightsError):
+    """The file lacks tensors of the network, has others, or of other shapes."""
+
+    code = "FK125"
+
+
+class OutOfMemory(KernelError, MemoryError):
+    """Not even one window at a time fits in memory."""
+
+    code = "FK126"

@@ -67,7 +67,7 @@ def test_codes_are_unique() -> None:
     """One code, one meaning."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = [kind.code for kind in kinds if issubclass(kind, errors.KernelError)]
-    assert len(codes) == len(set(codes)) == 17
+    assert len(codes) == len(set(codes)) == 27
 
 
 def test_all_missing_is_no_error() -> None:

@@ -20,10 +20,11 @@ from fluxkernels.thermodynamics import HUMIDITY
 
 
 def test_import_brings_no_compiler_in() -> None:
-    """Neither Numba nor NumPy before a name is used; no Numba before a flux is."""
+    """Neither Numba nor NumPy before a name is used; no Numba before a flux is; no PyTorch."""
     code = (
-        "import sys, fluxkernels; heavy = {'numba', 'numpy'} & set(sys.modules);"
-        "import fluxkernels.bulk; late = {'numba', 'xarray'} & set(sys.modules);"
+        "import sys, fluxkernels;"
+        "heavy = {'numba', 'numpy', 'torch', 'safetensors'} & set(sys.modules);"
+        "import fluxkernels.bulk; late = {'numba', 'xarray', 'torch'} & set(sys.modules);"
         "sys.exit(str(heavy | late) if heavy | late else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

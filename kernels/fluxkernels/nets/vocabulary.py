@@ -1,0 +1,173 @@
+"""What a network's channels mean: names, units, scalings and plausible ranges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fluxkernels.errors import NotFiniteError, OutOfRangeError, SettingsError, ShapeError
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One channel.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"wind_speed"``.
+    units : str
+        Of the value outside the net.
+    offset, scale : float
+        A net works with (value - offset) / scale.
+    lowest, highest : float
+        Bounds of a plausible value, in `units`.
+
+    Raises
+    ------
+    SettingsError
+        Where the numbers are not finite, the scale is not positive or the bounds cross.
+    """
+
+    name: str
+    units: str
+    offset: float
+    scale: float
+    lowest: float
+    highest: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.offset, self.scale, self.lowest, self.highest)
+        if not all(map(math.isfinite, numbers)) or self.scale <= 0 or self.lowest >= self.highest:
+            raise SettingsError(
+                f"offset, scale, lowest and highest are {numbers}.",
+                self.name,
+                "Give finite numbers, a positive scale, and lowest below highest.",
+            )
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What goes into a net and what comes out, in the order of its channels.
+
+    Parameters
+    ----------
+    predictors, outputs : tuple of Quantity
+    """
+
+    predictors: tuple[Quantity, ...]
+    outputs: tuple[Quantity, ...]
+
+
+def scaled(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> Tensor:
+    """Values in their units, as a net takes them.
+
+    Parameters
+    ----------
+    values : Tensor
+        With one entry a quantity along `axis`.
+    quantities : tuple of Quantity
+    axis : int
+
+    Returns
+    -------
+    Tensor, of the same shape
+    """
+    offset, scale = _columns(values, quantities, axis)
+    return (values - offset) / scale
+
+
+def unscaled(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> Tensor:
+    """What a net gives, in its units: the inverse of `scaled`."""
+    offset, scale = _columns(values, quantities, axis)
+    return values * scale + offset
+
+
+def _columns(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> tuple[Tensor, Tensor]:
+    if values.shape[axis] != len(quantities):
+        raise ShapeError(
+            f"{values.shape[axis]} channels where there are {len(quantities)} quantities.",
+            ", ".join(quantity.name for quantity in quantities),
+        )
+    shape = [1] * values.ndim
+    shape[axis] = len(quantities)
+    offset = values.new_tensor([quantity.offset for quantity in quantities])
+    scale = values.new_tensor([quantity.scale for quantity in quantities])
+    return offset.reshape(shape), scale.reshape(shape)
+
+
+def check_window(values: Tensor, masks: Tensor, quantities: tuple[Quantity, ...]) -> None:
+    """Refuse a window of days that no net should be fed.
+
+    Parameters
+    ----------
+    values : Tensor, shape (B, T, V, H, W)
+        Scaled.
+    masks : bool Tensor, of the same shape
+        Only what is under True is looked at.
+    quantities : tuple of Quantity, length V
+        What the channels are.
+
+    Raises
+    ------
+    ShapeError
+        Where these are not the shapes, or the masks not boolean.
+    NotFiniteError, OutOfRangeError
+        Naming the quantity and the first place.
+    """
+    if values.ndim != 5 or values.shape != masks.shape or masks.dtype != torch.bool:
+        raise ShapeError(
+            f"values are {tuple(values.shape)}, masks {masks.dtype} {tuple(masks.shape)}.",
+            "values",
+            "Give (batch, time, variable, latitude, longitude), and boolean masks of that shape.",
+        )
+    natural = unscaled(values.double(), quantities, axis=2)
+    for channel, quantity in enumerate(quantities):
+        there, seen = natural[:, :, channel], masks[:, :, channel]
+        _refuse(there, seen & ~torch.isfinite(there), quantity, NotFiniteError)
+        # Room for what float32 loses in scaling back and forth.
+        room = 1e-5 * (quantity.highest - quantity.lowest)
+        outside = (there < quantity.lowest - room) | (there > quantity.highest + room)
+        _refuse(there, seen & outside, quantity, OutOfRangeError)
+
+
+def _refuse(
+    values: Tensor,
+    bad: Tensor,
+    quantity: Quantity,
+    error: type[NotFiniteError] | type[OutOfRangeError],
+) -> None:
+    if not bad.any():
+        return
+    first = tuple(int(i) for i in bad.nonzero()[0])
+    raise error(
+        f"{float(values[first]):g} {quantity.units} is not within {quantity.lowest:g} to "
+        f"{quantity.highest:g}; {int(bad.sum())} of {bad.numel()} values are like it.",
+        f"{quantity.name} at (batch, time, latitude, longitude) {first}",
+        "Mask such values, or mend their unit or scaling.",
+    )
+
+
+class Checked(nn.Module):
+    """A net that looks at what it is fed before it runs: for tests, and for training data.
+
+    Parameters
+    ----------
+    net : Module
+        Takes values and masks, as `check_window` does.
+    quantities : tuple of Quantity
+        What its channels are.
+    """
+
+    def __init__(self, net: nn.Module, quantities: tuple[Quantity, ...]) -> None:
+        super().__init__()
+        self.net = net
+        self.quantities = quantities
+
+    def forward(self, values: Tensor, masks: Tensor) -> object:
+        """What the net gives, of values that passed `check_window`."""
+        check_window(values, masks, self.quantities)
+        return self.net(values, masks)
