@@ -14,7 +14,7 @@ from fluxengine.files import NOTICE
 from fluxrecipes.nature.files.kinds import whole
 from fluxrecipes.nature.world import World
 
-VERSION = 2  # of the world: raise it when the same seed no longer gives the same bytes
+VERSION = 3  # of the world: raise it when the same seed no longer gives the same bytes
 Periods = list[tuple[date, date]]  # first and last days, both included
 
 _RECORD = "world.json"
