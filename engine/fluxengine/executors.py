@@ -115,10 +115,18 @@ def _outcomes(client: Client, done: list[Future[Outcome]]) -> dict[Key, Outcome]
 
 def _has_workers(client: Client) -> bool:
     """Also true where the scheduler does not answer: its blocks end as cancelled."""
+    workers = _workers(client)
+    return workers is None or bool(workers)
+
+
+def _workers(client: Client) -> dict[str, Any] | None:
+    """What the scheduler knows of each worker; None where it does not answer."""
     try:
-        return bool(client.scheduler_info(n_workers=-1)["workers"])
+        # A client that has just lost its scheduler knows nothing at all.
+        found: dict[str, Any] | None = client.scheduler_info(n_workers=-1).get("workers")
     except (OSError, TimeoutError):
-        return True
+        return None
+    return found
 
 
 def _in_smaller_batches(job: Job) -> Job:
@@ -128,8 +136,11 @@ def _in_smaller_batches(job: Job) -> Job:
 
 def _gpu_share(client: Client) -> dict[str, float]:
     """What a block with a stage for a GPU takes of a worker that has one."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return {"GPU": 0.5} if any("GPU" in worker["resources"] for worker in workers) else {}
+    workers = _workers(client)
+    if workers is None:
+        raise _gone()
+    has_gpu = any("GPU" in worker["resources"] for worker in workers.values())
+    return {"GPU": 0.5} if has_gpu else {}
 
 
 def _submit(client: Client, job: Job, gpu_share: dict[str, float]) -> Future[Outcome]:

@@ -135,3 +135,18 @@ def test_a_worker_without_the_plugin_is_told_as_such(
 ) -> None:
     with pytest.raises(RunFailed, match=r"No module named 'toyfields'.*plug-ins installed there"):
         cluster(tmp_path).run(world)
+
+
+@pytest.mark.parametrize("answer", [{}, OSError("closed"), TimeoutError()])
+def test_a_scheduler_that_is_gone_before_the_first_block_is_told_in_words(answer):
+    """Its client then has no list of workers, or cannot ask for one."""
+
+    class Lost:
+        def scheduler_info(self, n_workers: int) -> dict[str, object]:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    execute = on_cluster(Lost(), in_flight=2, wait=1.0)
+    with pytest.raises(RunFailed, match="the cluster is gone: its scheduler does not answer"):
+        next(iter(execute(iter(()))))
