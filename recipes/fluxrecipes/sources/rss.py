@@ -149,7 +149,7 @@ class Instrument:
         """
         maps = self._converted(path, day) if netcdf.is_netcdf_file(path) else self._own(path, day)
         order, why = order_of_passes(self, maps[:, 0], path, day)
-        return _dataset(maps[:: 1 if order == (0, 1) else -1], self.layers, why)
+        return _dataset(maps[list(order)], self.layers, why)
 
     def _own(self, path: Path, day: date) -> Bytes:
         """The bytes of a bytemap, shape (pass, layer, lat, lon)."""
