@@ -196,9 +196,11 @@ class RandomField:
         first = np.floor(phase)
         part = (phase - first).astype(np.float32)
         angle = part * _QUARTER
-        ages = part * np.float32(self.step), (angle - _QUARTER) * np.float32(self.step / _QUARTER)
-        weights = np.cos(angle), np.sin(angle)
-        knot = first.astype(np.intp)
+        # Hours since the knot before, and (negative) to the one after.
+        to_hours = np.float32(self.step / _QUARTER)
+        ages = np.stack([part * np.float32(self.step), (angle - _QUARTER) * to_hours])
+        weights = np.stack([np.cos(angle), np.sin(angle)])
+        knot, speed = first.astype(np.intp), self._speed
         values = np.empty((self.members + 2 * self.streamfunction, len(points)), np.float32)
         for number in _distinct(knot):
             gather.carried(
@@ -209,9 +211,9 @@ class RandomField:
                 knot,
                 points.row,
                 points.weather_longitude,
-                self._speed,
-                np.stack(ages),
-                np.stack(weights),
+                speed,
+                ages,
+                weights,
                 self.period,
                 self._nearest,
             )
