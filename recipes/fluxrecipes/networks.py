@@ -7,7 +7,7 @@ far better than the air.
 
 from __future__ import annotations
 
-from fluxkernels.nets.vocabulary import Quantity, Vocabulary
+from fluxkernels.nets.quantities import Quantity, Vocabulary
 
 WIND = Quantity("wind_speed", "m s-1", 7.5, 4.0, 0.0, 60.0)
 VAPOUR = Quantity("water_vapour", "kg m-2", 28.0, 16.0, 0.0, 90.0)
