@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ Arrays = Mapping[str, "xr.DataArray"]
 Paths = str | tuple[str, ...]  # of one step
 
 AS_IS = Packing("f4")
+
+# Metadata of a field of a stage that never changes a value but by rounding, such as its device.
+UNKEYED: Mapping[str, Any] = MappingProxyType({"keyed": False})
 
 NEVER_WRITTEN = 0  # every flag variable's fill value
 FAILED = 1  # every flag variable's code for a step or block that could not be made
@@ -333,7 +337,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Stage(Protocol):
-    """Maps a window of arrays to new arrays. A frozen dataclass: its fields enter the key."""
+    """Maps a window of arrays to new arrays.
+
+    A frozen dataclass: its fields enter the key, but those whose metadata are `UNKEYED`.
+    """
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -543,6 +550,7 @@ def upstream_first(
 __all__ = [
     "FAILED",
     "NEVER_WRITTEN",
+    "UNKEYED",
     "Array",
     "Arrays",
     "Block",

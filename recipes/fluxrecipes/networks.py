@@ -7,6 +7,8 @@ far better than the air.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fluxkernels.nets.quantities import Quantity, Vocabulary
 
 WIND = Quantity("wind_speed", "m s-1", 7.5, 4.0, 0.0, 60.0)
@@ -35,6 +37,9 @@ MICROWAVE = (WIND, VAPOUR, CLOUD, RAIN)
 # Rain's occurrence is completed beside its rate: a mean rate alone does not tell how likely it is.
 FILLED = (*MICROWAVE, RAINING)
 GAPS = Vocabulary((*FILLED, SST), FILLED)
+# With the day's other pass as context: for a descending pass the ascending one, and the reverse.
+OTHER_PASS = tuple(replace(quantity, name=f"other_pass_{quantity.name}") for quantity in FILLED)
+GAPS_BOTH_PASSES = Vocabulary((*GAPS.predictors, *OTHER_PASS), FILLED)
 RETRIEVAL = Vocabulary((*MICROWAVE, SST, *PASS), (WARMTH, DEFICIT))
 CORRECTION = Vocabulary(
     (LATENT, SENSIBLE, WARMTH, DEFICIT, SST, WIND, *PASS), (SENSIBLE_ERROR, LATENT_ERROR)

@@ -172,3 +172,17 @@ def card_of(document: dict[str, Any], place: str) -> ModelCard:
         raise DamagedWeightsError(
             f"its model card is none that this version reads ({error}).", place, AGAIN
         ) from error
+
+
+def difference(has: object, wanted: object) -> str:
+    """What differs; of a vocabulary, the first quantity that does."""
+    if not isinstance(has, Vocabulary) or not isinstance(wanted, Vocabulary):
+        return f"{has!r}, not {wanted!r}"
+    for side in ("predictors", "outputs"):
+        mine, theirs = getattr(has, side), getattr(wanted, side)
+        if [quantity.name for quantity in mine] != [quantity.name for quantity in theirs]:
+            return f"{side} {[q.name for q in mine]}, not {[q.name for q in theirs]}"
+        for one, other in zip(mine, theirs, strict=True):
+            if one != other:
+                return f"{one}, not {other}"
+    return "equal"

@@ -26,7 +26,15 @@ from fluxkernels.errors import (
     SettingsError,
     TensorsError,
 )
-from fluxkernels.nets.cards import AGAIN, DOCUMENT, card_of, document_of, not_ours, refuse_pickles
+from fluxkernels.nets.cards import (
+    AGAIN,
+    DOCUMENT,
+    card_of,
+    difference,
+    document_of,
+    not_ours,
+    refuse_pickles,
+)
 from fluxkernels.nets.cards import ModelCard as ModelCard
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
@@ -160,24 +168,10 @@ def _check_purpose(card: ModelCard, wanted: Mapping[str, object], place: str) ->
         has = getattr(card, what)
         if value is not None and value != has:
             raise PurposeError(
-                f"trained for another {what}: {_difference(has, value)}.",
+                f"trained for another {what}: {difference(has, value)}.",
                 place,
                 "Name the weights trained for it, or train some.",
             )
-
-
-def _difference(has: object, wanted: object) -> str:
-    """What differs; of a vocabulary, the first quantity that does."""
-    if not isinstance(has, Vocabulary) or not isinstance(wanted, Vocabulary):
-        return f"{has!r}, not {wanted!r}"
-    for side in ("predictors", "outputs"):
-        mine, theirs = getattr(has, side), getattr(wanted, side)
-        if [quantity.name for quantity in mine] != [quantity.name for quantity in theirs]:
-            return f"{side} {[q.name for q in mine]}, not {[q.name for q in theirs]}"
-        for one, other in zip(mine, theirs, strict=True):
-            if one != other:
-                return f"{one}, not {other}"
-    return "equal"
 
 
 def _empty_net(name: str, settings: Mapping[str, Any], place: str) -> GDCM | MPFNet:
