@@ -362,6 +362,10 @@ class Stage(Protocol):
     def device(self) -> Device:
         """``cuda`` where it runs on a GPU if the worker has one: then one block at a time does."""
 
+    @property
+    def kept(self) -> int:
+        """Bytes that a worker holds from its first block on: a library that comes in, weights."""
+
     def memory(self, inputs: Shapes) -> int:
         """Bytes that it holds at once beside its inputs and outputs, given its inputs' shapes."""
 
@@ -387,6 +391,11 @@ class PlainStage:
     def device(self) -> Device:
         """The CPU."""
         return "cpu"
+
+    @property
+    def kept(self) -> int:
+        """Nothing to speak of."""
+        return 0
 
     def memory(self, inputs: Shapes) -> int:
         """As much again as its inputs in double precision."""

@@ -18,7 +18,6 @@ from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.fill import FILLABLE
 from fluxrecipes.stages.network import (
-    PYTORCH,
     Channels,
     Flags,
     NetworkStage,
@@ -96,7 +95,7 @@ class FillByGDCM(NetworkStage):
             )
 
     def memory(self, inputs: Shapes) -> int:
-        """PyTorch, all days as channels, a batch of windows, and what the net holds of them."""
+        """All days as channels, a batch of windows, and what the net holds of them."""
         head = self.head
         time, orbit, *cells = inputs[self.variables[0].name]
         channels = len(head.card.vocabulary.predictors)
@@ -104,7 +103,7 @@ class FillByGDCM(NetworkStage):
         filled = 3 * len(self.variables) * time * orbit * math.prod(cells) * 4
         window = sum(self.window) + 1
         batch = self.batch * window * channels * math.prod(cells) * 10
-        return PYTORCH + days + filled + batch + self.batch * activations(head, math.prod(cells))
+        return days + filled + batch + self.batch * activations(head, math.prod(cells))
 
     def load(self) -> Callable[[Arrays], Arrays]:
         """Read the weights."""

@@ -81,6 +81,11 @@ class NetworkStage(PlainStage):
         return (SHIPPED / self.model,)
 
     @property
+    def kept(self) -> int:
+        """PyTorch and the weights."""
+        return PYTORCH + sum(path.stat().st_size for path in self.weights)
+
+    @property
     def head(self) -> Head:
         """What the weights say of themselves, found fit for this stage. Needs no PyTorch.
 

@@ -17,7 +17,6 @@ from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, local_hours
 from fluxrecipes.stages.network import (
-    PYTORCH,
     Channels,
     NetworkStage,
     activations,
@@ -65,7 +64,7 @@ class PointStage(NetworkStage):
         return Halo({"time": (history - 1, 0)}) if history > 1 else Halo()
 
     def memory(self, inputs: Shapes) -> int:
-        """PyTorch, all passes as channels and as double numbers, and a batch with the net's own."""
+        """All passes as channels and as double numbers, and a batch with the net's own."""
         head = self.head
         *_, rows, columns = cells = max(inputs.values(), key=math.prod)
         channels, outputs = (
@@ -74,7 +73,7 @@ class PointStage(NetworkStage):
         passes = math.prod(cells) * (13 * channels + 16 * outputs + 64)
         grid = rows * columns
         fed = int(head.settings["history"]) * channels * 10 * grid
-        return PYTORCH + passes + self.batch * (fed + activations(head, grid))
+        return passes + self.batch * (fed + activations(head, grid))
 
     def read(
         self, run: Predictor, head: Head, first: xr.DataArray, fields: Mapping[str, Array]
