@@ -14,14 +14,15 @@ from fluxrecipes import networks
 Files = Callable[..., Path]
 
 
-@pytest.fixture
-def gdcm_file(tmp_path: Path) -> Files:
+@pytest.fixture(scope="module")
+def gdcm_file(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Write the weights of a small GDCM; gives their path."""
     import torch
 
     from fluxkernels.nets import weights
     from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 
+    folder = tmp_path_factory.mktemp("gdcm")
     small = GDCMSettings(
         variables=5,
         context=1,
@@ -40,20 +41,22 @@ def gdcm_file(tmp_path: Path) -> Files:
         settings = replace(small, steps=before + 1 + after, target=before, context=6 if both else 1)
         vocabulary = networks.GAPS_BOTH_PASSES if both else networks.GAPS
         torch.manual_seed(1)
-        path = tmp_path / f"gdcm-{before}-{after}-{both}.safetensors"
+        path = folder / f"gdcm-{before}-{after}-{both}.safetensors"
         weights.save(path, GDCM(settings), _card(vocabulary, **card))
         return path
 
     return write
 
 
-@pytest.fixture
-def mpfnet_file(tmp_path: Path) -> Files:
+@pytest.fixture(scope="module")
+def mpfnet_file(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Write the weights of a small MPFNet; gives their path."""
     import torch
 
     from fluxkernels.nets import weights
     from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
+
+    folder = tmp_path_factory.mktemp("mpfnet")
 
     def write(vocabulary: Vocabulary, history: int = 1, north: float = 60, **card: object) -> Path:
         settings = MPFNetSettings(
@@ -69,7 +72,7 @@ def mpfnet_file(tmp_path: Path) -> Files:
             north=north,
         )
         torch.manual_seed(2)
-        path = tmp_path / f"mpfnet-{vocabulary.outputs[0].name}-{history}.safetensors"
+        path = folder / f"mpfnet-{vocabulary.outputs[0].name}-{history}.safetensors"
         weights.save(path, MPFNet(settings), _card(vocabulary, **card))
         return path
 

@@ -220,6 +220,24 @@ def test_the_globe_may_begin_anywhere(gdcm_file):
         )
 
 
+def test_a_net_that_knows_the_truth_leaves_no_seam(gdcm_file, fake):
+    """Scaled, filled, unscaled and put beside what was observed, it is one field again."""
+    east, north = np.deg2rad(LON), np.deg2rad(LAT)[:, None]
+    truth = 9.0 + 3 * np.sin(2 * east) + 2 * np.cos(3 * north)
+    arrays = passes(2)
+    wind, state = arrays["wind_speed"], arrays["wind_speed_state"]
+    state.values[:] = cf.OBSERVED
+    state.values[..., 4:10] = cf.NO_OBSERVATION
+    wind.values[:] = np.where(state == cf.OBSERVED, truth, NAN)
+    for bias, seam in ((0.0, False), (4.0, True)):
+        right = torch.tensor((truth + bias - 7.5) / 4.0).float()
+        fake(lambda values, masks, right=right: (right.expand(len(values), 5, *CELLS),))
+        made = FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()(arrays)["wind_speed"]
+        steps = np.abs(np.diff(made.values, axis=-1))
+        within = np.abs(np.diff(truth, axis=-1)).max()
+        assert (steps[..., [3, 9]].max() > 1.2 * within) == seam
+
+
 def test_half_a_globe_is_refused(gdcm_file):
     arrays = {n: v.isel(lon=slice(0, 16)) for n, v in passes(2).items()}
     with pytest.raises(ConfigError, match="240 degrees"):
