@@ -15,7 +15,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, RunFailed
 from fluxengine.key import code_digests, options_of, weights_of
 from fluxkernels.bulk import bulk_flux
 from fluxkernels.thermodynamics import saturation_specific_humidity
@@ -297,6 +297,13 @@ def test_a_flipped_bit_of_a_tensor_is_found_when_it_is_loaded(gdcm_file):
     path.write_bytes(data)
     with pytest.raises(WrongWeights, match="not what was saved"):
         FillByGDCM(path).load()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_stops_the_run(gdcm_file):
+    """It is not silently done without: what is published stays as it is."""
+    with pytest.raises(RunFailed, match="no device 'cuda'"):
+        FillByGDCM(gdcm_file(), device="cuda").load()
 
 
 def test_weights_and_precision_enter_the_key_and_device_and_batch_do_not(gdcm_file):
