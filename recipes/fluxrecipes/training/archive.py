@@ -198,7 +198,8 @@ class Part:
 
 def _codes(flags: npt.NDArray[Any]) -> States:
     """Flags as codes: what was never written is read as NaN by xarray, and is 0."""
-    return np.nan_to_num(flags, nan=0.0).astype(np.uint8)
+    codes: States = np.nan_to_num(flags, nan=0.0).astype(np.uint8)
+    return codes
 
 
 def _on_passes(array: xr.DataArray) -> npt.NDArray[Any]:
@@ -294,9 +295,12 @@ class Archive:
         """
         if self._held is None or self._held[0] is not span:
             self._held = None  # before the next is read: one span is held, not two
-            read = {role: part.read(span.days) for role, part in self.parts.items()}
-            self._held = (span, read)
+            self._held = (span, self.load(span))
         return self._held[1]
+
+    def load(self, span: Span) -> dict[str, Fields]:
+        """All parts of a span by role, not held: for who keeps what is made of them."""
+        return {role: part.read(span.days) for role, part in self.parts.items()}
 
 
 def _common(days: Sequence[Days]) -> Days:
@@ -335,7 +339,7 @@ def _starts(days: Days, window: int) -> Indices:
 
 
 def check_periods(
-    train: Sequence[Period], validate: Sequence[Period], held_out: Sequence[Period], where: str
+    train: Sequence[Period], validation: Sequence[Period], held_out: Sequence[Period], where: str
 ) -> None:
     """Refuse periods that would leak.
 
@@ -346,7 +350,7 @@ def check_periods(
     ConfigError
         Where they touch each other.
     """
-    for told, periods in (("train", train), ("validate", validate)):
+    for told, periods in (("train", train), ("validation", validation)):
         for one in periods:
             for kept in held_out:
                 if _touch(one, kept):
@@ -357,12 +361,12 @@ def check_periods(
                         mend="Split the period around it.",
                     )
     for one in train:
-        for other in validate:
+        for other in validation:
             if _touch(one, other):
                 raise ConfigError(
                     f"{one.first} to {one.last} is trained on, and {other.first} to {other.last}"
                     " is validated on.",
-                    where=f"{where}: validate",
+                    where=f"{where}: validation",
                     mend="Take days for it that are not trained on.",
                 )
 

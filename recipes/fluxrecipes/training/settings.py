@@ -19,9 +19,7 @@ def _several(given: Any) -> Any:
     return [given] if isinstance(given, dict) else given
 
 
-Periods = Annotated[
-    tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)
-]
+Periods = Annotated[tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)]
 TEST_YEAR = Period.model_validate({"first": "2018-01-01", "last": "2018-12-31"})
 
 
@@ -34,15 +32,14 @@ class Training(BaseModel, extra="forbid", frozen=True):
     store: str = Field(description="where the datasets are")
     storage: StorageOptions = StorageOptions()
     train: Periods
-    validate_: Periods = Field(alias="validate", description="for early stopping and the card")
+    validation: Periods = Field(description="for early stopping and the card")
     held_out: Annotated[tuple[Period, ...], BeforeValidator(_several)] = Field(
         (TEST_YEAR,), description="no window of training or validation may touch it"
     )
     batch: int = Field(4, ge=1, description="samples a step")
     blocks: int = Field(2, ge=1, description="blocks of the store held in memory at once")
     stay: int = Field(50, ge=1, description="steps for which the same blocks serve")
-    device: str = Field("cpu", description="as PyTorch calls it: cpu, cuda, cuda:1")
-    schedule: Schedule = Field(default_factory=Schedule)
+    schedule: Schedule
     out: Path = Field(description="file of the weights: *.safetensors")
     data: str = Field(description="for the model card: what was trained on, in words")
     sensor: str = Field(description="for the model card: whose passes, such as f17")
@@ -93,7 +90,7 @@ def load(path: Path, model: type[Kind]) -> Kind:
         made = model.model_validate(content)
     except ValidationError as error:
         raise registry.config_error(error, str(path), model) from None
-    check_periods(made.train, made.validate_, made.held_out, str(path))
+    check_periods(made.train, made.validation, made.held_out, str(path))
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
     out = base / made.out.expanduser()
