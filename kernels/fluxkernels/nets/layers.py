@@ -138,6 +138,50 @@ class PeriodicConv2d(nn.Conv2d):
         return super().forward(wrap(field, self.reach))
 
 
+class NearbyMean(nn.Module):
+    """Mean of what was observed about each cell, before and after, by learned weights.
+
+    A convolution of the values by one of their mask (normalised convolution; Knutsson and Westin,
+    1993): an interpolation that knows no weather, for a net to improve on. It begins with weights
+    that fall off with one distance through space and time, as covariances do, and tends to 0
+    where nothing is near.
+
+    Parameters
+    ----------
+    variables, steps : int
+        Each variable has weights of its own, for every day.
+    target : int
+        The day that is wanted.
+    radius : int
+        Cells looked at either side.
+    """
+
+    def __init__(self, variables: int, steps: int, target: int, radius: int) -> None:
+        super().__init__()
+        self.radius = radius
+        day = (torch.arange(steps) - target)[:, None, None] / 0.5
+        cell = torch.arange(-radius, radius + 1) / 2.0
+        distance = (day**2 + cell[:, None] ** 2 + cell**2).sqrt()
+        self.logarithms = nn.Parameter(-distance.repeat(variables, 1, 1, 1))
+        self.doubt = nn.Parameter(torch.full((variables, 1, 1), -4.0))
+
+    def forward(self, values: Tensor, masks: Tensor) -> Tensor:
+        """(B, T, V, H, W), 0 in gaps, and 1 or 0 of the same shape, to (B, V, H, W)."""
+        # Float32 throughout: a mean's last bits are the signal where all about it is alike.
+        with torch.autocast(values.device.type, enabled=False):
+            fields = torch.cat([values, masks]).float().transpose(1, 2).flatten(1, 2)
+            weights = self.logarithms.exp()
+            sums = F.conv2d(
+                wrap(fields, self.radius),
+                weights,
+                padding=(self.radius, 0),
+                groups=len(weights),
+            )
+            total, share = sums.chunk(2)
+            mean: Tensor = total / (share + self.doubt.exp())
+            return mean
+
+
 class PeriodicConv3d(nn.Conv3d):
     """As `PeriodicConv2d`, with the same kernel along time; 0 before the first and after the last.
 
