@@ -327,6 +327,19 @@ def test_a_gpu_that_is_not_there_is_told_by_the_command(folder: Path) -> None:
     assert isinstance(made.exception, ConfigError) and "cuda:7" in str(made.exception)
 
 
+def test_a_validation_without_a_gap_is_told(folder: Path) -> None:
+    """One window, and the swaths of its own days: of these nothing more can be hidden."""
+    how = {"schedule": {"steps": 1, "threads": 1}}
+    path = train_yaml(
+        folder,
+        finetune=how,
+        validation={"first": "2014-02-11", "last": "2014-02-17"},
+        **how,
+    )
+    with pytest.raises(ConfigError, match=r"nothing that is known is missing of wind_speed, "):
+        gaps.run(path, untold)
+
+
 # --- the whole -----------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fluxengine.config import Period
+from fluxengine.errors import ConfigError
 from fluxkernels.nets import gdcm, weights
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.predict import find_device
@@ -231,6 +232,15 @@ class GapTask:
                 self.windows.draw(scene, span.starts, self.phase, 0.0, rng, turned=False)
                 for _ in range(int((at == place).sum()))
             ]
+        full = ~np.any([sample.missing.any(axis=(1, 2)) for sample in found], axis=0)
+        if full.any():
+            names = [one.name for one, none in zip(self.outputs, full, strict=True) if none]
+            raise ConfigError(
+                f"nothing that is known is missing of {', '.join(names)} in {checks} windows"
+                f" ({self.phase}).",
+                where="validation",
+                mend="Validate on a longer period, or in more `checks`.",
+            )
         return found
 
 
