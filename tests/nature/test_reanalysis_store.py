@@ -1,4 +1,4 @@
-"""The reanalysis on the passes' cells: the ERA5-like files' own fields, at a small part of the cost."""
+"""The reanalysis on the passes' cells: the ERA5-like files' own fields, at less cost."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ from fluxrecipes.stages.reanalysis import LOCAL_HOURS, OUTPUTS, RAIN, SEA, as_se
 
 PLACE = "reanalysis/passes.zarr"
 TITLE = "Simulated reanalysis at the local times of the passes, on a 1 degree grid"
+Cells = NDArray[np.float64]
+
 _ROWS, _COLUMNS, _SOUTH = 120, 360, 120  # of cells; the world's row at 60 S
 # Two of a cell's points, (row of 0.25°, degrees east), and what the mean over three cells adds to
 # their spread: together as far as the files' smoothing, their nodes, and the mean over a cell.
@@ -61,7 +63,7 @@ def passes(world: World, day: date) -> dict[str, Float]:
     dict of str to ndarray, shape (orbit, lat, lon)
         By the names of `fluxrecipes.stages.reanalysis.OUTPUTS`.
     """
-    every, longitude = np.arange(24), np.arange(_COLUMNS) + 0.5
+    every, longitude = np.arange(24), np.arange(_COLUMNS, dtype=np.float64) + 0.5
     hours = np.stack([nearest_hour(every, local, longitude) for local in LOCAL_HOURS])
     cells = _cells(world, day, hours)
     foundation, ice = _surface(world, day)
@@ -71,7 +73,7 @@ def passes(world: World, day: date) -> dict[str, Float]:
     return as_seen(cells, hours)
 
 
-def _cells(world: World, day: date, hours: NDArray[np.intp]) -> dict[str, Float]:
+def _cells(world: World, day: date, hours: NDArray[np.intp]) -> dict[str, Cells]:
     """Fields on the cells, each column at its own hours, shape (orbit, lat, lon)."""
     points = _points(day, hours)
     # By the hour: what the fields are made of, hour by hour, is then made but once.
@@ -100,12 +102,13 @@ def _points(day: date, hours: NDArray[np.intp]) -> Points:
     return Points(np.tile(rows, len(hours)), np.tile(longitude, len(hours)), np.concatenate(times))
 
 
-def _mean(values: Float) -> Float:
+def _mean(values: Float) -> Cells:
     """Means over the cells' points, shape (orbit, lat, lon)."""
-    return values.reshape(-1, len(_WITHIN), _ROWS, _COLUMNS).mean(axis=1, dtype="f8")
+    parts = values.reshape(-1, len(_WITHIN), _ROWS, _COLUMNS)
+    return np.asarray(parts.mean(axis=1, dtype="f8"))
 
 
-def _smoothed(values: Float) -> Float:
+def _smoothed(values: Float) -> Cells:
     """Means over the cells' points, spread over their neighbours."""
     grid = _mean(values)
     for axis, weight, edge in zip((1, 2), _SPREAD, ("nearest", "wrap"), strict=True):
@@ -113,7 +116,7 @@ def _smoothed(values: Float) -> Float:
     return grid
 
 
-def _surface(world: World, day: date) -> tuple[Float, Float]:
+def _surface(world: World, day: date) -> tuple[Cells, Cells]:
     """Analysed SST [K] and ice fraction of a day, shape (1, lat, lon)."""
     points = _points(day, np.full((1, _COLUMNS), 12))
     below = sea(points, world.seed, world.physics)
