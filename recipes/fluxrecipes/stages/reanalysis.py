@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fluxengine.declare import Array, Arrays, PlainStage, Shapes, Variable
 from fluxengine.grid import Axis
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.stages.conservative import Shares, edges_about
 
@@ -24,7 +25,6 @@ Floats = npt.NDArray[np.float64]
 PREFIX = "reanalysis_"  # before its variables, beside the satellites'
 LOCAL_HOURS = (18.0, 6.0)  # of ascending and descending passes: the constellation's own, nearly
 ICE_LIMIT = 0.15  # above it the satellites' maps say sea ice
-LAPSE = 0.1  # K: a little more than well-mixed air cools from 2 to 10 m
 SEA = 0.5  # share of a cell that must be sea
 VALID = (2, 3)  # its flags: valid, preliminary
 STATE = cf.state_of("reanalysis")
@@ -165,47 +165,26 @@ def as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
     return seen | {STATE.name: state}
 
 
-def _at_10m(cells: Mapping[str, Floats], sea: Floats) -> dict[str, Floats]:
+def _at_10m(cells: Mapping[str, Floats], sea: Floats) -> dict[str, Array]:
     """Equivalent neutral wind, air temperature and specific humidity at 10 m."""
-    from fluxkernels.bulk import bulk_flux
     from fluxkernels.thermodynamics import saturation_specific_humidity
 
-    pressure, air = cells[cf.surface_pressure.name], cells[cf.air_temperature_2m.name]
+    pressure = cells[cf.surface_pressure.name]
     dew_point = cells[cf.dew_point_temperature_2m.name]
-    humidity = np.asarray(saturation_specific_humidity(dew_point, pressure))
-    made = bulk_flux(
+    made = at_10m(
         np.hypot(cells[cf.eastward_wind.name], cells[cf.northward_wind.name]),
         sea,
-        air,
-        humidity,
+        cells[cf.air_temperature_2m.name],
+        np.asarray(saturation_specific_humidity(dew_point, pressure)),
         height_temperature=2.0,
         height_humidity=2.0,
         pressure=pressure,
-        at_height=10.0,
-        outputs=(
-            "neutral_wind_10m",
-            "air_temperature_at_height",
-            "specific_humidity_at_height",
-            "surface_humidity",
-        ),
     )
-    warmth = made.air_temperature_at_height - air
-    moisture = made.specific_humidity_at_height - humidity
     return {
-        cf.wind_speed.name: np.asarray(made.neutral_wind_10m),
-        cf.air_temperature.name: air + _held(warmth, np.abs(air - sea) + LAPSE),
-        cf.specific_humidity.name: humidity
-        + _held(moisture, np.abs(humidity - made.surface_humidity)),
+        cf.wind_speed.name: made.neutral_wind,
+        cf.air_temperature.name: made.air_temperature,
+        cf.specific_humidity.name: made.specific_humidity,
     }
-
-
-def _held(change: Floats, most: Floats) -> Floats:
-    """The change from 2 to 10 m, no more than from the sea to 2 m.
-
-    In a calm below warm air the profiles of similarity theory run away, by tens of kelvin.
-    """
-    held: Floats = np.clip(change, -most, most)
-    return held
 
 
 def _array(values: Array, coords: Mapping[str, object]) -> xr.DataArray:
