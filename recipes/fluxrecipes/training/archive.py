@@ -30,7 +30,8 @@ Floats = npt.NDArray[np.float32]
 States = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 
-DIMENSIONS = ("time", "orbit", "lat", "lon")
+GRID = ("lat", "lon")
+DIMENSIONS = ("time", "orbit", *GRID)
 _DAY = np.timedelta64(1, "D")
 _VISITS = 1  # beside the seed of a visit, so that it shares no numbers with the seed of a step
 
@@ -263,6 +264,7 @@ class Archive:
             if span.starts.size
         )
         self._held: tuple[Span, dict[str, Fields]] | None = None
+        _check_grids(list(self.parts.values()))
         if not self.spans:
             told = ", ".join(f"{period.first} to {period.last}" for period in periods)
             raise ConfigError(
@@ -271,6 +273,21 @@ class Archive:
                 where="training data",
                 mend="Run the products for these days, or name other periods.",
             )
+
+    @property
+    def latitudes(self) -> npt.NDArray[np.float64]:
+        """Of the cells, degrees north."""
+        return self._axis("lat")
+
+    @property
+    def spacing(self) -> float:
+        """Of longitudes, degrees."""
+        longitudes = self._axis("lon")
+        return float(longitudes[1] - longitudes[0])
+
+    def _axis(self, name: str) -> npt.NDArray[np.float64]:
+        part = next(iter(self.parts.values()))
+        return np.asarray(part.dataset[name].values, np.float64)
 
     @property
     def windows(self) -> int:
@@ -301,6 +318,17 @@ class Archive:
     def load(self, span: Span) -> dict[str, Fields]:
         """All parts of a span by role, not held: for who keeps what is made of them."""
         return {role: part.read(span.days) for role, part in self.parts.items()}
+
+
+def _check_grids(parts: Sequence[Part]) -> None:
+    first = parts[0].dataset
+    for part in parts[1:]:
+        if any(not np.array_equal(first[name].values, part.dataset[name].values) for name in GRID):
+            raise ConfigError(
+                f"it is on another grid than {parts[0].where}.",
+                where=part.where,
+                mend="Name datasets of one grid.",
+            )
 
 
 def _common(days: Sequence[Days]) -> Days:

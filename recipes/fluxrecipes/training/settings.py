@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -10,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from fluxengine import config, place, registry
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
+from fluxengine.provenance import code_commit
+from fluxkernels.nets.vocabulary import Vocabulary
+from fluxkernels.nets.weights import ModelCard
 from fluxrecipes.training.archive import check_periods
 from fluxrecipes.training.loop import Schedule
 
@@ -59,6 +63,24 @@ class Training(BaseModel, extra="forbid", frozen=True):
     def period(self) -> str:
         """Of the training data, in words: for the model card."""
         return ", ".join(f"{one.first} to {one.last}" for one in self.train)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the outcome depends on beside the schedule: not where things lie."""
+        return self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
+
+    def card(self, vocabulary: Vocabulary, skill: Mapping[str, float], orbit: str) -> ModelCard:
+        """What is told of the weights."""
+        return ModelCard(
+            data=self.data,
+            period=self.period,
+            skill=dict(skill),
+            commit=code_commit() or "no version control",
+            seed=self.schedule.seed,
+            sensor=self.sensor,
+            orbit=orbit,
+            vocabulary=vocabulary,
+        )
 
     @property
     def checkpoints(self) -> Path:
