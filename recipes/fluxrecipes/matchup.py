@@ -25,6 +25,7 @@ from fluxengine.place import Place
 from fluxengine.store import open_dataset
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_10m
+from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.near_surface import local_hours
 from fluxrecipes.sources.reports import ACCEPTED, MEASURED, NOT_CHECKED, SHORT
 
@@ -75,7 +76,8 @@ class Matchups:
     platform : bytes array
         Call sign or number.
     satellite : uint8 array
-        Code of the satellite that saw the cell, as of `fluxrecipes.constellation.CODES`.
+        Code of the satellite that saw the cell, as of `fluxrecipes.constellation.CODES`; of a
+        filled one, of that which saw most of the pass.
     orbit : int array
         0 of an ascending pass, 1 of a descending one.
     day : datetime64[D] array
@@ -195,7 +197,7 @@ class Passes:
             *_edges(merged),
             merged["pass_time"].values,
             np.maximum(*states),
-            _codes(merged["satellite"].values),
+            _serving(_codes(merged["satellite"].values)),
         )
 
     @classmethod
@@ -209,6 +211,17 @@ class Passes:
             np.where(seen, cf.OBSERVED, cf.NO_OBSERVATION).astype(np.uint8),
             np.full(seen.shape, code, np.uint8),
         )
+
+
+def _serving(satellite: Array) -> Array:
+    """The satellite of each cell; where none saw it, the one that saw most of the pass."""
+    found = satellite.copy()
+    for at in np.ndindex(satellite.shape[:2]):
+        counts = np.bincount(satellite[at].ravel(), minlength=NO_SATELLITE + 1)
+        counts[: NO_SATELLITE + 1] = 0
+        if counts.any():
+            found[at][satellite[at] <= NO_SATELLITE] = counts.argmax()
+    return found
 
 
 def _edges(dataset: xr.Dataset) -> tuple[float, float]:

@@ -33,6 +33,7 @@ Indices = npt.NDArray[np.intp]
 GRID = ("lat", "lon")
 DIMENSIONS = ("time", "orbit", *GRID)
 _DAY = np.timedelta64(1, "D")
+_SHORTEST = 10  # days that are read together, where each is an object of its own
 _VISITS = 1  # beside the seed of a visit, so that it shares no numbers with the seed of a step
 
 
@@ -108,7 +109,7 @@ class Part:
 
     @classmethod
     def opened(cls, store: Place, name: str, layers: Sequence[Layer]) -> Part:
-        """A published dataset of a store.
+        """A published dataset of a store, or a plain Zarr store by its path (``*.zarr``).
 
         Raises
         ------
@@ -116,7 +117,8 @@ class Part:
             Where it lacks a variable, or is no record of days on a grid.
         NotOurStore, UnknownName
         """
-        part = cls(open_dataset(store, name), tuple(layers), f"{store}: {name}")
+        dataset, where = opened(store, name)
+        part = cls(dataset, tuple(layers), where)
         lacking = sorted({n for layer in layers for n in layer} - set(part.dataset.variables))
         if lacking:
             raise ConfigError(
@@ -141,10 +143,10 @@ class Part:
 
     @property
     def block(self) -> int:
-        """Steps that lie in one object of the store."""
+        """Steps that are read together: those in one object of the store, and no fewer than 10."""
         stored = self.dataset[self.layers[0].name].encoding
         sizes = stored.get("shards") or stored.get("chunks") or (len(self.days),)
-        return int(sizes[0])
+        return max(int(sizes[0]), _SHORTEST)
 
     def written(self) -> Days:
         """The days that were written at all, told by a single cell of each."""
@@ -195,6 +197,34 @@ class Part:
                 mend="`fluxforge verify` tells whether it was damaged; else make it anew.",
             )
         return np.where(there, values, np.float32(np.nan))
+
+
+def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
+    """A dataset by its name in a store, or a plain Zarr store by its path, and what to call it.
+
+    Raises
+    ------
+    ConfigError
+        Where the plain store cannot be read.
+    NotOurStore, UnknownName
+    """
+    if not is_plain(name):
+        return open_dataset(store, name), f"{store}: {name}"
+    import xarray as xr
+
+    try:
+        return xr.open_zarr(name, chunks=None), name
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"this is no Zarr store that can be read ({error}).",
+            where=name,
+            mend="`fluxforge simulate --with reanalysis` makes one.",
+        ) from error
+
+
+def is_plain(name: str) -> bool:
+    """Whether a dataset's name is the path of a plain Zarr store."""
+    return name.endswith(".zarr")
 
 
 def _codes(flags: npt.NDArray[Any]) -> States:
