@@ -9,7 +9,7 @@ occurrence the probability.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -24,7 +24,6 @@ from fluxkernels.nets import gdcm, weights
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Quantity, Vocabulary
-from fluxkernels.nets.weights import ModelCard
 from fluxrecipes import networks
 from fluxrecipes.training import loop, settings
 from fluxrecipes.training.archive import Archive, Layer, Part, Span
@@ -43,8 +42,6 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
 }
 CALIBRATED_ON = 3  # spans at most
 _CHECKS = 2  # beside the seed, so that checks share no numbers with steps
-
-Watch = Callable[[str, int], Callable[[loop.Progress], None]]
 
 
 class Datasets(BaseModel, extra="forbid", frozen=True):
@@ -303,7 +300,7 @@ def calibrate(archive: Archive) -> Calibration:
     return Calibration.of((archive.load(archive.spans[i]) for i in at), archive.spacing)
 
 
-def run(path: Path, watch: Watch) -> ModelCard:
+def run(path: Path, watch: settings.Watch) -> settings.Made:
     """Train as a train.yaml says, and write the weights.
 
     Parameters
@@ -316,8 +313,8 @@ def run(path: Path, watch: Watch) -> ModelCard:
 
     Returns
     -------
-    ModelCard
-        As it was written with the weights.
+    Made
+        The weights' file and card.
 
     Raises
     ------
@@ -341,4 +338,4 @@ def run(path: Path, watch: Watch) -> ModelCard:
     card = asked.card(asked.vocabulary, skill, orbit="both")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     weights.save(asked.out, net, card)
-    return card
+    return settings.Made(asked.out, card)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
@@ -15,7 +15,7 @@ from fluxengine.provenance import code_commit
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxkernels.nets.weights import ModelCard
 from fluxrecipes.training.archive import check_periods
-from fluxrecipes.training.loop import Schedule
+from fluxrecipes.training.loop import Progress, Schedule
 
 
 def _several(given: Any) -> Any:
@@ -86,6 +86,17 @@ class Training(BaseModel, extra="forbid", frozen=True):
     def checkpoints(self) -> Path:
         """Folder beside the weights from which a training that was cut off goes on."""
         return self.out.with_suffix(".training")
+
+
+Watch = Callable[[str, int], Callable[[Progress], None]]
+"""Takes the name and the number of steps of a phase, gives what is told of each of its steps."""
+
+
+class Made(NamedTuple):
+    """Trained weights: their file and what is told of them."""
+
+    path: Path
+    card: ModelCard
 
 
 Kind = TypeVar("Kind", bound=Training)
