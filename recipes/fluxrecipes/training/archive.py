@@ -310,10 +310,14 @@ class Archive:
         return self._axis("lat")
 
     @property
+    def longitudes(self) -> npt.NDArray[np.float64]:
+        """Of the cells, degrees east."""
+        return self._axis("lon")
+
+    @property
     def spacing(self) -> float:
         """Of longitudes, degrees."""
-        longitudes = self._axis("lon")
-        return float(longitudes[1] - longitudes[0])
+        return float(self.longitudes[1] - self.longitudes[0])
 
     def _axis(self, name: str) -> npt.NDArray[np.float64]:
         part = next(iter(self.parts.values()))

@@ -67,9 +67,7 @@ def lacking_wind(scene: Scene, day: int, some: Matchups) -> Labels:
     return (some.neutral_wind - at_cells(scene, networks.WIND, day, some))[:, None]
 
 
-def task(
-    net: MPFNet, asked: Correction, train: Scenes, validation: Scenes, split: Split
-) -> Task:
+def task(net: MPFNet, asked: Correction, train: Scenes, validation: Scenes, split: Split) -> Task:
     """What the training loop asks.
 
     Raises

@@ -38,7 +38,7 @@ class Net(BaseModel, extra="forbid", frozen=True):
 
     def built(self, vocabulary: Vocabulary, scenes: Scenes) -> MPFNet:
         """The net for a grid."""
-        lat, lon = (scenes.archive._axis(name) for name in ("lat", "lon"))
+        lat, lon = scenes.archive.latitudes, scenes.archive.longitudes
         half = 0.5 * float(lat[1] - lat[0])
         return MPFNet(
             MPFNetSettings(
@@ -93,7 +93,9 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
         "deepflux-reanalysis",
         description="complete fields with the air at 10 m; or the path of a plain store, *.zarr",
     )
-    merged: str = Field(matchup.MERGED, description="passes with their times, before gaps are filled")
+    merged: str = Field(
+        matchup.MERGED, description="passes with their times, before gaps are filled"
+    )
     filled: str = Field(matchup.FILLED, description="passes with their gaps filled")
     passes: str = Field("deepflux-passes", description="SST, air and fluxes of the passes")
 

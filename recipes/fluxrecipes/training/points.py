@@ -8,7 +8,7 @@ and of the cell's standing for a point as well; it is stated, and added to the n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ def drawn(
     """
     outputs = vocabulary.outputs
     low, high = (np.array([getattr(q, side) for q in outputs]) for side in ("lowest", "highest"))
-    fine = ((labels >= low) & (labels <= high)).all(axis=1)
+    fine = np.asarray(((labels >= low) & (labels <= high)).all(axis=1))
     row, column = (side[fine] for side in cells)
     days = range(day - history + 1, day + 1)
     offset, scale = (np.array([getattr(q, side) for q in outputs]) for side in ("offset", "scale"))
@@ -105,7 +105,7 @@ class _Batch(NamedTuple):
 def _stacked(parts: Sequence[Drawn], device: torch.device) -> _Batch:
     most = max(1, *(len(part.latitude) for part in parts))
 
-    def filled(values: Sequence[npt.NDArray[np.generic]]) -> Tensor:
+    def filled(values: Sequence[npt.NDArray[Any]]) -> Tensor:
         shape = (len(values), most, *values[0].shape[1:])
         whole = np.zeros(shape, values[0].dtype)
         for at, one in enumerate(values):
@@ -164,7 +164,7 @@ class Task:
         return (likelihood * weight).sum() / weight.sum().clamp_min(1.0) / likelihood.shape[-1]
 
     def score(self) -> loop.Scores:
-        """On some passes of the validation period: of platforms that training did not meet first."""
+        """On passes of the validation period; platforms that training did not meet decide."""
         if self._kept is None:
             rng = np.random.default_rng((self._seed, _CHECKS))
             self._kept = spread(self.validation, self._checks, rng)
@@ -276,9 +276,7 @@ class OfFields:
             at = np.searchsorted(chance, rng.random(self._cells) * chance[-1])
             cells = row[at], column[at]
             told = labels[:, cells[0], cells[1]].T.astype(np.float64)
-            found.append(
-                drawn(scene, self._vocabulary, self._history, day, orbit, cells, told)
-            )
+            found.append(drawn(scene, self._vocabulary, self._history, day, orbit, cells, told))
         return found
 
 
@@ -318,8 +316,8 @@ class OfMatchups:
         self._history = scenes.archive.window
         order = np.lexsort((matchups.orbit, matchups.day))
         self._matchups, self._known = matchups.at(order), known[order]
-        keys = np.stack([self._matchups.day.astype(np.int64), self._matchups.orbit.astype(np.int64)])
-        changed = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+        day, orbit = self._matchups.day.astype(np.int64), self._matchups.orbit
+        changed = (day[1:] != day[:-1]) | (orbit[1:] != orbit[:-1])
         self._starts = np.flatnonzero(np.concatenate([[len(order) > 0], changed]))
         self._ends = np.append(self._starts[1:], len(order))
         passes = {span: self._of(span) for span in scenes.archive.spans}

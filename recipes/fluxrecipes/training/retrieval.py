@@ -131,7 +131,7 @@ def opened(asked: Retrieval, phase: Phase) -> dict[str, scenes.Scenes]:
     found = {}
     for role, periods in (("train", asked.train), ("validation", asked.validation)):
         if phase == "reanalysis":
-            name = names["reanalysis"]
+            name = asked.located(names["reanalysis"])
             found[role] = scenes.reanalysis(asked.place, name, periods, history, asked.blocks)
         else:
             found[role] = scenes.completed(asked.place, names, periods, history, asked.blocks)

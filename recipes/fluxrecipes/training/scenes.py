@@ -53,7 +53,7 @@ class Scene:
 
     def field(self, quantities: Sequence[Quantity], day: int, orbit: int) -> Floats:
         """A whole pass, scaled, shape (quantity, lat, lon)."""
-        return np.stack([(self.fields[q.name][day, orbit] - q.offset) / q.scale for q in quantities])
+        return np.stack([_scaled(self.fields[q.name][day, orbit], q) for q in quantities])
 
     def points(
         self,
@@ -65,10 +65,14 @@ class Scene:
     ) -> Floats:
         """Cells on some days, scaled, shape (cell, day, quantity)."""
         found = [
-            [(self.fields[q.name][day, orbit, row, column] - q.offset) / q.scale for q in quantities]
+            [_scaled(self.fields[q.name][day, orbit, row, column], q) for q in quantities]
             for day in days
         ]
         return np.ascontiguousarray(np.moveaxis(np.asarray(found, np.float32), 2, 0))
+
+
+def _scaled(values: Floats, quantity: Quantity) -> Floats:
+    return ((values - quantity.offset) / quantity.scale).astype(np.float32, copy=False)
 
 
 Make = Callable[[Mapping[str, Fields]], Named]
@@ -104,8 +108,7 @@ class Scenes:
 
     def _load(self, span: Span) -> Scene:
         fields = self._make(self.archive.load(span))
-        part = next(iter(self.archive.parts.values())).dataset
-        latitudes, longitudes = (part[name].values.astype(np.float64) for name in archive.GRID)
+        latitudes, longitudes = self.archive.latitudes, self.archive.longitudes
         when = self._times.sel(time=span.days.astype("datetime64[ns]"))
         hours = local_hours(when.transpose(*archive.DIMENSIONS).values, longitudes)
         cosine, sine = (side.astype(np.float32) for side in clock(hours))
@@ -221,7 +224,11 @@ def _relative(given: Fields) -> Named:
 def _filled(given: Fields) -> Named:
     """1 where no satellite saw it, 0 where one did, NaN where there is no value."""
     found = {}
-    for of, told in ((networks.WIND, networks.WIND_FILLED), (networks.VAPOUR, networks.VAPOUR_FILLED)):
+    pairs = (
+        (networks.WIND, networks.WIND_FILLED),
+        (networks.VAPOUR, networks.VAPOUR_FILLED),
+    )
+    for of, told in pairs:
         states = given.states[given.names.index(of.name)]
         there = archive.has_value(states)
         found[told.name] = np.where(there, states != cf.OBSERVED, np.nan).astype(np.float32)
