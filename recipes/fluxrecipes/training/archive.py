@@ -148,12 +148,19 @@ class Part:
         sizes = stored.get("shards") or stored.get("chunks") or (len(self.days),)
         return max(int(sizes[0]), _SHORTEST)
 
-    def written(self) -> Days:
-        """The days that were written at all, told by a single cell of each."""
-        state = self.dataset[self.layers[0].state]
+    def written(self, periods: Sequence[Period] = ()) -> Days:
+        """The days, of all or of some periods, that were written; told by a single cell of each."""
+        days = self.days
+        if periods:
+            inside = np.flatnonzero(np.any([_within(days, one) for one in periods], axis=0))
+            days = days[inside[0] : inside[-1] + 1] if inside.size else days[:0]
+        if not days.size:
+            return days
+        first = int(np.searchsorted(self.days, days[0]))
+        state = self.dataset[self.layers[0].state].isel(time=slice(first, first + days.size))
         cell = state.isel({name: 0 for name in state.dims if name != "time"}).values
-        days: Days = self.days[_codes(cell) >= cf.OBSERVED]
-        return days
+        found: Days = days[_codes(cell) >= cf.OBSERVED]
+        return found
 
     def read(self, days: Days) -> Fields:
         """Some of its days.
@@ -286,7 +293,7 @@ class Archive:
         self.parts = dict(parts)
         self.window = window
         first = next(iter(self.parts.values()))
-        written = _common([part.written() for part in self.parts.values()])
+        written = _common([part.written(periods) for part in self.parts.values()])
         self.spans = tuple(
             span
             for period in periods
@@ -375,7 +382,7 @@ def _common(days: Sequence[Days]) -> Days:
 def _spans(part: Part, period: Period, written: Days, window: int, blocks: int) -> list[Span]:
     """Each run of so many blocks, clipped to the period: neighbours overlap by all but one."""
     days, length = part.days, part.block
-    inside = np.flatnonzero((days >= np.datetime64(period.first)) & (days <= _last(period)))
+    inside = np.flatnonzero(_within(days, period))
     if not inside.size:
         return []
     first, last = int(inside[0]) // length, int(inside[-1]) // length
@@ -386,6 +393,10 @@ def _spans(part: Part, period: Period, written: Days, window: int, blocks: int) 
         run = run[np.isin(run, written)]
         found.append(Span(run, _starts(run, window)))
     return found
+
+
+def _within(days: Days, period: Period) -> npt.NDArray[np.bool_]:
+    return np.asarray((days >= np.datetime64(period.first)) & (days <= _last(period)))
 
 
 def _last(period: Period) -> np.datetime64:
