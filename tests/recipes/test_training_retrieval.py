@@ -618,6 +618,19 @@ def test_a_correction_learns_what_the_passes_lack(shared: Path, tmp_path: Path, 
         assert np.isfinite(scene.fields[quantity.name][5, 0][~LAND]).all()
 
 
+def test_of_corrected_passes_the_fluxes_before_the_correction_are_taken(tmp_path: Path) -> None:
+    made = datasets()
+    for variable in cf.FLUXES:
+        bulk = made["deepflux-passes"][variable.name] + 50.0
+        made["deepflux-passes"][f"{variable.name}_bulk"] = bulk
+    for name in ("deepflux-merged", "deepflux-filled", "deepflux-passes"):
+        publish(tmp_path / "store", name, {None: made[name]}, {})
+    given = settings.load(train_yaml(tmp_path, tmp_path / "store"), correction.Correction)
+    read = scenes.fluxes(given.place, given.datasets.model_dump(), given.train, 1, 2)
+    scene = read.of(read.archive.spans[0])
+    assert set(scene.fields["latent_heat_flux"][5, 0][~LAND]) == {50.0}
+
+
 def test_the_winds_correction_is_learned(shared: Path, tmp_path: Path) -> None:
     schedule = {"learning_rate": 1e-2, "warmup": 5, "every": 40, "average": 0.9, "threads": 1}
     path = train_yaml(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +29,7 @@ Named = dict[str, Floats]
 
 MICROWAVE = tuple(one.name for one in networks.MICROWAVE)
 SST, AIR, HUMIDITY = networks.SST.name, cf.air_temperature.name, cf.specific_humidity.name
-FLUXES = (networks.LATENT.name, networks.SENSIBLE.name)
-BULK = {networks.LATENT.name: cf.latent_heat_flux, networks.SENSIBLE.name: cf.sensible_heat_flux}
+FLUXES = {networks.LATENT.name: cf.latent_heat_flux, networks.SENSIBLE.name: cf.sensible_heat_flux}
 TIME = cf.pass_time.name
 
 
@@ -171,8 +171,14 @@ def fluxes(
     history: int,
     blocks: int,
 ) -> Scenes:
-    """Bulk fluxes of passes and what they were computed from; as `completed`."""
-    wanted = (SST, AIR, HUMIDITY, networks.WIND.name, *(BULK[name].name for name in FLUXES))
+    """Bulk fluxes of passes and what they were computed from; as `completed`.
+
+    Of passes that were corrected already those are taken that were not.
+    """
+    dataset, _ = archive.opened(store, names["passes"])
+    bulk = {name: f"{variable.name}_bulk" for name, variable in FLUXES.items()}
+    bulk = {n: bulk[n] if bulk[n] in dataset else v.name for n, v in FLUXES.items()}
+    wanted = (SST, AIR, HUMIDITY, networks.WIND.name, *bulk.values())
     filled = (networks.WIND.name, networks.VAPOUR.name)
     parts = {
         "filled": Part.opened(store, names["filled"], Layer.of(*filled)),
@@ -181,7 +187,8 @@ def fluxes(
         ),
     }
     times = _times(store, names["merged"])
-    return Scenes(Archive(parts, periods, history, blocks), times, _of_fluxes)
+    make = partial(_of_fluxes, bulk)
+    return Scenes(Archive(parts, periods, history, blocks), times, make)
 
 
 def _times(store: Place, name: str) -> xr.DataArray:
@@ -207,10 +214,10 @@ def _of_passes(read: Mapping[str, Fields]) -> Named:
     return fields | _filled(given)
 
 
-def _of_fluxes(read: Mapping[str, Fields]) -> Named:
+def _of_fluxes(bulk: Mapping[str, str], read: Mapping[str, Fields]) -> Named:
     given = read["passes"]
     fields = {name: given.of(name) for name in (SST, networks.WIND.name)}
-    fields |= {name: given.of(BULK[name].name) for name in FLUXES}
+    fields |= {name: given.of(stored) for name, stored in bulk.items()}
     return fields | _relative(given) | _filled(read["filled"])
 
 
