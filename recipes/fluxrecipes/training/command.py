@@ -19,9 +19,15 @@ class Network(StrEnum):
     """What can be trained: each a module of this package with a function ``run``."""
 
     GDCM = "gdcm"
+    MPFNET = "mpfnet"
+    CORRECTION = "correction"
 
 
-MODULES = {Network.GDCM: "gaps"}
+MODULES = {
+    Network.GDCM: "gaps",
+    Network.MPFNET: "retrieval",
+    Network.CORRECTION: "correction",
+}
 
 
 def train(
@@ -33,6 +39,10 @@ def train(
     """Train a network on datasets of a store, and write its weights with a model card.
 
     gdcm fills gaps: it needs `deepflux-merged` and `deepflux-reanalysis` of the days named.
+    mpfnet retrieves near-surface air: from `deepflux-reanalysis`, then (`finetune`) from reports of
+    `insitu` beside `deepflux-filled`, with the SST of `deepflux-passes`. correction learns what the
+    fluxes of `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
+    as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
     A training that was cut off goes on from its last checkpoint, by the same command.
 
     A train.yaml:
@@ -49,7 +59,17 @@ def train(
         data: simulated world, seed 1
         sensor: f17
 
+    For mpfnet and correction instead of `preset`:
+
+        datasets: {reanalysis: archive/reanalysis/passes.zarr}
+        net: {width: 24, levels: 3, modes: [12, 24], history: 1, position: true}
+        matchups: {sensors: [f10, f15], apart: 0, unseen: 0.2}
+        orbit: both                 # or ascending, descending
+        corrects: fluxes            # of correction: or wind
+
     Example: fluxforge train gdcm -c train.yaml
+
+    Example: fluxforge train mpfnet -c retrieval.yaml
     """
     from importlib import import_module
 

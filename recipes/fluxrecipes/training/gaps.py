@@ -290,15 +290,16 @@ def opened(asked: Gaps, periods: Sequence[Period], window: int) -> Archive:
     ConfigError, NotOurStore, UnknownName
     """
     store, names = asked.place, asked.datasets
+    complete = asked.located(names.reanalysis)
     microwave = [one.name for one in networks.MICROWAVE]
     state = "reanalysis_state"
     sst = networks.SST.name
     parts = {
         "observed": Part.opened(store, names.observed, Layer.of(*microwave)),
-        "reanalysis": Part.opened(store, names.reanalysis, [Layer(n, state) for n in microwave]),
+        "reanalysis": Part.opened(store, complete, [Layer(n, state) for n in microwave]),
         "sst": Part.opened(store, names.sst, Layer.of(sst))
         if names.sst
-        else Part.opened(store, names.reanalysis, [Layer(sst, state)]),
+        else Part.opened(store, complete, [Layer(sst, state)]),
     }
     return Archive(parts, periods, window, asked.blocks)
 

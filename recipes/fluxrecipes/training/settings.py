@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from fluxengine import config, place, registry
 from fluxengine.config import Period
@@ -14,7 +21,7 @@ from fluxengine.place import Place, StorageOptions
 from fluxengine.provenance import code_commit
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxkernels.nets.weights import ModelCard
-from fluxrecipes.training.archive import check_periods
+from fluxrecipes.training.archive import check_periods, is_plain
 from fluxrecipes.training.loop import Progress, Schedule
 
 
@@ -53,6 +60,12 @@ class Training(BaseModel, extra="forbid", frozen=True):
         if self.out.suffix != ".safetensors":
             raise ValueError(f"'out' is {self.out.name}; weights are kept as *.safetensors")
         return self
+
+    _base: Path = PrivateAttr(default=Path())
+
+    def located(self, name: str) -> str:
+        """The name of a dataset; of a plain Zarr store its path, from the folder of the file."""
+        return str(self._base / Path(name).expanduser()) if is_plain(name) else name
 
     @property
     def place(self) -> Place:
@@ -127,4 +140,6 @@ def load(path: Path, model: type[Kind]) -> Kind:
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
     out = base / made.out.expanduser()
-    return made.model_copy(update={"store": store, "out": out})
+    made = made.model_copy(update={"store": store, "out": out})
+    made._base = base  # type: ignore[misc]  # what is frozen are the keys of the file
+    return made
