@@ -110,13 +110,40 @@ def load(path: Path) -> RunFile:
     ConfigError
         Naming the key that is wrong and what to do.
     """
+    start = "`fluxforge products NAME --run-file` writes one to start from."
+    content = read_yaml(path, "run file", start)
+    try:
+        run_file = RunFile.model_validate(content)
+    except ValidationError as error:
+        raise registry.config_error(error, str(path), RunFile) from None
+    if not run_file.profiles:
+        raise ConfigError("'profiles' is empty.", where=str(path), mend="Name at least one.")
+    return _absolute(run_file, path.resolve().parent)
+
+
+def read_yaml(path: Path, kind: str, start: str) -> dict[str, Any]:
+    """The keys of a file that a person wrote.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What it is, such as "run file".
+    start : str
+        How to come by one, for the error where there is none.
+
+    Raises
+    ------
+    ConfigError
+        Where it cannot be read, is no table of keys, or holds a credential.
+    """
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot be read: {getattr(error, 'strerror', 'it is no text')}.",
             where=str(path),
-            mend="`fluxforge products NAME --run-file` writes one to start from.",
+            mend=start,
         ) from error
     _refuse_secrets(text, path)
     try:
@@ -127,14 +154,8 @@ def load(path: Path) -> RunFile:
         what = getattr(error, "problem", None) or error
         raise ConfigError(f"{line}it cannot be read as YAML: {what}.", where=str(path)) from error
     if not isinstance(content, dict):
-        raise ConfigError("a run file is a table of keys.", where=str(path))
-    try:
-        run_file = RunFile.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), RunFile) from None
-    if not run_file.profiles:
-        raise ConfigError("'profiles' is empty.", where=str(path), mend="Name at least one.")
-    return _absolute(run_file, path.resolve().parent)
+        raise ConfigError(f"a {kind} is a table of keys.", where=str(path))
+    return content
 
 
 def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:

@@ -1,0 +1,74 @@
+"""Several processes that train one net together, as ``torchrun`` starts them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One process among those that train together.
+
+    Parameters
+    ----------
+    rank, size : int
+        Which one it is, and of how many.
+    device : str
+        Its own.
+    """
+
+    rank: int
+    size: int
+    device: str
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one checks, tells and writes."""
+        return self.rank == 0
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """The module, its gradients averaged over all processes."""
+        return module if self.size == 1 else DistributedDataParallel(module)
+
+    def shared(self, score: Callable[[], Scores] | None) -> Scores:
+        """Scores that the first process finds, given to all."""
+        if self.size == 1:
+            assert score is not None
+            return score()
+        found = [score() if score else None]
+        distributed.broadcast_object_list(found)
+        assert found[0] is not None
+        return found[0]
+
+
+@contextmanager
+def group(device: str) -> Iterator[Group]:
+    """The processes that ``torchrun`` started beside this one; alone where it did not.
+
+    Parameters
+    ----------
+    device : str
+        ``"cuda"`` gives each process of a machine a GPU of its own.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Group(0, 1, device)
+        return
+    on_gpu = device.startswith("cuda")
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device
+    if on_gpu:
+        torch.cuda.set_device(own)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Group(distributed.get_rank(), size, own)
+    finally:
+        distributed.destroy_process_group()

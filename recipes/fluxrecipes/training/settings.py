@@ -1,0 +1,145 @@
+"""train.yaml: what is trained on what, for how long, and where the weights go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from fluxengine import config, place, registry
+from fluxengine.config import Period
+from fluxengine.place import Place, StorageOptions
+from fluxengine.provenance import code_commit
+from fluxkernels.nets.vocabulary import Vocabulary
+from fluxkernels.nets.weights import ModelCard
+from fluxrecipes.training.archive import check_periods, is_plain
+from fluxrecipes.training.loop import Progress, Schedule
+
+
+def _several(given: Any) -> Any:
+    """One period, or a list of them."""
+    return [given] if isinstance(given, dict) else given
+
+
+Periods = Annotated[tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)]
+TEST_YEAR = Period.model_validate({"first": "2018-01-01", "last": "2018-12-31"})
+
+
+class Training(BaseModel, extra="forbid", frozen=True):
+    """What all trainings share. Each verb adds its own keys in a subclass.
+
+    Paths are relative to the folder of the file.
+    """
+
+    store: str = Field(description="where the datasets are")
+    storage: StorageOptions = StorageOptions()
+    train: Periods
+    validation: Periods = Field(description="for early stopping and the card")
+    held_out: Annotated[tuple[Period, ...], BeforeValidator(_several)] = Field(
+        (TEST_YEAR,), description="no window of training or validation may touch it"
+    )
+    batch: int = Field(4, ge=1, description="samples a step")
+    blocks: int = Field(2, ge=1, description="blocks of the store held in memory at once")
+    stay: int = Field(50, ge=1, description="steps for which the same blocks serve")
+    schedule: Schedule
+    out: Path = Field(description="file of the weights: *.safetensors")
+    data: str = Field(description="for the model card: what was trained on, in words")
+    sensor: str = Field(description="for the model card: whose passes, such as f17")
+
+    @model_validator(mode="after")
+    def _weights_file(self) -> Self:
+        if self.out.suffix != ".safetensors":
+            raise ValueError(f"'out' is {self.out.name}; weights are kept as *.safetensors")
+        return self
+
+    _base: Path = PrivateAttr(default=Path())
+
+    def located(self, name: str) -> str:
+        """The name of a dataset; of a plain Zarr store its path, from the folder of the file."""
+        return str(self._base / Path(name).expanduser()) if is_plain(name) else name
+
+    @property
+    def place(self) -> Place:
+        """Where its store lies."""
+        return place.at(self.store, self.storage)
+
+    @property
+    def period(self) -> str:
+        """Of the training data, in words: for the model card."""
+        return ", ".join(f"{one.first} to {one.last}" for one in self.train)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the outcome depends on beside the schedule: not where things lie."""
+        return self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
+
+    def card(self, vocabulary: Vocabulary, skill: Mapping[str, float], orbit: str) -> ModelCard:
+        """What is told of the weights."""
+        return ModelCard(
+            data=self.data,
+            period=self.period,
+            skill=dict(skill),
+            commit=code_commit() or "no version control",
+            seed=self.schedule.seed,
+            sensor=self.sensor,
+            orbit=orbit,
+            vocabulary=vocabulary,
+        )
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder beside the weights from which a training that was cut off goes on."""
+        return self.out.with_suffix(".training")
+
+
+Watch = Callable[[str, int], Callable[[Progress], None]]
+"""Takes the name and the number of steps of a phase, gives what is told of each of its steps."""
+
+
+class Made(NamedTuple):
+    """Trained weights: their file and what is told of them."""
+
+    path: Path
+    card: ModelCard
+
+
+Kind = TypeVar("Kind", bound=Training)
+
+
+def load(path: Path, model: type[Kind]) -> Kind:
+    """Read a train.yaml.
+
+    Parameters
+    ----------
+    path : Path
+    model : type
+        `Training`, or what a verb makes of it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key that is wrong and what to do.
+    HeldOut
+        Where training or validation reaches into a period that is held out.
+    """
+    content = config.read_yaml(path, "file for training", "`fluxforge train --help` shows one.")
+    try:
+        made = model.model_validate(content)
+    except ValidationError as error:
+        raise registry.config_error(error, str(path), model) from None
+    check_periods(made.train, made.validation, made.held_out, str(path))
+    base = path.resolve().parent
+    store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
+    out = base / made.out.expanduser()
+    made = made.model_copy(update={"store": store, "out": out})
+    made._base = base  # type: ignore[misc]  # what is frozen are the keys of the file
+    return made
