@@ -239,7 +239,7 @@ def drawn(phase: Any, eta: float = 0.0, other: bool = False, seed: int = 3) -> t
     made = archive()
     fields = made.read(made.spans[0])
     calibration = Calibration.of([fields], SPACING)
-    windows = Windows(7, 3, networks.FILLED, True, other, calibration.loss)
+    windows = Windows(7, 3, networks.FILLED, True, other, calibration.loss, made.longitudes)
     scene = Scene.of(fields, SPACING)
     rng = np.random.default_rng(seed)
     return windows.draw(scene, made.spans[0].starts, phase, eta, rng), scene

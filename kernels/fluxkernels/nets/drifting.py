@@ -53,10 +53,9 @@ class DriftingMean(nn.Module):
     ) -> None:
         super().__init__()
         self.radius = radius
-        self.register_buffer("lags", torch.tensor(lags), persistent=False)
-        self.lags: Tensor
+        self.lags = lags
         north, east = (torch.arange(-far, far + 1).abs().float() for far in radius)
-        age = 4.0 * self.lags.abs()
+        age = 4.0 * torch.tensor(lags).abs()
         # Scales to begin with that fit simulated wind, vapour, cloud and rain at 1°.
         self.north = nn.Parameter(-0.9 * north.repeat(variables, len(lags), 1) / _FASTER)
         self.east = nn.Parameter(-(age[:, None] + 0.9 * east).repeat(variables, 1, 1) / _FASTER)
@@ -102,7 +101,8 @@ class DriftingMean(nn.Module):
         drift = F.interpolate(
             _FASTER * self.drift[None], size=rows, mode="linear", align_corners=True
         )[0]
-        north, east = (drift[:, None] * self.lags[:, None])[..., None]
+        lags = drift.new_tensor(self.lags)
+        north, east = (drift[:, None] * lags[:, None])[..., None]
         row = torch.arange(rows, device=fields.device)[:, None] + north
         column = torch.arange(columns, device=fields.device) + east
         column = torch.remainder(column, columns).expand(-1, rows, -1)

@@ -30,7 +30,7 @@ COMPACT = GDCMSettings(
     pyramid=6,
     dilations=(1, 2),
     stem=4,
-    nearby=2,
+    first_guess=True,
 )
 PAPER = GDCMSettings(
     steps=4,
