@@ -30,7 +30,8 @@ Floats = npt.NDArray[np.float32]
 States = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 
-DIMENSIONS = ("time", "orbit", "lat", "lon")
+GRID = ("lat", "lon")
+DIMENSIONS = ("time", "orbit", *GRID)
 _DAY = np.timedelta64(1, "D")
 _VISITS = 1  # beside the seed of a visit, so that it shares no numbers with the seed of a step
 
@@ -198,7 +199,8 @@ class Part:
 
 def _codes(flags: npt.NDArray[Any]) -> States:
     """Flags as codes: what was never written is read as NaN by xarray, and is 0."""
-    return np.nan_to_num(flags, nan=0.0).astype(np.uint8)
+    codes: States = np.nan_to_num(flags, nan=0.0).astype(np.uint8)
+    return codes
 
 
 def _on_passes(array: xr.DataArray) -> npt.NDArray[Any]:
@@ -262,6 +264,7 @@ class Archive:
             if span.starts.size
         )
         self._held: tuple[Span, dict[str, Fields]] | None = None
+        _check_grids(list(self.parts.values()))
         if not self.spans:
             told = ", ".join(f"{period.first} to {period.last}" for period in periods)
             raise ConfigError(
@@ -270,6 +273,21 @@ class Archive:
                 where="training data",
                 mend="Run the products for these days, or name other periods.",
             )
+
+    @property
+    def latitudes(self) -> npt.NDArray[np.float64]:
+        """Of the cells, degrees north."""
+        return self._axis("lat")
+
+    @property
+    def spacing(self) -> float:
+        """Of longitudes, degrees."""
+        longitudes = self._axis("lon")
+        return float(longitudes[1] - longitudes[0])
+
+    def _axis(self, name: str) -> npt.NDArray[np.float64]:
+        part = next(iter(self.parts.values()))
+        return np.asarray(part.dataset[name].values, np.float64)
 
     @property
     def windows(self) -> int:
@@ -294,9 +312,23 @@ class Archive:
         """
         if self._held is None or self._held[0] is not span:
             self._held = None  # before the next is read: one span is held, not two
-            read = {role: part.read(span.days) for role, part in self.parts.items()}
-            self._held = (span, read)
+            self._held = (span, self.load(span))
         return self._held[1]
+
+    def load(self, span: Span) -> dict[str, Fields]:
+        """All parts of a span by role, not held: for who keeps what is made of them."""
+        return {role: part.read(span.days) for role, part in self.parts.items()}
+
+
+def _check_grids(parts: Sequence[Part]) -> None:
+    first = parts[0].dataset
+    for part in parts[1:]:
+        if any(not np.array_equal(first[name].values, part.dataset[name].values) for name in GRID):
+            raise ConfigError(
+                f"it is on another grid than {parts[0].where}.",
+                where=part.where,
+                mend="Name datasets of one grid.",
+            )
 
 
 def _common(days: Sequence[Days]) -> Days:
@@ -335,7 +367,7 @@ def _starts(days: Days, window: int) -> Indices:
 
 
 def check_periods(
-    train: Sequence[Period], validate: Sequence[Period], held_out: Sequence[Period], where: str
+    train: Sequence[Period], validation: Sequence[Period], held_out: Sequence[Period], where: str
 ) -> None:
     """Refuse periods that would leak.
 
@@ -346,7 +378,7 @@ def check_periods(
     ConfigError
         Where they touch each other.
     """
-    for told, periods in (("train", train), ("validate", validate)):
+    for told, periods in (("train", train), ("validation", validation)):
         for one in periods:
             for kept in held_out:
                 if _touch(one, kept):
@@ -357,12 +389,12 @@ def check_periods(
                         mend="Split the period around it.",
                     )
     for one in train:
-        for other in validate:
+        for other in validation:
             if _touch(one, other):
                 raise ConfigError(
                     f"{one.first} to {one.last} is trained on, and {other.first} to {other.last}"
                     " is validated on.",
-                    where=f"{where}: validate",
+                    where=f"{where}: validation",
                     mend="Take days for it that are not trained on.",
                 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -10,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from fluxengine import config, place, registry
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
+from fluxengine.provenance import code_commit
+from fluxkernels.nets.vocabulary import Vocabulary
+from fluxkernels.nets.weights import ModelCard
 from fluxrecipes.training.archive import check_periods
 from fluxrecipes.training.loop import Schedule
 
@@ -19,9 +23,7 @@ def _several(given: Any) -> Any:
     return [given] if isinstance(given, dict) else given
 
 
-Periods = Annotated[
-    tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)
-]
+Periods = Annotated[tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)]
 TEST_YEAR = Period.model_validate({"first": "2018-01-01", "last": "2018-12-31"})
 
 
@@ -34,15 +36,14 @@ class Training(BaseModel, extra="forbid", frozen=True):
     store: str = Field(description="where the datasets are")
     storage: StorageOptions = StorageOptions()
     train: Periods
-    validate_: Periods = Field(alias="validate", description="for early stopping and the card")
+    validation: Periods = Field(description="for early stopping and the card")
     held_out: Annotated[tuple[Period, ...], BeforeValidator(_several)] = Field(
         (TEST_YEAR,), description="no window of training or validation may touch it"
     )
     batch: int = Field(4, ge=1, description="samples a step")
     blocks: int = Field(2, ge=1, description="blocks of the store held in memory at once")
     stay: int = Field(50, ge=1, description="steps for which the same blocks serve")
-    device: str = Field("cpu", description="as PyTorch calls it: cpu, cuda, cuda:1")
-    schedule: Schedule = Field(default_factory=Schedule)
+    schedule: Schedule
     out: Path = Field(description="file of the weights: *.safetensors")
     data: str = Field(description="for the model card: what was trained on, in words")
     sensor: str = Field(description="for the model card: whose passes, such as f17")
@@ -62,6 +63,24 @@ class Training(BaseModel, extra="forbid", frozen=True):
     def period(self) -> str:
         """Of the training data, in words: for the model card."""
         return ", ".join(f"{one.first} to {one.last}" for one in self.train)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the outcome depends on beside the schedule: not where things lie."""
+        return self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
+
+    def card(self, vocabulary: Vocabulary, skill: Mapping[str, float], orbit: str) -> ModelCard:
+        """What is told of the weights."""
+        return ModelCard(
+            data=self.data,
+            period=self.period,
+            skill=dict(skill),
+            commit=code_commit() or "no version control",
+            seed=self.schedule.seed,
+            sensor=self.sensor,
+            orbit=orbit,
+            vocabulary=vocabulary,
+        )
 
     @property
     def checkpoints(self) -> Path:
@@ -93,7 +112,7 @@ def load(path: Path, model: type[Kind]) -> Kind:
         made = model.model_validate(content)
     except ValidationError as error:
         raise registry.config_error(error, str(path), model) from None
-    check_periods(made.train, made.validate_, made.held_out, str(path))
+    check_periods(made.train, made.validation, made.held_out, str(path))
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
     out = base / made.out.expanduser()
