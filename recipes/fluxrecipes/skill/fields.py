@@ -146,9 +146,7 @@ def _plain(location: Place) -> xr.Dataset:
     try:
         return xr.open_zarr(path, consolidated=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"this is neither a store nor a Zarr ({error}).", where=path
-        ) from error
+        raise ConfigError(f"this is neither a store nor a Zarr ({error}).", where=path) from error
 
 
 def read(part: Part, days: Days) -> Passes:
