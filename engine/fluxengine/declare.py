@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ Arrays = Mapping[str, "xr.DataArray"]
 Paths = str | tuple[str, ...]  # of one step
 
 AS_IS = Packing("f4")
+
+# Metadata of a field of a stage that never changes a value but by rounding, such as its device.
+UNKEYED: Mapping[str, Any] = MappingProxyType({"keyed": False})
 
 NEVER_WRITTEN = 0  # every flag variable's fill value
 FAILED = 1  # every flag variable's code for a step or block that could not be made
@@ -333,7 +337,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Stage(Protocol):
-    """Maps a window of arrays to new arrays. A frozen dataclass: its fields enter the key."""
+    """Maps a window of arrays to new arrays.
+
+    A frozen dataclass: its fields enter the key, but those whose metadata are `UNKEYED`.
+    """
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -354,6 +361,10 @@ class Stage(Protocol):
     @property
     def device(self) -> Device:
         """``cuda`` where it runs on a GPU if the worker has one: then one block at a time does."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes that a worker holds from its first block on: a library that comes in, weights."""
 
     def memory(self, inputs: Shapes) -> int:
         """Bytes that it holds at once beside its inputs and outputs, given its inputs' shapes."""
@@ -380,6 +391,11 @@ class PlainStage:
     def device(self) -> Device:
         """The CPU."""
         return "cpu"
+
+    @property
+    def kept(self) -> int:
+        """Nothing to speak of."""
+        return 0
 
     def memory(self, inputs: Shapes) -> int:
         """As much again as its inputs in double precision."""
@@ -543,6 +559,7 @@ def upstream_first(
 __all__ = [
     "FAILED",
     "NEVER_WRITTEN",
+    "UNKEYED",
     "Array",
     "Arrays",
     "Block",

@@ -183,7 +183,14 @@ def memory(plan: DatasetPlan, block: Block, batch: int, threads: int) -> int:
     """Bytes at the peak of a worker that makes as many blocks at once as it has threads."""
     dataset = plan.stand.dataset
     work = _of_product(plan, dataset, block, batch) if isinstance(dataset, Product) else None
-    return BASE + threads * (work if work is not None else _of_source(plan, block))
+    return BASE + _kept(plan) + threads * (work if work is not None else _of_source(plan, block))
+
+
+def _kept(plan: DatasetPlan) -> int:
+    """What workers hold of the stages that they ran so far: of this dataset and of its inputs."""
+    stages = getattr(plan.stand.dataset, "stages", ()) if len(plan.blocks) else ()
+    own = max((stage.kept for stage in stages), default=0)
+    return max([own, *(_kept(upstream.plan) for upstream in plan.inputs.values())])
 
 
 def _middle(plan: DatasetPlan) -> Block:

@@ -206,7 +206,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Variable):
         return value.name
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        keyed = [f.name for f in dataclasses.fields(value) if f.metadata.get("keyed", True)]
+        return {name: _plain(getattr(value, name)) for name in keyed}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fluxkernels.nets.vocabulary import Quantity, Vocabulary
+from fluxkernels.nets.quantities import Quantity, Vocabulary
 
 WIND = Quantity("wind_speed", "m s-1", 7.5, 4.0, 0.0, 60.0)
 VAPOUR = Quantity("water_vapour", "kg m-2", 28.0, 16.0, 0.0, 90.0)
@@ -37,8 +37,9 @@ MICROWAVE = (WIND, VAPOUR, CLOUD, RAIN)
 # Rain's occurrence is completed beside its rate: a mean rate alone does not tell how likely it is.
 FILLED = (*MICROWAVE, RAINING)
 GAPS = Vocabulary((*FILLED, SST), FILLED)
-OTHER_PASS = tuple(replace(one, name=f"other_pass_{one.name}") for one in FILLED)
-GAPS_BOTH_PASSES = Vocabulary((*FILLED, SST, *OTHER_PASS), FILLED)
+# With the day's other pass as context: for a descending pass the ascending one, and the reverse.
+OTHER_PASS = tuple(replace(quantity, name=f"other_pass_{quantity.name}") for quantity in FILLED)
+GAPS_BOTH_PASSES = Vocabulary((*GAPS.predictors, *OTHER_PASS), FILLED)
 RETRIEVAL = Vocabulary((*MICROWAVE, SST, *PASS), (WARMTH, DEFICIT))
 CORRECTION = Vocabulary(
     (LATENT, SENSIBLE, WARMTH, DEFICIT, SST, WIND, *PASS), (SENSIBLE_ERROR, LATENT_ERROR)

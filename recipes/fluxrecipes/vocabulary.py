@@ -6,6 +6,8 @@ CF writes them; fluxes are positive upward. Sources replace the packing by their
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fluxengine.declare import Packing, Variable, flag_variable
 
 KELVIN = 273.15
@@ -247,26 +249,71 @@ sensible_heat_flux = Variable(
     Packing("i2", 0.05, 0, -32768),
 )
 
+wind_speed_corrected = replace(
+    wind_speed,
+    name="wind_speed_corrected",
+    long_name="10-m equivalent neutral wind speed, corrected towards reports in situ",
+)
+sensible_heat_flux_bulk = replace(
+    sensible_heat_flux,
+    name="sensible_heat_flux_bulk",
+    long_name="turbulent sensible heat flux of the bulk algorithm, before its correction",
+)
+latent_heat_flux_bulk = replace(
+    latent_heat_flux,
+    name="latent_heat_flux_bulk",
+    long_name="turbulent latent heat flux of the bulk algorithm, before its correction",
+)
+
 MICROWAVE = (wind_speed, water_vapour, cloud_liquid_water, rain_rate)
 NEAR_SURFACE = (air_temperature, specific_humidity)
 FLUXES = (sensible_heat_flux, latent_heat_flux)
+BULK_FLUXES = (sensible_heat_flux_bulk, latent_heat_flux_bulk)
+
+_ERROR_STEPS = {"K": 0.001, "kg kg-1": 1e-6, "m s-1": 0.001, "W m-2": 0.02}
+
+
+def error_of(variable: Variable) -> Variable:
+    """Standard error of a variable, in its units."""
+    step = _ERROR_STEPS[variable.units]
+    return Variable(
+        f"{variable.name}_standard_error",
+        variable.units,
+        f"standard error of {variable.long_name}",
+        f"{variable.standard_name} standard_error",
+        (0.0, 32_000 * step),
+        Packing("i2", step, 0, -32768),
+        height=variable.height,
+        attrs={
+            "comment": "of one pass; that of a daily mean takes the errors of both passes as alike",
+            **(DIFFERENCE if variable.units == "K" else {}),
+        },
+    )
+
+
+def with_error(variable: Variable) -> Variable:
+    """A variable that names its standard error, which is published beside it."""
+    named = {"ancillary_variables": error_of(variable).name}
+    return replace(variable, attrs={**variable.attrs, **named})
+
 
 # Where a value of a product comes from, or why there is none. The order matters: where a result
 # rests on several inputs, its state is the highest code among them.
-OBSERVED, INTERPOLATED, PERSISTED, REANALYSIS = 2, 3, 4, 5
+OBSERVED, INTERPOLATED, PERSISTED, REANALYSIS, COMPLETED = 2, 3, 4, 5, 6
 NO_OBSERVATION, NO_RETRIEVAL, COAST, SEA_ICE, LAND = 10, 11, 12, 13, 14
 STATES = {
     OBSERVED: "observed",
     INTERPOLATED: "filled_by_interpolation_in_time",
     PERSISTED: "filled_by_persistence",
     REANALYSIS: "filled_by_reanalysis",
+    COMPLETED: "filled_by_network",  # of what the days around have, reanalysis too
     NO_OBSERVATION: "no_observation",
     NO_RETRIEVAL: "no_retrieval",
     COAST: "bad_or_coast",
     SEA_ICE: "sea_ice",
     LAND: "land",
 }
-LAST_VALID = REANALYSIS
+LAST_VALID = COMPLETED
 
 
 def state_of(variable: str) -> Variable:

@@ -226,6 +226,7 @@ def test_every_option_is_explained_and_reaches_the_chain():
         "deepflux-merged",
         "deepflux-filled",
         "oisst",
+        "deepflux-sst",
         "deepflux-passes",
         "deepflux",
     ]

@@ -1,65 +1,13 @@
-"""What a network's channels mean: names, units, scalings and plausible ranges."""
+"""Between a network's channels and values in their units; and a guard over what is fed to it."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from fluxkernels.errors import NotFiniteError, OutOfRangeError, SettingsError, ShapeError
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One channel.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"wind_speed"``.
-    units : str
-        Of the value outside the net.
-    offset, scale : float
-        A net works with (value - offset) / scale.
-    lowest, highest : float
-        Bounds of a plausible value, in `units`.
-
-    Raises
-    ------
-    SettingsError
-        Where the numbers are not finite, the scale is not positive or the bounds cross.
-    """
-
-    name: str
-    units: str
-    offset: float
-    scale: float
-    lowest: float
-    highest: float
-
-    def __post_init__(self) -> None:
-        numbers = (self.offset, self.scale, self.lowest, self.highest)
-        if not all(map(math.isfinite, numbers)) or self.scale <= 0 or self.lowest >= self.highest:
-            raise SettingsError(
-                f"offset, scale, lowest and highest are {numbers}.",
-                self.name,
-                "Give finite numbers, a positive scale, and lowest below highest.",
-            )
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What goes into a net and what comes out, in the order of its channels.
-
-    Parameters
-    ----------
-    predictors, outputs : tuple of Quantity
-    """
-
-    predictors: tuple[Quantity, ...]
-    outputs: tuple[Quantity, ...]
+from fluxkernels.errors import NotFiniteError, OutOfRangeError, ShapeError
+from fluxkernels.nets.quantities import Quantity as Quantity
+from fluxkernels.nets.quantities import Vocabulary as Vocabulary
 
 
 def scaled(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> Tensor:

@@ -1,28 +1,33 @@
 """deepflux: microwave passes to Ta, Qa and turbulent heat fluxes; daily, 1°, open ocean.
 
 Follows the workflow of Wang, Wang and Li (ESSD, 2026): merge the satellites, fill the gaps of each
-pass by itself, retrieve near-surface air temperature and humidity, compute bulk fluxes, take the
-mean of both passes. Filling and retrieval are baselines for now and say so in the published
-attributes.
+pass by itself, retrieve near-surface air temperature and humidity, compute bulk fluxes, correct
+them, take the mean of both passes. Filling and retrieval are baselines or networks, as the options
+say, and the published attributes tell which, and what networks were trained on.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from fluxengine import registry
-from fluxengine.declare import Product, Read, Variable
+from fluxengine.declare import Product, Read, Stage, Variable
 from fluxengine.grid import WHOLE, Axis, Grid, days, degrees, labels
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.closure import Closure
 from fluxrecipes.constellation import RECORD, Constellation, Rule, source_of
+from fluxrecipes.stages.correct import CorrectFluxes, CorrectWind
 from fluxrecipes.stages.fill import FillInTime
+from fluxrecipes.stages.fill_by_network import FillByGDCM
+from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
 from fluxrecipes.stages.merge import MergeSatellites, merged_inputs
+from fluxrecipes.stages.network import NetworkStage
 from fluxrecipes.stages.passes import PASSES, MeanOfPasses
 from fluxrecipes.stages.reanalysis import PREFIX, RAIN, FillLostDays, ReanalysisOnPasses
 from fluxrecipes.stages.regrid import (
@@ -32,6 +37,7 @@ from fluxrecipes.stages.regrid import (
     Regrid,
 )
 from fluxrecipes.stages.retrieve import RetrieveByRegression
+from fluxrecipes.stages.retrieve_by_network import RetrieveByMPFNet
 
 OCEAN = {
     "lat": degrees(-60, 60, 1, chunk=30),
@@ -45,9 +51,10 @@ PUBLISHED = (
     *cf.NEAR_SURFACE,
     *cf.FLUXES,
 )
-BASELINE = (
-    "Baseline: gaps are filled by interpolation and persistence in time; air temperature and"
-    " humidity come from a quadratic regression fitted on a simulated world, not on observations."
+INTERPOLATES = "Baseline: gaps are filled by interpolation and persistence in time."
+REGRESSES = (
+    "Baseline: air temperature and humidity come from a quadratic regression fitted on a simulated"
+    " world, not on observations."
 )
 ATTRIBUTES = {
     "references": "Wang, Wang and Li: Global open-ocean daily turbulent heat flux dataset"
@@ -56,8 +63,29 @@ ATTRIBUTES = {
     "keywords": "latent heat flux, sensible heat flux, air-sea interaction, near-surface air"
     " temperature, near-surface humidity, microwave radiometer",
     "source": "SSM/I, SSMIS or AMSR2 ocean retrievals of Remote Sensing Systems, and NOAA OISST",
-    "notice": BASELINE,
 }
+# Days before and after the one that is completed, of each kind of GDCM.
+WINDOWS = {
+    "gdcm-compact": (6, 0),
+    "gdcm-compact-centred": (3, 3),
+    "gdcm-compact-both-passes": (3, 3),
+}
+ON_GPU = 16  # windows at once: enough to keep it busy
+
+
+class Weights(BaseModel, extra="forbid", frozen=True):
+    """Weights of one's own in the place of those that come with fluxforge."""
+
+    fill: Path | None = None
+    retrieve: Path | None = None
+    correct: Path | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _whole(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError(f"{path} must be a whole path, which every worker reaches")
+        return path
 
 
 class Options(BaseModel, extra="forbid", frozen=True):
@@ -88,16 +116,121 @@ class Options(BaseModel, extra="forbid", frozen=True):
     min_valid: float = Field(
         0.5, gt=0, le=1, description="share of the 16 quarter-degree cells a 1° mean needs"
     )
-    fill: Literal["interpolation"] = Field(
-        "interpolation", description="gap filling: the baseline, in time"
+    fill: Literal[
+        "interpolation", "gdcm-compact", "gdcm-compact-centred", "gdcm-compact-both-passes"
+    ] = Field(
+        "interpolation",
+        description="gap filling: the baseline, in time; or a network that sees the six days"
+        " before, three days before and after, or these of both passes",
     )
-    reach: int = Field(3, ge=1, le=15, description="days the gap filling looks back and ahead")
-    retrieve: Literal["regression"] = Field(
-        "regression", description="retrieval of Ta and Qa: the baseline"
+    reach: int = Field(3, ge=1, le=15, description="days that interpolation looks back and ahead")
+    retrieve: Literal["regression", "mpfnet"] = Field(
+        "regression", description="retrieval of Ta and Qa: the baseline, or a network"
+    )
+    correct: Literal["none", "mpfnet", "wind"] = Field(
+        "none", description="correction of the bulk fluxes, or of the wind, by a network"
+    )
+    weights: Weights = Field(
+        default=Weights(), description="weights of your own for fill, retrieve, correct: paths"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the networks")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where networks run; enters no key, and cuda is no wish but a demand"
     )
     bulk: Literal["coare36"] = Field("coare36", description="bulk flux algorithm")
     min_passes: Literal[1, 2] = Field(
         1, description="passes with a value that the daily mean needs"
+    )
+
+
+def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
+    """What all stages with a network are told."""
+    return {
+        "model": own or Path(f"{model}.safetensors"),
+        "sensors": o.sensors,
+        "precision": o.precision,
+        "batch": ON_GPU if o.device == "cuda" else 1,
+        "device": o.device,
+    }
+
+
+def _fill(o: Options) -> FillInTime | FillByGDCM:
+    if o.fill == "interpolation":
+        return FillInTime(cf.MICROWAVE, o.reach)
+    return FillByGDCM(window=WINDOWS[o.fill], **_network(o, o.fill, o.weights.fill))
+
+
+def _retrieve(o: Options) -> RetrieveByRegression | RetrieveByMPFNet:
+    if o.retrieve == "regression":
+        return RetrieveByRegression(Path("regression.json"))
+    return RetrieveByMPFNet(**_network(o, "mpfnet", o.weights.retrieve))
+
+
+def _correct(o: Options) -> CorrectFluxes | CorrectWind | None:
+    if o.correct == "none":
+        return None
+    if o.correct == "wind":
+        return CorrectWind(**_network(o, "mpfnet-wind", o.weights.correct))
+    return CorrectFluxes(**_network(o, "mpfnet-correction", o.weights.correct))
+
+
+def _after_bulk(o: Options) -> tuple[Stage, ...]:
+    """Correction and standard errors, as far as they are chosen."""
+    correct, wind = _correct(o), cf.wind_speed
+    if isinstance(correct, CorrectFluxes):
+        return (correct,)  # with the errors of its own
+    stages: tuple[Stage, ...] = ()
+    if correct is not None:
+        wind = cf.wind_speed_corrected
+        inputs = (wind.name, *BulkFlux.inputs[1:])
+        stages = (correct, BulkFlux(o.bulk, inputs))
+    if o.retrieve == "mpfnet":
+        stages += (ErrorsOfFluxes(o.bulk, wind, WIND_ERRORS if correct is None else ()),)
+    return stages
+
+
+def published(o: Options) -> tuple[Variable, ...]:
+    """Variables of the record: with standard errors and bulk fluxes where there are any."""
+    corrected_wind = (cf.wind_speed_corrected,) if o.correct == "wind" else ()
+    air = cf.NEAR_SURFACE if o.retrieve == "mpfnet" else ()
+    fluxes = cf.FLUXES if air or o.correct == "mpfnet" else ()
+    erring = (*corrected_wind, *air, *fluxes)
+    return (
+        *(cf.with_error(v) if v in erring else v for v in (*PUBLISHED, *corrected_wind)),
+        *(cf.BULK_FLUXES if o.correct != "none" else ()),
+        *(cf.error_of(v) for v in erring),
+    )
+
+
+def _closures(o: Options) -> tuple[Closure, ...]:
+    """Of the bulk fluxes; and of those of the corrected wind."""
+    if o.correct == "none":
+        return (Closure(o.bulk),)
+    own = Closure(o.bulk, cf.BULK_FLUXES)
+    of_wind = (Closure(o.bulk, cf.FLUXES, cf.wind_speed_corrected),)
+    return (own, *(of_wind if o.correct == "wind" else ()))
+
+
+def _noticed(*notices: str) -> dict[str, str]:
+    return {**ATTRIBUTES, "notice": " ".join(filter(None, notices))}
+
+
+def _told(stage: NetworkStage, what: str) -> str:
+    """What a network does, and on what it was trained, as its weights say."""
+    data = stage.head.card.data.rstrip(". ")
+    return f"{what} by a network ({stage.architecture}) trained on {data}."
+
+
+def _notices(o: Options) -> tuple[str, str, str]:
+    """Of filling, retrieval and correction."""
+    fill, retrieve, correct = _fill(o), _retrieve(o), _correct(o)
+    what = "Wind is" if o.correct == "wind" else "Bulk fluxes are"
+    return (
+        _told(fill, "Gaps are filled") if isinstance(fill, FillByGDCM) else INTERPOLATES,
+        _told(retrieve, "Air temperature and humidity are retrieved")
+        if isinstance(retrieve, RetrieveByMPFNet)
+        else REGRESSES,
+        _told(correct, f"{what} corrected") if correct else "",
     )
 
 
@@ -178,61 +311,91 @@ def merged(o: Options) -> Product:
     )
 
 
+def sst(o: Options) -> Product:
+    """Sea surface temperature on the 1° grid: the analysis of the day, or each pass's own."""
+    own = o.sst == "satellite"
+    stage: Stage = (
+        FillInTime((cf.sea_surface_temperature,), o.reach)
+        if own
+        else Regrid((cf.sea_surface_temperature,), OISST_REASONS, min_valid=o.min_valid)
+    )
+    return Product(
+        "deepflux-sst",
+        Grid(time=_time(30), **({"orbit": ORBITS} if own else {}), **OCEAN),
+        reads=(Read(merged(o) if own else registry.source("oisst"), stage.inputs),),
+        stages=(stage,),
+        publishes=stage.outputs,
+        gates=(gates.valid_range,),
+        title="Sea surface temperature on a 1 degree grid",
+        summary="Of each pass, with gaps filled in time."
+        if own
+        else "Mean of the valid quarter-degree cells of the daily analysis.",
+        attrs=_noticed(INTERPOLATES if own else ""),
+        batch=10,
+    )
+
+
 def filled(o: Options) -> Product:
     """Passes without gaps. Published by itself: the filling needs days around each block."""
-    fill = FillInTime(_retrieved(o), o.reach)
+    fill = _fill(o)
+    by_network = isinstance(fill, FillByGDCM)
+    handed_on = (cf.pass_time,) if _needs_time(o) else ()
+    names = tuple(n for n in fill.inputs if n != cf.sea_surface_temperature.name)
+    reads = [Read(merged(o), (*names, *(v.name for v in handed_on)))]
+    if by_network:
+        reads.append(Read(sst(o), (cf.sea_surface_temperature.name,)))
     return Product(
         "deepflux-filled",
         Grid(time=_time(30), orbit=ORBITS, **OCEAN),
-        reads=(Read(merged(o), fill.inputs),),
+        reads=tuple(reads),
         stages=(fill,),
-        publishes=fill.outputs,
-        gates=(gates.valid_range,),
-        title="Daily passes with gaps filled in time",
+        publishes=(*fill.outputs, *handed_on),
+        gates=(gates.valid_range, *([gates.each_state_agrees] if by_network else [])),
+        title="Daily passes with gaps filled",
         summary="Observed values are kept; each filled value is marked as such.",
-        attrs=ATTRIBUTES,
+        attrs=_noticed(_notices(o)[0]),
     )
+
+
+def _needs_time(o: Options) -> bool:
+    """Whether a network after the filling is told the local time of a pass."""
+    return o.retrieve == "mpfnet" or o.correct != "none"
 
 
 def passes(o: Options) -> Product:
     """Near-surface air and fluxes of each pass."""
-    own_sst = ("sea_surface_temperature",) if o.sst == "satellite" else ()
-    taken = ("wind_speed", "water_vapour", *own_sst)
-    reads = [Read(filled(o), tuple(n for name in taken for n in (name, f"{name}_state")))]
-    regrid_sst = Regrid((cf.sea_surface_temperature,), OISST_REASONS, min_valid=o.min_valid)
-    if o.sst == "oisst":
-        reads.append(Read(registry.source("oisst"), regrid_sst.inputs))
+    states = ("wind_speed_state", "water_vapour_state")
+    for_networks = (*(v.name for v in cf.MICROWAVE), cf.pass_time.name)
+    taken = for_networks if _needs_time(o) else ("wind_speed", "water_vapour")
     return Product(
         "deepflux-passes",
         Grid(time=_time(30), orbit=ORBITS, **OCEAN),
-        reads=tuple(reads),
-        stages=(
-            *([regrid_sst] if o.sst == "oisst" else []),
-            RetrieveByRegression(Path("regression.json")),
-            BulkFlux(o.bulk),
-            CombineStates(),
+        reads=(
+            Read(filled(o), (*taken, *states)),
+            Read(sst(o), ("sea_surface_temperature", "sea_surface_temperature_state")),
         ),
-        publishes=(*PUBLISHED, cf.flux_state),
-        gates=(gates.valid_range, gates.below_saturation, gates.states_agree),
+        stages=(_retrieve(o), BulkFlux(o.bulk), *_after_bulk(o), CombineStates()),
+        publishes=(*published(o), cf.flux_state),
+        gates=(gates.valid_range, gates.below_saturation, gates.states_agree, *_closures(o)),
         title="Near-surface air and turbulent heat fluxes of each pass",
-        summary="Air temperature, humidity and bulk heat fluxes at the time of each pass.",
-        attrs=ATTRIBUTES,
+        summary="Air temperature, humidity and heat fluxes at the time of each pass.",
+        attrs=_noticed(*_notices(o)),
         batch=10,
     )
 
 
 def deepflux(o: Options) -> Product:
     """Mean of both passes: the published record."""
-    mean = MeanOfPasses(PUBLISHED, o.min_passes)
+    mean = MeanOfPasses(published(o), o.min_passes)
     return Product(
         "deepflux",
         Grid(time=_time(30), **OCEAN),
         reads=(Read(passes(o), mean.inputs),),
         stages=(mean,),
-        publishes=(*PUBLISHED, cf.flux_state, PASSES),
+        publishes=(*published(o), cf.flux_state, PASSES),
         gates=(gates.valid_range, gates.states_agree),
         title="Daily turbulent heat fluxes over the global ocean from microwave passes",
         summary="Mean of the ascending and the descending pass: near-surface air temperature and"
         " humidity, and latent and sensible heat flux, on a daily 1 degree grid, 60S to 60N.",
-        attrs=ATTRIBUTES,
+        attrs=_noticed(*_notices(o)),
     )

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.plain import aligned
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def choices(wind: xr.DataArray, algorithm: str) -> dict[str, Any]:
+    """How fluxes are computed beside what is observed: keywords of `fluxkernels.bulk.bulk_flux`.
+
+    Parameters
+    ----------
+    wind : DataArray
+        Satellites give equivalent neutral wind. Its grid tells the latitudes.
+    algorithm : str
+    """
+    latitude = wind["lat"].broadcast_like(wind).transpose(*wind.dims)
+    return {
+        "latitude": latitude.values,
+        "wind_kind": "neutral",
+        "algorithm": algorithm,
+        "outputs": ("sensible", "latent"),
+    }
 
 
 @dataclass(frozen=True)
@@ -37,17 +59,8 @@ class BulkFlux(PlainStage):
 
         def fluxes(arrays: Arrays) -> Arrays:
             wind, sst, air, humidity = aligned(*(arrays[name] for name in self.inputs))
-            latitude = wind["lat"].broadcast_like(wind).transpose(*wind.dims)
-            made = bulk_flux(
-                wind.values,
-                sst.values,
-                air.values,
-                humidity.values,
-                latitude=latitude.values,
-                wind_kind="neutral",
-                algorithm=self.algorithm,
-                outputs=("sensible", "latent"),
-            )
+            observed = (values.values for values in (wind, sst, air, humidity))
+            made = bulk_flux(*observed, **choices(wind, self.algorithm))
             return {
                 cf.sensible_heat_flux.name: wind.copy(data=made.sensible),
                 cf.latent_heat_flux.name: wind.copy(data=made.latent),

@@ -21,6 +21,8 @@ PASSES = cf.count_of("flux", "passes")
 class MeanOfPasses(PlainStage):
     """Mean of the ascending and the descending pass, for each variable where it has values.
 
+    A standard error, too, is the mean of both: that of a mean of errors that are alike.
+
     Parameters
     ----------
     variables : tuple of Variable

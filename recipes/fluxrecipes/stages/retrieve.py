@@ -10,10 +10,8 @@ from pathlib import Path
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxkernels.regression import QuadraticRegression
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.shipped import SHIPPED as SHIPPED
 from fluxrecipes.stages.plain import aligned
-
-# Every process looks in its own installation: on a cluster that may lie in another folder.
-SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 def read_regression(path: Path) -> QuadraticRegression:

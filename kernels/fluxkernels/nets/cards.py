@@ -1,0 +1,188 @@
+"""What a file of weights says of itself, read without PyTorch and without its tensors.
+
+For those who must know what a net is before one runs: plans, notices, estimates of memory. Whether
+the tensors are whole is found only when they are loaded, by `fluxkernels.nets.weights`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fluxkernels.errors import DamagedWeightsError, PickledWeightsError
+from fluxkernels.nets.quantities import Quantity, Vocabulary
+
+DOCUMENT = "fluxforge"  # the one key of a file's metadata: several have no order
+AGAIN = "Fetch or train the weights again."
+_LONGEST = 100_000_000  # bytes of a header, as the format has it
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What one must know of weights before using them.
+
+    Parameters
+    ----------
+    data : str
+        What they were trained on. Says so where it was a simulated world.
+    period : str
+        Of the training data, such as ``"1992-2017, 2019-2020"``.
+    skill : mapping of str to float
+        Scores, such as ``{"rmse air_temperature [K]": 0.9}``, each finite.
+    commit : str
+        Of the code that trained them.
+    seed : int
+        Of the training.
+    sensor : str
+        Such as ``"f17"``.
+    orbit : str
+        ``"ascending"``, ``"descending"`` or ``"both"``.
+    vocabulary : Vocabulary
+        Predictors and outputs, with units and scalings.
+    """
+
+    data: str
+    period: str
+    skill: Mapping[str, float]
+    commit: str
+    seed: int
+    sensor: str
+    orbit: str
+    vocabulary: Vocabulary
+
+
+class Head(NamedTuple):
+    """What stands before the tensors.
+
+    Parameters
+    ----------
+    architecture : str
+        The network's name.
+    settings : mapping
+        What it is built from.
+    card : ModelCard
+    """
+
+    architecture: str
+    settings: Mapping[str, Any]
+    card: ModelCard
+
+
+def read_head(path: Path) -> Head:
+    """Architecture, settings and card of a file of weights; its tensors are not looked at.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    PickledWeightsError
+        Where it is a pickle, or an archive as PyTorch's own.
+    DamagedWeightsError
+        Where it does not begin as a file of weights of this package.
+    """
+    place = str(path)
+    with path.open("rb") as file:
+        start = file.read(9)
+        refuse_pickles(start, place)
+        length = int.from_bytes(start[:8], "little")
+        header = start[8:] + file.read(min(length, _LONGEST) - 1) if length else b""
+    document = document_of(header, place)
+    if not isinstance(document.get("settings"), dict):
+        raise not_ours("it tells no settings", place)
+    card = card_of(document.get("card", {}), place)
+    return Head(str(document.get("architecture")), document["settings"], card)
+
+
+def document_of(header: bytes, place: str) -> dict[str, Any]:
+    """The JSON document in a safetensors header.
+
+    Parameters
+    ----------
+    header : bytes
+        What stands between the eight bytes of its length and the tensors.
+    place : str
+        Of the file, for the error.
+
+    Raises
+    ------
+    DamagedWeightsError
+        Where there is none.
+    """
+    try:
+        document = json.loads(json.loads(header)["__metadata__"][DOCUMENT])
+    except (ValueError, KeyError, TypeError) as error:
+        raise not_ours(error, place) from error
+    if not isinstance(document, dict) or "digest" not in document:
+        raise not_ours("its document has no digest", place)
+    return document
+
+
+def not_ours(why: object, place: str) -> DamagedWeightsError:
+    """The error for a file that is not, or not wholly, of this package."""
+    return DamagedWeightsError(
+        f"this is no whole file of weights as this package saves them ({why}).", place, AGAIN
+    )
+
+
+def refuse_pickles(data: bytes, place: str) -> None:
+    """Tell a pickle by its first bytes.
+
+    A safetensors file begins with the length of its header, whose first byte may be a pickle's too;
+    but its ninth byte is always a brace.
+    """
+    archive = data[:4] == b"PK\x03\x04"
+    if archive or (data[:1] == b"\x80" and data[8:9] != b"{"):
+        raise PickledWeightsError(
+            "this is a pickle, or an archive of one, and reading it could run any code.",
+            place,
+            "Convert it to safetensors where you trust it, then save it anew.",
+        )
+
+
+def card_of(document: dict[str, Any], place: str) -> ModelCard:
+    """A model card from its JSON document.
+
+    Parameters
+    ----------
+    document : dict
+    place : str
+        Of the file, for the error.
+
+    Raises
+    ------
+    DamagedWeightsError
+        Where it is another version's.
+    """
+    try:
+        channels = {
+            side: tuple(Quantity(**quantity) for quantity in document["vocabulary"][side])
+            for side in ("predictors", "outputs")
+        }
+        return ModelCard(**{**document, "vocabulary": Vocabulary(**channels)})
+    except (TypeError, KeyError) as error:
+        raise DamagedWeightsError(
+            f"its model card is none that this version reads ({error}).", place, AGAIN
+        ) from error
+
+
+def difference(has: object, wanted: object) -> str:
+    """What differs; of a vocabulary, the first quantity that does."""
+    if not isinstance(has, Vocabulary) or not isinstance(wanted, Vocabulary):
+        return f"{has!r}, not {wanted!r}"
+    for side in ("predictors", "outputs"):
+        mine, theirs = getattr(has, side), getattr(wanted, side)
+        if [quantity.name for quantity in mine] != [quantity.name for quantity in theirs]:
+            return f"{side} {[q.name for q in mine]}, not {[q.name for q in theirs]}"
+        for one, other in zip(mine, theirs, strict=True):
+            if one != other:
+                return f"{one}, not {other}"
+    return "equal"

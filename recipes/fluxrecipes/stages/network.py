@@ -1,0 +1,305 @@
+"""What stages with a network share: which weights, whether they fit, and how a net is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.declare import UNKEYED, Array, Device, PlainStage
+from fluxengine.errors import ConfigError, FluxforgeError
+from fluxkernels.errors import KernelError
+from fluxkernels.nets.cards import Head, difference, read_head
+from fluxkernels.nets.quantities import Quantity, Vocabulary
+from fluxrecipes.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    import torch
+    import xarray as xr
+
+    from fluxkernels.nets.predict import Predictor
+
+Precision = Literal["fp32", "bf16"]
+Flags = npt.NDArray[np.bool_]
+
+ANY = "any"  # sensor of a card: its net is for all of them
+BOTH = "both"  # orbits of a card
+_ROUNDED = 1e-3  # degrees: coordinates are computed
+PYTORCH = 300_000_000  # bytes that it takes by being there, with what its libraries work in
+
+
+class WrongWeights(FluxforgeError, ValueError):
+    """Weights that are damaged, or made for something else than they are to be used for."""
+
+    code = "FF621"
+
+
+@dataclass(frozen=True)
+class NetworkStage(PlainStage):
+    """A stage that runs a network of `fluxkernels.nets`.
+
+    Parameters
+    ----------
+    model : Path
+        Weights file: the name of one that comes with this package, or a whole path that every
+        worker reaches.
+    sensors : tuple of str
+        Whose passes it is used for; weights must have been trained for one of them. Empty: no
+        matter.
+    precision : {"fp32", "bf16"}
+        Of convolutions and matrix products.
+    batch : int
+        Windows or fields at once. A larger one keeps a GPU busy and takes more memory.
+    device : {"cpu", "cuda"}
+        Where it runs; ``cuda`` is refused where there is none.
+    """
+
+    model: Path
+    sensors: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    batch: int = field(default=1, metadata=UNKEYED)
+    device: Device = field(default="cpu", metadata=UNKEYED)
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network it runs."""
+        raise NotImplementedError
+
+    @property
+    def vocabularies(self) -> tuple[Vocabulary, ...]:
+        """What the network may take and give."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The network's."""
+        return (SHIPPED / self.model,)
+
+    @property
+    def kept(self) -> int:
+        """PyTorch and the weights."""
+        return PYTORCH + sum(path.stat().st_size for path in self.weights)
+
+    @property
+    def head(self) -> Head:
+        """What the weights say of themselves, found fit for this stage. Needs no PyTorch.
+
+        Raises
+        ------
+        ConfigError
+            Where there is no such file.
+        WrongWeights
+            Where they are of another network, vocabulary, orbit or sensor, or no weights.
+        """
+        found = head_of(SHIPPED / self.model)
+        self.check(found)
+        return found
+
+    def check(self, found: Head) -> None:
+        """Raise `WrongWeights` where weights are not for this stage."""
+        if found.architecture != self.architecture:
+            raise self.refusal(f"they are of {found.architecture}, not of {self.architecture}.")
+        card = found.card
+        if card.vocabulary not in self.vocabularies:
+            near = self.vocabularies[0]
+            why = difference(card.vocabulary, near)
+            raise self.refusal(f"they were trained for another vocabulary: {why}.")
+        if card.orbit != BOTH:
+            raise self.refusal(f"they were trained for {card.orbit} passes alone.")
+        trained = {name.strip() for name in card.sensor.split(",")}
+        if self.sensors and ANY not in trained and not trained & set(self.sensors):
+            raise self.refusal(
+                f"they were trained for {card.sensor}, and these passes are of"
+                f" {', '.join(self.sensors)}."
+            )
+
+    def refusal(self, why: str) -> WrongWeights:
+        """The error that names the file."""
+        return WrongWeights(
+            why, where=str(self.model), mend="Name weights made for this, or train some."
+        )
+
+    def predictor(self) -> tuple[Predictor, Head]:
+        """The network, ready to run, with what its weights say of it.
+
+        Raises
+        ------
+        ConfigError, WrongWeights
+            As `head`; and where the tensors are damaged or do not fit.
+        """
+        from fluxkernels.nets import weights
+        from fluxkernels.nets.predict import Predictor
+
+        head = self.head
+        try:
+            net = weights.load(SHIPPED / self.model, architecture=self.architecture).net
+        except KernelError as error:
+            raise self.refusal(str(error)) from error
+        run = Predictor(net, batch=self.batch, device=self.device, precision=self.precision)
+        return run, head
+
+
+def head_of(path: Path) -> Head:
+    """Head of a weights file.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such file.
+    WrongWeights
+        Where it is no weights file, by its beginning.
+    """
+    try:
+        state = path.stat()
+        return _head(path, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        raise ConfigError(
+            f"these weights cannot be read: {error.strerror}.",
+            where=path.name,
+            mend="`fluxforge train` makes them; each worker needs the file at this path.",
+        ) from error
+    except KernelError as error:
+        raise WrongWeights(str(error), where=path.name, mend="Name a file of weights.") from error
+
+
+@lru_cache(maxsize=32)
+def _head(path: Path, size: int, stamp: int) -> Head:
+    """Kept as long as size and time stay the same: training may write anew."""
+    return read_head(path)
+
+
+def activations(head: Head, cells: int) -> int:
+    """Bytes that a network holds at most while it works on one window or field, beside its inputs.
+
+    Counted in channels of the whole grid, from what the network is built of, and made large enough
+    for all that was measured.
+    """
+    of = {"GDCM": _gdcm_channels, "MPFNet": _mpfnet_channels}[head.architecture]
+    return round(4 * cells * of(head.settings))
+
+
+def _gdcm_channels(s: Mapping[str, Any]) -> float:
+    day = (s["variables"] + s["context"]) * (2 if s["masks"] else 1)
+    whole = 4 * s["steps"] * day + (8 * s["stem"] if s["scale"] > 1 else 0)
+    entry = s["entry"] if s["scale"] > 1 else day
+    seen = s["steps"] * s["lstm"][-1]
+    coarse = float(s["steps"] * entry * 4)
+    for level, width in enumerate(s["motion"]):
+        states = 12 * max(s["lstm"]) + 2 * seen
+        moved = 8 * s["steps"] * width
+        decoded = 4 * (seen + 2 * width + s["decoder"] + s["pyramid"])
+        coarse += (states + moved + decoded) / 4**level
+    return float(whole + 2.5 * coarse / s["scale"] ** 2)
+
+
+def _mpfnet_channels(s: Mapping[str, Any]) -> float:
+    points = 4 * s["history"] * s["predictors"] + 4 * s["point"] + 2 * s["levels"] * s["reduced"]
+    return float(points + 6 * s["width"] + 4 * s["outputs"])
+
+
+class Window(NamedTuple):
+    """Some days of fields, shape (days, channels, lat, lon), scaled, and where they are known."""
+
+    values: Array
+    masks: Flags
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Fields of a block with its halo, as a network takes them.
+
+    Parameters
+    ----------
+    values : float32 array, shape (time, orbit, channels, lat, lon)
+        Scaled; 0 where nothing is known.
+    masks : bool array, of the same shape
+        True where there is a value.
+    """
+
+    values: Array
+    masks: Flags
+
+    @classmethod
+    def of(cls, fields: Sequence[Array], quantities: Sequence[Quantity]) -> Channels:
+        """From fields of shape (time, orbit, lat, lon), in the units of their quantities."""
+        time, orbit, *cells = fields[0].shape
+        values = np.zeros((time, orbit, len(quantities), *cells), np.float32)
+        masks = np.zeros(values.shape, np.bool_)
+        for at, (given, quantity) in enumerate(zip(fields, quantities, strict=True)):
+            known = np.isfinite(given)
+            scaled = (given - quantity.offset) / quantity.scale
+            values[:, :, at] = np.where(known, scaled, 0.0)
+            masks[:, :, at] = known
+        return cls(values, masks)
+
+    def beside(self, other: Channels) -> Channels:
+        """These channels, then those of another, of the same days and passes."""
+        return Channels(
+            np.concatenate([self.values, other.values], axis=2),
+            np.concatenate([self.masks, other.masks], axis=2),
+        )
+
+    def window(self, day: int, orbit: int, before: int, after: int) -> Window:
+        """Days around one; beyond the first and the last one nothing is known."""
+        first, last = day - before, day + after + 1
+        there = slice(max(first, 0), min(last, len(self.values)))
+        at = slice(there.start - first, there.stop - first)
+        shape = (before + 1 + after, *self.values.shape[2:])
+        values, masks = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+        values[at], masks[at] = self.values[there, orbit], self.masks[there, orbit]
+        return Window(values, masks)
+
+
+def in_batches(
+    run: Predictor, windows: Iterator[Window], batch: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """What a network gives for each of many windows, of which only a batch is held at once."""
+    import torch
+
+    while part := [window for _, window in zip(range(batch), windows, strict=False)]:
+        values, masks = (torch.from_numpy(np.stack(side)) for side in zip(*part, strict=True))
+        yield from zip(*run(values, masks), strict=True)
+
+
+def natural(scaled: torch.Tensor, quantity: Quantity) -> Array:
+    """A channel that a network gave, in its units, float64."""
+    return np.asarray(scaled.double().numpy() * quantity.scale + quantity.offset)
+
+
+def check_globe(values: xr.DataArray, edges: tuple[float, float] | None = None) -> None:
+    """Networks go around the globe; and one that is told latitude knows one grid.
+
+    Parameters
+    ----------
+    values : DataArray
+        With the coordinates ``lat`` and ``lon``.
+    edges : (float, float), optional
+        Of the grid that the network was made for, degrees north.
+
+    Raises
+    ------
+    ConfigError
+        Where longitude is not whole, or the grid has other edges.
+    """
+    lat, lon = (values[name].values.astype(np.float64) for name in ("lat", "lon"))
+    length = len(lon) * float(lon[1] - lon[0])
+    if abs(length - 360.0) > _ROUNDED:
+        raise ConfigError(
+            f"a network needs the whole globe, and the block has {length:g} degrees.",
+            where="lon",
+            mend="Give the product's longitude one block.",
+        )
+    half = 0.5 * float(lat[1] - lat[0])
+    own = (float(lat[0]) - half, float(lat[-1]) + half)
+    if edges is not None and max(abs(a - b) for a, b in zip(own, edges, strict=True)) > _ROUNDED:
+        raise ConfigError(
+            f"the grid goes from {own[0]:g} to {own[1]:g} degrees north, the network was made for"
+            f" {edges[0]:g} to {edges[1]:g}.",
+            where="lat",
+            mend="Train it for this grid.",
+        )

@@ -1,0 +1,150 @@
+"""What stages with an MPFNet share: it reads values, with their errors, at every cell of a pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fluxengine.declare import Array, Arrays, Shapes, Variable
+from fluxengine.grid import Halo
+from fluxkernels.nets.cards import Head
+from fluxkernels.nets.quantities import Quantity
+from fluxrecipes import networks
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.near_surface import clock, local_hours
+from fluxrecipes.stages.network import (
+    Channels,
+    NetworkStage,
+    activations,
+    check_globe,
+    in_batches,
+    natural,
+)
+from fluxrecipes.stages.plain import aligned
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from fluxkernels.nets.predict import Predictor
+
+WIND, VAPOUR = f"{cf.wind_speed.name}_state", f"{cf.water_vapour.name}_state"
+OF_PASS = (cf.pass_time.name, WIND, VAPOUR)  # what `of_pass` is made of
+
+
+class Reading(NamedTuple):
+    """What a network says of one quantity, in its units, shape (time, orbit, lat, lon), float64.
+
+    Parameters
+    ----------
+    mean, error : ndarray
+        The error is a standard error.
+    """
+
+    mean: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class PointStage(NetworkStage):
+    """A stage that runs an MPFNet on every pass."""
+
+    @property
+    def architecture(self) -> str:
+        """Of the network."""
+        return "MPFNet"
+
+    @property
+    def halo(self) -> Halo:
+        """The earlier days that the network looks at, as its weights say."""
+        history = int(self.head.settings["history"])
+        return Halo({"time": (history - 1, 0)}) if history > 1 else Halo()
+
+    def memory(self, inputs: Shapes) -> int:
+        """All passes as channels and as double numbers, and a batch with the net's own."""
+        head = self.head
+        *_, rows, columns = cells = max(inputs.values(), key=math.prod)
+        channels, outputs = (
+            len(side) for side in (head.card.vocabulary.predictors, head.card.vocabulary.outputs)
+        )
+        passes = math.prod(cells) * (13 * channels + 16 * outputs + 64)
+        grid = rows * columns
+        fed = int(head.settings["history"]) * channels * 10 * grid
+        return passes + self.batch * (fed + activations(head, grid))
+
+    def read(
+        self, run: Predictor, head: Head, first: xr.DataArray, fields: Mapping[str, Array]
+    ) -> dict[str, Reading]:
+        """Run the network on every pass.
+
+        Parameters
+        ----------
+        run : Predictor
+        head : Head
+        first : DataArray, dims (time, orbit, lat, lon)
+            Whose grid it is.
+        fields : mapping of str to ndarray, shape (time, orbit, lat, lon)
+            Each quantity that it takes, in its units.
+
+        Returns
+        -------
+        dict of str to Reading
+        """
+        settings, vocabulary = head.settings, head.card.vocabulary
+        check_globe(first, (settings["south"], settings["north"]))
+        predictors = vocabulary.predictors
+        channels = Channels.of([fields[q.name] for q in predictors], predictors)
+        days, orbits = first.shape[:2]
+        windows = (
+            channels.window(day, orbit, settings["history"] - 1, 0)
+            for day in range(days)
+            for orbit in range(orbits)
+        )
+        shape = (len(vocabulary.outputs), *first.shape)
+        mean, error = np.empty(shape), np.empty(shape)
+        for at, (means, spreads) in enumerate(in_batches(run, windows, self.batch)):
+            day, orbit = divmod(at, orbits)
+            for number, quantity in enumerate(vocabulary.outputs):
+                mean[number, day, orbit] = natural(means[number], quantity)
+                error[number, day, orbit] = _error(spreads[number].double().numpy(), quantity)
+        pairs = zip(vocabulary.outputs, mean, error, strict=True)
+        return {quantity.name: Reading(value, spread) for quantity, value, spread in pairs}
+
+
+def _error(log_variance: Array, quantity: Quantity) -> Array:
+    return np.asarray(np.exp(0.5 * log_variance) * quantity.scale)
+
+
+def of_pass(arrays: Arrays, first: xr.DataArray) -> dict[str, Array]:
+    """What networks are told of a pass: its local time, and what was filled.
+
+    Parameters
+    ----------
+    arrays : mapping of str to DataArray
+        `OF_PASS`.
+    first : DataArray, dims (time, orbit, lat, lon)
+        Whose grid it is.
+
+    Returns
+    -------
+    dict of str to ndarray, of the shape of `first`
+    """
+    _, time, wind, vapour = aligned(first, *(arrays[name] for name in OF_PASS))
+    hours = local_hours(time.values, first["lon"].values)
+    told = (*clock(hours), _filled(wind.values), _filled(vapour.values))
+    return {quantity.name: value for quantity, value in zip(networks.PASS, told, strict=True)}
+
+
+def _filled(states: Array) -> Array:
+    """1 where there is a value that no satellite saw, 0 where one did, NaN where there is none."""
+    there = (states >= cf.OBSERVED) & (states <= cf.LAST_VALID)
+    return np.where(there, states != cf.OBSERVED, np.nan)
+
+
+def error_within(variable: Variable, error: Array) -> Array:
+    """A standard error, held at the largest that can be stored."""
+    assert variable.valid_range is not None
+    return np.minimum(error, variable.valid_range[1])

@@ -1,0 +1,70 @@
+"""Retrieval of near-surface air temperature and humidity by a network, with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fluxengine.declare import Arrays, Variable
+from fluxkernels.nets.cards import Head
+from fluxkernels.nets.quantities import Vocabulary
+from fluxrecipes import networks
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.near_surface import from_sea
+from fluxrecipes.stages.plain import aligned
+from fluxrecipes.stages.points import OF_PASS, PointStage, error_within, of_pass
+
+if TYPE_CHECKING:
+    from fluxkernels.nets.predict import Predictor
+
+AIR, HUMIDITY = cf.NEAR_SURFACE
+NEEDED = ("wind_speed", "water_vapour", "sea_surface_temperature")  # else there is no flux
+
+
+@dataclass(frozen=True)
+class RetrieveByMPFNet(PointStage):
+    """Air temperature and specific humidity by an MPFNet.
+
+    It gives the air relative to the sea, as a Gaussian. Humidity is held below saturation. Standard
+    errors are the network's, and leave out that of the sea surface temperature. There is a value
+    where wind, vapour and SST have one; cloud and rain may be missing.
+    """
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Microwave fields, SST, the time of the pass and what was filled."""
+        return (*(v.name for v in cf.MICROWAVE), NEEDED[2], *OF_PASS)
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """Both, with their standard errors."""
+        return (*cf.NEAR_SURFACE, *(cf.error_of(v) for v in cf.NEAR_SURFACE))
+
+    @property
+    def vocabularies(self) -> tuple[Vocabulary, ...]:
+        """Of the retrieval."""
+        return (networks.RETRIEVAL,)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """Read the weights."""
+        return partial(self._run, *self.predictor())
+
+    def _run(self, run: Predictor, head: Head, arrays: Arrays) -> Arrays:
+        names = (*(v.name for v in cf.MICROWAVE), NEEDED[2])
+        fields = dict(zip(names, aligned(*(arrays[name] for name in names)), strict=True))
+        first = fields[names[0]]
+        given = {name: values.values for name, values in fields.items()}
+        read = self.read(run, head, first, given | of_pass(arrays, first))
+        there = np.logical_and.reduce([np.isfinite(given[name]) for name in NEEDED])
+        warmth, deficit = (read[quantity.name] for quantity in networks.RETRIEVAL.outputs)
+        sst = np.where(there, given[NEEDED[2]], np.nan)
+        air, humidity = from_sea(sst, warmth.mean, deficit.mean)
+        made = dict(zip((AIR.name, HUMIDITY.name), (air, humidity), strict=True))
+        for variable, reading in zip(cf.NEAR_SURFACE, (warmth, deficit), strict=True):
+            error = cf.error_of(variable)
+            made[error.name] = np.where(there, error_within(error, reading.error), np.nan)
+        return {name: first.copy(data=values) for name, values in made.items()}
