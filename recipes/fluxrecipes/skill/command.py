@@ -18,7 +18,7 @@ def validate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Score the record's networks beside the baselines that they must beat.
+    r"""Score the record's networks beside the baselines that they must beat.
 
     A validate.yaml names the store, the days to fit the baselines on, the days to score, and where
     the passes are simulated their world:

@@ -137,6 +137,21 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
     return Part(found, layers, str(location))
 
 
+def warmth(location: Place, dataset: str) -> Part:
+    """Sea surface temperature of a store's dataset, by its own state or that of the fluxes.
+
+    Raises
+    ------
+    ConfigError
+        FF201: the dataset lacks it.
+    """
+    name = cf.sea_surface_temperature.name
+    own = f"{name}_state" in store.open_dataset(location, dataset).variables
+    return Part.opened(
+        location, dataset, [Layer(name, f"{name}_state" if own else cf.flux_state.name)]
+    )
+
+
 def _plain(location: Place) -> xr.Dataset:
     import xarray as xr
 
@@ -215,7 +230,7 @@ def runs(
     ConfigError
         FF201: no day of the periods is there.
     """
-    wanted = np.concatenate([_within(written, one)[::every] for one in periods])
+    wanted = np.concatenate([within(written, one)[::every] for one in periods])
     if not wanted.size:
         told = ", ".join(f"{one.first} to {one.last}" for one in periods)
         raise ConfigError(f"no day of {told} was written.", where="score", mend="Run them first.")
@@ -255,7 +270,7 @@ def sampled(
     starts = [
         run[k]
         for one in periods
-        for run in pieces(_within(written, one))
+        for run in pieces(within(written, one))
         for k in range(0, run.size - length + 1, length)
     ]
     if not starts:
@@ -268,6 +283,7 @@ def sampled(
     return tuple(Run(starts[k], starts[k] + (length - 1) * _DAY) for k in chosen)
 
 
-def _within(days: Days, period: Period) -> Days:
+def within(days: Days, period: Period) -> Days:
+    """Those of some days that lie in a period."""
     found: Days = days[(days >= np.datetime64(period.first)) & (days <= np.datetime64(period.last))]
     return found

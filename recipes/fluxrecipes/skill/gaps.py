@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from fluxengine.place import Place
 from fluxkernels.stats.samples import ALL, common_sample
-from fluxrecipes import vocabulary as cf
 from fluxrecipes.processes import pool
 from fluxrecipes.skill import fields, layers
 from fluxrecipes.skill.fields import RAIN, Passes, Run, occurrence
@@ -31,7 +30,6 @@ from fluxrecipes.skill.scores import Key, Points, Score, Sums, joined, scores, s
 from fluxrecipes.skill.settings import Gaps, Method, Validation
 from fluxrecipes.skill.truth import Hidden, Question, Referee, Simulated
 from fluxrecipes.training.archive import Days, Part
-from fluxrecipes.training.archive import Layer as Stored
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -118,7 +116,7 @@ def judge(asked: Validation) -> Judged:
     referee: Referee = Simulated(asked.truth.seed, asked.truth.world) if asked.truth else Hidden()
     runs = fields.runs(written, asked.score, every=asked.every, margin=MARGIN)
     days = np.unique(np.concatenate([run.days for run in runs]))
-    fillers += networks_of(gaps.weights, _warmth(asked, days), gaps.rains_above)
+    fillers += networks_of(gaps.weights, _warmth(asked, days))
     jobs = [
         _Job(asked.place, asked.datasets.observed, run, fillers, referee, names, gaps.rains_above)
         for run in runs
@@ -151,12 +149,10 @@ class Stopwatch:
 def fitted(part: Part, asked: Validation, gaps: Gaps, watch: Stopwatch) -> tuple[Filler, ...]:
     """The baselines asked for, fitted on the training period alone."""
     written = part.written()
-    inside = np.isin(
-        written, np.concatenate([np.arange(one.first, _after(one.last)) for one in asked.fit])
-    )
     pieces = (
         fields.read(part, days[k : k + PIECE])
-        for days in fields.pieces(written[inside])
+        for period in asked.fit
+        for days in fields.pieces(fields.within(written, period))
         for k in range(0, days.size, PIECE)
     )
     above = gaps.rains_above
@@ -168,11 +164,6 @@ def fitted(part: Part, asked: Validation, gaps: Gaps, watch: Stopwatch) -> tuple
         stretches = [fields.read(part, one.days) for one in chosen]
         watch.lap("reading")
     return tuple(_fitted(one, normals, stretches, above, watch) for one in gaps.methods)
-
-
-def _after(day: Any) -> np.datetime64:
-    after: np.datetime64 = np.datetime64(day) + np.timedelta64(1, "D")
-    return after
 
 
 def _fitted(
@@ -200,9 +191,7 @@ def _warmth(asked: Validation, days: Days) -> Warmth | None:
     name = asked.datasets.sst
     if name is None or not (asked.gaps and asked.gaps.weights):
         return None
-    return Warmth.stored(
-        Part.opened(asked.place, name, Stored.of(cf.sea_surface_temperature.name)), days
-    )
+    return Warmth.stored(fields.warmth(asked.place, name), days)
 
 
 def _done(jobs: Sequence[_Job], processes: int) -> Iterator[Outcome]:

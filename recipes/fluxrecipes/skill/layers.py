@@ -86,7 +86,8 @@ class Normal:
     def spread(self) -> Floats:
         """Standard deviation about the cycle, never zero, shape (orbit, lat, lon)."""
         spread = np.stack([one.spread for one in self.of_orbit])
-        return np.maximum(spread, 1e-3 * np.nanmax(spread))
+        floored: Floats = np.maximum(spread, 1e-3 * np.nanmax(spread))
+        return floored
 
     def anomalies(self, values: Floats, days: Days) -> Floats:
         """Departures from the cycle in standard deviations, shape (time, orbit, lat, lon)."""

@@ -1,4 +1,4 @@
-"""GDCM as a filler, by a file of weights: its window, its target day and its channels are its own."""
+"""GDCM as a filler, by a file of weights; its window and its channels are its own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from fluxrecipes.skill.fillers import Estimate
 from fluxrecipes.training.archive import Days, Part
 
 if TYPE_CHECKING:
-    from fluxkernels.nets.vocabulary import Quantity
+    from fluxkernels.nets.quantities import Quantity
     from fluxkernels.nets.weights import Loaded
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 
 OTHER = "other_pass_"
+_RAINING_ABOVE = 0.0  # mm h-1: what the networks take for rain in what they are given
 _SEEN = (cf.OBSERVED, cf.REANALYSIS)  # what counts as a value; what was filled before does not
 
 
@@ -103,13 +104,10 @@ class ByNetwork:
         Of its weights.
     sst : Warmth or None
         Needed where its vocabulary has SST.
-    above : float
-        Rain rate from which on it rains, mm h-1.
     """
 
     path: Path
     sst: Warmth | None
-    above: float
 
     @property
     def name(self) -> str:
@@ -132,17 +130,11 @@ class ByNetwork:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "sst": self.sst, "above": self.above}  # each process reads it
+        return {"path": self.path, "sst": self.sst}  # each process reads it
 
     def check(self) -> None:
         """Raise `ConfigError` where the weights are not fit for this."""
         _ = self._loaded
-
-    @property
-    def reach(self) -> int:
-        """Days it looks back or ahead at most."""
-        settings: Any = self._loaded.net.settings
-        return int(max(settings.target, settings.steps - 1 - settings.target))
 
     def fill(
         self, passes: Passes, targets: Sequence[int], wanted: Mapping[str, Mask]
@@ -181,7 +173,7 @@ class ByNetwork:
             name: np.where(np.isin(passes.states[name], _SEEN), values, np.float32(np.nan))
             for name, values in passes.values.items()
         }
-        fields[networks.RAINING.name] = occurrence(fields[RAIN], self.above)
+        fields[networks.RAINING.name] = occurrence(fields[RAIN], _RAINING_ABOVE)
         if self.sst is not None:
             warmth = self.sst.on(passes.days)
             fields[networks.SST.name] = np.broadcast_to(warmth, passes.hours.shape)
@@ -218,7 +210,7 @@ def networks_of(paths: Sequence[Path], sst: Warmth | None, above: float) -> tupl
     ConfigError
         FF201: weights that cannot be used, or two of one name.
     """
-    made = tuple(ByNetwork(path, sst, above) for path in paths)
+    made = tuple(ByNetwork(path, sst) for path in paths)
     for one in made:
         one.check()
     names = [one.name for one in made]

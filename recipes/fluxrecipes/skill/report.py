@@ -43,7 +43,7 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
     }
     if protocol.touches(asked.score):
         what = f"{TEST_YEAR.first} to {TEST_YEAR.last}"
-        before = protocol.opened(asked.place, Opening(what, asked.purpose, weights))
+        before = protocol.opened(asked.log, Opening(what, asked.purpose, weights))
         document["opened_before"] = before
         tell(f"{what} is held out: opened {before} times before, now written into {LOG}.")
     if asked.gaps is not None:

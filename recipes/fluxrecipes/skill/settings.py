@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from fluxengine import config, place, registry
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
+from fluxengine.store import MARKER
 from fluxrecipes.skill.fields import VARIABLES
 from fluxrecipes.skill.protocol import check_fit
 
@@ -61,7 +62,12 @@ class Gaps(BaseModel, extra="forbid", frozen=True):
     weights: tuple[Path, ...] = Field((), description="of GDCM, any number of presets and seeds")
     methods: tuple[Method, ...] = Field(METHODS, min_length=1, description="baselines")
     variables: tuple[str, ...] = Field(VARIABLES, min_length=1)
-    rains_above: float = Field(0.0, ge=0, description="mm h-1 from which on it rains")
+    rains_above: float = Field(
+        0.01,
+        ge=0,
+        description="mm h-1 from which on it rains: where the simulated satellite sees rain as"
+        " often as there is any, so that no method starts with a bias",
+    )
     stretches: int = Field(
         12, ge=1, description="of ten days of the fit, for covariances and patterns"
     )
@@ -117,6 +123,13 @@ class Validation(BaseModel, extra="forbid", frozen=True):
     def place(self) -> Place:
         """Where its store lies."""
         return place.at(self.store, self.storage)
+
+    @property
+    def log(self) -> Place:
+        """Where openings are written down: in the store, or beside a plain Zarr."""
+        if (self.place / MARKER).read() is not None or "://" in self.store:
+            return self.place
+        return place.at(Path(self.store).parent)
 
     @property
     def weights(self) -> tuple[Path, ...]:

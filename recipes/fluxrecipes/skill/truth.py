@@ -1,7 +1,8 @@
-"""What was there: the simulated world at the time of the pass, or observed cells that were hidden."""
+"""What was there: the simulated world at the time of the pass, or observed cells, hidden."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -33,8 +34,8 @@ class Question(NamedTuple):
     """
 
     given: Passes
-    causes: dict[str, dict[str, Mask]]
-    truth: dict[str, Floats]
+    causes: Mapping[str, Mapping[str, Mask]]
+    truth: Mapping[str, Floats]
 
 
 class Referee(Protocol):

@@ -1,0 +1,466 @@
+"""Scoring of the retrieval of near-surface air: networks beside what knows one point at a time.
+
+All methods are scored on the same cells of the same passes, against the air of the simulated
+world at the time of the pass. Regression, boosting and a plain multilayer perceptron are fitted on
+one sample of the training period; the latter two with the very inputs that the networks have at a
+point. The oracle is boosting on the sea and air as they were, without gaps, noise and bias: what
+it misses, no method can find at a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import ConfigError
+from fluxkernels import regression
+from fluxkernels.stats.skill import skill
+from fluxrecipes import networks
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.near_surface import clock, from_sea, local_hours, relative_to_sea
+from fluxrecipes.skill import fields
+from fluxrecipes.skill.closing import closed
+from fluxrecipes.skill.fields import VARIABLES, Passes, within
+from fluxrecipes.skill.network import loaded
+from fluxrecipes.skill.protocol import TEST_YEAR, TUNING
+from fluxrecipes.skill.settings import Retrieval, Validation
+from fluxrecipes.skill.truth import AIR, Simulated
+from fluxrecipes.training.archive import Days, Part
+
+Floats = npt.NDArray[np.floating[Any]]
+Fields = Mapping[str, Floats]
+Air = tuple[Floats, Floats]  # temperature [K] and humidity [kg kg-1] of points
+
+SST = cf.sea_surface_temperature.name
+INPUTS = tuple(quantity.name for quantity in networks.RETRIEVAL.predictors)
+BEYOND = (*VARIABLES, SST)  # of the truth: what the oracle is told
+BASELINE, ORACLE = "quadratic", "oracle"
+
+
+class Sample(NamedTuple):
+    """Points of some passes.
+
+    Parameters
+    ----------
+    inputs : float64 array, shape (point, input)
+        `INPUTS`, in their units, NaN where there is none; then sine of latitude, sine and cosine
+        of longitude.
+    perfect : float64 array, shape (point, input)
+        `BEYOND` as they were, then the same three.
+    air : (float64 array, float64 array), shape (point,)
+        True air temperature and humidity.
+    day : datetime64[D] array, shape (point,)
+    networks : dict of str to (float64 array, float64 array)
+        What each network retrieves there.
+    """
+
+    inputs: Floats
+    perfect: Floats
+    air: Air
+    day: Days
+    networks: dict[str, Air]
+
+    @property
+    def sst(self) -> Floats:
+        """As the retrievals are told it, K."""
+        return self.inputs[:, INPUTS.index(SST)]
+
+
+@dataclass(frozen=True)
+class RetrievalScore:
+    """How good a retrieval is.
+
+    Parameters
+    ----------
+    variable, method : str
+    place, year : str
+        Which points: all of the ocean; years that may be tuned on, or the one held out.
+    points : int
+    rmse, bias, correlation : float
+    closed : float or None
+        Share of the mean square error between regression and oracle.
+    """
+
+    variable: str
+    method: str
+    place: str
+    year: str
+    points: int
+    rmse: float
+    bias: float
+    correlation: float
+    closed: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {n: getattr(self, n) for n in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of scoring the retrieval."""
+
+    scores: list[RetrievalScore]
+    fitted_on: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {"fitted_on": self.fitted_on, "scores": [one.as_json() for one in self.scores]}
+
+
+def judge(asked: Validation) -> Judged:
+    """Draw points, fit the baselines, retrieve with all methods, and score them.
+
+    Raises
+    ------
+    ConfigError
+        FF201: no dataset of SST is named, or scikit-learn is asked for and not there.
+    """
+    of = asked.retrieval
+    assert of is not None and asked.truth is not None
+    if asked.datasets.sst is None:
+        raise ConfigError("it needs sea surface temperature.", where="datasets", mend="Name `sst`.")
+    _check_installed(of)
+    parts = _Parts.opened(asked)
+    fit_days = np.concatenate([within(parts.days, one) for one in asked.fit])
+    score_days = np.concatenate([within(parts.days, one)[:: asked.every] for one in asked.score])
+    if not (fit_days.size and score_days.size):
+        raise ConfigError("no day of `fit`, or none of `score`, was written.", where="store")
+    spread = np.unique(np.linspace(0, fit_days.size - 1, min(of.days, fit_days.size)).astype(int))
+    referee = Simulated(asked.truth.seed, asked.truth.world)
+    learn = joined(draw(parts, fit_days[spread], of, referee, ()))
+    test = joined(draw(parts, score_days, of, referee, of.weights))
+    found = {m: BASELINES[m](learn, of.seed)(test) for m in of.methods} | test.networks
+    return Judged(scored(found, test), len(learn.day))
+
+
+def _check_installed(of: Retrieval) -> None:
+    """Refuse boosting early where it cannot be had."""
+    if not {"boosting", ORACLE} & set(of.methods):
+        return
+    try:
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "boosting and the oracle need scikit-learn, which is not installed.",
+            where="retrieval.methods",
+            mend="Install scikit-learn, or name other methods.",
+        ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The datasets that the retrieval is fed from."""
+
+    observed: Part
+    filled: Part
+    sst: Part
+
+    @classmethod
+    def opened(cls, asked: Validation) -> _Parts:
+        names, place = asked.datasets, asked.place
+        assert names.sst is not None
+        return cls(
+            fields.opened(place, names.observed),
+            Part.opened(place, names.filled, fields.Layer.of(*VARIABLES)),
+            fields.warmth(place, names.sst),
+        )
+
+    @property
+    def days(self) -> Days:
+        """Those that all of them have."""
+        both = np.intersect1d(self.observed.written(), self.filled.written())
+        return np.intersect1d(both, self.sst.written())
+
+    def of(self, day: np.datetime64) -> tuple[Passes, dict[str, Floats]]:
+        """Passes of a day, and what networks are told of it, (orbit, lat, lon) each."""
+        days = np.array([day])
+        passes = fields.read(self.observed, days)
+        filled = self.filled.read(days)
+        told = {name: filled.of(name)[0].astype(np.float64) for name in VARIABLES}
+        warmth = self.sst.read(days).of(SST)[0].astype(np.float64)
+        told[SST] = np.broadcast_to(warmth, passes.hours.shape[1:])
+        hand = clock(local_hours(passes.hours, passes.longitudes)[0])
+        for quantity, side in zip((networks.HOUR_COS, networks.HOUR_SIN), hand, strict=True):
+            told[quantity.name] = np.asarray(side)
+        for quantity in (networks.WIND_FILLED, networks.VAPOUR_FILLED):
+            name = quantity.name.removesuffix("_filled")
+            state = filled.states[filled.names.index(name), 0]
+            told[quantity.name] = (state != cf.OBSERVED).astype(np.float64)
+        return passes, told
+
+
+def draw(
+    parts: _Parts, days: Days, of: Retrieval, referee: Simulated, weights: Sequence[Path]
+) -> Iterator[Sample]:
+    """Points of each day; where a retrieval has what it needs."""
+    nets = {f"mpfnet:{path.stem}": _Network.read(path) for path in weights}
+    for day in days:
+        passes, told = parts.of(day)
+        rng = np.random.default_rng((of.seed, int(day.astype(int))))
+        needed = np.isfinite(told[SST]) & np.isfinite(told[VARIABLES[0]])
+        needed &= np.isfinite(told[VARIABLES[1]])
+        where = chosen(needed, passes.latitudes, of.points, rng)
+        truth = referee.at(passes, (0,), where[None], (*AIR, *BEYOND))
+        known = where & np.isfinite(truth[AIR[0]][0])
+        maps = {name: net.of(parts, day) for name, net in nets.items()}
+        yield _points(passes, told, truth, known, maps)
+
+
+def chosen(
+    there: npt.NDArray[np.bool_],
+    latitudes: npt.NDArray[np.float64],
+    count: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.bool_]:
+    """Draw so many cells of each pass, by their area, of shape (orbit, lat, lon)."""
+    picked = np.zeros(there.shape, bool)
+    area = np.broadcast_to(np.cos(np.radians(latitudes))[:, None], there.shape[1:])
+    for orbit, cells in enumerate(there):
+        flat = np.flatnonzero(cells)
+        if flat.size:
+            weight = area.ravel()[flat]
+            some = rng.choice(flat, min(count, flat.size), False, weight / weight.sum())
+            picked[orbit].ravel()[some] = True
+    return picked
+
+
+def _points(
+    passes: Passes, told: Fields, truth: Fields, at: npt.NDArray[np.bool_], maps: Mapping[str, Air]
+) -> Sample:
+    _, row, column = np.nonzero(at)
+    north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
+    place = [np.sin(north), np.sin(east), np.cos(east)]
+    return Sample(
+        np.stack([*(told[name][at] for name in INPUTS), *place], axis=1),
+        np.stack([*(truth[name][0][at] for name in BEYOND), *place], axis=1),
+        (truth[AIR[0]][0][at], truth[AIR[1]][0][at]),
+        np.full(int(at.sum()), passes.days[0]),
+        {name: (air[at], humidity[at]) for name, (air, humidity) in maps.items()},
+    )
+
+
+def joined(samples: Iterator[Sample]) -> Sample:
+    """Samples as one."""
+    parts = list(samples)
+    names = parts[0].networks
+    return Sample(
+        np.concatenate([one.inputs for one in parts]),
+        np.concatenate([one.perfect for one in parts]),
+        (
+            np.concatenate([one.air[0] for one in parts]),
+            np.concatenate([one.air[1] for one in parts]),
+        ),
+        np.concatenate([one.day for one in parts]),
+        {
+            name: (
+                np.concatenate([one.networks[name][0] for one in parts]),
+                np.concatenate([one.networks[name][1] for one in parts]),
+            )
+            for name in names
+        },
+    )
+
+
+# --- baselines -----------------------------------------------------------------------------------
+
+Retrieve = Callable[[Sample], Air]
+
+
+def quadratic(learn: Sample, seed: int) -> Retrieve:
+    """Regression on wind, vapour and SST, fitted anew."""
+
+    def inputs(sample: Sample) -> tuple[Floats, Floats, Floats]:
+        wind, vapour = (sample.inputs[:, INPUTS.index(name)] for name in VARIABLES[:2])
+        return wind, vapour, sample.sst
+
+    model = regression.fit(*inputs(learn), *learn.air)
+    return lambda sample: model.predict(*inputs(sample))
+
+
+def boosting(learn: Sample, seed: int) -> Retrieve:
+    """Gradient boosting on the inputs that networks have at a point."""
+    trees = _trees(learn.inputs, relative_to_sea(learn.sst, *learn.air), seed)
+    return lambda s: from_sea(s.sst, *(one.predict(s.inputs) for one in trees))
+
+
+def oracle(learn: Sample, seed: int) -> Retrieve:
+    """Boosting on what was there."""
+
+    def sea(sample: Sample) -> Floats:
+        return sample.perfect[:, BEYOND.index(SST)]
+
+    trees = _trees(learn.perfect, relative_to_sea(sea(learn), *learn.air), seed)
+    return lambda s: from_sea(sea(s), *(one.predict(s.perfect) for one in trees))
+
+
+def _trees(inputs: Floats, targets: Sequence[Floats], seed: int) -> list[Any]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return [
+        HistGradientBoostingRegressor(
+            max_iter=300,
+            max_leaf_nodes=63,
+            learning_rate=0.1,
+            min_samples_leaf=40,
+            early_stopping=True,
+            random_state=seed,
+        ).fit(inputs, target)
+        for target in targets
+    ]
+
+
+_WIDTH, _EPOCHS, _BATCH = 64, 30, 1024
+
+
+def mlp(learn: Sample, seed: int) -> Retrieve:
+    """A plain multilayer perceptron on the inputs that networks have at a point."""
+    import torch
+    from torch import nn
+
+    offset, scale = np.nanmean(learn.inputs, axis=0), np.nanstd(learn.inputs, axis=0) + 1e-9
+    quantities = networks.RETRIEVAL.outputs
+
+    def scaled(inputs: Floats) -> torch.Tensor:
+        return torch.from_numpy(np.nan_to_num((inputs - offset) / scale).astype(np.float32))
+
+    torch.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Linear(learn.inputs.shape[1], _WIDTH),
+        nn.SiLU(),
+        nn.Linear(_WIDTH, _WIDTH),
+        nn.SiLU(),
+        nn.Linear(_WIDTH, len(quantities)),
+    )
+    labels = [
+        (target - quantity.offset) / quantity.scale
+        for target, quantity in zip(relative_to_sea(learn.sst, *learn.air), quantities, strict=True)
+    ]
+    _train(net, scaled(learn.inputs), torch.from_numpy(np.stack(labels, 1).astype(np.float32)))
+
+    def retrieve(sample: Sample) -> Air:
+        with torch.inference_mode():
+            given = net(scaled(sample.inputs)).double().numpy()
+        pairs = enumerate(quantities)
+        return from_sea(sample.sst, *(given[:, k] * q.scale + q.offset for k, q in pairs))
+
+    return retrieve
+
+
+def _train(net: Any, inputs: Any, labels: Any) -> None:
+    import torch
+
+    steps = _EPOCHS * max(1, -(-len(inputs) // _BATCH))
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(_EPOCHS):
+        for some in torch.randperm(len(inputs)).split(_BATCH):
+            loss = torch.nn.functional.mse_loss(net(inputs[some]), labels[some])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+
+BASELINES: Mapping[str, Callable[[Sample, int], Retrieve]] = {
+    BASELINE: quadratic,
+    "boosting": boosting,
+    "mlp": mlp,
+    ORACLE: oracle,
+}
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """An MPFNet ready to run."""
+
+    run: Any
+    history: int
+
+    @classmethod
+    def read(cls, path: Path) -> _Network:
+        from fluxkernels.nets.predict import Predictor
+
+        net, card = loaded(path, "MPFNet")
+        if card.vocabulary != networks.RETRIEVAL:
+            raise ConfigError("they are not of the retrieval.", where=str(path))
+        settings: Any = net.settings
+        return cls(Predictor(net, batch=1), int(settings.history))
+
+    def of(self, parts: _Parts, day: np.datetime64) -> Air:
+        """Air temperature and humidity of both passes of a day, shape (orbit, lat, lon)."""
+        import torch
+
+        wanted = day + np.arange(1 - self.history, 1) * np.timedelta64(1, "D")
+        days = [parts.of(one)[1] if one in parts.days else None for one in wanted]
+        today = days[-1]
+        assert today is not None
+        passes = range(today[SST].shape[0])
+        air = []
+        for orbit in passes:
+            values = np.stack([_channels(one, today, orbit) for one in days])
+            masks = np.isfinite(values)
+            given = torch.from_numpy(np.where(masks, values, 0.0)[None])
+            mean = self.run(given, torch.from_numpy(masks[None]))[0][0].double().numpy()
+            pairs = enumerate(networks.RETRIEVAL.outputs)
+            air.append(
+                from_sea(today[SST][orbit], *(mean[k] * q.scale + q.offset for k, q in pairs))
+            )
+        return np.stack([one[0] for one in air]), np.stack([one[1] for one in air])
+
+
+def _channels(told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.float32]:
+    """Scaled predictors of a pass, NaN where there is none, shape (predictor, lat, lon)."""
+    if told is None:
+        return np.full((len(INPUTS), *like[SST].shape[1:]), np.nan, np.float32)
+    return np.stack(
+        [(told[q.name][orbit] - q.offset) / q.scale for q in networks.RETRIEVAL.predictors]
+    ).astype(np.float32)
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+def scored(found: Mapping[str, Air], test: Sample) -> list[RetrievalScore]:
+    """Scores of all methods, by whether the year is held out."""
+    made = []
+    for year, at in years(test.day).items():
+        for number, name in enumerate(AIR):
+            truth = test.air[number][at]
+            squares = {m: float(np.mean((a[number][at] - truth) ** 2)) for m, a in found.items()}
+            for method, air in found.items():
+                s = skill(air[number][at], truth)
+                share = _share(squares, method)
+                made.append(
+                    RetrievalScore(
+                        name, method, "ocean", year, s.points, s.rmse, s.bias, s.correlation, share
+                    )
+                )
+    return made
+
+
+def _share(squares: Mapping[str, float], method: str) -> float | None:
+    """Share of the gap closed, where there is a baseline, an oracle, and a gap."""
+    baseline, floor = squares.get(BASELINE), squares.get(ORACLE)
+    if baseline is None or floor is None or not floor < baseline:
+        return None
+    return closed(squares[method], baseline, floor)
+
+
+def years(day: Days) -> dict[str, npt.NDArray[np.bool_]]:
+    """Points by what may be done with their year; only kinds that there are."""
+
+    def inside(period: Any) -> npt.NDArray[np.bool_]:
+        return (day >= np.datetime64(period.first)) & (day <= np.datetime64(period.last))
+
+    held, tuned = inside(TEST_YEAR), inside(TUNING)
+    kinds = {"held out": held, "tuning": tuned, "other": ~held & ~tuned}
+    return {name: at for name, at in kinds.items() if at.any()}
