@@ -7,6 +7,7 @@ their correction.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -211,7 +212,7 @@ def bands(
 ) -> dict[str, Mask]:
     """Points by latitude, degrees north; the last band holds its northern edge."""
     made = {}
-    for south, north in zip(edges[:-1], edges[1:], strict=True):
+    for south, north in pairwise(edges):
         last = latitude <= north if north == edges[-1] else latitude < north
         made[f"{south:g} to {north:g}"] = (latitude >= south) & last
     return made

@@ -202,7 +202,7 @@ class ByNetwork:
         return window
 
 
-def networks_of(paths: Sequence[Path], sst: Warmth | None, above: float) -> tuple[ByNetwork, ...]:
+def networks_of(paths: Sequence[Path], sst: Warmth | None) -> tuple[ByNetwork, ...]:
     """Fillers of several files of weights, each checked.
 
     Raises
