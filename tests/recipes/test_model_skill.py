@@ -21,7 +21,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.skill import closing, fields, gaps, protocol, report, retrieval, settings
 from fluxrecipes.skill.fields import CAUSES, VARIABLES, Passes
 from fluxrecipes.skill.fillers import ByPatterns, Estimate, InTime, Normals, learn_patterns
-from fluxrecipes.skill.interpolation import PAD, ByInterpolation, fit_covariances
+from fluxrecipes.skill.interpolation import PAD, ByInterpolation, fit_covariances, tuned
 from fluxrecipes.skill.layers import Layer, layers_of, logarithm, normals
 from fluxrecipes.skill.scores import Points, joined, scores, sums
 from fluxrecipes.skill.slots import Slots
@@ -256,6 +256,23 @@ def test_baselines_come_in_the_order_of_what_they_know(fitted: dict) -> None:
     assert found["oi-both"].ratio.value == 1.0
     assert found["oi-causal"].ratio.value == pytest.approx(rmse["oi-causal"] / rmse["oi-both"])
     assert set(made.seconds) == set(rmse)
+
+
+def test_scales_that_are_wrong_are_mended_on_the_training_period(fitted: dict) -> None:
+    """Those of a smooth wave that is tracked in time, where places are told to be as near."""
+    wind = {layer: one for layer, one in fitted.items() if layer.variable == WIND}
+    layer = Layer(WIND, "value")
+    stretches = [observed("2014-02-01", 10, 3)]
+    short = {layer: (Covariance(0.9, 0.1, 700.0, 600.0, 0.7),) * LAT.size}
+    before = ByInterpolation(wind, ABOVE, "both", short)
+    after = tuned(before, stretches)
+    one, other = (filler.covariances[layer][3] for filler in (before, after))
+    assert (other.zonal, other.temporal) != (one.zonal, one.temporal)
+    assert other.signal == one.signal and other.noise == one.noise
+    passes = observed("2016-03-01", 13, 5)
+    made = [gaps.score_run(passes, (6,), [f], Known(), (WIND,), ABOVE) for f in (before, after)]
+    errors = [scores(m.gathered, "oi-")[-1].rmse.value for m in made]
+    assert errors[1] < errors[0]
 
 
 def test_a_causal_window_does_not_look_ahead(fitted: dict) -> None:

@@ -96,7 +96,8 @@ class Passes:
         rows = np.where(known, turn, 0.0).sum(axis=(0, 3))
         whole = rows.sum(axis=1, keepdims=True)
         mean = np.where(np.abs(rows) > 0, rows, whole)
-        return np.mod(np.angle(mean) * 24.0 / (2.0 * np.pi), 24.0)
+        hours: npt.NDArray[np.float64] = np.mod(np.angle(mean) * 24.0 / (2.0 * np.pi), 24.0)
+        return hours
 
     def causes(self, name: str, day: int) -> dict[str, Mask]:
         """Where each cause made a gap of a variable on a day, (orbit, lat, lon) each."""
@@ -159,9 +160,10 @@ def _plain(location: Place) -> xr.Dataset:
     if "://" not in path and not Path(path).exists():
         raise ConfigError("there is nothing here.", where=path, mend="Name a store, or a Zarr.")
     try:
-        return xr.open_zarr(path, consolidated=False)
+        found: xr.Dataset = xr.open_zarr(path, consolidated=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"this is neither a store nor a Zarr ({error}).", where=path) from error
+    return found
 
 
 def read(part: Part, days: Days) -> Passes:

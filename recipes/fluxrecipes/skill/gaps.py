@@ -23,7 +23,7 @@ from fluxrecipes.skill.fillers import (
     Normals,
     learn_patterns,
 )
-from fluxrecipes.skill.interpolation import ByInterpolation, fit_covariances
+from fluxrecipes.skill.interpolation import ByInterpolation, fit_covariances, tuned
 from fluxrecipes.skill.layers import OFFSETS, Layer, Normal
 from fluxrecipes.skill.network import Warmth, networks_of
 from fluxrecipes.skill.scores import Key, Points, Score, Sums, joined, scores, sums
@@ -183,8 +183,9 @@ def _fitted(
         return ByPatterns(normals, above, patterns)
     preset: Any = method.removeprefix(TO_BEAT)
     covariances = fit_covariances(stretches, normals, above, preset)
+    made = tuned(ByInterpolation(normals, above, preset, covariances), stretches)
     watch.lap(method)
-    return ByInterpolation(normals, above, preset, covariances)
+    return made
 
 
 def _warmth(asked: Validation, days: Days) -> Warmth | None:

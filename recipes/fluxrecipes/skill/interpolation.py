@@ -3,13 +3,14 @@
 Anomalies are taken in standard deviations of each cell, in the space that each score asks for
 (values; logarithms; occurrences, whose least-squares estimate is a probability). Distances in
 time are right across the seams of the maps (see `slots`). Covariances are fitted by latitude on
-the training period, of one pass or of both, half a day apart.
+the training period, of one pass or of both, half a day apart; then their scales are tuned there,
+to fill hidden cells best.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from fluxrecipes.skill.fields import Passes
 from fluxrecipes.skill.fillers import LayerFiller, Part
 from fluxrecipes.skill.layers import Layer, Normal, values_of
 from fluxrecipes.skill.slots import Slots
+from fluxrecipes.skill.truth import Hidden
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -31,6 +33,9 @@ BEFORE, AROUND = 6, 3  # days: of the causal window before its last one; of the 
 FITTED_STEPS = 3  # days of the longest lag in time
 RADIUS = 900.0  # km
 COUNTS: Mapping[Preset, int] = {"causal": 40, "centred": 40, "both": 60}
+SPACES, TIMES = (0.65, 0.8, 1.25, 1.5), (0.8, 1.25)  # factors on the fitted scales, beside 1
+TUNED_ON = 4  # stretches at most
+_THINNED = 3  # one hidden cell in so many is filled
 PAD = 20  # columns carried over the ends of the map: more than RADIUS at 60 degrees
 
 
@@ -160,3 +165,64 @@ class ByInterpolation(LayerFiller):
                 spread = np.sqrt(found.standard_error**2 + noise)
                 error[here] = spread[:, PAD:-PAD][here]
         return mean, error
+
+
+def tuned(filler: ByInterpolation, stretches: Sequence[Passes]) -> ByInterpolation:
+    """The same with scales that fill hidden cells of the training period best.
+
+    The scales fitted to covariances are best for a Gaussian field of that very form. Of each
+    layer first those of space, then that of time are tried longer and shorter.
+
+    Parameters
+    ----------
+    filler : ByInterpolation
+    stretches : sequence of Passes
+        Of the training period, of ten days each: the seventh is filled, where another day's
+        swaths hide it.
+    """
+    chosen = np.unique(np.linspace(0, len(stretches) - 1, TUNED_ON).astype(int))
+    some = [stretches[k] for k in chosen]
+    made = dict(filler.covariances)
+    for layer in made:
+        factors = (1.0, 1.0)
+        for trials in ([(s, 1.0) for s in SPACES], [(0.0, t) for t in TIMES]):
+            wide = [(space or factors[0], time) for space, time in trials]
+            errors = {f: _hidden_error(filler, layer, f, some) for f in (factors, *wide)}
+            factors = min(errors, key=lambda f: errors[f])
+        made[layer] = _scaled(made[layer], factors)
+    return replace(filler, covariances=made)
+
+
+def _scaled(models: tuple[Covariance, ...], factors: tuple[float, float]) -> tuple[Covariance, ...]:
+    space, time = factors
+    return tuple(
+        replace(
+            one,
+            zonal=one.zonal * space,
+            meridional=one.meridional * space,
+            temporal=one.temporal * time,
+        )
+        for one in models
+    )
+
+
+def _hidden_error(
+    filler: ByInterpolation,
+    layer: Layer,
+    factors: tuple[float, float],
+    stretches: Sequence[Passes],
+) -> float:
+    """Mean square error on hidden cells, in squared standard deviations."""
+    trial = replace(filler, covariances={layer: _scaled(filler.covariances[layer], factors)})
+    squares, number = 0.0, 0
+    for one in stretches:
+        day = min(BEFORE, one.days.size - 1)
+        asked = Hidden().ask(one, (day,), (layer.variable,))
+        wanted = asked.causes[layer.variable]["swath"].copy()
+        wanted[..., np.arange(wanted.shape[-1]) % _THINNED != 0] = False
+        given = values_of(asked.given, layer, filler.above)
+        found = trial.layer(layer, given, asked.given, (day,), wanted).mean
+        error = found - values_of(one, layer, filler.above)[[day]]
+        error = (error / filler.normals[layer].spread)[wanted]
+        squares, number = squares + float(np.sum(error**2)), number + error.size
+    return squares / number if number else np.inf

@@ -30,7 +30,7 @@ from fluxrecipes.skill.network import loaded
 from fluxrecipes.skill.protocol import TEST_YEAR, TUNING
 from fluxrecipes.skill.settings import Retrieval, Validation
 from fluxrecipes.skill.truth import AIR, Simulated
-from fluxrecipes.training.archive import Days, Part
+from fluxrecipes.training.archive import Days, Layer, Part
 
 Floats = npt.NDArray[np.floating[Any]]
 Fields = Mapping[str, Floats]
@@ -135,7 +135,10 @@ def judge(asked: Validation) -> Judged:
     referee = Simulated(asked.truth.seed, asked.truth.world)
     learn = joined(draw(parts, fit_days[spread], of, referee, ()))
     test = joined(draw(parts, score_days, of, referee, of.weights))
-    found = {m: BASELINES[m](learn, of.seed)(test) for m in of.methods} | test.networks
+    samples = dict.fromkeys(of.methods, learn)
+    if ORACLE in of.methods:
+        samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
+    found = {m: BASELINES[m](samples[m], of.seed)(test) for m in of.methods} | test.networks
     return Judged(scored(found, test), len(learn.day))
 
 
@@ -144,7 +147,7 @@ def _check_installed(of: Retrieval) -> None:
     if not {"boosting", ORACLE} & set(of.methods):
         return
     try:
-        import sklearn  # noqa: F401
+        import sklearn  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "boosting and the oracle need scikit-learn, which is not installed.",
@@ -167,7 +170,7 @@ class _Parts:
         assert names.sst is not None
         return cls(
             fields.opened(place, names.observed),
-            Part.opened(place, names.filled, fields.Layer.of(*VARIABLES)),
+            Part.opened(place, names.filled, Layer.of(*VARIABLES)),
             fields.warmth(place, names.sst),
         )
 
@@ -210,6 +213,20 @@ def draw(
         known = where & np.isfinite(truth[AIR[0]][0])
         maps = {name: net.of(parts, day) for name, net in nets.items()}
         yield _points(passes, told, truth, known, maps)
+
+
+def everything(parts: _Parts, days: Days, of: Retrieval, referee: Simulated) -> Iterator[Sample]:
+    """Many points for the oracle, wherever there is sea: of these nothing need be observed."""
+    count = max(of.oracle_points // (2 * days.size), 1)
+    for day in days:
+        passes = fields.read(parts.observed, np.array([day]))
+        rng = np.random.default_rng((of.seed, 1, int(day.astype(int))))
+        sea = ~np.isin(passes.states[VARIABLES[0]][0], (cf.LAND, cf.SEA_ICE))
+        where = chosen(sea, passes.latitudes, count, rng)
+        truth = referee.at(passes, (0,), where[None], (*AIR, *BEYOND))
+        known = where & np.isfinite(truth[AIR[0]][0])
+        nothing = np.full(known.shape, np.nan)
+        yield _points(passes, dict.fromkeys(INPUTS, nothing), truth, known, {})
 
 
 def chosen(
@@ -295,17 +312,21 @@ def oracle(learn: Sample, seed: int) -> Retrieve:
     def sea(sample: Sample) -> Floats:
         return sample.perfect[:, BEYOND.index(SST)]
 
-    trees = _trees(learn.perfect, relative_to_sea(sea(learn), *learn.air), seed)
+    trees = _trees(learn.perfect, relative_to_sea(sea(learn), *learn.air), seed, finest=True)
     return lambda s: from_sea(sea(s), *(one.predict(s.perfect) for one in trees))
 
 
-def _trees(inputs: Floats, targets: Sequence[Floats], seed: int) -> list[Any]:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+def _trees(
+    inputs: Floats, targets: Sequence[Floats], seed: int, *, finest: bool = False
+) -> list[Any]:
+    from sklearn.ensemble import (  # type: ignore[import-untyped]
+        HistGradientBoostingRegressor,
+    )
 
     return [
         HistGradientBoostingRegressor(
             max_iter=300,
-            max_leaf_nodes=63,
+            max_leaf_nodes=127 if finest else 63,
             learning_rate=0.1,
             min_samples_leaf=40,
             early_stopping=True,
@@ -359,10 +380,10 @@ def _train(net: Any, inputs: Any, labels: Any) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(_EPOCHS):
-        for some in torch.randperm(len(inputs)).split(_BATCH):
+        for some in torch.split(torch.randperm(len(inputs)), _BATCH):  # type: ignore[no-untyped-call]
             loss = torch.nn.functional.mse_loss(net(inputs[some]), labels[some])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
 
