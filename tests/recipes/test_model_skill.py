@@ -372,17 +372,19 @@ def test_a_perfect_retrieval_closes_all_of_the_gap_and_the_baseline_none() -> No
     air = 290.0 + rng.normal(size=number), 0.01 + 1e-3 * rng.normal(size=number)
     noise = rng.normal(size=number)
     day = np.repeat(np.array(["2016-05-01", "2018-05-01"], "datetime64[D]"), number // 2)
-    test = retrieval.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, {})
+    place = np.arange(number) % 2 * 2  # every other one at a withheld station
+    test = retrieval.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, place, {})
     found = {
         name: (air[0] + off * noise, air[1] + 1e-3 * off * noise)
         for name, off in (("quadratic", 2.0), ("oracle", 1.0), ("net", np.sqrt(2.5)))
     }
-    made = {(s.variable, s.year, s.method): s for s in retrieval.scored(found, test)}
+    made = {(s.variable, s.year, s.place, s.method): s for s in retrieval.scored(found, test)}
     assert {key[1] for key in made} == {"tuning", "held out"}
-    for (_, _, method), score in made.items():
+    assert {key[2] for key in made} == {"ocean", "withheld stations"}
+    for (*_, method), score in made.items():
         expected = {"quadratic": 0.0, "oracle": 1.0, "net": 0.5}[method]
         assert score.closed == pytest.approx(expected, abs=1e-9)
-        assert score.points == number // 2
+        assert score.points == number // 4
     assert json.dumps([s.as_json() for s in made.values()], allow_nan=False)
 
 
@@ -404,7 +406,7 @@ def sample(number: int, seed: int) -> retrieval.Sample:
         perfect[:, k] = inputs[:, names.index(name)]
     perfect[:, 4] = inputs[:, sst]
     day = np.full(number, np.datetime64("2016-01-01"))
-    return retrieval.Sample(inputs, perfect, (air, humidity), day, {})
+    return retrieval.Sample(inputs, perfect, (air, humidity), day, np.zeros(number, int), {})
 
 
 def test_who_is_told_more_retrieves_better() -> None:
@@ -536,6 +538,23 @@ def test_opening_the_test_year_is_told_and_logged(folder: Path, tmp_path: Path) 
             report.of(settings.load(tmp_path / "v.yaml"), told.append)
     (folder / protocol.LOG).unlink()
     assert "opened 0 times before" in told[0] and "opened 1 times before" in told[2]
+
+
+def test_opening_the_withheld_stations_is_told(tmp_path: Path) -> None:
+    text = FILE + "truth: {seed: 1}\nretrieval: {stations: true}\n"
+    (tmp_path / "v.yaml").write_text(text)
+    assert report.held_out(settings.load(tmp_path / "v.yaml")) == "stations WHOTS, Stratus, NTAS"
+    (tmp_path / "v.yaml").write_text(text.replace("stations: true", "stations: false"))
+    assert report.held_out(settings.load(tmp_path / "v.yaml")) == ""
+
+
+def test_stations_lie_in_their_cells(folder: Path) -> None:
+    part = fields.opened(place.at(folder / "passes.zarr"), "")
+    seen, unseen = retrieval.station_cells(part).values()
+    at = dict(zip(zip(*seen, strict=True), [0] * seen[0].size, strict=True))
+    row, column = int(np.flatnonzero(LAT == -0.5)[0]), 220  # 0n140w, on the edge of two rows
+    assert (row, column) in at or (row + 1, column) in at
+    assert LON[unseen[1][0]] == 202.5  # WHOTS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fluxengine import show
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.skill import protocol
 from fluxrecipes.skill.network import digest
-from fluxrecipes.skill.protocol import LOG, TEST_YEAR, Opening
+from fluxrecipes.skill.protocol import LOG, TEST_YEAR, WITHHELD, Opening
 from fluxrecipes.skill.settings import Validation
 
 Document = dict[str, Any]
@@ -41,8 +41,7 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
         "simulated": asked.truth is not None,
         "weights": weights,
     }
-    if protocol.touches(asked.score):
-        what = f"{TEST_YEAR.first} to {TEST_YEAR.last}"
+    if what := held_out(asked):
         before = protocol.opened(asked.log, Opening(what, asked.purpose, weights))
         document["opened_before"] = before
         tell(f"{what} is held out: opened {before} times before, now written into {LOG}.")
@@ -57,6 +56,14 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
         tell("Retrieval: drawing points, fitting, scoring.")
         document["retrieval"] = retrieval.judge(asked).as_json()
     return document
+
+
+def held_out(asked: Validation) -> str:
+    """What is opened of what is held out, in words; empty where nothing is."""
+    opened = [f"{TEST_YEAR.first} to {TEST_YEAR.last}"] if protocol.touches(asked.score) else []
+    if asked.retrieval is not None and asked.retrieval.stations:
+        opened.append("stations " + ", ".join(WITHHELD))
+    return "; ".join(opened)
 
 
 def tables(document: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ SST = cf.sea_surface_temperature.name
 INPUTS = tuple(quantity.name for quantity in networks.RETRIEVAL.predictors)
 BEYOND = (*VARIABLES, SST)  # of the truth: what the oracle is told
 BASELINE, ORACLE = "quadratic", "oracle"
+OCEAN, SEEN, UNSEEN = PLACES = ("ocean", "other stations", "withheld stations")
 
 
 class Sample(NamedTuple):
@@ -55,6 +57,8 @@ class Sample(NamedTuple):
     air : (float64 array, float64 array), shape (point,)
         True air temperature and humidity.
     day : datetime64[D] array, shape (point,)
+    place : int array, shape (point,)
+        Which of `PLACES`.
     networks : dict of str to (float64 array, float64 array)
         What each network retrieves there.
     """
@@ -63,6 +67,7 @@ class Sample(NamedTuple):
     perfect: Floats
     air: Air
     day: Days
+    place: npt.NDArray[np.int64]
     networks: dict[str, Air]
 
     @property
@@ -79,7 +84,8 @@ class RetrievalScore:
     ----------
     variable, method : str
     place, year : str
-        Which points: all of the ocean; years that may be tuned on, or the one held out.
+        Which points: cells drawn of the ocean, or those of moorings that are withheld or not;
+        years that may be tuned on, or the one held out.
     points : int
     rmse, bias, correlation : float
     closed : float or None
@@ -131,10 +137,11 @@ def judge(asked: Validation) -> Judged:
     score_days = np.concatenate([within(parts.days, one)[:: asked.every] for one in asked.score])
     if not (fit_days.size and score_days.size):
         raise ConfigError("no day of `fit`, or none of `score`, was written.", where="store")
+    places = station_cells(parts.observed) if of.stations else {}
     spread = np.unique(np.linspace(0, fit_days.size - 1, min(of.days, fit_days.size)).astype(int))
     referee = Simulated(asked.truth.seed, asked.truth.world)
-    learn = joined(draw(parts, fit_days[spread], of, referee, ()))
-    test = joined(draw(parts, score_days, of, referee, of.weights))
+    learn = joined(draw(parts, fit_days[spread], of, referee))
+    test = joined(draw(parts, score_days, of, referee, of.weights, places))
     samples = dict.fromkeys(of.methods, learn)
     if ORACLE in of.methods:
         samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
@@ -198,10 +205,29 @@ class _Parts:
         return passes, told
 
 
+def station_cells(part: Part) -> dict[int, tuple[Floats, Floats]]:
+    """Rows and columns of the grid in which moorings lie, by their number among `PLACES`."""
+    from fluxrecipes.nature.moorings import FLUX_MOORINGS, MOORINGS
+
+    lat, lon = (part.dataset[name].values for name in ("lat", "lon"))
+    inside = [s for s, _ in MOORINGS.values() if lat[0] - 0.5 <= s.latitude <= lat[-1] + 0.5]
+
+    def cells(stations: Sequence[Any]) -> tuple[Floats, Floats]:
+        rows = [int(np.abs(lat - s.latitude).argmin()) for s in stations]
+        return np.array(rows), np.array([int(s.longitude % 360.0) % lon.size for s in stations])
+
+    return {PLACES.index(SEEN): cells(inside), PLACES.index(UNSEEN): cells(FLUX_MOORINGS)}
+
+
 def draw(
-    parts: _Parts, days: Days, of: Retrieval, referee: Simulated, weights: Sequence[Path]
+    parts: _Parts,
+    days: Days,
+    of: Retrieval,
+    referee: Simulated,
+    weights: Sequence[Path] = (),
+    stations: Mapping[int, tuple[Floats, Floats]] = MappingProxyType({}),
 ) -> Iterator[Sample]:
-    """Points of each day; where a retrieval has what it needs."""
+    """Points of each day with what a retrieval needs: drawn ones, and those of stations."""
     nets = {f"mpfnet:{path.stem}": _Network.read(path) for path in weights}
     for day in days:
         passes, told = parts.of(day)
@@ -209,10 +235,14 @@ def draw(
         needed = np.isfinite(told[SST]) & np.isfinite(told[VARIABLES[0]])
         needed &= np.isfinite(told[VARIABLES[1]])
         where = chosen(needed, passes.latitudes, of.points, rng)
+        kind = np.zeros(where.shape[1:], np.int64)
+        for number, (row, column) in stations.items():
+            kind[row, column] = number
+        where |= needed & (kind > 0)
         truth = referee.at(passes, (0,), where[None], (*AIR, *BEYOND))
         known = where & np.isfinite(truth[AIR[0]][0])
         maps = {name: net.of(parts, day) for name, net in nets.items()}
-        yield _points(passes, told, truth, known, maps)
+        yield _points(passes, told, truth, known, kind, maps)
 
 
 def everything(parts: _Parts, days: Days, of: Retrieval, referee: Simulated) -> Iterator[Sample]:
@@ -226,7 +256,8 @@ def everything(parts: _Parts, days: Days, of: Retrieval, referee: Simulated) -> 
         truth = referee.at(passes, (0,), where[None], (*AIR, *BEYOND))
         known = where & np.isfinite(truth[AIR[0]][0])
         nothing = np.full(known.shape, np.nan)
-        yield _points(passes, dict.fromkeys(INPUTS, nothing), truth, known, {})
+        kind = np.zeros(known.shape[1:], np.int64)
+        yield _points(passes, dict.fromkeys(INPUTS, nothing), truth, known, kind, {})
 
 
 def chosen(
@@ -248,7 +279,12 @@ def chosen(
 
 
 def _points(
-    passes: Passes, told: Fields, truth: Fields, at: npt.NDArray[np.bool_], maps: Mapping[str, Air]
+    passes: Passes,
+    told: Fields,
+    truth: Fields,
+    at: npt.NDArray[np.bool_],
+    kind: npt.NDArray[np.int64],
+    maps: Mapping[str, Air],
 ) -> Sample:
     _, row, column = np.nonzero(at)
     north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
@@ -258,6 +294,7 @@ def _points(
         np.stack([*(truth[name][0][at] for name in BEYOND), *place], axis=1),
         (truth[AIR[0]][0][at], truth[AIR[1]][0][at]),
         np.full(int(at.sum()), passes.days[0]),
+        kind[row, column],
         {name: (air[at], humidity[at]) for name, (air, humidity) in maps.items()},
     )
 
@@ -274,6 +311,7 @@ def joined(samples: Iterator[Sample]) -> Sample:
             np.concatenate([one.air[1] for one in parts]),
         ),
         np.concatenate([one.day for one in parts]),
+        np.concatenate([one.place for one in parts]),
         {
             name: (
                 np.concatenate([one.networks[name][0] for one in parts]),
@@ -383,7 +421,7 @@ def _train(net: Any, inputs: Any, labels: Any) -> None:
         for some in torch.split(torch.randperm(len(inputs)), _BATCH):  # type: ignore[no-untyped-call]
             loss = torch.nn.functional.mse_loss(net(inputs[some]), labels[some])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
 
@@ -451,21 +489,27 @@ def _channels(told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.f
 
 
 def scored(found: Mapping[str, Air], test: Sample) -> list[RetrievalScore]:
-    """Scores of all methods, by whether the year is held out."""
-    made = []
-    for year, at in years(test.day).items():
-        for number, name in enumerate(AIR):
-            truth = test.air[number][at]
-            squares = {m: float(np.mean((a[number][at] - truth) ** 2)) for m, a in found.items()}
-            for method, air in found.items():
-                s = skill(air[number][at], truth)
-                share = _share(squares, method)
-                made.append(
-                    RetrievalScore(
-                        name, method, "ocean", year, s.points, s.rmse, s.bias, s.correlation, share
-                    )
-                )
+    """Scores of all methods, by place and by whether the year is held out."""
+    made: list[RetrievalScore] = []
+    for number, place in enumerate(PLACES):
+        for year, of_year in years(test.day).items():
+            at = of_year & (test.place == number)
+            if at.any():
+                made += _scored(found, test, at, place, year)
     return made
+
+
+def _scored(
+    found: Mapping[str, Air], test: Sample, at: npt.NDArray[np.bool_], place: str, year: str
+) -> Iterator[RetrievalScore]:
+    for number, name in enumerate(AIR):
+        truth = test.air[number][at]
+        squares = {m: float(np.mean((a[number][at] - truth) ** 2)) for m, a in found.items()}
+        for method, air in found.items():
+            s = skill(air[number][at], truth)
+            share = _share(squares, method)
+            numbers = (s.points, s.rmse, s.bias, s.correlation)
+            yield RetrievalScore(name, method, place, year, *numbers, share)
 
 
 def _share(squares: Mapping[str, float], method: str) -> float | None:

@@ -91,6 +91,9 @@ class Retrieval(BaseModel, extra="forbid", frozen=True):
     )
     points: int = Field(1000, ge=10, description="cells drawn of each pass, for fit and score")
     days: int = Field(120, ge=1, description="days of the fit at most")
+    stations: bool = Field(
+        False, description="also at moorings, withheld and others: opens WHOTS, Stratus, NTAS"
+    )
     oracle_points: int = Field(
         1_000_000, ge=10, description="of the truth, that the oracle is fitted on"
     )
