@@ -85,6 +85,10 @@ class Bars:
         """So many more of its blocks are done."""
         self._progress.advance(self._tasks[dataset], by)
 
+    def describe(self, dataset: str, words: str) -> None:
+        """Say something else beside its bar than its name."""
+        self._progress.update(self._tasks[dataset], description=words)
+
 
 @contextmanager
 def bars(unit: str = "blocks") -> Iterator[Bars]:

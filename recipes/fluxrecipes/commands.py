@@ -25,8 +25,8 @@ def simulate(
         typer.Option(
             "--with",
             metavar="LIST",
-            help="What to write, of: rss, rss-averages, oisst, era5, ndbc, gtmba, oceansites,"
-            " icoads, truth; or all.",
+            help="What to write, of: rss, rss-averages, oisst, era5, reanalysis, ndbc, gtmba,"
+            " oceansites, icoads, truth; or all.",
         ),
     ] = "rss,oisst,ndbc",
     satellites: Annotated[

@@ -359,8 +359,10 @@ def test_the_best_reference_is_the_one_to_beat() -> None:
         ("v", "all", name): {day: sums(Points(y + off, y, w))}
         for name, off in (("oi-a", 2.0), ("oi-b", 1.0), ("net", 0.5))
     }
-    ratios = {one.method: one.ratio.value for one in scores(made, "oi-")}
+    found = {one.method: one for one in scores(made, "oi-", alike={"net": "oi-a"})}
+    ratios = {name: one.ratio.value for name, one in found.items()}
     assert ratios == {"oi-a": 2.0, "oi-b": 1.0, "net": 0.5}
+    assert found["net"].alike.value == 0.25 and found["oi-b"].alike is None
 
 
 # --- retrievals, corrections, budgets ------------------------------------------------------------
@@ -602,7 +604,7 @@ def test_a_network_fills_by_its_weights(tmp_path: Path) -> None:
         networks_of([tmp_path / "small.safetensors"], None)
     sst = Warmth(passes.days, np.full((5, 1, LAT.size, LON.size), 295.0, np.float32))
     (filler,) = networks_of([tmp_path / "small.safetensors"], sst)
-    assert filler.name == "gdcm:small"
+    assert filler.name == "gdcm:small" and filler.alike == "oi-both"
     wanted = {name: np.ones((2, 2, LAT.size, LON.size), bool) for name in (WIND, RAIN)}
     found = filler.fill(passes, (0, 2), wanted)
     assert found[WIND].probability is None

@@ -105,6 +105,34 @@ def test_wind_is_the_equivalent_neutral_wind_of_satellites() -> None:
     assert 10.05 < expected < 10.5  # unstable air: more stress than its wind would tell
 
 
+def test_air_is_brought_from_2_to_10_m() -> None:
+    made = on_passes([0])
+    humidity = saturation_specific_humidity(286.0, 101_000.0)
+    heights = {"height_temperature": 2.0, "height_humidity": 2.0, "pressure": 101_000.0}
+    expected = bulk_flux(10.0, 293.0, 290.0, humidity, **heights)
+    np.testing.assert_allclose(
+        made["air_temperature"], expected.air_temperature_at_height, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        made["specific_humidity"], expected.specific_humidity_at_height, rtol=1e-6
+    )
+    assert 289.5 < made["air_temperature"].max() < 289.9  # the sea is warmer, the air mixed
+    assert made["specific_humidity"].max() < humidity
+
+
+def test_in_a_calm_below_warm_air_the_profile_does_not_run_away() -> None:
+    calm = {"eastward_wind": 0.1, "northward_wind": 0.0, "sea_surface_temperature": 288.0}
+    made = on_passes([0], **calm)
+    assert (
+        bulk_flux(
+            0.1, 288.0, 290.0, 0.0086, height_temperature=2.0, height_humidity=2.0
+        ).air_temperature_at_height
+        > 293.0
+    )
+    assert 290.0 < made["air_temperature"].max() <= 292.2
+    assert np.all((made["specific_humidity"] > 0.004) & (made["specific_humidity"] < 0.011))
+
+
 def test_land_ice_and_what_the_file_lacks_are_told_apart() -> None:
     sea = np.full((1, 24, LAT.size, LON.size), 293.0)
     sea[..., :4] = np.nan  # land, over the first column of cells

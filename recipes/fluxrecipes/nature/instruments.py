@@ -397,15 +397,20 @@ def analysed_sst(world: World, day: np.datetime64) -> dict[str, Float]:
     below = sea(points, world.seed, world.physics)
     smooth = _smooth(shape_of(below.temperature))[points.row, column]
     size = world.physics.observation_error
-    error = size * (
-        0.24 * _SST_ERROR.at(points, world.seed)[0] + 0.12 * _SST_BIAS.at(points, world.seed)[0]
-    )
-    drift = world.physics.sst_drift * points.decades
-    sst = np.maximum(smooth + error + drift, -1.8)
+    sst = np.maximum(smooth + analysis_error(world, points), -1.8)
     estimate = size * (0.13 + 0.3 * np.abs(below.unfelt)).clip(0.11, 0.6)
     ice = np.where(below.ice >= _ICE_LIMIT, below.ice, np.nan)
     fields = {"sst": sst, "anom": sst - below.climatology, "err": estimate, "ice": ice}
     return {name: shape_of(values) for name, values in fields.items()}
+
+
+def analysis_error(world: World, points: Points) -> Float:
+    """Error of an SST analysis at points, K: what it gives is the smoothed truth and this."""
+    size = world.physics.observation_error
+    error: Float = size * (
+        0.24 * _SST_ERROR.at(points, world.seed)[0] + 0.12 * _SST_BIAS.at(points, world.seed)[0]
+    )
+    return error + world.physics.sst_drift * points.decades
 
 
 def _on_map(points: Points, column: Index) -> Callable[[Float], Float]:

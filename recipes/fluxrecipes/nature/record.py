@@ -29,6 +29,7 @@ rss/         Remote Sensing Systems: daily bytemaps of each satellite, and their
 oisst/       NOAA OISST v2.1, daily NetCDF
 era5/        ECMWF ERA5 as the Climate Data Store delivers it: YYYY/MM/era5_YYYYMMDD.nc, and
              era5_YYYYMMDD_accum.nc for what is accumulated over an hour
+reanalysis/  fields of that reanalysis at the times of the passes, on 1 degree, as a Zarr store
 ndbc/        NDBC standard meteorological text: historical/stdmet/STATIONhYYYY.txt.gz
 gtmba/       TAO/TRITON, PIRATA and RAMA: YYYY/VARIABLEsite_dy.cdf (daily) and _hr.cdf (hourly)
 oceansites/  WHOTS, Stratus and NTAS: DATA/SITE/OS_SITE_YYYY_D_M.nc, hourly

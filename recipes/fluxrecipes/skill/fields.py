@@ -141,12 +141,16 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
 def warmth(location: Place, dataset: str) -> Part:
     """Sea surface temperature of a store's dataset, by its own state or that of the fluxes.
 
+    A plain Zarr has it itself, under its own name and with its own state.
+
     Raises
     ------
     ConfigError
         FF201: the dataset lacks it.
     """
     name = cf.sea_surface_temperature.name
+    if (location / store.MARKER).read() is None:
+        return opened(location, dataset, (name,))
     own = f"{name}_state" in store.open_dataset(location, dataset).variables
     return Part.opened(
         location, dataset, [Layer(name, f"{name}_state" if own else cf.flux_state.name)]

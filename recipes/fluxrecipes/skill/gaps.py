@@ -116,7 +116,8 @@ def judge(asked: Validation) -> Judged:
     referee: Referee = Simulated(asked.truth.seed, asked.truth.world) if asked.truth else Hidden()
     runs = fields.runs(written, asked.score, every=asked.every, margin=MARGIN)
     days = np.unique(np.concatenate([run.days for run in runs]))
-    fillers += networks_of(gaps.weights, _warmth(asked, days))
+    nets = networks_of(gaps.weights, _warmth(asked, days))
+    fillers += nets
     jobs = [
         _Job(asked.place, asked.datasets.observed, run, fillers, referee, names, gaps.rains_above)
         for run in runs
@@ -124,7 +125,7 @@ def judge(asked: Validation) -> Judged:
     outcomes = list(_done(jobs, asked.processes))
     gathered = joined(one.gathered for one in outcomes)
     return Judged(
-        scores(gathered, TO_BEAT),
+        scores(gathered, TO_BEAT, alike={one.name: one.alike for one in nets}),
         _cells(gathered),
         _seconds(outcomes),
         watch.spent,

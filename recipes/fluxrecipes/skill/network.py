@@ -136,6 +136,14 @@ class ByNetwork:
         """Raise `ConfigError` where the weights are not fit for this."""
         _ = self._loaded
 
+    @property
+    def alike(self) -> str:
+        """The optimal interpolation that has the same days and passes, nearly."""
+        settings: Any = self._loaded.net.settings
+        if any(q.name.startswith(OTHER) for q in self._loaded.card.vocabulary.predictors):
+            return "oi-both"
+        return "oi-causal" if settings.target == settings.steps - 1 else "oi-centred"
+
     def fill(
         self, passes: Passes, targets: Sequence[int], wanted: Mapping[str, Mask]
     ) -> dict[str, Estimate]:

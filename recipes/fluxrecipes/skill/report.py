@@ -83,7 +83,7 @@ def _gaps(found: Mapping[str, Any]) -> None:
     scores: Sequence[Mapping[str, Any]] = found["scores"]
     for variable in dict.fromkeys(score["variable"] for score in scores):
         mine = [score for score in scores if score["variable"] == variable]
-        known = [n for n in ("log_rmse", "brier", "inside68") if any(n in s for s in mine)]
+        known = [n for n in _HEADS if any(n in s for s in mine)]
         heads = ["gaps", "method", "#cells", "#RMSE", "95 %", "#of best OI", "95 %", "#bias", "#r"]
         heads += [head for name in known for head in _HEADS[name]]
         rows = [_gap_row(score, known) for score in mine if score["points"]]
@@ -98,11 +98,12 @@ def _gaps(found: Mapping[str, Any]) -> None:
     )
     show.out.print(
         "95 %: by resampling blocks of ten days. Of best OI: divided by the optimal interpolation"
-        " that is best at this score."
+        " that is best at this score; of OI alike: by the one with the same days and passes."
     )
 
 
 _HEADS = {
+    "alike": ("#of OI alike", "95 %"),
     "log_rmse": ("#log", "#of best OI"),
     "brier": ("#Brier", "#of best OI"),
     "inside68": ("#in 68", "#in 95", "#CRPS", "#width"),
@@ -115,7 +116,9 @@ def _gap_row(score: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...]:
     row += [_number(score["ratio"]["value"], 3), _range(score["ratio"], 3)]
     row += [_number(score["bias"], 3), _number(score["correlation"], 2)]
     for name in known:
-        if name == "inside68":
+        if name == "alike":
+            row += [_of(score, name, 3), _range(score[name], 3) if name in score else ""]
+        elif name == "inside68":
             row += [_number(score.get(n), 2) for n in ("inside68", "inside95")]
             row += [_number(score.get(n), 3) for n in ("crps", "width")]
         else:

@@ -418,10 +418,10 @@ def _train(net: Any, inputs: Any, labels: Any) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(_EPOCHS):
-        for some in torch.split(torch.randperm(len(inputs)), _BATCH):  # type: ignore[no-untyped-call]
+        for some in torch.split(torch.randperm(len(inputs)), _BATCH):
             loss = torch.nn.functional.mse_loss(net(inputs[some]), labels[some])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +131,8 @@ class Score:
     ratio : Interval
         RMSE over that of the reference method, on the same resampled days.
     bias, correlation : float
+    alike : Interval, optional
+        RMSE over that of the reference method with the same inputs.
     log_rmse, log_ratio : Interval, optional
         Of the logarithm, in powers of e.
     brier, brier_ratio : Interval, optional
@@ -148,6 +151,7 @@ class Score:
     ratio: Interval
     bias: float
     correlation: float
+    alike: Interval | None = None
     log_rmse: Interval | None = None
     log_ratio: Interval | None = None
     brier: Interval | None = None
@@ -184,7 +188,13 @@ def joined(parts: Iterable[Gathered]) -> dict[Key, dict[np.datetime64, Sums]]:
     return whole
 
 
-def scores(gathered: Gathered, reference: str, *, block: int = 10) -> list[Score]:
+def scores(
+    gathered: Gathered,
+    reference: str,
+    *,
+    alike: Mapping[str, str] = MappingProxyType({}),
+    block: int = 10,
+) -> list[Score]:
     """Turn sums into scores.
 
     Parameters
@@ -194,6 +204,8 @@ def scores(gathered: Gathered, reference: str, *, block: int = 10) -> list[Score
     reference : str
         Methods whose name begins so are the ones to beat: of a variable the best of them, by the
         score in question on all gaps, is what others are divided by.
+    alike : mapping of str to str, optional
+        Of methods, the reference method that has the same inputs.
     block : int, optional
         Days that are resampled together, as neighbouring days are alike.
     """
@@ -201,7 +213,7 @@ def scores(gathered: Gathered, reference: str, *, block: int = 10) -> list[Score
     for variable in dict.fromkeys(key[0] for key in gathered):
         ours = {key: days for key, days in gathered.items() if key[0] == variable}
         to_beat = {name: _best(ours, reference, name) for name in ("squared", *_OPTIONAL)}
-        made += [_score(key, ours, to_beat, block) for key in ours]
+        made += [_score(key, ours, to_beat, alike.get(key[2]), block) for key in ours]
     return made
 
 
@@ -232,7 +244,13 @@ def _mean(table: Floats, name: str, over: str = "weight") -> float:
     return float(_of(table, name).sum()) / total if total > 0 else np.nan
 
 
-def _score(key: Key, ours: Gathered, to_beat: Mapping[str, str | None], block: int) -> Score:
+def _score(
+    key: Key,
+    ours: Gathered,
+    to_beat: Mapping[str, str | None],
+    same_inputs: str | None,
+    block: int,
+) -> Score:
     variable, cause, method = key
     table = _stacked(ours[key])
     others = {
@@ -254,6 +272,9 @@ def _score(key: Key, ours: Gathered, to_beat: Mapping[str, str | None], block: i
         _correlation(table),
     )
     more: dict[str, Any] = {}
+    if same_inputs is not None and (variable, cause, same_inputs) in ours:
+        other = _stacked(ours[variable, cause, same_inputs])
+        more["alike"] = _resampled(table, other, "squared", draws, root=True)[1]
     if np.isfinite(_mean(table, "logarithm")):
         more["log_rmse"], more["log_ratio"] = _resampled(
             table, others["logarithm"], "logarithm", draws, root=True

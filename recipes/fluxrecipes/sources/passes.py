@@ -95,9 +95,10 @@ def by_heading(times: Bytes) -> str | None:
     seen = (south <= LAST_TIME) & (north <= LAST_TIME)
     later = north[seen].astype(np.int16) - south[seen]
     later = later[np.abs(later) <= SAME_OVERFLIGHT]
-    if later.size < FEWEST or abs(later.mean()) < DRIFT:
+    drift = later.mean() if later.size >= FEWEST else 0.0
+    if abs(drift) < DRIFT:
         return None
-    return "ascending" if later.mean() > 0 else "descending"
+    return "ascending" if drift > 0 else "descending"
 
 
 def by_clock(orbit: Orbit, times: Bytes, path: Path, day: date) -> str | None:

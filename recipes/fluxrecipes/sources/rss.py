@@ -390,7 +390,7 @@ def _timed(maps: Bytes, path: Path) -> Bytes:
     """The maps, where all their times are times or codes."""
     # Codes 251 to 253 are accepted in the time layer, though none was ever seen there: the format's
     # table of codes names no layer, and the flags keep them. 241 to 250 are neither time nor code.
-    late = int(((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE)).sum())
+    late = np.count_nonzero((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE))
     if late:
         raise DamagedFile(
             f"{late:,} cells are timed after 24 h.", where=str(path), mend=FETCH_AGAIN

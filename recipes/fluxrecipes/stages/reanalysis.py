@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fluxengine.declare import Array, Arrays, PlainStage, Shapes, Variable
 from fluxengine.grid import Axis
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.stages.conservative import Shares, edges_about
 
@@ -39,6 +40,13 @@ FIELDS = (
     cf.cloud_liquid_water,
 )
 RAIN = cf.precipitation_rate
+OUTPUTS = (
+    cf.sea_surface_temperature,
+    *cf.MICROWAVE,
+    *cf.NEAR_SURFACE,
+    cf.pass_time,
+    STATE,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,8 @@ class ReanalysisOnPasses(PlainStage):
     """ERA5 as two passes a day of a satellite near 18 and 6 h local time, on 1° cells.
 
     Of the hours that there are, each column of cells takes the one nearest to its local time: with
-    00 UTC alone, that one. Wind is brought to the equivalent neutral wind that satellites give.
+    00 UTC alone, that one. Wind is brought to the equivalent neutral wind that satellites give,
+    and the air at 2 m to 10 m, so that a retrieval can learn from it what a satellite does not see.
 
     Parameters
     ----------
@@ -67,8 +76,8 @@ class ReanalysisOnPasses(PlainStage):
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
-        """What satellites give, the hour, and where there is sea."""
-        return (cf.sea_surface_temperature, *cf.MICROWAVE, cf.pass_time, STATE)
+        """What satellites give, the air near the surface, the hour, and where there is sea."""
+        return OUTPUTS
 
     def memory(self, inputs: Shapes) -> int:
         """A few maps of one hour in double precision."""
@@ -98,7 +107,7 @@ class ReanalysisOnPasses(PlainStage):
         longitude = self.lon.coordinate().astype(np.float64)
         hours = np.stack([nearest_hour(there, local, longitude) for local in self.local_hours])
         cells = {v.name: _at_hours(arrays, v.name, at, hours, shares) for v in (*FIELDS, RAIN)}
-        return _as_seen(cells, hours)
+        return as_seen(cells, hours)
 
 
 def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
@@ -123,7 +132,21 @@ def _at_hours(arrays: Arrays, name: str, at: int, hours: Array, shares: Shares) 
     return found
 
 
-def _as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
+def as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
+    """Cell means of a reanalysis as the passes of a satellite, with the air near the surface.
+
+    Parameters
+    ----------
+    cells : mapping of str to ndarray, shape (orbit, lat, lon)
+        Each of `FIELDS`, and `RAIN`.
+    hours : ndarray, shape (orbit, lon)
+        UTC hour of each column of cells; -1 where there is none.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (orbit, lat, lon)
+        By the names of `OUTPUTS`; NaN but over open sea.
+    """
     sea = cells[cf.sea_surface_temperature.name]
     ice = np.nan_to_num(cells[cf.sea_ice_fraction.name]) > ICE_LIMIT
     known = np.isfinite(cells[cf.eastward_wind.name])
@@ -132,33 +155,36 @@ def _as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
     is_sea = state == cf.REANALYSIS
     found = {
         cf.sea_surface_temperature.name: sea,
-        cf.wind_speed.name: _neutral_wind(cells, sea),
         cf.water_vapour.name: cells[cf.water_vapour.name],
         cf.cloud_liquid_water.name: cells[cf.cloud_liquid_water.name].clip(min=0),
         cf.rain_rate.name: cells[RAIN.name].clip(min=0),
         cf.pass_time.name: np.broadcast_to(hours[:, None, :], sea.shape).astype(float),
+        **_at_10m(cells, sea),
     }
     seen: dict[str, Array] = {name: np.where(is_sea, v, np.nan) for name, v in found.items()}
     return seen | {STATE.name: state}
 
 
-def _neutral_wind(cells: Mapping[str, Floats], sea: Floats) -> Floats:
-    from fluxkernels.bulk import bulk_flux
+def _at_10m(cells: Mapping[str, Floats], sea: Floats) -> dict[str, Array]:
+    """Equivalent neutral wind, air temperature and specific humidity at 10 m."""
     from fluxkernels.thermodynamics import saturation_specific_humidity
 
     pressure = cells[cf.surface_pressure.name]
     dew_point = cells[cf.dew_point_temperature_2m.name]
-    made = bulk_flux(
+    made = at_10m(
         np.hypot(cells[cf.eastward_wind.name], cells[cf.northward_wind.name]),
         sea,
         cells[cf.air_temperature_2m.name],
-        saturation_specific_humidity(dew_point, pressure),
+        np.asarray(saturation_specific_humidity(dew_point, pressure)),
         height_temperature=2.0,
         height_humidity=2.0,
         pressure=pressure,
-        outputs=("neutral_wind_10m",),
     )
-    return np.asarray(made.neutral_wind_10m)
+    return {
+        cf.wind_speed.name: made.neutral_wind,
+        cf.air_temperature.name: made.air_temperature,
+        cf.specific_humidity.name: made.specific_humidity,
+    }
 
 
 def _array(values: Array, coords: Mapping[str, object]) -> xr.DataArray:

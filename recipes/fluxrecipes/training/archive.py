@@ -33,6 +33,7 @@ Indices = npt.NDArray[np.intp]
 GRID = ("lat", "lon")
 DIMENSIONS = ("time", "orbit", *GRID)
 _DAY = np.timedelta64(1, "D")
+_SHORTEST = 10  # days that are read together, where each is an object of its own
 _VISITS = 1  # beside the seed of a visit, so that it shares no numbers with the seed of a step
 
 
@@ -108,7 +109,7 @@ class Part:
 
     @classmethod
     def opened(cls, store: Place, name: str, layers: Sequence[Layer]) -> Part:
-        """A published dataset of a store.
+        """A published dataset of a store, or a plain Zarr store by its path (``*.zarr``).
 
         Raises
         ------
@@ -116,7 +117,8 @@ class Part:
             Where it lacks a variable, or is no record of days on a grid.
         NotOurStore, UnknownName
         """
-        part = cls(open_dataset(store, name), tuple(layers), f"{store}: {name}")
+        dataset, where = opened(store, name)
+        part = cls(dataset, tuple(layers), where)
         lacking = sorted({n for layer in layers for n in layer} - set(part.dataset.variables))
         if lacking:
             raise ConfigError(
@@ -141,17 +143,24 @@ class Part:
 
     @property
     def block(self) -> int:
-        """Steps that lie in one object of the store."""
+        """Steps that are read together: those in one object of the store, and no fewer than 10."""
         stored = self.dataset[self.layers[0].name].encoding
         sizes = stored.get("shards") or stored.get("chunks") or (len(self.days),)
-        return int(sizes[0])
+        return max(int(sizes[0]), _SHORTEST)
 
-    def written(self) -> Days:
-        """The days that were written at all, told by a single cell of each."""
-        state = self.dataset[self.layers[0].state]
+    def written(self, periods: Sequence[Period] = ()) -> Days:
+        """The days, of all or of some periods, that were written; told by a single cell of each."""
+        days = self.days
+        if periods:
+            inside = np.flatnonzero(np.any([_within(days, one) for one in periods], axis=0))
+            days = days[inside[0] : inside[-1] + 1] if inside.size else days[:0]
+        if not days.size:
+            return days
+        first = int(np.searchsorted(self.days, days[0]))
+        state = self.dataset[self.layers[0].state].isel(time=slice(first, first + days.size))
         cell = state.isel({name: 0 for name in state.dims if name != "time"}).values
-        days: Days = self.days[_codes(cell) >= cf.OBSERVED]
-        return days
+        found: Days = days[_codes(cell) >= cf.OBSERVED]
+        return found
 
     def read(self, days: Days) -> Fields:
         """Some of its days.
@@ -195,6 +204,34 @@ class Part:
                 mend="`fluxforge verify` tells whether it was damaged; else make it anew.",
             )
         return np.where(there, values, np.float32(np.nan))
+
+
+def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
+    """A dataset by its name in a store, or a plain Zarr store by its path, and what to call it.
+
+    Raises
+    ------
+    ConfigError
+        Where the plain store cannot be read.
+    NotOurStore, UnknownName
+    """
+    if not is_plain(name):
+        return open_dataset(store, name), f"{store}: {name}"
+    import xarray as xr
+
+    try:
+        return xr.open_zarr(name, chunks=None), name
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"this is no Zarr store that can be read ({error}).",
+            where=name,
+            mend="`fluxforge simulate --with reanalysis` makes one.",
+        ) from error
+
+
+def is_plain(name: str) -> bool:
+    """Whether a dataset's name is the path of a plain Zarr store."""
+    return name.endswith(".zarr")
 
 
 def _codes(flags: npt.NDArray[Any]) -> States:
@@ -256,7 +293,7 @@ class Archive:
         self.parts = dict(parts)
         self.window = window
         first = next(iter(self.parts.values()))
-        written = _common([part.written() for part in self.parts.values()])
+        written = _common([part.written(periods) for part in self.parts.values()])
         self.spans = tuple(
             span
             for period in periods
@@ -280,10 +317,14 @@ class Archive:
         return self._axis("lat")
 
     @property
+    def longitudes(self) -> npt.NDArray[np.float64]:
+        """Of the cells, degrees east."""
+        return self._axis("lon")
+
+    @property
     def spacing(self) -> float:
         """Of longitudes, degrees."""
-        longitudes = self._axis("lon")
-        return float(longitudes[1] - longitudes[0])
+        return float(self.longitudes[1] - self.longitudes[0])
 
     def _axis(self, name: str) -> npt.NDArray[np.float64]:
         part = next(iter(self.parts.values()))
@@ -341,7 +382,7 @@ def _common(days: Sequence[Days]) -> Days:
 def _spans(part: Part, period: Period, written: Days, window: int, blocks: int) -> list[Span]:
     """Each run of so many blocks, clipped to the period: neighbours overlap by all but one."""
     days, length = part.days, part.block
-    inside = np.flatnonzero((days >= np.datetime64(period.first)) & (days <= _last(period)))
+    inside = np.flatnonzero(_within(days, period))
     if not inside.size:
         return []
     first, last = int(inside[0]) // length, int(inside[-1]) // length
@@ -352,6 +393,10 @@ def _spans(part: Part, period: Period, written: Days, window: int, blocks: int) 
         run = run[np.isin(run, written)]
         found.append(Span(run, _starts(run, window)))
     return found
+
+
+def _within(days: Days, period: Period) -> npt.NDArray[np.bool_]:
+    return np.asarray((days >= np.datetime64(period.first)) & (days <= _last(period)))
 
 
 def _last(period: Period) -> np.datetime64:

@@ -9,7 +9,7 @@ occurrence the probability.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fluxengine.config import Period
+from fluxengine.errors import ConfigError
 from fluxkernels.nets import gdcm, weights
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Quantity, Vocabulary
-from fluxkernels.nets.weights import ModelCard
 from fluxrecipes import networks
 from fluxrecipes.training import loop, settings
 from fluxrecipes.training.archive import Archive, Layer, Part, Span
@@ -43,8 +43,6 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
 }
 CALIBRATED_ON = 3  # spans at most
 _CHECKS = 2  # beside the seed, so that checks share no numbers with steps
-
-Watch = Callable[[str, int], Callable[[loop.Progress], None]]
 
 
 class Datasets(BaseModel, extra="forbid", frozen=True):
@@ -234,6 +232,15 @@ class GapTask:
                 self.windows.draw(scene, span.starts, self.phase, 0.0, rng, turned=False)
                 for _ in range(int((at == place).sum()))
             ]
+        full = ~np.any([sample.missing.any(axis=(1, 2)) for sample in found], axis=0)
+        if full.any():
+            names = [one.name for one, none in zip(self.outputs, full, strict=True) if none]
+            raise ConfigError(
+                f"nothing that is known is missing of {', '.join(names)} in {checks} windows"
+                f" ({self.phase}).",
+                where="validation",
+                mend="Validate on a longer period, or in more `checks`.",
+            )
         return found
 
 
@@ -283,15 +290,16 @@ def opened(asked: Gaps, periods: Sequence[Period], window: int) -> Archive:
     ConfigError, NotOurStore, UnknownName
     """
     store, names = asked.place, asked.datasets
+    complete = asked.located(names.reanalysis)
     microwave = [one.name for one in networks.MICROWAVE]
     state = "reanalysis_state"
     sst = networks.SST.name
     parts = {
         "observed": Part.opened(store, names.observed, Layer.of(*microwave)),
-        "reanalysis": Part.opened(store, names.reanalysis, [Layer(n, state) for n in microwave]),
+        "reanalysis": Part.opened(store, complete, [Layer(n, state) for n in microwave]),
         "sst": Part.opened(store, names.sst, Layer.of(sst))
         if names.sst
-        else Part.opened(store, names.reanalysis, [Layer(sst, state)]),
+        else Part.opened(store, complete, [Layer(sst, state)]),
     }
     return Archive(parts, periods, window, asked.blocks)
 
@@ -303,7 +311,7 @@ def calibrate(archive: Archive) -> Calibration:
     return Calibration.of((archive.load(archive.spans[i]) for i in at), archive.spacing)
 
 
-def run(path: Path, watch: Watch) -> ModelCard:
+def run(path: Path, watch: settings.Watch) -> settings.Made:
     """Train as a train.yaml says, and write the weights.
 
     Parameters
@@ -316,8 +324,8 @@ def run(path: Path, watch: Watch) -> ModelCard:
 
     Returns
     -------
-    ModelCard
-        As it was written with the weights.
+    Made
+        The weights' file and card.
 
     Raises
     ------
@@ -341,4 +349,4 @@ def run(path: Path, watch: Watch) -> ModelCard:
     card = asked.card(asked.vocabulary, skill, orbit="both")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     weights.save(asked.out, net, card)
-    return card
+    return settings.Made(asked.out, card)

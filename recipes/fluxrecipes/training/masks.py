@@ -115,6 +115,6 @@ class RainLoss:
 def _quantiles(values: Array, ranks: Array) -> Array:
     """Values of these ranks: of the sample itself, none between two (one of which may be inf)."""
     ordered = np.sort(values)
-    places = np.ceil(ranks * len(ordered)).astype(int) - 1
+    places = np.ceil(ranks * len(ordered) - 1e-6).astype(int) - 1  # a rank of 5 / 9 of 9 is 5
     found: Array = ordered[places.clip(0, len(ordered) - 1)]
     return found

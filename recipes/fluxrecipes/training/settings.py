@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from fluxengine import config, place, registry
 from fluxengine.config import Period
@@ -14,8 +21,8 @@ from fluxengine.place import Place, StorageOptions
 from fluxengine.provenance import code_commit
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxkernels.nets.weights import ModelCard
-from fluxrecipes.training.archive import check_periods
-from fluxrecipes.training.loop import Schedule
+from fluxrecipes.training.archive import check_periods, is_plain
+from fluxrecipes.training.loop import Progress, Schedule
 
 
 def _several(given: Any) -> Any:
@@ -54,6 +61,12 @@ class Training(BaseModel, extra="forbid", frozen=True):
             raise ValueError(f"'out' is {self.out.name}; weights are kept as *.safetensors")
         return self
 
+    _base: Path = PrivateAttr(default=Path())
+
+    def located(self, name: str) -> str:
+        """The name of a dataset; of a plain Zarr store its path, from the folder of the file."""
+        return str(self._base / Path(name).expanduser()) if is_plain(name) else name
+
     @property
     def place(self) -> Place:
         """Where its store lies."""
@@ -88,6 +101,17 @@ class Training(BaseModel, extra="forbid", frozen=True):
         return self.out.with_suffix(".training")
 
 
+Watch = Callable[[str, int], Callable[[Progress], None]]
+"""Takes the name and the number of steps of a phase, gives what is told of each of its steps."""
+
+
+class Made(NamedTuple):
+    """Trained weights: their file and what is told of them."""
+
+    path: Path
+    card: ModelCard
+
+
 Kind = TypeVar("Kind", bound=Training)
 
 
@@ -116,4 +140,6 @@ def load(path: Path, model: type[Kind]) -> Kind:
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
     out = base / made.out.expanduser()
-    return made.model_copy(update={"store": store, "out": out})
+    made = made.model_copy(update={"store": store, "out": out})
+    made._base = base  # type: ignore[misc]  # what is frozen are the keys of the file
+    return made

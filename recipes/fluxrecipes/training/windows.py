@@ -94,7 +94,8 @@ class Scene:
             known=known,
             observed=_scaled(seen, retrieved),
             retrieved=np.concatenate([retrieved, retrieved[rain : rain + 1]]),
-            swath=np.logical_or.reduce(swaths(seen.states, spacing)),
+            # The lowest code of a cell tells whether anything was seen: observed comes first.
+            swath=swaths(seen.states.min(axis=0), spacing),
             rain=np.where(known, whole.of(networks.RAIN.name), np.float32(np.nan)),
             sst=_on_scale(np.broadcast_to(warmth, (warmth.shape[0], passes, *warmth.shape[2:]))),
             sea=np.broadcast_to(np.isfinite(warmth), known.shape),

@@ -30,6 +30,7 @@ COMPACT = GDCMSettings(
     pyramid=6,
     dilations=(1, 2),
     stem=4,
+    nearby=2,
 )
 PAPER = GDCMSettings(
     steps=4,

@@ -22,6 +22,7 @@ from fluxkernels.nets.gdcm import (
     Motion,
     keep_observed,
 )
+from fluxkernels.nets.layers import NearbyMean
 
 Window = Callable[..., tuple[Tensor, Tensor]]
 
@@ -88,10 +89,27 @@ def test_masks_are_seen_where_asked_for(window: Window) -> None:
     """A gap is told from an observed 0 by `COMPACT`, and not by `PAPER`."""
     small = {"entry": 4, "lstm": (4,), "decoder": 8, "pyramid": 4, "stem": 4, "dilations": (1, 2)}
     for masks_seen in (True, False):
-        net = GDCM(replace(COMPACT, steps=2, target=1, masks=masks_seen, **small)).eval()
-        values = torch.zeros(1, 2, 5, 16, 24)
+        how = {"masks": masks_seen, "nearby": 2 * masks_seen, **small}
+        net = GDCM(replace(COMPACT, steps=2, target=1, **how)).eval()
+        values = torch.zeros(1, 2, 6, 16, 24)
         full = torch.ones_like(values, dtype=torch.bool)
         assert torch.equal(net(values, full), net(values, ~full)) is not masks_seen
+
+
+def test_the_mean_nearby_is_of_what_was_observed_and_looks_at_the_right_day() -> None:
+    """A constant stays one wherever anything is near; the target day counts most."""
+    mean = NearbyMean(2, 3, target=1, radius=2)
+    values = torch.full((1, 3, 2, 8, 12), 5.0)
+    masks = torch.zeros_like(values)
+    masks[0, :, :, 3, 0] = 1.0
+    with torch.no_grad():
+        mean.doubt.fill_(-30.0)
+        made = mean(values * masks, masks)
+        near = torch.zeros(8, 12, dtype=torch.bool)
+        near[1:6, [10, 11, 0, 1, 2]] = True  # across the seam
+        torch.testing.assert_close(made, torch.where(near, 5.0, 0.0).expand_as(made))
+        values[:, 1] = 7.0
+        assert (mean(values * masks, masks)[..., 3, 0] > 6.0).all()
 
 
 def test_gradients_reach_every_parameter(gdcm: GDCM, window: Window) -> None:

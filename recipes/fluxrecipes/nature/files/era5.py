@@ -139,13 +139,33 @@ def instant(world: World, time: np.datetime64, foundation: Float, ice: Float) ->
         By ERA5's names and in its units, from 90 N to 90 S and from 0 E.
     """
     points = _points(time)
-    truth = world.state(points, fine=False)
+    fields = analysed(world, points, world.state(points, fine=False))
+    nodes = {name: _on_nodes(values) for name, values in fields.items()}
+    return nodes | {"sst": foundation + nodes["sst"], "siconc": ice}
+
+
+def analysed(world: World, points: Points, truth: State) -> dict[str, Float]:
+    """What the reanalysis makes of sea and air at points, before it is smoothed.
+
+    Parameters
+    ----------
+    world : World
+    points : Points
+    truth : State
+        At these points, without the finest scales.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (points,)
+        Instantaneous fields by ERA5's names and in its units, without ice; of ``sst`` only its
+        departure from the SST analysis that it is made of, K.
+    """
     size = world.physics.observation_error
     error = {name: size * one.at(points, world.seed) for name, one in _ERRORS.items()}
     bias = size * _BIAS.map(points, world.seed, 0)
     air, dew = _two_metres(truth, error, bias)
     pressure = truth.surface_pressure + 40.0 * error["msl"][0]
-    fields = {
+    return {
         # The model's storms are a little too weak.
         "u10": 0.97 * truth.eastward_wind + 0.7 * error["wind"][0],
         "v10": 0.97 * truth.northward_wind + 0.7 * error["wind"][1],
@@ -153,12 +173,10 @@ def instant(world: World, time: np.datetime64, foundation: Float, ice: Float) ->
         "t2m": air,
         "msl": pressure,
         "sp": pressure,
+        "sst": 0.12 * error["sst"][0],
         "tclw": 0.9 * truth.cloud_liquid_water,
         "tcwv": truth.water_vapour * (1.0 + 0.03 * error["tcwv"][0] + 0.01 * bias[1]),
     }
-    nodes = {name: _on_nodes(values) for name, values in fields.items()}
-    drift = _on_nodes(0.12 * error["sst"][0])
-    return nodes | {"sst": foundation + drift, "siconc": ice}
 
 
 def accumulated(world: World, time: np.datetime64) -> dict[str, Float]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 
 from fluxengine.errors import ConfigError
-from fluxrecipes.nature.files import era5, gtmba, icoads, ndbc, oceansites, oisst, rss, truth
+from fluxrecipes.nature.files import (
+    era5,
+    gtmba,
+    icoads,
+    ndbc,
+    oceansites,
+    oisst,
+    reanalysis,
+    rss,
+    truth,
+)
 from fluxrecipes.nature.files.kinds import Daily, Series
 from fluxrecipes.nature.orbits import SATELLITES, Satellite
 
@@ -145,6 +155,12 @@ OUTPUTS = (
         "fields of a reanalysis, as ERA5",
         "era5",
         lambda selection: [*era5.daily_files(selection.hours)],
+    ),
+    Output(
+        "reanalysis",
+        "its fields at the passes on 1° cells, as a Zarr store, for training",
+        "reanalysis",
+        lambda selection: [reanalysis.on_passes()],
     ),
     Output("ndbc", "NDBC's moored buoys", "ndbc", lambda selection: [ndbc.NDBC]),
     Output(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -33,7 +33,7 @@ from fluxrecipes.nature.world import World
 
 FIRST, LAST = date(1990, 1, 1), date(2029, 12, 31)  # of the time axis
 _EPOCH = np.datetime64("1950-01-01")
-_CODEC = BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.shuffle)
+CODEC = BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.shuffle)
 _FLUXES = ("sensible_heat_flux", "latent_heat_flux")
 _WINDS = {
     "wind_speed": "actual wind speed at 10 m",
@@ -88,26 +88,13 @@ class Template:
 
     def create(self, root: Path) -> None:
         """Make the empty store, whole or not at all; keep one that is there."""
-        path = root / self.place
-        if path.exists():
-            return
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        self._fill(part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.rename(path)
+        make_whole(root / self.place, self._fill)
 
     def _fill(self, path: Path) -> None:
-        group = zarr.create_group(path, attributes=_global(self.title), zarr_format=3)
-        steps = self.a_day * ((LAST - FIRST).days + 1)
-        unit = "hours" if self.hourly else "days"
-        start = int((np.datetime64(FIRST) - _EPOCH) / np.timedelta64(1, "D")) * self.a_day
+        group = zarr.create_group(path, attributes=global_attributes(self.title), zarr_format=3)
+        steps = put_times(group, self.a_day)
         shape = (self.latitudes.size, self.longitudes.size)
-        attributes = {"units": f"{unit} since 1950-01-01", "calendar": "standard"}
-        times = start + np.arange(steps, dtype="i4")
-        _array(group, "time", times, ("time",), {"standard_name": "time", **attributes})
-        _array(group, "lat", self.latitudes, ("lat",), _LATITUDE)
-        _array(group, "lon", self.longitudes, ("lon",), _LONGITUDE)
+        put_places(group, self.latitudes, self.longitudes)
         for name in self.names:
             group.create_array(
                 name,
@@ -115,19 +102,16 @@ class Template:
                 chunks=(1, *shape),
                 dtype="f4",
                 fill_value=np.nan,
-                compressors=_CODEC,
+                compressors=CODEC,
                 dimension_names=("time", "lat", "lon"),
                 attributes={**_attributes(name), "cell_methods": self.cell_methods},
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ZarrUserWarning)  # Zarr 3 has not settled it yet
-            zarr.consolidate_metadata(path)  # without it xarray warns at every opening
 
     def put(self, root: Path, step: int, fields: Mapping[str, Any]) -> None:
         """Write a step's fields (lat, lon), in the order of the names."""
         group = zarr.open_group(root / self.place, mode="r+")
         for name in self.names:
-            _opened(group, name)[step] = np.asarray(fields[name], np.float32)
+            opened(group, name)[step] = np.asarray(fields[name], np.float32)
 
 
 _BASE = (
@@ -224,14 +208,46 @@ def _fluxes(state: State, row: Any) -> dict[str, Float]:
     return {"sensible_heat_flux": flux.sensible, "latent_heat_flux": flux.latent}
 
 
-def _opened(group: zarr.Group, name: str) -> zarr.Array[Any]:
+def make_whole(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make an empty store, whole or not at all; keep one that is there."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    fill(part)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)  # Zarr 3 has not settled it yet
+        zarr.consolidate_metadata(part)  # without it xarray warns at every opening
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.rename(path)
+
+
+def put_times(group: zarr.Group, a_day: int = 1) -> int:
+    """Write the time axis, and give its number of steps."""
+    steps = a_day * ((LAST - FIRST).days + 1)
+    unit = "days" if a_day == 1 else "hours"
+    start = int((np.datetime64(FIRST) - _EPOCH) / np.timedelta64(1, "D")) * a_day
+    attributes = {"units": f"{unit} since 1950-01-01", "calendar": "standard"}
+    times = start + np.arange(steps, dtype="i4")
+    put_coordinate(group, "time", times, ("time",), {"standard_name": "time", **attributes})
+    return steps
+
+
+def put_places(group: zarr.Group, latitudes: Float, longitudes: Float) -> None:
+    """Write the horizontal axes, degrees."""
+    put_coordinate(group, "lat", latitudes, ("lat",), _LATITUDE)
+    put_coordinate(group, "lon", longitudes, ("lon",), _LONGITUDE)
+
+
+def opened(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a store."""
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise TypeError(f"{name} is no array of the truth's store")
     return array
 
 
-def _array(
+def put_coordinate(
     group: zarr.Group, name: str, values: Any, dims: tuple[str, ...], attributes: dict[str, Any]
 ) -> None:
     """Write a coordinate as one chunk."""
@@ -239,8 +255,8 @@ def _array(
         name,
         shape=values.shape,
         chunks=values.shape,
-        dtype=values.dtype,
-        compressors=_CODEC,
+        dtype="string" if values.dtype.kind == "T" else values.dtype,
+        compressors=CODEC,
         dimension_names=dims,
         attributes=attributes,
     )
@@ -259,7 +275,8 @@ def _attributes(name: str) -> dict[str, str]:
     }
 
 
-def _global(title: str) -> dict[str, str]:
+def global_attributes(title: str) -> dict[str, str]:
+    """What a store says of itself."""
     return {
         "Conventions": "CF-1.11",
         "title": f"SIMULATED. {title}",

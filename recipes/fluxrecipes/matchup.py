@@ -1,0 +1,525 @@
+"""Matchups: reports from the sea beside the passes of satellites over the same cell.
+
+A report belongs to the 1° cell that it lies in, whose middle is no further than half a degree in
+latitude and longitude. Where a satellite saw the cell, it must be within half an hour of the pass;
+where a gap was filled, near the hour at which the satellite passed elsewhere on that day.
+
+Of the reports of one platform in one cell about one pass the nearest in time is taken, and not
+their mean: so each matchup has the noise of one report, whether a platform reports every ten
+minutes or every three hours. Air and wind are brought to 10 m, and fluxes computed, by the bulk
+algorithm with the heights of the sensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import UnknownName
+from fluxengine.place import Place
+from fluxengine.store import open_dataset
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.at_10m import at_10m
+from fluxrecipes.constellation import NO_SATELLITE
+from fluxrecipes.near_surface import local_hours
+from fluxrecipes.sources.reports import ACCEPTED, MEASURED, NOT_CHECKED, SHORT
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
+
+TABLE, MERGED, FILLED = "insitu", "deepflux-merged", "deepflux-filled"
+NEEDED = ("wind_speed", "sea_surface_temperature", "air_temperature", "specific_humidity")
+HEIGHTS = ("height_wind", "height_air_temperature", "height_humidity")
+JUDGED = ("wind", "air_temperature", "humidity", "sea_surface_temperature")
+WORST = NOT_CHECKED  # quality of what is used: good, probably good, not checked
+STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm's own
+_DAY = np.timedelta64(1, "D")
+_EARTH = 6371.0  # km
+
+# Kept for the last test, in whatever feed and by whatever number their reports come.
+WITHHELD = ("WHOTS", "STRATUS", "NTAS", "51WH0", "32ST0", "41NT0")
+WITHHELD_PLACES = ((22.7, 202.0), (-20.0, 275.0), (15.0, 309.0))  # degrees north and east
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How near in time a report must be.
+
+    Parameters
+    ----------
+    within : float
+        Hours from the satellite's own time.
+    nominal : float
+        Hours from the time at which a filled cell would have been seen; 0 leaves filled cells out.
+    """
+
+    within: float = 0.5
+    nominal: float = 3.0
+
+
+@dataclass(frozen=True)
+class Matchups:
+    """Reports from the sea, each beside a cell of a pass; arrays of one length.
+
+    Parameters
+    ----------
+    platform : bytes array
+        Call sign or number.
+    satellite : uint8 array
+        Code of the satellite that saw the cell, as of `fluxrecipes.constellation.CODES`; of a
+        filled one, of that which saw most of the pass.
+    orbit : int array
+        0 of an ascending pass, 1 of a descending one.
+    day : datetime64[D] array
+        Of the pass.
+    row, column : int array
+        Of the cell, from the south and the west of the grid.
+    latitude, longitude : float array
+        Of the report, degrees north and east (0 to 360).
+    air_temperature, specific_humidity : float array
+        At 10 m, K and kg kg-1.
+    sea_surface_temperature : float array
+        As reported, K.
+    wind_speed, neutral_wind : float array
+        Actual and equivalent neutral wind at 10 m, m s-1.
+    sensible_heat_flux, latent_heat_flux : float array
+        Of the report by the bulk algorithm, W m-2, upward.
+    hours_apart : float array
+        Report minus pass, h; in a filled cell, minus the time at which it would have been seen.
+    state : uint8 array
+        Where the cell's wind and vapour come from: the higher code of the two.
+    """
+
+    platform: Array
+    satellite: Array
+    orbit: Array
+    day: Array
+    row: Array
+    column: Array
+    latitude: Array
+    longitude: Array
+    air_temperature: Array
+    specific_humidity: Array
+    sea_surface_temperature: Array
+    wind_speed: Array
+    neutral_wind: Array
+    sensible_heat_flux: Array
+    latent_heat_flux: Array
+    hours_apart: Array
+    state: Array
+
+    def __len__(self) -> int:
+        return len(self.platform)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several together; of two of one cell, pass and platform the nearer in time."""
+        names = [one.name for one in fields(cls)]
+        columns = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
+        whole = cls(**columns)
+        cell = whole.day, whole.orbit, whole.row, whole.column
+        return whole.at(_nearest(cell, whole.platform, np.abs(whole.hours_apart)))
+
+    def at(self, which: Indices | Flags) -> Self:
+        """Those with an index or a mark."""
+        return type(self)(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
+    @property
+    def observed(self) -> Flags:
+        """Whether the satellite saw the cell."""
+        return np.asarray(self.state == cf.OBSERVED)
+
+    @property
+    def year(self) -> Array:
+        """Of the pass."""
+        return np.asarray(self.day.astype("M8[Y]").astype(int) + 1970)
+
+    def without(self, platforms: Iterable[str]) -> Self:
+        """Those of other platforms; upper and lower case are alike."""
+        return self.at(~_named(self.platform, platforms))
+
+    def beyond(self, places: Iterable[tuple[float, float]], kilometres: float) -> Self:
+        """Those further than some kilometres from all of the places (degrees north and east)."""
+        near = np.zeros(len(self), bool)
+        for latitude, longitude in places:
+            near |= distance(self.latitude, self.longitude, latitude, longitude) <= kilometres
+        return self.at(~near)
+
+
+def distance(latitude: Array, longitude: Array, north: float, east: float) -> Floats:
+    """Great-circle distance from a place, km; all in degrees."""
+    here, there = np.radians(latitude), np.radians(north)
+    chord = np.sin((here - there) / 2.0) ** 2
+    chord = chord + np.cos(here) * np.cos(there) * np.sin(np.radians(longitude - east) / 2.0) ** 2
+    return np.asarray(2.0 * _EARTH * np.arcsin(np.sqrt(np.clip(chord, 0.0, 1.0))))
+
+
+@dataclass(frozen=True)
+class Passes:
+    """When and how the cells of some days were seen.
+
+    Parameters
+    ----------
+    days : datetime64[D] array
+        Ascending.
+    south, west : float
+        Edges of a grid of whole degrees that goes around the globe, or of a part of it.
+    pass_time : ndarray, shape (time, orbit, lat, lon)
+        UTC hours since the start of the day, NaN where a cell was not seen.
+    state : uint8 ndarray, of the same shape
+        Codes of `fluxrecipes.vocabulary.STATES`.
+    satellite : uint8 ndarray, of the same shape
+    """
+
+    days: Array
+    south: float
+    west: float
+    pass_time: Array
+    state: Array
+    satellite: Array
+
+    @classmethod
+    def of(cls, merged: xr.Dataset, filled: xr.Dataset) -> Passes:
+        """From the passes of a store, before and after the gap filling, of the same days."""
+        states = (_codes(filled[f"{name}_state"].values) for name in ("wind_speed", "water_vapour"))
+        return cls(
+            merged["time"].values.astype("datetime64[D]"),
+            *_edges(merged),
+            merged["pass_time"].values,
+            np.maximum(*states),
+            _serving(_codes(merged["satellite"].values)),
+        )
+
+    @classmethod
+    def of_satellite(cls, passes: xr.Dataset, code: int) -> Passes:
+        """From the passes of one satellite: where it retrieved wind, and nothing filled."""
+        seen = np.isfinite(passes["wind_speed"].values) & np.isfinite(passes["pass_time"].values)
+        return cls(
+            passes["time"].values.astype("datetime64[D]"),
+            *_edges(passes),
+            passes["pass_time"].values,
+            np.where(seen, cf.OBSERVED, cf.NO_OBSERVATION).astype(np.uint8),
+            np.full(seen.shape, code, np.uint8),
+        )
+
+
+def _serving(satellite: Array) -> Array:
+    """The satellite of each cell; where none saw it, the one that saw most of the pass."""
+    found = satellite.copy()
+    for at in np.ndindex(satellite.shape[:2]):
+        counts = np.bincount(satellite[at].ravel(), minlength=NO_SATELLITE + 1)
+        counts[: NO_SATELLITE + 1] = 0
+        if counts.any():
+            found[at][satellite[at] <= NO_SATELLITE] = counts.argmax()
+    return found
+
+
+def _edges(dataset: xr.Dataset) -> tuple[float, float]:
+    south, west = (float(dataset[name].values[0]) - 0.5 for name in ("lat", "lon"))
+    return south, west
+
+
+def _codes(flags: Array) -> Array:
+    """Flags as codes: what was never written is read as NaN by xarray, and is 0."""
+    return np.nan_to_num(flags, nan=0.0).astype(np.uint8)
+
+
+def match(
+    reports: xr.Dataset, passes: Passes, leave_out: Iterable[str] = (), rules: Rules = Rules()
+) -> Matchups:
+    """Matchups of a month of reports.
+
+    Parameters
+    ----------
+    reports : Dataset
+        Of the in-situ table. Without heights, or without any of `NEEDED`, a report is left out:
+        it cannot be brought to 10 m. So is what its provider doubts.
+    passes : Passes
+        Of the same days, and better of a day more at either end.
+    leave_out : iterable of str
+        Platforms.
+    rules : Rules
+
+    Returns
+    -------
+    Matchups
+        One for each cell, pass and platform.
+    """
+    kept = np.flatnonzero(usable(reports, leave_out))
+    hours = reports["time"].values[kept].astype("datetime64[s]").astype(np.int64) / 3600.0
+    latitude = reports["latitude"].values[kept].astype(float)
+    longitude = reports["longitude"].values[kept].astype(float) % 360.0
+    parts = list(_candidates(passes, hours, latitude, longitude, rules))
+    which, cell, apart = (np.concatenate(side) for side in zip(*parts, strict=True))
+    platform = reports["platform"].values[kept].astype("S16")
+    nearest = _nearest(tuple(cell.T), platform[which], np.abs(apart))
+    return _columns(
+        reports.isel(report=kept[which[nearest]]), passes, cell[nearest], apart[nearest]
+    )
+
+
+def usable(reports: xr.Dataset, leave_out: Iterable[str] = ()) -> Flags:
+    """Which reports are complete, measured, not doubted, and of other platforms."""
+    fine = ~_named(reports["platform"].values.astype("S16"), leave_out)
+    fine &= reports["report_status"].values == ACCEPTED
+    fine &= reports["wind_method"].values == MEASURED
+    fine &= reports["averaging"].values == SHORT
+    for name in JUDGED:
+        fine &= reports[f"{name}_quality"].values <= WORST
+    for name in (*NEEDED, *HEIGHTS):
+        fine &= np.isfinite(reports[name].values)
+    return fine
+
+
+def _named(platform: Array, names: Iterable[str]) -> Flags:
+    upper = np.char.upper(np.char.strip(platform.astype("S16")))
+    return np.isin(upper, [name.upper().encode() for name in names])
+
+
+def _candidates(
+    passes: Passes, hours: Floats, latitude: Floats, longitude: Floats, rules: Rules
+) -> Iterator[tuple[Indices, Indices, Floats]]:
+    """Reports near enough in time, their cells (time, orbit, row, column), and the hours between.
+
+    A pass may be early on the day after the report's, or late on the day before.
+    """
+    rows, columns = passes.state.shape[-2:]
+    row = np.floor(latitude - passes.south).astype(np.intp)
+    column = np.floor((longitude - passes.west) % 360.0).astype(np.intp)
+    inside = np.flatnonzero((row >= 0) & (row < rows) & (column < columns))
+    day = np.floor(hours / 24.0).astype(np.intp)
+    numbers = passes.days.astype(np.intp)
+    when = _when(passes)
+    for shift in (-1, 0, 1):
+        at = np.searchsorted(numbers, day[inside] + shift).clip(max=len(numbers) - 1)
+        there = numbers[at] == day[inside] + shift
+        for orbit in range(passes.state.shape[1]):
+            some, time = inside[there], at[there]
+            cell = np.stack([time, np.full_like(time, orbit), row[some], column[some]], axis=-1)
+            found = tuple(cell.T)
+            apart = hours[some] - 24.0 * numbers[time] - when[found]
+            state = passes.state[found]
+            seen = (state == cf.OBSERVED) & np.isfinite(passes.pass_time[found])
+            filled = (state > cf.OBSERVED) & (state <= cf.LAST_VALID) & (rules.nominal > 0)
+            near = seen & (np.abs(apart) <= rules.within)
+            near |= filled & (np.abs(apart) <= rules.nominal)
+            yield some[near], cell[near], apart[near]
+
+
+def _when(passes: Passes) -> Floats:
+    """UTC hour at which each cell was seen, or would have been."""
+    longitude = passes.west + 0.5 + np.arange(passes.state.shape[-1])
+    nominal = (local_hours(passes.pass_time, longitude) - longitude / 15.0) % 24.0
+    return np.where(np.isfinite(passes.pass_time), passes.pass_time, nominal)
+
+
+def _nearest(cell: tuple[Array, ...], platform: Array, apart: Array) -> Indices:
+    """Of several of one cell, pass and platform the nearest in time; in order of pass and cell."""
+    _, name = np.unique(platform, return_inverse=True)
+    day, orbit, row, column = (np.asarray(part).astype(np.int64) for part in cell)
+    order = np.lexsort((apart, name, column, row, orbit, day))
+    keys = np.stack([day, orbit, row, column, name], axis=-1)[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    return order[first]
+
+
+def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) -> Matchups:
+    given = {name: reports[name].values.astype(float) for name in (*NEEDED, *HEIGHTS)}
+    latitude = reports["latitude"].values.astype(float)
+    made = at_10m(
+        *(given[name] for name in NEEDED),
+        height_wind=given["height_wind"],
+        height_temperature=given["height_air_temperature"],
+        height_humidity=given["height_humidity"],
+        pressure=_pressure(reports),
+        latitude=latitude,
+    )
+    time, orbit, row, column = cell.T
+    found = tuple(cell.T)
+    return Matchups(
+        reports["platform"].values.astype("S16"),
+        passes.satellite[found],
+        orbit,
+        passes.days[time],
+        row,
+        column,
+        latitude,
+        reports["longitude"].values.astype(float) % 360.0,
+        made.air_temperature,
+        made.specific_humidity,
+        given["sea_surface_temperature"],
+        made.wind_speed,
+        made.neutral_wind,
+        made.sensible_heat_flux,
+        made.latent_heat_flux,
+        apart,
+        passes.state[found],
+    )
+
+
+def _pressure(reports: xr.Dataset) -> Floats:
+    pressure = reports["air_pressure"].values.astype(float)
+    return np.where(np.isfinite(pressure), pressure, STANDARD_PRESSURE)
+
+
+# --- from a store --------------------------------------------------------------------------------
+
+
+def of_store(
+    location: Place,
+    first: date,
+    last: date,
+    *,
+    leave_out: Iterable[str] = (),
+    rules: Rules = Rules(),
+    merged: str = MERGED,
+    filled: str = FILLED,
+) -> Matchups | None:
+    """Matchups of a period, read month by month.
+
+    Parameters
+    ----------
+    location : Place
+        Of a store with the table of reports and the passes.
+    first, last : date
+        Of the passes, both included.
+    leave_out : iterable of str
+        Platforms.
+    rules : Rules
+    merged, filled : str
+        Datasets of the passes before and after the gap filling.
+
+    Returns
+    -------
+    Matchups or None
+        None where no month has both reports and passes.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+        Where there is no such store or dataset.
+    """
+    before = open_dataset(location, merged)[["pass_time", "satellite"]]
+    after = open_dataset(location, filled)[["wind_speed_state", "water_vapour_state"]]
+    left = tuple(leave_out)
+    begin, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    months = np.arange(begin.astype("M8[M]"), end.astype("M8[M]") + 1)
+    found = []
+    for month in months:
+        reports = reports_of(location, str(month))
+        edges = month.astype("M8[D]") - _DAY, (month + 1).astype("M8[D]")  # a pass may be nearer
+        days = _days(before, after, (begin, edges[0]), (end, edges[1]))
+        if reports is not None and days.size:
+            passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
+            found.append(match(reports, passes, left, rules))
+    return Matchups.joined(found) if found else None
+
+
+def reports_of(location: Place, month: str) -> xr.Dataset | None:
+    """Reports of a month; None where the table has none of it.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+        Where there is no such store, or no table of reports in it.
+    """
+    try:
+        return open_dataset(location, TABLE, month=month).load()
+    except UnknownName as error:
+        if "no month" in error.what:
+            return None
+        raise
+
+
+def _days(
+    before: xr.Dataset, after: xr.Dataset, first: Sequence[Any], last: Sequence[Any]
+) -> Array:
+    """Days that both datasets have, none before any of the first or after any of the last."""
+    common: Array = np.intersect1d(before["time"].values, after["time"].values)
+    days = common.astype("M8[D]")
+    late = np.logical_and.reduce([days >= one for one in first])
+    early = np.logical_and.reduce([days <= one for one in last])
+    found: Array = common[late & early]
+    return found
+
+
+# --- what cannot be ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Climatology:
+    """Monthly mean and spread of what is reported, in boxes of 10° by 20° and in zones of 10°.
+
+    Wind counts by its square root, which is nearly Gaussian: of wind itself a limit below the mean
+    would lie below zero, and one above it would cut off storms.
+
+    Parameters
+    ----------
+    mean, deviation : ndarray, shape (variable, 12, 18, 18)
+        NaN where there are too few reports to tell.
+    """
+
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, matchups: Matchups) -> Climatology:
+        """From matchups: without what is held out, or the limits would know it."""
+        month, zone, box = _regions(matchups)
+        values = _checked(matchups)
+        shape = (12, _ZONES, _BOXES)
+        in_boxes = _moments(values, np.ravel_multi_index((month, zone, box), shape), shape)
+        in_zones = _moments(values, np.ravel_multi_index((month, zone), shape[:2]), shape[:2])
+        mean, deviation = (
+            np.where(np.isfinite(fine), fine, coarse[..., None])
+            for fine, coarse in zip(in_boxes, in_zones, strict=True)
+        )
+        return cls(mean, deviation)
+
+    def plausible(self, matchups: Matchups, limit: float = 2.8) -> Flags:
+        """Which lie within so many standard deviations, in all of `CHECKED`, or are not known."""
+        at = (slice(None), *_regions(matchups))
+        far = np.abs(_checked(matchups) - self.mean[at]) > limit * self.deviation[at]
+        return np.asarray(~far.any(axis=0))
+
+
+CHECKED = ("air_temperature", "specific_humidity", "sea_surface_temperature", "wind_speed")
+_ZONES, _BOXES = 18, 18
+_FEWEST = 50  # reports from which a spread is taken
+
+
+def _checked(matchups: Matchups) -> Floats:
+    values = np.stack([np.asarray(getattr(matchups, name), float) for name in CHECKED])
+    values[-1] = np.sqrt(values[-1].clip(min=0.0))
+    return values
+
+
+def _regions(matchups: Matchups) -> tuple[Indices, Indices, Indices]:
+    """Month, zone and box of each."""
+    month = matchups.day.astype("M8[M]").astype(int) % 12
+    zone = np.floor((matchups.latitude + 90.0) / 10.0).astype(np.intp).clip(0, _ZONES - 1)
+    box = np.floor(matchups.longitude % 360.0 / 20.0).astype(np.intp).clip(0, _BOXES - 1)
+    return month, zone, box
+
+
+def _moments(values: Floats, region: Indices, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation by region, NaN of those with too few."""
+    size = int(np.prod(shape))
+    count = np.bincount(region, minlength=size)
+    enough = np.where(count >= _FEWEST, count, np.nan)
+    mean = np.stack([np.bincount(region, one, size) for one in values]) / enough
+    apart = (values - mean[:, region]) ** 2
+    spread = np.stack([np.bincount(region, one, size) for one in apart]) / enough
+    whole = (len(values), *shape)
+    return mean.reshape(whole), np.sqrt(spread).reshape(whole)

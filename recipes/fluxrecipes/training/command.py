@@ -1,0 +1,104 @@
+"""The verb ``train``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fluxengine.show import Bars
+    from fluxrecipes.training.loop import Progress
+
+
+class Network(StrEnum):
+    """What can be trained: each a module of this package with a function ``run``."""
+
+    GDCM = "gdcm"
+    MPFNET = "mpfnet"
+    CORRECTION = "correction"
+
+
+MODULES = {
+    Network.GDCM: "gaps",
+    Network.MPFNET: "retrieval",
+    Network.CORRECTION: "correction",
+}
+
+
+def train(
+    network: Annotated[Network, typer.Argument(help="Which network.", show_default=False)],
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="What on what, and for how long.")
+    ] = Path("train.yaml"),
+) -> None:
+    """Train a network on datasets of a store, and write its weights with a model card.
+
+    gdcm fills gaps: it needs `deepflux-merged` and `deepflux-reanalysis` of the days named.
+    mpfnet retrieves near-surface air: from `deepflux-reanalysis`, then (`finetune`) from reports of
+    `insitu` beside `deepflux-filled`, with the SST of `deepflux-passes`. correction learns what the
+    fluxes of `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
+    as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
+    A training that was cut off goes on from its last checkpoint, by the same command.
+
+    A train.yaml:
+
+        store: out/store
+        train: [{first: 2014-01-01, last: 2015-12-31}]
+        validation: {first: 2016-01-01, last: 2016-12-31}
+        held_out: {first: 2018-01-01, last: 2018-12-31}
+        preset: compact-centred     # or paper, compact, compact-both-passes
+        batch: 4
+        schedule: {steps: 8000, learning_rate: 2e-3, precision: bf16, device: cpu}
+        finetune: {schedule: {steps: 2000, learning_rate: 5e-4}}
+        out: weights/gdcm.safetensors
+        data: simulated world, seed 1
+        sensor: f17
+
+    For mpfnet and correction instead of `preset`:
+
+        datasets: {reanalysis: archive/reanalysis/passes.zarr}
+        net: {width: 24, levels: 3, modes: [12, 24], history: 1, position: true}
+        matchups: {sensors: [f10, f15], apart: 0, unseen: 0.2}
+        orbit: both                 # or ascending, descending
+        corrects: fluxes            # of correction: or wind
+
+    Example: fluxforge train gdcm -c train.yaml
+
+    Example: fluxforge train mpfnet -c retrieval.yaml
+    """
+    from importlib import import_module
+
+    from fluxengine import show
+    from fluxengine.errors import ConfigError
+    from fluxkernels.errors import KernelError
+
+    module = import_module(f"fluxrecipes.training.{MODULES[network]}")
+    with show.bars("steps") as bars:
+        try:
+            made = module.run(config, lambda name, steps: _watch(bars, name, steps))
+        except KernelError as error:
+            raise ConfigError(str(error), where=str(config)) from error
+    rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
+    show.table("On days kept back from training", ("score", "#value"), rows)
+    show.out.print(f"weights  {made.path}", soft_wrap=True)
+
+
+def _watch(bars: Bars, name: str, steps: int) -> Callable[[Progress], None]:
+    """A bar for a phase, with its last loss and its last deciding score."""
+    bars.begin(name, steps)
+    done, skill = 0, ""
+
+    def tell(progress: Progress) -> None:
+        nonlocal done, skill
+        bars.advance(name, progress.step - done)
+        done = progress.step
+        if progress.scores:
+            skill = f", {next(iter(progress.scores))} {next(iter(progress.scores.values())):.3f}"
+        bars.describe(name, f"{name}: loss {progress.loss:.3f}{skill}")
+
+    return tell

@@ -1,0 +1,122 @@
+"""Training of the correction of bulk fluxes: ``fluxforge train correction``.
+
+The net learns what the bulk fluxes of the passes lack against those of reports from the sea; or, by
+choice, what the satellites' wind lacks, from which most of it comes: then the fluxes are computed
+anew, and stay those of a bulk algorithm.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from fluxkernels.nets import weights
+from fluxkernels.nets.mpfnet import MPFNet
+from fluxkernels.nets.predict import find_device
+from fluxkernels.nets.vocabulary import Vocabulary
+from fluxrecipes import networks
+from fluxrecipes.matchup import Matchups
+from fluxrecipes.training import loop, matched, scenes, settings
+from fluxrecipes.training.matched import Matched, Split
+from fluxrecipes.training.points import Label, Labels, OfMatchups, Task, at_cells
+from fluxrecipes.training.scenes import Scene, Scenes
+from fluxrecipes.training.settings import Made, Watch
+
+
+class Correction(Matched, extra="forbid", frozen=True):
+    """A train.yaml of ``fluxforge train correction``."""
+
+    corrects: Literal["fluxes", "wind"] = Field("fluxes", description="what the net adds to")
+    batch: int = Field(8, ge=1, description="passes a step")
+    error_sensible: float = Field(5.0, ge=0, description="standard error of a report's flux, W m-2")
+    error_latent: float = Field(20.0, ge=0, description="standard error of a report's flux, W m-2")
+    error_wind: float = Field(1.0, ge=0, description="standard error of a report's wind, m s-1")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the net takes and gives."""
+        return networks.CORRECTION if self.corrects == "fluxes" else networks.WIND_CORRECTION
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """Of the labels by themselves."""
+        fluxes = (self.error_sensible, self.error_latent)
+        return fluxes if self.corrects == "fluxes" else (self.error_wind,)
+
+    @property
+    def label(self) -> Label:
+        """What is to be learned."""
+        return lacking_flux if self.corrects == "fluxes" else lacking_wind
+
+
+def lacking_flux(scene: Scene, day: int, some: Matchups) -> Labels:
+    """Flux of the report less that of the pass: sensible, latent."""
+    pairs = (
+        (some.sensible_heat_flux, networks.SENSIBLE),
+        (some.latent_heat_flux, networks.LATENT),
+    )
+    return np.stack([told - at_cells(scene, q, day, some) for told, q in pairs], axis=1)
+
+
+def lacking_wind(scene: Scene, day: int, some: Matchups) -> Labels:
+    """Equivalent neutral wind of the report less that of the pass."""
+    return (some.neutral_wind - at_cells(scene, networks.WIND, day, some))[:, None]
+
+
+def task(net: MPFNet, asked: Correction, train: Scenes, validation: Scenes, split: Split) -> Task:
+    """What the training loop asks.
+
+    Raises
+    ------
+    NoMatchups
+        FF721: none of the matchups is of days that have fluxes.
+    """
+    vocabulary, known = asked.vocabulary, np.ones(len(split.train), bool)
+    return Task(
+        net,
+        vocabulary,
+        OfMatchups(train, vocabulary, split.train, asked.label, known),
+        OfMatchups(validation, vocabulary, split.validation, asked.label, split.met),
+        errors=asked.errors,
+        batch=asked.batch,
+        stay=asked.stay,
+        checks=asked.checks,
+        seed=asked.schedule.seed,
+    )
+
+
+def run(path: Path, watch: Watch) -> Made:
+    """Train as a train.yaml says, and write the weights.
+
+    Parameters
+    ----------
+    path : Path
+        Of the train.yaml.
+    watch : callable
+        See `settings.Watch`.
+
+    Raises
+    ------
+    ConfigError, HeldOut, NoValue, NoMatchups, DeviceError, TrainingDiverged
+    """
+    asked = settings.load(path, Correction)
+    find_device(asked.schedule.device)  # before anything is read
+    names, history = asked.datasets.model_dump(), asked.net.history
+    train, validation = (
+        scenes.fluxes(asked.place, names, periods, history, asked.blocks)
+        for periods in (asked.train, asked.validation)
+    )
+    split = matched.found(asked)
+    torch.manual_seed(asked.schedule.seed)
+    net = asked.net.built(asked.vocabulary, train)
+    learned = task(net, asked, train, validation, split)
+    tell = watch(f"correction of {asked.corrects}", asked.schedule.steps)
+    done = loop.train(learned, asked.schedule, asked.checkpoints, asked.configuration, tell)
+    card = asked.card(asked.vocabulary, done.scores, orbit=asked.orbit)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    weights.save(asked.out, net, card)
+    return Made(asked.out, card)

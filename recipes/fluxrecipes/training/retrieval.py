@@ -1,0 +1,177 @@
+"""Training of the retrieval of near-surface air: ``fluxforge train mpfnet``.
+
+First on a reanalysis, from whose complete fields the net learns what wind, vapour and SST tell of
+the air; then on matchups of completed satellite fields with reports from the sea. Both phases learn
+air relative to the sea of the SST analysis, which stands in the place of the real one when the net
+is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from fluxkernels.nets import weights
+from fluxkernels.nets.mpfnet import MPFNet
+from fluxkernels.nets.predict import find_device
+from fluxrecipes import networks
+from fluxrecipes.matchup import Matchups
+from fluxrecipes.near_surface import relative_to_sea
+from fluxrecipes.training import loop, matched, scenes, settings
+from fluxrecipes.training.matched import Matched, Split
+from fluxrecipes.training.points import Labels, OfFields, OfMatchups, Task, at_cells
+from fluxrecipes.training.scenes import Scene
+from fluxrecipes.training.settings import Made, Watch
+
+Phase = Literal["reanalysis", "matchups"]
+VOCABULARY = networks.RETRIEVAL
+
+
+class Finetune(BaseModel, extra="forbid", frozen=True):
+    """The second phase, on matchups.
+
+    The errors are those of a report as a measure of its cell at the time of the pass. They are
+    taken as known, and added to the error that the net tells: so this stays its own.
+    """
+
+    schedule: loop.Schedule
+    batch: int = Field(8, ge=1, description="passes a step")
+    error_air: float = Field(0.5, ge=0, description="standard error of a report's Ta, K")
+    error_humidity: float = Field(7e-4, ge=0, description="standard error of its Qa, kg kg-1")
+
+
+class Retrieval(Matched, extra="forbid", frozen=True):
+    """A train.yaml of ``fluxforge train mpfnet``."""
+
+    batch: int = Field(2, ge=1, description="passes a step, of the reanalysis")
+    cells: int = Field(1000, ge=1, description="cells that are read of each pass")
+    finetune: Finetune | None = None
+
+    def configuration_of(self, phase: Phase) -> dict[str, Any]:
+        """All that a phase's outcome depends on beside its own schedule."""
+        told = self.configuration | {"phase": phase}
+        if phase == "reanalysis":  # what comes after it may be changed without doing it again
+            return {name: one for name, one in told.items() if name not in ("finetune", "matchups")}
+        return told | {"before": self.schedule.model_dump(mode="json")}
+
+
+def label(scene: Scene, day: int, some: Matchups) -> Labels:
+    """Reported air relative to the analysed sea."""
+    sst = at_cells(scene, networks.SST, day, some)
+    return np.stack(relative_to_sea(sst, some.air_temperature, some.specific_humidity), axis=1)
+
+
+def pretraining(net: MPFNet, asked: Retrieval, parts: Mapping[str, scenes.Scenes]) -> Task:
+    """The first phase: random cells of the reanalysis, whose labels count as exact.
+
+    Parameters
+    ----------
+    net : MPFNet
+    asked : Retrieval
+    parts : mapping of str to Scenes
+        ``train`` and ``validation``.
+    """
+    sources = {
+        name: OfFields(one, VOCABULARY, asked.cells, asked.orbits) for name, one in parts.items()
+    }
+    return Task(
+        net,
+        VOCABULARY,
+        sources["train"],
+        sources["validation"],
+        errors=(0.0, 0.0),
+        batch=asked.batch,
+        stay=asked.stay,
+        checks=asked.checks,
+        seed=asked.schedule.seed,
+    )
+
+
+def finetuning(
+    net: MPFNet,
+    asked: Retrieval,
+    second: Finetune,
+    parts: Mapping[str, scenes.Scenes],
+    split: Split,
+) -> Task:
+    """The second phase: cells of completed passes with a report.
+
+    Raises
+    ------
+    NoMatchups
+        FF721: none of them is of days that were completed.
+    """
+    known = np.ones(len(split.train), bool)
+    return Task(
+        net,
+        VOCABULARY,
+        OfMatchups(parts["train"], VOCABULARY, split.train, label, known),
+        OfMatchups(parts["validation"], VOCABULARY, split.validation, label, split.met),
+        errors=(second.error_air, second.error_humidity),
+        batch=second.batch,
+        stay=asked.stay,
+        checks=asked.checks,
+        seed=second.schedule.seed,
+    )
+
+
+def opened(asked: Retrieval, phase: Phase) -> dict[str, scenes.Scenes]:
+    """What a phase reads, for training and for validation.
+
+    Raises
+    ------
+    ConfigError, NotOurStore, UnknownName
+    """
+    names, history = asked.datasets.model_dump(), asked.net.history
+    found = {}
+    for role, periods in (("train", asked.train), ("validation", asked.validation)):
+        if phase == "reanalysis":
+            name = asked.located(names["reanalysis"])
+            found[role] = scenes.reanalysis(asked.place, name, periods, history, asked.blocks)
+        else:
+            found[role] = scenes.completed(asked.place, names, periods, history, asked.blocks)
+    return found
+
+
+def run(path: Path, watch: Watch) -> Made:
+    """Train as a train.yaml says, and write the weights.
+
+    Parameters
+    ----------
+    path : Path
+        Of the train.yaml.
+    watch : callable
+        See `settings.Watch`.
+
+    Raises
+    ------
+    ConfigError, HeldOut, NoValue, NoMatchups, DeviceError, TrainingDiverged
+    """
+    asked = settings.load(path, Retrieval)
+    find_device(asked.schedule.device)  # before anything is read
+    second = asked.finetune
+    parts = opened(asked, "reanalysis")
+    split = matched.found(asked) if second else None  # what lacks is told before hours of training
+    torch.manual_seed(asked.schedule.seed)
+    net = asked.net.built(VOCABULARY, parts["train"])
+    phases: list[tuple[Phase, Task, loop.Schedule]] = [
+        ("reanalysis", pretraining(net, asked, parts), asked.schedule)
+    ]
+    if second is not None and split is not None:
+        task = finetuning(net, asked, second, opened(asked, "matchups"), split)
+        phases.append(("matchups", task, second.schedule))
+    skill: dict[str, float] = {}
+    for phase, task, schedule in phases:
+        tell = watch(f"mpfnet, {phase}", schedule.steps)
+        folder = asked.checkpoints / phase
+        done = loop.train(task, schedule, folder, asked.configuration_of(phase), tell)
+        skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
+    card = asked.card(VOCABULARY, skill, orbit=asked.orbit)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    weights.save(asked.out, net, card)
+    return Made(asked.out, card)

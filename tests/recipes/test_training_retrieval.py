@@ -1,0 +1,659 @@
+"""Training on matchups: what is fed to the net, what it may never see, and what it learns.
+
+The store is a small one: waves of wind and vapour over a sea that is warm in its middle, air that
+is a linear function of them, and buoys in the waves that report it with noise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import icechunk
+import numpy as np
+import pytest
+import torch
+import typer
+import xarray as xr
+import yaml
+import zarr
+from typer.testing import CliRunner
+
+from fluxengine.errors import ConfigError
+from fluxengine.layout import FORMAT
+from fluxengine.store import MARKER
+from fluxkernels.nets import weights
+from fluxrecipes import matchup, networks
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.constellation import CODES, NO_SATELLITE
+from fluxrecipes.matchup import Matchups
+from fluxrecipes.near_surface import from_sea, relative_to_sea
+from fluxrecipes.training import (
+    checkpoint,
+    command,
+    correction,
+    loop,
+    matched,
+    retrieval,
+    scenes,
+    settings,
+)
+from fluxrecipes.training.archive import HeldOut
+from fluxrecipes.training.points import Drawn, NoMatchups, OfMatchups, drawn
+
+pytestmark = pytest.mark.filterwarnings("ignore:The data type")  # of the small store's names
+
+FIRST, DAYS, ROWS, COLUMNS = "2014-01-01", 60, 16, 360
+SHAPE = (DAYS, 2, ROWS, COLUMNS)
+DIMS = ("time", "orbit", "lat", "lon")
+F15, F17 = CODES["f15"], CODES["f17"]
+LAT, LON = np.arange(-7.5, 8), np.arange(0.5, 360)
+COORDS = {
+    "time": np.datetime64(FIRST, "ns") + np.arange(DAYS).astype("m8[D]").astype("m8[ns]"),
+    "lat": LAT,
+    "lon": LON,
+}
+BUOYS = {
+    b"A1": (0.3, 10.4),
+    b"A2": (-5.2, 77.7),
+    b"A3": (3.8, 150.5),
+    b"A4": (-2.1, 222.2),
+    b"A5": (6.4, 301.9),
+    b"WHOTS": (-6.6, 340.1),
+}
+SMALL = {"width": 6, "levels": 2, "modes": [2, 3], "reduced": 4, "point": 24, "blocks": 1}
+SECOND = {"steps": 6, "learning_rate": 2e-3, "warmup": 2, "every": 3, "average": 0.5, "threads": 1}
+
+
+def truth() -> dict[str, np.ndarray]:
+    day, orbit, row, column = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
+    phase = 2 * np.pi * ((column - 7.0 * (day + orbit / 2)) / 40 + row / 9)
+    other = 2 * np.pi * ((column + 3.0 * day) / 60 - row / 7)
+    wind, vapour = 8 + 3 * np.sin(phase), 30 + 12 * np.cos(other)
+    sst = 298 + 2 * np.cos(np.pi * (row / 8 - 1)) + np.sin(2 * np.pi * column / 360)
+    air, humidity = from_sea(sst, -1 + 0.2 * (wind - 8), 3.5e-3 - 1e-4 * (vapour - 30))
+    return {
+        "wind_speed": wind,
+        "water_vapour": vapour,
+        "cloud_liquid_water": 0.1 + 0.05 * np.cos(other),
+        "rain_rate": np.zeros(SHAPE),
+        "sea_surface_temperature": sst,
+        "air_temperature": air,
+        "specific_humidity": humidity,
+    }
+
+
+TRUTH = truth()
+TIMES = (np.array([18.0, 6.0])[:, None, None] - LON / 15) % 24 + np.zeros(SHAPE)
+LAND = np.zeros(SHAPE[2:], bool)
+LAND[:3, 30:60] = True
+GAP = np.zeros(SHAPE, bool)
+GAP[:, :, :, 200:240] = True
+
+
+def states(filled: int) -> np.ndarray:
+    told = np.where(GAP, filled, cf.OBSERVED)
+    return np.where(LAND, cf.LAND, told).astype("u1")
+
+
+def there(values: np.ndarray, state: np.ndarray) -> np.ndarray:
+    return np.where(state <= cf.LAST_VALID, values, np.nan).astype("f4")
+
+
+def datasets() -> dict[str, xr.Dataset]:
+    gappy, whole, complete = states(cf.NO_OBSERVATION), states(cf.INTERPOLATED), states(5)
+    complete[complete == cf.OBSERVED] = cf.REANALYSIS
+    satellite = np.where(gappy == cf.OBSERVED, F17, NO_SATELLITE)
+    satellite[:20][satellite[:20] == F17] = F15
+    merged = {"pass_time": np.where(gappy == cf.OBSERVED, TIMES, np.nan), "satellite": satellite}
+    filled = {"wind_speed_state": whole, "water_vapour_state": whole}
+    microwave = [v.name for v in cf.MICROWAVE]
+    filled |= {name: there(TRUTH[name], whole) for name in microwave}
+    filled |= {f"{name}_state": whole for name in microwave}
+    # A satellite's wind that is 1 m/s too weak, and fluxes that are 10 and 30 W/m² too small.
+    passes = {name: there(TRUTH[name], whole) for name in TRUTH} | {"flux_state": whole}
+    passes["wind_speed"] = there(TRUTH["wind_speed"] - 1.0, whole)
+    passes |= {v.name: there(np.zeros(SHAPE), whole) for v in cf.FLUXES}
+    fields = {name: there(values, complete) for name, values in TRUTH.items()}
+    fields |= {"pass_time": there(TIMES, complete), "reanalysis_state": complete}
+    made = {
+        "deepflux-merged": merged,
+        "deepflux-filled": filled,
+        "deepflux-passes": passes,
+        "deepflux-reanalysis": fields,
+    }
+    return {
+        name: xr.Dataset({n: (DIMS, v) for n, v in one.items()}, COORDS)
+        for name, one in made.items()
+    }
+
+
+def month_of_reports(month: str) -> xr.Dataset:
+    """Hourly reports of the buoys, of the air in their cells at that pass; noise of 0.1 K."""
+    random = np.random.default_rng(4)
+    days = [d for d in range(DAYS) if str(COORDS["time"][d])[:7] == month]
+    rows = []
+    for name, (latitude, longitude) in BUOYS.items():
+        row, column = int(latitude + 8), int(longitude)
+        for day in days:
+            for orbit in (0, 1):
+                hour = TIMES[day, orbit, row, column] + random.uniform(-0.4, 0.4)
+                when = COORDS["time"][day] + np.timedelta64(int(hour * 3600), "s")
+                here = {n: v[day, orbit, row, column] for n, v in TRUTH.items()}
+                rows.append((name, when, latitude, longitude, here))
+    size = len(rows)
+    column_of = {
+        "platform": np.array([r[0] for r in rows], "S16"),
+        "time": np.array([r[1] for r in rows], "M8[ns]"),
+        "latitude": np.array([r[2] for r in rows]),
+        "longitude": np.array([r[3] for r in rows]),
+        "air_temperature": [r[4]["air_temperature"] for r in rows]
+        + 0.1 * random.standard_normal(size),
+        "air_pressure": np.full(size, 101_300.0),
+    }
+    for name in ("wind_speed", "specific_humidity", "sea_surface_temperature"):
+        column_of[name] = np.array([r[4][name] for r in rows])
+    column_of |= {name: np.full(size, 10.0) for name in matchup.HEIGHTS}
+    codes = ("report_status", "wind_method", "averaging", *(f"{n}_quality" for n in matchup.JUDGED))
+    column_of |= {name: np.full(size, 2, "u1") for name in codes}
+    return xr.Dataset({name: ("report", values) for name, values in column_of.items()})
+
+
+def publish(store: Path, name: str, groups: dict[str | None, xr.Dataset], mark: Any) -> None:
+    """As the engine does: a repository with a marked root and a version."""
+    (store / name).mkdir(parents=True)
+    (store / MARKER).write_text(json.dumps({"fluxforge-store": FORMAT}))
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(store / name)))
+    session = repository.writable_session("main")
+    for group, one in groups.items():
+        chunks = {n: {"chunks": (15, *SHAPE[1:])} for n in one.data_vars if one[n].ndim == 4}
+        one.to_zarr(session.store, group=group, encoding=chunks, consolidated=False, mode="a")
+    root = zarr.open_group(session.store, mode="a")
+    root.attrs["fluxforge"] = json.dumps({"format": FORMAT, "dataset": name} | mark)
+    repository.create_tag("v1", session.commit("written"))
+    repository.create_branch("work", repository.lookup_branch("main"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store: Path = tmp_path_factory.mktemp("shared") / "store"
+    for name, one in datasets().items():
+        publish(store, name, {None: one}, {})
+    months = {month: month_of_reports(month) for month in ("2014-01", "2014-02")}
+    publish(store, "insitu", dict(months), {"table": {}})
+    return store
+
+
+def train_yaml(folder: Path, store: Path, **changes: Any) -> Path:
+    schedule = {**SECOND, "steps": 6}
+    content = {
+        "store": str(store),
+        "train": {"first": "2014-01-01", "last": "2014-02-10"},
+        "validation": [{"first": "2014-02-11", "last": "2014-03-01"}],
+        "net": SMALL,
+        "batch": 2,
+        "stay": 2,
+        "checks": 4,
+        "schedule": schedule,
+        "out": "weights/net.safetensors",
+        "data": "waves",
+        "sensor": "f17",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(content | changes))
+    return path
+
+
+def asked(folder: Path, store: Path, **changes: Any) -> retrieval.Retrieval:
+    changes = {"cells": 50, "finetune": {"schedule": SECOND}} | changes
+    return settings.load(train_yaml(folder, store, **changes), retrieval.Retrieval)
+
+
+def untold(name: str, steps: int) -> Any:
+    return lambda progress: None
+
+
+def batches(source: OfMatchups, number: int = 12) -> list[Drawn]:
+    rng = np.random.default_rng(0)
+    return [one for span in source.spans for one in source.draw(span, number, rng)]
+
+
+def source_of(given: retrieval.Retrieval, role: str = "train") -> tuple[OfMatchups, Matchups]:
+    split = matched.found(given)
+    part = split.train if role == "train" else split.validation
+    known = np.ones(len(part), bool) if role == "train" else split.met
+    read = retrieval.opened(given, "matchups")[role]
+    return OfMatchups(read, networks.RETRIEVAL, part, retrieval.label, known), part
+
+
+# --- matchups ------------------------------------------------------------------------------------
+
+
+def test_matchups_of_a_store_are_one_for_each_buoy_and_pass(shared: Path, tmp_path: Path) -> None:
+    place = asked(tmp_path, shared).place
+    whole = matchup.of_store(place, date(2014, 1, 1), date(2014, 3, 31))
+    assert whole is not None
+    assert len(whole) == 2 * (DAYS - 1) * len(BUOYS)  # of March there are no reports
+    assert set(whole.satellite[whole.day < np.datetime64("2014-01-21")]) == {F15}
+    assert set(whole.satellite[whole.day > np.datetime64("2014-01-21")]) == {F17}
+    in_gap = whole.platform == b"A4"
+    assert set(whole.state[in_gap]) == {cf.INTERPOLATED}
+    assert set(whole.state[~in_gap]) == {cf.OBSERVED}
+    value = TRUTH["specific_humidity"][3, 1, 8, 10]
+    one = (whole.platform == b"A1") & (whole.day == np.datetime64("2014-01-04"))
+    assert whole.specific_humidity[one & (whole.orbit == 1)] == pytest.approx(value, rel=1e-5)
+
+
+def test_withheld_platforms_never_appear_in_a_batch(shared: Path, tmp_path: Path) -> None:
+    latitude = np.float32(LAT[int(BUOYS[b"WHOTS"][0] + 8)])
+    for role in ("train", "validation"):
+        source, part = source_of(asked(tmp_path, shared), role)
+        assert b"WHOTS" not in part.platform
+        assert all(latitude not in one.latitude for one in batches(source))
+    open_to_all = asked(tmp_path / "b", shared, matchups={"withheld": [], "unseen": 0})
+    source, part = source_of(open_to_all)
+    assert b"WHOTS" in part.platform
+    assert any(latitude in one.latitude for one in batches(source))
+
+
+def test_matchups_near_withheld_moorings_can_be_left_out(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(matchup, "WITHHELD_PLACES", ((0.0, 10.0),))
+    rules = {"unseen": 0, "apart": 500}
+    assert b"A1" not in matched.found(asked(tmp_path, shared, matchups=rules)).train.platform
+    rules["apart"] = 10
+    assert b"A1" in matched.found(asked(tmp_path, shared, matchups=rules)).train.platform
+
+
+def test_sensors_passes_and_filled_cells_can_be_chosen(shared: Path, tmp_path: Path) -> None:
+    train = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
+    assert set(train.satellite) == {F15, F17} and set(train.orbit) == {0, 1}
+    rules = {"unseen": 0, "sensors": ["f17"], "nominal": 0}
+    some = matched.found(asked(tmp_path, shared, matchups=rules, orbit="descending")).train
+    assert set(some.satellite) == {F17} and set(some.orbit) == {1}
+    assert b"A4" not in some.platform and b"A4" in train.platform
+    both = matched.found(asked(tmp_path, shared, matchups={"unseen": 0, "sensors": ["f15", "f17"]}))
+    assert len(both.train) == len(train)
+
+
+def test_platforms_and_periods_of_validation_are_not_trained_on(
+    shared: Path, tmp_path: Path
+) -> None:
+    split = matched.found(asked(tmp_path, shared, matchups={"unseen": 0.5}))
+    only = set(split.validation.platform[~split.met])
+    assert only and not only & set(split.train.platform)
+    assert set(split.validation.platform[split.met]) <= set(split.train.platform)
+    assert split.train.day.max() <= np.datetime64("2014-02-10") < split.validation.day.min()
+
+
+def test_odd_reports_are_left_out_by_limits_of_the_training_period(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    of_store = matchup.of_store
+
+    def with_an_odd_one(*places: Any, **options: Any) -> Matchups | None:
+        found = of_store(*places, **options)
+        assert found is not None
+        air = found.air_temperature.copy()
+        air[::100] += 15.0
+        return replace(found, air_temperature=air)
+
+    monkeypatch.setattr(matchup, "of_store", with_an_odd_one)
+    monkeypatch.setattr(matchup, "_FEWEST", 10)
+    split = matched.found(asked(tmp_path, shared, matchups={"unseen": 0}))
+    for part in (split.train, split.validation):
+        assert part.air_temperature.max() < 305.0 and len(part) > 50
+
+
+def test_what_is_held_out_is_refused(shared: Path, tmp_path: Path) -> None:
+    for verb in (retrieval.Retrieval, correction.Correction):
+        for key in ("train", "validation"):
+            period = {"first": "2017-12-01", "last": "2018-01-05"}
+            with pytest.raises(HeldOut, match="2018"):
+                settings.load(train_yaml(tmp_path, shared, **{key: period}), verb)
+
+
+def test_no_matchups_are_told_before_anything_is_trained(shared: Path, tmp_path: Path) -> None:
+    for rules in ({"sensors": ["f10"]}, {"withheld": [name.decode() for name in BUOYS]}):
+        path = train_yaml(tmp_path, shared, finetune={"schedule": SECOND}, matchups=rules)
+        with pytest.raises(NoMatchups) as told:
+            retrieval.run(path, untold)
+        assert told.value.code == "FF721" and "insitu" in told.value.mend
+    assert not (tmp_path / "weights").exists()
+
+
+# --- what the net is fed -------------------------------------------------------------------------
+
+
+def test_a_batch_holds_the_cells_own_values_labels_and_place(shared: Path, tmp_path: Path) -> None:
+    given = asked(tmp_path, shared, matchups={"unseen": 0})
+    source, part = source_of(given)
+    scene = retrieval.opened(given, "matchups")["train"].of(source.spans[0])
+    day = 5
+    some = part.at((part.day == scene.days[day]) & (part.orbit == 1))
+    made = drawn(
+        scene,
+        networks.RETRIEVAL,
+        1,
+        day,
+        1,
+        (some.row, some.column),
+        retrieval.label(scene, day, some),
+    )
+    at = (5, 1, some.row, some.column)
+    for number, quantity in enumerate(networks.RETRIEVAL.predictors[:5]):
+        value = made.points[:, 0, number] * quantity.scale + quantity.offset
+        np.testing.assert_allclose(value, TRUTH[quantity.name][at], rtol=1e-5)
+    np.testing.assert_allclose(made.points[:, 0, 5:7], [[0, 1]] * len(some), atol=2e-2)  # 6 h
+    np.testing.assert_array_equal(made.points[:, 0, 7:], np.repeat(GAP[at], 2).reshape(-1, 2))
+    assert GAP[at].any() and not GAP[at].all()
+    np.testing.assert_allclose(made.latitude, LAT[some.row])
+    np.testing.assert_allclose(made.longitude, LON[some.column])
+    warmth, deficit = relative_to_sea(
+        TRUTH["sea_surface_temperature"][at], some.air_temperature, some.specific_humidity
+    )
+    np.testing.assert_allclose(made.labels[:, 0], (warmth + 1.0) / 2.0, atol=1e-4)
+    np.testing.assert_allclose(made.labels[:, 1], (deficit - 3.5e-3) / 2e-3, atol=1e-3)
+    field = np.isfinite(made.field[:5])
+    assert field[:, ~LAND].all() and not field[:, LAND].any()
+
+
+def test_history_is_the_days_before_at_the_same_cell(shared: Path, tmp_path: Path) -> None:
+    given = asked(tmp_path, shared, net=SMALL | {"history": 3})
+    source, _ = source_of(given)
+    scene = retrieval.opened(given, "matchups")["train"].of(source.spans[0])
+    row, column = np.array([8]), np.array([10])
+    label = np.array([[0.0, 1e-3]])
+    made = drawn(scene, networks.RETRIEVAL, 3, 5, 0, (row, column), label)
+    wind = TRUTH["wind_speed"][3:6, 0, 8, 10]
+    np.testing.assert_allclose(made.points[0, :, 0], (wind - 7.5) / 4.0, rtol=1e-4)
+    np.testing.assert_allclose(made.field[0, 8, 10], made.points[0, -1, 0])
+    days = {int(d) for one in source.spans for d in (one.starts + 2)}
+    assert min(days) == 2  # the first two days have no history
+
+
+def test_labels_that_cannot_be_are_left_out(shared: Path, tmp_path: Path) -> None:
+    given = asked(tmp_path, shared)
+    scene = retrieval.opened(given, "matchups")["train"]
+    span = scene.archive.spans[0]
+    cells = np.array([8, 8, 8]), np.array([10, 11, 12])
+    labels = np.array([[np.nan, 1e-3], [0.0, 1e-3], [99.0, 1e-3]])
+    made = drawn(scene.of(span), networks.RETRIEVAL, 1, 5, 0, cells, labels)
+    assert made.longitude.tolist() == [11.5]
+
+
+def test_cells_of_the_reanalysis_are_sea_drawn_by_area_with_true_labels(
+    shared: Path, tmp_path: Path
+) -> None:
+    given = asked(tmp_path, shared, cells=2000)
+    parts = retrieval.opened(given, "reanalysis")
+    torch.manual_seed(0)
+    net = given.net.built(networks.RETRIEVAL, parts["train"])
+    source = retrieval.pretraining(net, given, parts).train
+    (made,) = source.draw(source.spans[0], 1, np.random.default_rng(1))
+    row, column = (made.latitude + 8).astype(int), made.longitude.astype(int)
+    assert len(row) == 2000 and not LAND[row, column].any()
+    wind, vapour = (made.points[:, 0, i] * s + o for i, s, o in ((0, 4, 7.5), (1, 16, 28)))
+    np.testing.assert_allclose(made.labels[:, 0], (0.2 * (wind - 8)) / 2, atol=1e-3)
+    np.testing.assert_allclose(made.labels[:, 1], (-1e-4 * (vapour - 30)) / 2e-3, atol=2e-3)
+    assert not made.points[:, 0, 7:].any()  # nothing of it is filled
+
+
+def test_a_plain_zarr_store_serves_as_the_reanalysis(shared: Path, tmp_path: Path) -> None:
+    plain = datasets()["deepflux-reanalysis"]
+    chunks = {n: {"chunks": (1, *SHAPE[1:])} for n in plain.data_vars}
+    plain.to_zarr(tmp_path / "fields.zarr", encoding=chunks, zarr_format=3)
+    names = {"reanalysis": "fields.zarr"}
+    given = asked(tmp_path, shared, datasets=names)
+    read, stored = (
+        retrieval.opened(one, "reanalysis")["train"] for one in (given, asked(tmp_path, shared))
+    )
+    scene, other = (one.of(one.archive.spans[0]) for one in (read, stored))
+    assert len(scene.days) >= 10
+    for name in scene.fields:
+        both = len(scene.days)
+        np.testing.assert_array_equal(scene.fields[name], other.fields[name][:both])
+    assert str(tmp_path) not in json.dumps(given.configuration)
+    with pytest.raises(ConfigError, match="no Zarr store"):
+        retrieval.opened(asked(tmp_path, shared, datasets={"reanalysis": "no.zarr"}), "reanalysis")
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def trained(path: Path, verb: Any = retrieval) -> tuple[list[float], Any]:
+    losses: list[float] = []
+
+    def watch(name: str, steps: int) -> Any:
+        return lambda told: losses.append(told.loss)
+
+    return losses, verb.run(path, watch)
+
+
+def test_it_learns_a_linear_relation_and_knows_its_error(shared: Path, tmp_path: Path) -> None:
+    schedule = {"learning_rate": 1e-2, "warmup": 5, "every": 40, "average": 0.9, "threads": 1}
+    path = train_yaml(
+        tmp_path,
+        shared,
+        cells=300,
+        schedule={**schedule, "steps": 120},
+        finetune={"schedule": {**schedule, "steps": 120, "learning_rate": 3e-3}, "error_air": 0.1},
+        matchups={"unseen": 0.5},
+    )
+    losses, made = trained(path)
+    assert np.mean(losses[110:120]) < np.mean(losses[:10]) - 1.0
+    skill = made.card.skill
+    spread = np.std(TRUTH["wind_speed"]) * 0.2
+    assert skill["reanalysis: RMSE air_minus_sea_temperature [K]"] < 0.3 * spread
+    assert skill["reanalysis: RMSE humidity_deficit [kg kg-1]"] < 3e-4
+    # Of platforms that it never met; the noise of the reports is 0.1 K.
+    assert 0.05 < skill["matchups: RMSE air_minus_sea_temperature [K]"] < 0.25
+    net, card = weights.load(made.path, architecture="MPFNet")
+    assert card.vocabulary == networks.RETRIEVAL and card.orbit == "both"
+    assert not net.training
+
+
+def test_noise_of_labels_is_not_taken_for_the_nets_own(shared: Path, tmp_path: Path) -> None:
+    """With the noise stated the net's own variance is small; without it, it is the noise."""
+    told = {}
+    for error in (0.0, 0.5):
+        given = asked(tmp_path, shared, matchups={"unseen": 0})
+        source, _ = source_of(given)
+        random = np.random.default_rng(1)
+        noisy = [
+            replaced(one, random.standard_normal(one.labels.shape) * 0.25)
+            for one in batches(source, 30)
+        ]
+        torch.manual_seed(0)
+        net = given.net.built(networks.RETRIEVAL, retrieval.opened(given, "matchups")["train"])
+        fixed = Fixed(noisy)
+        second = retrieval.Finetune.model_validate({"schedule": SECOND})
+        assert second.error_air == 0.5
+        errors = (error, error * 1e-3)
+        task = retrieval.Task(
+            net,
+            networks.RETRIEVAL,
+            fixed,
+            fixed,
+            errors=errors,
+            batch=8,
+            stay=1,
+            checks=4,
+            seed=1,
+        )
+        plan = {**SECOND, "steps": 150, "learning_rate": 1e-2, "every": 150, "average": 0.9}
+        schedule = loop.Schedule.model_validate(plan)
+        loop.train(task, schedule, tmp_path / str(error), {})
+        with torch.inference_mode():
+            one = noisy[3]
+            field, points = torch.from_numpy(one.field)[None], torch.from_numpy(one.points)[None]
+            place = (torch.from_numpy(x)[None] for x in (one.latitude, one.longitude))
+            maps = net.encode(field, field.isfinite())
+            read = net.read(maps, *place, points, points.isfinite())
+        told[error] = float(read.log_variance[..., 0].exp().mean().sqrt()) * 2.0  # K
+    assert 0.3 < told[0.0] < 0.8
+    assert told[0.5] < 0.6 * told[0.0]
+
+
+class Fixed:
+    """Always the same passes."""
+
+    def __init__(self, parts: list[Drawn]) -> None:
+        self._parts = parts
+        self.spans: Any = (None,)
+        self.weights = np.ones(1)
+
+    def draw(self, span: Any, number: int, rng: np.random.Generator) -> list[Drawn]:
+        return [self._parts[i] for i in rng.choice(len(self._parts), number)]
+
+
+def replaced(one: Drawn, noise: np.ndarray) -> Drawn:
+    return one._replace(labels=(one.labels + noise).astype("f4"))
+
+
+def test_the_likelihood_is_the_gaussians_with_both_variances(shared: Path, tmp_path: Path) -> None:
+    given = asked(tmp_path, shared, matchups={"unseen": 0})
+    source, _ = source_of(given)
+    torch.manual_seed(0)
+    net = given.net.built(networks.RETRIEVAL, retrieval.opened(given, "matchups")["train"]).eval()
+    parts = batches(source, 2)[:2]
+    task = retrieval.Task(
+        net,
+        networks.RETRIEVAL,
+        Fixed(parts),
+        Fixed(parts),
+        errors=(0.4, 8e-4),
+        batch=2,
+        stay=1,
+        checks=2,
+        seed=1,
+    )
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        value = float(task.loss(0, Once()))
+        for one in parts:
+            field = torch.from_numpy(one.field)[None]
+            points = torch.from_numpy(one.points)[None]
+            place = (torch.from_numpy(x)[None] for x in (one.latitude, one.longitude))
+            read = net.read(net.encode(field, field.isfinite()), *place, points, points.isfinite())
+            variance = read.log_variance.exp() + torch.tensor([0.2, 0.4]).square()
+            law = torch.distributions.Normal(read.mean, variance.sqrt())
+            labels = torch.from_numpy(one.labels)[None]
+            total -= float(law.log_prob(labels).sum())
+            count += labels.numel()
+    # The Gaussian's constant is left out.
+    assert value == pytest.approx(total / count - 0.5 * np.log(2 * np.pi), rel=1e-4)
+
+
+class Once(np.random.Generator):
+    """Draws each thing once, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def choice(self, number: int, size: int) -> np.ndarray:  # type: ignore[override]
+        return np.arange(size)
+
+
+def test_a_training_that_goes_on_ends_with_the_bytes_of_an_unbroken_one(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    made = {}
+    for name in ("whole", "cut"):
+        path = train_yaml(
+            tmp_path / name, shared, cells=40, finetune={"schedule": SECOND}, net=SMALL
+        )
+        if name == "cut":
+            write, count = checkpoint.write, [0]
+
+            def killed(*given: Any, write: Any = write, count: list[int] = count) -> None:
+                write(*given)
+                count[0] += 1
+                if count[0] in (1, 3):
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(checkpoint, "write", killed)
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    retrieval.run(path, untold)
+        made[name] = retrieval.run(path, untold).path.read_bytes()
+    assert made["whole"] == made["cut"]
+
+
+def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> None:
+    second = {"schedule": SECOND}
+    one = asked(tmp_path, shared, finetune=second)
+    other = asked(tmp_path, shared, finetune=second | {"error_air": 0.3}, matchups={"unseen": 0.1})
+    assert one.configuration_of("reanalysis") == other.configuration_of("reanalysis")
+    assert one.configuration_of("matchups") != other.configuration_of("matchups")
+
+
+# --- correction ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["fluxes", "wind"])
+def test_a_correction_learns_what_the_passes_lack(shared: Path, tmp_path: Path, what: str) -> None:
+    given = settings.load(
+        train_yaml(tmp_path, shared, corrects=what, matchups={"unseen": 0}), correction.Correction
+    )
+    names = given.datasets.model_dump()
+    read = scenes.fluxes(given.place, names, given.train, 1, 2)
+    part = matched.found(given).train
+    scene = read.of(read.archive.spans[0])
+    some = part.at((part.day == scene.days[5]) & (part.orbit == 0))
+    labels = given.label(scene, 5, some)
+    if what == "fluxes":  # those of the passes are 0
+        expected = np.stack([some.sensible_heat_flux, some.latent_heat_flux], axis=1)
+    else:
+        wind = TRUTH["wind_speed"][5, 0, some.row, some.column] - 1.0
+        expected = (some.neutral_wind - wind)[:, None]
+        assert 0.7 < labels.mean() < 1.5
+    np.testing.assert_allclose(labels, expected, rtol=1e-5, atol=1e-5)
+    for quantity in given.vocabulary.predictors:
+        assert np.isfinite(scene.fields[quantity.name][5, 0][~LAND]).all()
+
+
+def test_of_corrected_passes_the_fluxes_before_the_correction_are_taken(tmp_path: Path) -> None:
+    made = datasets()
+    for variable in cf.FLUXES:
+        bulk = made["deepflux-passes"][variable.name] + 50.0
+        made["deepflux-passes"][f"{variable.name}_bulk"] = bulk
+    for name in ("deepflux-merged", "deepflux-filled", "deepflux-passes"):
+        publish(tmp_path / "store", name, {None: made[name]}, {})
+    given = settings.load(train_yaml(tmp_path, tmp_path / "store"), correction.Correction)
+    read = scenes.fluxes(given.place, given.datasets.model_dump(), given.train, 1, 2)
+    scene = read.of(read.archive.spans[0])
+    assert set(scene.fields["latent_heat_flux"][5, 0][~LAND]) == {50.0}
+
+
+def test_the_winds_correction_is_learned(shared: Path, tmp_path: Path) -> None:
+    schedule = {"learning_rate": 1e-2, "warmup": 5, "every": 40, "average": 0.9, "threads": 1}
+    path = train_yaml(
+        tmp_path,
+        shared,
+        corrects="wind",
+        batch=8,
+        matchups={"unseen": 0},
+        schedule={**schedule, "steps": 80},
+    )
+    losses, made = trained(path, correction)
+    assert np.mean(losses[-10:]) < np.mean(losses[:5]) - 0.1
+    assert made.card.skill["RMSE wind_speed_correction [m s-1]"] < 0.25
+    assert weights.load(made.path).card.vocabulary == networks.WIND_CORRECTION
+
+
+def test_the_verb_trains_each_network(shared: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(command.train)
+    path = train_yaml(tmp_path, shared, cells=20)
+    ran = CliRunner().invoke(app, ["mpfnet", "-c", str(path)])
+    assert ran.exit_code == 0, ran.output
+    path = train_yaml(tmp_path / "c", shared, matchups={"unseen": 0})
+    ran = CliRunner().invoke(app, ["correction", "-c", str(path)])
+    assert ran.exit_code == 0, ran.output
+    assert (tmp_path / "c/weights/net.safetensors").exists()
