@@ -212,7 +212,8 @@ def _closures(o: Options) -> tuple[Closure, ...]:
 
 
 def _noticed(*notices: str) -> dict[str, str]:
-    return {**ATTRIBUTES, "notice": " ".join(filter(None, notices))}
+    """Attributes with notices, a line each: what an input says already is not said twice."""
+    return {**ATTRIBUTES, "notice": "\n".join(filter(None, notices))}
 
 
 def _told(stage: NetworkStage, what: str) -> str:

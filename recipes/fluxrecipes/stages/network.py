@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.declare import UNKEYED, Array, Device, PlainStage
-from fluxengine.errors import ConfigError, FluxforgeError
-from fluxkernels.errors import KernelError
+from fluxengine.errors import ConfigError, RunFailed
+from fluxkernels.errors import DeviceError, KernelError
 from fluxkernels.nets.cards import Head, difference, read_head
 from fluxkernels.nets.quantities import Quantity, Vocabulary
 from fluxrecipes.shipped import SHIPPED
@@ -33,8 +33,11 @@ _ROUNDED = 1e-3  # degrees: coordinates are computed
 PYTORCH = 300_000_000  # bytes that it takes by being there, with what its libraries work in
 
 
-class WrongWeights(FluxforgeError, ValueError):
-    """Weights that are damaged, or made for something else than they are to be used for."""
+class WrongWeights(RunFailed, ValueError):
+    """Weights that are damaged, or made for something else than they are to be used for.
+
+    It stops a run: no block could be made, and what is published is not to be given up for that.
+    """
 
     code = "FF621"
 
@@ -131,6 +134,8 @@ class NetworkStage(PlainStage):
         ------
         ConfigError, WrongWeights
             As `head`; and where the tensors are damaged or do not fit.
+        RunFailed
+            Where the worker has no such device.
         """
         from fluxkernels.nets import weights
         from fluxkernels.nets.predict import Predictor
@@ -140,7 +145,14 @@ class NetworkStage(PlainStage):
             net = weights.load(SHIPPED / self.model, architecture=self.architecture).net
         except KernelError as error:
             raise self.refusal(str(error)) from error
-        run = Predictor(net, batch=self.batch, device=self.device, precision=self.precision)
+        try:
+            run = Predictor(net, batch=self.batch, device=self.device, precision=self.precision)
+        except DeviceError as error:
+            raise RunFailed(
+                f"this worker has no device '{self.device}' ({error}).",
+                where=type(self).__name__,
+                mend="Give the run workers with a GPU, or the option device: cpu.",
+            ) from error
         return run, head
 
 
