@@ -19,6 +19,7 @@ from fluxkernels.filling.covariance import Covariance
 from fluxrecipes import near_surface, networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.skill import closing, fields, gaps, protocol, report, retrieval, settings
+from fluxrecipes.skill.command import validate
 from fluxrecipes.skill.fields import CAUSES, VARIABLES, Passes
 from fluxrecipes.skill.fillers import ByPatterns, Estimate, InTime, Normals, learn_patterns
 from fluxrecipes.skill.interpolation import PAD, ByInterpolation, fit_covariances, tuned
@@ -375,7 +376,7 @@ def test_a_perfect_retrieval_closes_all_of_the_gap_and_the_baseline_none() -> No
     noise = rng.normal(size=number)
     day = np.repeat(np.array(["2016-05-01", "2018-05-01"], "datetime64[D]"), number // 2)
     place = np.arange(number) % 2 * 2  # every other one at a withheld station
-    test = retrieval.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, place, {})
+    test = retrieval.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, place, {}, {})
     found = {
         name: (air[0] + off * noise, air[1] + 1e-3 * off * noise)
         for name, off in (("quadratic", 2.0), ("oracle", 1.0), ("net", np.sqrt(2.5)))
@@ -408,7 +409,7 @@ def sample(number: int, seed: int) -> retrieval.Sample:
         perfect[:, k] = inputs[:, names.index(name)]
     perfect[:, 4] = inputs[:, sst]
     day = np.full(number, np.datetime64("2016-01-01"))
-    return retrieval.Sample(inputs, perfect, (air, humidity), day, np.zeros(number, int), {})
+    return retrieval.Sample(inputs, perfect, (air, humidity), day, np.zeros(number, int), {}, {})
 
 
 def test_who_is_told_more_retrieves_better() -> None:
@@ -507,6 +508,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored = {n: (dims, v) for n, v in passes.values.items()}
     stored |= {f"{n}_state": (dims, s) for n, s in passes.states.items()}
     stored["pass_time"] = (dims, passes.hours)
+    warm = np.broadcast_to(np.float32(300.0) - np.abs(LAT)[:, None] / 10, passes.hours.shape)
+    stored[cf.sea_surface_temperature.name] = (dims, warm)
+    seen = np.full(passes.hours.shape, cf.OBSERVED, np.uint8)
+    stored[f"{cf.sea_surface_temperature.name}_state"] = (dims, seen)
     coords = {"time": passes.days.astype("datetime64[ns]"), "lat": LAT, "lon": LON}
     xr.Dataset(stored, coords).to_zarr(base / "passes.zarr", consolidated=False)
     (base / "validate.yaml").write_text(FILE)
@@ -540,6 +545,44 @@ def test_opening_the_test_year_is_told_and_logged(folder: Path, tmp_path: Path) 
             report.of(settings.load(tmp_path / "v.yaml"), told.append)
     (folder / protocol.LOG).unlink()
     assert "opened 0 times before" in told[0] and "opened 1 times before" in told[2]
+
+
+def test_a_retrieval_is_scored_from_end_to_end(folder: Path, tmp_path: Path, capsys) -> None:
+    """Regression, perceptron and a network of whatever weights, on a world they know nothing of."""
+    torch = pytest.importorskip("torch")
+    from fluxkernels.nets import weights
+    from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
+
+    torch.manual_seed(0)
+    small = MPFNetSettings(
+        len(networks.RETRIEVAL.predictors), 2, width=4, levels=2, modes=(2, 2), reduced=2,
+        history=2, point=8, blocks=1, south=-8.0, north=8.0,
+    )  # fmt: skip
+    card = weights.ModelCard("simulated", "2014", {}, "none", 1, "f17", "both", networks.RETRIEVAL)
+    weights.save(tmp_path / "small.safetensors", MPFNet(small), card)
+    text = FILE.partition("gaps")[0].replace("passes.zarr", str(folder / "passes.zarr"))
+    text += "datasets: {sst: any}\ntruth: {seed: 3}\nretrieval: {weights: [small.safetensors],"
+    text += " methods: [quadratic, mlp], points: 60, days: 3}\n"
+    (tmp_path / "v.yaml").write_text(text)
+    found = report.of(settings.load(tmp_path / "v.yaml"))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    scored = {(s["variable"], s["method"]): s for s in found["retrieval"]["scores"]}
+    assert len(scored) == 6 and len({s["points"] for s in scored.values()}) == 1
+    points = scored["air_temperature", "mpfnet:small"]["points"]
+    errors = found["retrieval"]["standard_errors"]
+    warmth = [one for one in errors if one["variable"] == "air_temperature"]
+    bands = [one["points"] for one in warmth if " to " in one["kind"]]
+    assert sum(bands) == points > 100
+    report.tables(found)
+    assert "mpfnet:small" in capsys.readouterr().out
+
+
+def test_the_verb_prints_a_document(folder: Path, capsys) -> None:
+    with pytest.raises(ConfigError, match="Say `--models`"):
+        validate(folder / "validate.yaml")
+    validate(folder / "validate.yaml", models=True, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["gaps"]["scores"] and found["simulated"] is False
 
 
 def test_opening_the_withheld_stations_is_told(tmp_path: Path) -> None:

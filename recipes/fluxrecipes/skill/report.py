@@ -80,25 +80,26 @@ def tables(document: Mapping[str, Any]) -> None:
 
 
 def _gaps(found: Mapping[str, Any]) -> None:
-    scores: Sequence[Mapping[str, Any]] = found["scores"]
+    scores: Sequence[Mapping[str, Any]] = [one for one in found["scores"] if one["points"]]
     for variable in dict.fromkeys(score["variable"] for score in scores):
         mine = [score for score in scores if score["variable"] == variable]
+        title = f"{variable.replace('_', ' ')} [{UNITS[variable]}]"
         known = [n for n in _HEADS if any(n in s for s in mine)]
-        heads = ["gaps", "method", "#cells", "#RMSE", "95 %", "#of best OI", "95 %", "#bias", "#r"]
+        heads = ["gaps", "method", "#cells", "#RMSE", "#of best OI", "95 %", "#bias", "#r"]
         heads += [head for name in known for head in _HEADS[name]]
-        rows = [_gap_row(score, known) for score in mine if score["points"]]
         show.out.print()
-        show.table(f"{variable.replace('_', ' ')} [{UNITS[variable]}]", heads, rows)
+        show.table(title, heads, [_gap_row(score, known) for score in mine])
+        certain = [score for score in mine if "inside68" in score]
+        if certain:
+            show.out.print()
+            heads = ["gaps", "method", "#in 68", "#in 95", "#CRPS", "#width"]
+            show.table(f"Standard errors: {title}", heads, [_certainty(one) for one in certain])
     costs = found["cpu_seconds_a_day"]
-    show.out.print()
-    show.table(
-        "Processor time, both passes of a day",
-        ("method", "#s"),
-        [(name, f"{seconds:.2f}") for name, seconds in costs.items()],
-    )
     show.out.print(
-        "95 %: by resampling blocks of ten days. Of best OI: divided by the optimal interpolation"
-        " that is best at this score; of OI alike: by the one with the same days and passes."
+        "\nOf best OI: divided by the optimal interpolation that is best at this score; of OI"
+        " alike: by the one with the same days and passes. 95 %: by resampling blocks of ten days."
+        "\nProcessor time of a day, both passes: "
+        + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in costs.items())
     )
 
 
@@ -106,25 +107,26 @@ _HEADS = {
     "alike": ("#of OI alike", "95 %"),
     "log_rmse": ("#log", "#of best OI"),
     "brier": ("#Brier", "#of best OI"),
-    "inside68": ("#in 68", "#in 95", "#CRPS", "#width"),
 }
 
 
 def _gap_row(score: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...]:
     row = [TITLES[score["cause"]], score["method"], f"{score['points']:,}"]
-    row += [_number(score["rmse"]["value"], 3), _range(score["rmse"], 3)]
-    row += [_number(score["ratio"]["value"], 3), _range(score["ratio"], 3)]
+    row += [_of(score, "rmse", 3), _of(score, "ratio", 3), _range(score["ratio"], 3)]
     row += [_number(score["bias"], 3), _number(score["correlation"], 2)]
     for name in known:
         if name == "alike":
             row += [_of(score, name, 3), _range(score[name], 3) if name in score else ""]
-        elif name == "inside68":
-            row += [_number(score.get(n), 2) for n in ("inside68", "inside95")]
-            row += [_number(score.get(n), 3) for n in ("crps", "width")]
         else:
             ratio = name.replace("_rmse", "") + "_ratio"
             row += [_of(score, name, 4 if name == "brier" else 3), _of(score, ratio, 3)]
     return tuple(row)
+
+
+def _certainty(score: Mapping[str, Any]) -> tuple[str, ...]:
+    parts = [_number(score[name], 2) for name in ("inside68", "inside95")]
+    sizes = [_number(score[name], 3) for name in ("crps", "width")]
+    return (TITLES[score["cause"]], score["method"], *parts, *sizes)
 
 
 def _of(score: Mapping[str, Any], name: str, digits: int) -> str:
@@ -142,28 +144,46 @@ def _range(interval: Mapping[str, Any], digits: int) -> str:
 
 
 def _retrieval(found: Mapping[str, Any]) -> None:
-    heads = ("", "stations", "year", "method", "#points", "#RMSE", "#bias", "#r", "#gap closed")
-    rows = []
-    for score in found["scores"]:
-        unit, scale = SCALES.get(UNITS[score["variable"]], (UNITS[score["variable"]], 1.0))
-        closed = score["closed"]
-        rows.append(
-            (
-                f"{score['variable'].replace('_', ' ')} [{unit}]",
-                score["place"],
-                score["year"],
-                score["method"],
-                f"{score['points']:,}",
-                _number(_scaled(score["rmse"], scale), 3),
-                _number(_scaled(score["bias"], scale), 3),
-                _number(score["correlation"], 3),
-                "" if closed is None else f"{100 * closed:.0f} %",
-            )
-        )
-    show.out.print()
-    show.table("Retrieval of near-surface air", heads, rows)
+    heads = ("points", "year", "method", "#number", "#RMSE", "#bias", "#r", "#gap closed")
+    for variable in dict.fromkeys(score["variable"] for score in found["scores"]):
+        unit, scale = SCALES.get(UNITS[variable], (UNITS[variable], 1.0))
+        name = f"{variable.replace('_', ' ')} [{unit}]"
+        mine = [score for score in found["scores"] if score["variable"] == variable]
+        show.out.print()
+        show.table(name, heads, [_retrieval_row(score, scale) for score in mine])
+        errors = [one for one in found["standard_errors"] if one["variable"] == variable]
+        if errors:
+            show.out.print()
+            columns = ("points", "method", "#number", "#in 68", "#in 95", "#CRPS", "#width", "")
+            rows = [_error_row(one, scale) for one in errors]
+            show.table(f"Standard errors: {name}", columns, rows)
     show.out.print(
-        "Gap closed: share of the mean square error between quadratic regression and oracle."
+        "\nGap closed: share of the mean square error between quadratic regression and oracle."
+    )
+
+
+def _retrieval_row(score: Mapping[str, Any], scale: float) -> tuple[str, ...]:
+    closed = score["closed"]
+    return (
+        score["place"],
+        score["year"],
+        score["method"],
+        f"{score['points']:,}",
+        _number(_scaled(score["rmse"], scale), 3),
+        _number(_scaled(score["bias"], scale), 3),
+        _number(score["correlation"], 3),
+        "" if closed is None else f"{100 * closed:.0f} %",
+    )
+
+
+def _error_row(one: Mapping[str, Any], scale: float) -> tuple[str, ...]:
+    return (
+        one["kind"],
+        one["method"],
+        f"{one['points']:,}",
+        *(_number(one[n], 3) for n in ("inside68", "inside95")),
+        *(_number(_scaled(one[n], scale), 3) for n in ("crps", "width")),
+        "holds" if one["holds"] else "does not hold",
     )
 
 

@@ -25,15 +25,16 @@ from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, from_sea, local_hours, relative_to_sea
 from fluxrecipes.skill import fields
-from fluxrecipes.skill.closing import closed
+from fluxrecipes.skill.closing import Trust, bands, closed, thirds, trust
 from fluxrecipes.skill.fields import VARIABLES, Passes, within
 from fluxrecipes.skill.network import loaded
 from fluxrecipes.skill.protocol import TEST_YEAR, TUNING
 from fluxrecipes.skill.settings import Retrieval, Validation
 from fluxrecipes.skill.truth import AIR, Simulated
-from fluxrecipes.training.archive import Days, Layer, Part
+from fluxrecipes.training.archive import Days, Part
 
 Floats = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
 Fields = Mapping[str, Floats]
 Air = tuple[Floats, Floats]  # temperature [K] and humidity [kg kg-1] of points
 
@@ -61,6 +62,8 @@ class Sample(NamedTuple):
         Which of `PLACES`.
     networks : dict of str to (float64 array, float64 array)
         What each network retrieves there.
+    errors : dict of str to (float64 array, float64 array)
+        With what standard errors.
     """
 
     inputs: Floats
@@ -69,6 +72,22 @@ class Sample(NamedTuple):
     day: Days
     place: npt.NDArray[np.int64]
     networks: dict[str, Air]
+    errors: dict[str, Air]
+
+    @property
+    def kinds(self) -> dict[str, Mask]:
+        """Points by what was filled, latitude and wind."""
+        filled = [
+            self.inputs[:, INPUTS.index(q.name)] > 0
+            for q in (networks.WIND_FILLED, networks.VAPOUR_FILLED)
+        ]
+        latitude = np.degrees(np.arcsin(np.clip(self.inputs[:, len(INPUTS)], -1.0, 1.0)))
+        return {
+            "observed": ~(filled[0] | filled[1]),
+            "filled": filled[0] | filled[1],
+            **bands(latitude),
+            **thirds(self.inputs[:, INPUTS.index(VARIABLES[0])], "wind"),
+        }
 
     @property
     def sst(self) -> Floats:
@@ -109,14 +128,38 @@ class RetrievalScore:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of scoring the retrieval."""
+    """What came of scoring the retrieval.
+
+    Parameters
+    ----------
+    scores : list of RetrievalScore
+    trust : dict of (method, variable) to dict of str to Trust
+        Standard errors of networks, by kind of point.
+    fitted_on : int
+        Points.
+    """
 
     scores: list[RetrievalScore]
+    trust: dict[tuple[str, str], dict[str, Trust]]
     fitted_on: int
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        return {"fitted_on": self.fitted_on, "scores": [one.as_json() for one in self.scores]}
+        errors = [
+            {"method": method, "variable": variable, "kind": kind, **_plain(one._asdict())}
+            for (method, variable), by_kind in self.trust.items()
+            for kind, one in by_kind.items()
+        ]
+        return {
+            "fitted_on": self.fitted_on,
+            "scores": [_plain(one.as_json()) for one in self.scores],
+            "standard_errors": errors,
+        }
+
+
+def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """With null for what is no number."""
+    return {n: None if isinstance(v, float) and np.isnan(v) else v for n, v in record.items()}
 
 
 def judge(asked: Validation) -> Judged:
@@ -146,7 +189,7 @@ def judge(asked: Validation) -> Judged:
     if ORACLE in of.methods:
         samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
     found = {m: BASELINES[m](samples[m], of.seed)(test) for m in of.methods} | test.networks
-    return Judged(scored(found, test), len(learn.day))
+    return Judged(scored(found, test), trusted(test), len(learn.day))
 
 
 def _check_installed(of: Retrieval) -> None:
@@ -177,7 +220,7 @@ class _Parts:
         assert names.sst is not None
         return cls(
             fields.opened(place, names.observed),
-            Part.opened(place, names.filled, Layer.of(*VARIABLES)),
+            fields.opened(place, names.filled),
             fields.warmth(place, names.sst),
         )
 
@@ -241,7 +284,7 @@ def draw(
         where |= needed & (kind > 0)
         truth = referee.at(passes, (0,), where[None], (*AIR, *BEYOND))
         known = where & np.isfinite(truth[AIR[0]][0])
-        maps = {name: net.of(parts, day) for name, net in nets.items()}
+        maps = {name: net.of(parts, day, told) for name, net in nets.items()}
         yield _points(passes, told, truth, known, kind, maps)
 
 
@@ -284,7 +327,7 @@ def _points(
     truth: Fields,
     at: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.int64],
-    maps: Mapping[str, Air],
+    maps: Mapping[str, tuple[Air, Air]],
 ) -> Sample:
     _, row, column = np.nonzero(at)
     north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
@@ -295,30 +338,29 @@ def _points(
         (truth[AIR[0]][0][at], truth[AIR[1]][0][at]),
         np.full(int(at.sum()), passes.days[0]),
         kind[row, column],
-        {name: (air[at], humidity[at]) for name, (air, humidity) in maps.items()},
+        *(
+            {name: (both[k][0][at], both[k][1][at]) for name, both in maps.items()}
+            for k in range(2)
+        ),
     )
 
 
 def joined(samples: Iterator[Sample]) -> Sample:
     """Samples as one."""
     parts = list(samples)
-    names = parts[0].networks
+
+    def both(pairs: Sequence[Air]) -> Air:
+        return np.concatenate([one[0] for one in pairs]), np.concatenate([one[1] for one in pairs])
+
+    names = list(parts[0].networks)
     return Sample(
         np.concatenate([one.inputs for one in parts]),
         np.concatenate([one.perfect for one in parts]),
-        (
-            np.concatenate([one.air[0] for one in parts]),
-            np.concatenate([one.air[1] for one in parts]),
-        ),
+        both([one.air for one in parts]),
         np.concatenate([one.day for one in parts]),
         np.concatenate([one.place for one in parts]),
-        {
-            name: (
-                np.concatenate([one.networks[name][0] for one in parts]),
-                np.concatenate([one.networks[name][1] for one in parts]),
-            )
-            for name in names
-        },
+        {name: both([one.networks[name] for one in parts]) for name in names},
+        {name: both([one.errors[name] for one in parts]) for name in names},
     )
 
 
@@ -454,26 +496,25 @@ class _Network:
         settings: Any = net.settings
         return cls(Predictor(net, batch=1), int(settings.history))
 
-    def of(self, parts: _Parts, day: np.datetime64) -> Air:
-        """Air temperature and humidity of both passes of a day, shape (orbit, lat, lon)."""
+    def of(self, parts: _Parts, day: np.datetime64, today: Fields) -> tuple[Air, Air]:
+        """Air of both passes of a day and its standard errors, (orbit, lat, lon) each."""
         import torch
 
-        wanted = day + np.arange(1 - self.history, 1) * np.timedelta64(1, "D")
-        days = [parts.of(one)[1] if one in parts.days else None for one in wanted]
-        today = days[-1]
-        assert today is not None
-        passes = range(today[SST].shape[0])
-        air = []
-        for orbit in passes:
-            values = np.stack([_channels(one, today, orbit) for one in days])
+        before = day + np.arange(1 - self.history, 0) * np.timedelta64(1, "D")
+        days = [parts.of(one)[1] if one in parts.days else None for one in before]
+        found: list[tuple[Floats, ...]] = []
+        for orbit, sst in enumerate(today[SST]):
+            values = np.stack([_channels(one, today, orbit) for one in (*days, today)])
             masks = np.isfinite(values)
             given = torch.from_numpy(np.where(masks, values, 0.0)[None])
-            mean = self.run(given, torch.from_numpy(masks[None]))[0][0].double().numpy()
-            pairs = enumerate(networks.RETRIEVAL.outputs)
-            air.append(
-                from_sea(today[SST][orbit], *(mean[k] * q.scale + q.offset for k, q in pairs))
+            mean, spread = (
+                x[0].double().numpy() for x in self.run(given, torch.from_numpy(masks[None]))
             )
-        return np.stack([one[0] for one in air]), np.stack([one[1] for one in air])
+            quantities = list(enumerate(networks.RETRIEVAL.outputs))
+            air = from_sea(sst, *(mean[k] * q.scale + q.offset for k, q in quantities))
+            found.append((*air, *(np.exp(0.5 * spread[k]) * q.scale for k, q in quantities)))
+        warm, moist, *errors = (np.stack(maps) for maps in zip(*found, strict=True))
+        return (warm, moist), (errors[0], errors[1])
 
 
 def _channels(told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.float32]:
@@ -497,6 +538,15 @@ def scored(found: Mapping[str, Air], test: Sample) -> list[RetrievalScore]:
             if at.any():
                 made += _scored(found, test, at, place, year)
     return made
+
+
+def trusted(test: Sample) -> dict[tuple[str, str], dict[str, Trust]]:
+    """Standard errors of each network, by kind of point."""
+    return {
+        (method, name): trust(test.networks[method][k], errors[k], test.air[k], test.kinds)
+        for method, errors in test.errors.items()
+        for k, name in enumerate(AIR)
+    }
 
 
 def _scored(
