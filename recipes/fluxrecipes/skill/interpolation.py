@@ -35,7 +35,7 @@ RADIUS = 900.0  # km
 COUNTS: Mapping[Preset, int] = {"causal": 40, "centred": 40, "both": 60}
 SPACES, TIMES = (0.65, 0.8, 1.25, 1.5), (0.8, 1.25)  # factors on the fitted scales, beside 1
 TUNED_ON = 4  # stretches at most
-_THINNED = 3  # one hidden cell in so many is filled
+_THINNED = 5  # one hidden cell in so many is filled
 PAD = 20  # columns carried over the ends of the map: more than RADIUS at 60 degrees
 
 
