@@ -18,7 +18,17 @@ from fluxkernels.errors import SampleError
 from fluxkernels.filling.covariance import Covariance
 from fluxrecipes import near_surface, networks
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.skill import closing, fields, gaps, protocol, report, retrieval, settings
+from fluxrecipes.skill import (
+    closing,
+    fields,
+    gaps,
+    points,
+    protocol,
+    report,
+    retrieval,
+    retrievers,
+    settings,
+)
 from fluxrecipes.skill.command import validate
 from fluxrecipes.skill.fields import CAUSES, VARIABLES, Passes
 from fluxrecipes.skill.fillers import ByPatterns, Estimate, InTime, Normals, learn_patterns
@@ -376,7 +386,7 @@ def test_a_perfect_retrieval_closes_all_of_the_gap_and_the_baseline_none() -> No
     noise = rng.normal(size=number)
     day = np.repeat(np.array(["2016-05-01", "2018-05-01"], "datetime64[D]"), number // 2)
     place = np.arange(number) % 2 * 2  # every other one at a withheld station
-    test = retrieval.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, place, {}, {})
+    test = points.Sample(np.zeros((number, 12)), np.zeros((number, 8)), air, day, place, {}, {})
     found = {
         name: (air[0] + off * noise, air[1] + 1e-3 * off * noise)
         for name, off in (("quadratic", 2.0), ("oracle", 1.0), ("net", np.sqrt(2.5)))
@@ -391,31 +401,31 @@ def test_a_perfect_retrieval_closes_all_of_the_gap_and_the_baseline_none() -> No
     assert json.dumps([s.as_json() for s in made.values()], allow_nan=False)
 
 
-def sample(number: int, seed: int) -> retrieval.Sample:
+def sample(number: int, seed: int) -> points.Sample:
     """Air that depends on its inputs alone, also on cloud, which the regression is not told."""
     rng = np.random.default_rng(seed)
     inputs = np.zeros((number, 12))
-    names = retrieval.INPUTS
-    wind, vapour, sst, cloud = (names.index(n) for n in (WIND, VAPOUR, retrieval.SST, CLOUD))
+    names = points.INPUTS
+    wind, vapour, sst, cloud = (names.index(n) for n in (WIND, VAPOUR, points.SST, CLOUD))
     inputs[:, wind] = rng.uniform(2, 15, number)
     inputs[:, sst] = rng.uniform(275, 302, number)
     inputs[:, vapour] = rng.uniform(5, 60, number)
     inputs[:, cloud] = rng.uniform(0, 0.3, number)
     air = inputs[:, sst] - 1.0 - 8.0 * inputs[:, cloud] + 0.05 * inputs[:, wind]
     humidity = 0.75 * near_surface.sea_saturation(air)
-    order = [retrieval.VARIABLES.index(n) for n in VARIABLES]
+    order = [points.VARIABLES.index(n) for n in VARIABLES]
     perfect = np.zeros((number, 8))
     for k, name in zip(order, VARIABLES, strict=True):
         perfect[:, k] = inputs[:, names.index(name)]
     perfect[:, 4] = inputs[:, sst]
     day = np.full(number, np.datetime64("2016-01-01"))
-    return retrieval.Sample(inputs, perfect, (air, humidity), day, np.zeros(number, int), {}, {})
+    return points.Sample(inputs, perfect, (air, humidity), day, np.zeros(number, int), {}, {})
 
 
 def test_who_is_told_more_retrieves_better() -> None:
     pytest.importorskip("sklearn")
     learn, test = sample(6000, 1), sample(2000, 2)
-    found = {name: fit(learn, 0)(test) for name, fit in retrieval.BASELINES.items()}
+    found = {name: fit(learn, 0)(test) for name, fit in retrievers.BASELINES.items()}
     rmse = {(s.variable, s.method): s.rmse for s in retrieval.scored(found, test)}
     for name, floor in (("air_temperature", 0.5), ("specific_humidity", 4e-4)):
         for method in ("boosting", "mlp", "oracle"):
@@ -427,7 +437,7 @@ def test_points_are_drawn_where_there_are_values_each_once() -> None:
     there = np.zeros((2, 6, 8), bool)
     there[0, :, :4] = True
     there[1, 2, 3] = True
-    made = retrieval.chosen(there, np.linspace(-50, 50, 6), 10, np.random.default_rng(0))
+    made = points.chosen(there, np.linspace(-50, 50, 6), 10, np.random.default_rng(0))
     assert made[0].sum() == 10 and made[1].sum() == 1 and not (made & ~there).any()
 
 
@@ -568,11 +578,11 @@ def test_a_retrieval_is_scored_from_end_to_end(folder: Path, tmp_path: Path, cap
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     scored = {(s["variable"], s["method"]): s for s in found["retrieval"]["scores"]}
     assert len(scored) == 6 and len({s["points"] for s in scored.values()}) == 1
-    points = scored["air_temperature", "mpfnet:small"]["points"]
+    number = scored["air_temperature", "mpfnet:small"]["points"]
     errors = found["retrieval"]["standard_errors"]
     warmth = [one for one in errors if one["variable"] == "air_temperature"]
     bands = [one["points"] for one in warmth if " to " in one["kind"]]
-    assert sum(bands) == points > 100
+    assert sum(bands) == number > 100
     report.tables(found)
     assert "mpfnet:small" in capsys.readouterr().out
 
@@ -595,7 +605,7 @@ def test_opening_the_withheld_stations_is_told(tmp_path: Path) -> None:
 
 def test_stations_lie_in_their_cells(folder: Path) -> None:
     part = fields.opened(place.at(folder / "passes.zarr"), "")
-    seen, unseen = retrieval.station_cells(part).values()
+    seen, unseen = points.station_cells(part).values()
     at = dict(zip(zip(*seen, strict=True), [0] * seen[0].size, strict=True))
     row, column = int(np.flatnonzero(LAT == -0.5)[0]), 220  # 0n140w, on the edge of two rows
     assert (row, column) in at or (row + 1, column) in at
