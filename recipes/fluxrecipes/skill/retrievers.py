@@ -18,7 +18,7 @@ from fluxkernels import regression
 from fluxrecipes import networks
 from fluxrecipes.near_surface import from_sea, relative_to_sea
 from fluxrecipes.skill.fields import VARIABLES
-from fluxrecipes.skill.points import BEYOND, INPUTS, SST, Floats, Sample
+from fluxrecipes.skill.points import BEYOND, INPUTS, SST, Air, Floats, Sample
 from fluxrecipes.skill.settings import Retrieval
 
 BASELINE, ORACLE = "quadratic", "oracle"
