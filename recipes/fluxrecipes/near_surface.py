@@ -15,7 +15,8 @@ Floats = npt.NDArray[np.floating[Any]]
 PRESSURE = 101_300.0  # Pa: that of the bulk algorithm and of the baseline retrieval
 SALINITY = 35.0
 WETTEST = 0.999  # of saturation: what is stored is rounded, and must not come out above it
-NOMINAL_HOURS = (18.0, 6.0)  # local time of ascending and descending passes, where none is known
+# Local time of ascending and descending passes, where none is known: the constellation's, nearly.
+NOMINAL_HOURS = (18.0, 6.0)
 
 
 def sea_saturation(sst: npt.ArrayLike) -> Floats:

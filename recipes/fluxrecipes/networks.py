@@ -37,7 +37,7 @@ MICROWAVE = (WIND, VAPOUR, CLOUD, RAIN)
 # Rain's occurrence is completed beside its rate: a mean rate alone does not tell how likely it is.
 FILLED = (*MICROWAVE, RAINING)
 GAPS = Vocabulary((*FILLED, SST), FILLED)
-# With the day's other pass as context: for a descending pass the ascending one, and the reverse.
+# With the other pass, twelve hours before, as context; see `fluxrecipes.other_pass`.
 OTHER_PASS = tuple(replace(quantity, name=f"other_pass_{quantity.name}") for quantity in FILLED)
 GAPS_BOTH_PASSES = Vocabulary((*GAPS.predictors, *OTHER_PASS), FILLED)
 RETRIEVAL = Vocabulary((*MICROWAVE, SST, *PASS), (WARMTH, DEFICIT))

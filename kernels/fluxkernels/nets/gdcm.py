@@ -8,22 +8,25 @@ does the same at a quarter of the resolution, for computers without a GPU.
                      ConvLSTM, at each level ──────────────┬─────────────┐
     days ── entry ──┤                                 attention      skip, gated
                      differences: 3-D blocks, memory ──────┴── decoder ── ASPP ── head ── values
+                                                                                    │
+    days ── first guess: a mean of what is near and has drifted here ───────────────┘
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fluxkernels.errors import SettingsError, ShapeError
+from fluxkernels.nets.drifting import DriftingMean, Guess
 from fluxkernels.nets.layers import (
     ASPP,
     AttentionGate,
     ConvLSTM,
-    NearbyMean,
     PeriodicConv2d,
     PeriodicConv3d,
     PrototypeMemory,
@@ -33,6 +36,16 @@ from fluxkernels.nets.layers import (
     known,
     upsample,
 )
+
+_FRESH = 2.5  # days from the target within which a first guess looks at passes
+
+
+class Sighting(NamedTuple):
+    """A pass that a first guess looks at: its day, its first field, and when it was, in days."""
+
+    day: int
+    first: int
+    lag: float
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,12 @@ class GDCMSettings:
         Of the ASPP.
     stem : int
         Channels at full resolution; used where `scale` is not 1.
-    nearby : int
-        Cells either side from which a mean is taken that the net improves on; 0: it begins at
-        nothing. Needs `masks`.
+    first_guess : bool
+        Whether the net improves on a `DriftingMean` of what was observed, or begins at nothing.
+        The mean's background follows the first field of context. Needs `masks` and context.
+    other_pass : bool
+        Whether the last `variables` fields of context are the same variables as seen by the other
+        pass, twelve hours before: the first guess takes them as further sightings.
 
     Raises
     ------
@@ -95,16 +111,23 @@ class GDCMSettings:
     pyramid: int = 32
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     stem: int = 20
-    nearby: int = 0
+    first_guess: bool = False
+    other_pass: bool = False
 
     def __post_init__(self) -> None:
         if self.variables < 1 or self.context < 0 or self.scale < 1:
             raise SettingsError("variables, context or scale is too small.", "GDCMSettings")
-        if self.nearby < 0 or (self.nearby and not self.masks):
+        if self.first_guess and not (self.masks and self.context):
             raise SettingsError(
-                f"a mean over {self.nearby} cells, masks seen: {self.masks}.",
+                f"a first guess with {self.context} fields of context, masks seen: {self.masks}.",
                 "GDCMSettings",
-                "A mean of what was observed needs masks.",
+                "A mean of what was observed needs masks, and context for its background.",
+            )
+        if self.other_pass and self.context <= self.variables:
+            raise SettingsError(
+                f"{self.context} fields of context, with the other pass among them.",
+                "GDCMSettings",
+                "Give the other pass's variables after one field of context or more.",
             )
         if self.steps < 2 or not 0 <= self.target < self.steps:
             raise SettingsError(
@@ -128,6 +151,17 @@ class GDCMSettings:
         return self.scale << self.levels
 
     @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """What the first guess looks at: passes of the days about the target."""
+        passes = ((0.0, 0), (0.5, -self.variables)) if self.other_pass else ((0.0, 0),)
+        return tuple(
+            Sighting(day, first, day - self.target - earlier)
+            for earlier, first in passes
+            for day in range(self.steps)
+            if abs(day - self.target - earlier) <= _FRESH
+        )
+
+    @property
     def day(self) -> int:
         """Channels of a day as it comes in."""
         return (self.variables + self.context) * (2 if self.masks else 1)
@@ -148,15 +182,15 @@ PAPER = GDCMSettings(
 (the authors' network has 12.2 M and 2.65 TFLOP). Prototypes' sharpness, batch normalisation in the
 decoder and its width at half resolution are choices made here."""
 
-COMPACT = GDCMSettings(variables=5, context=1, stem=18, nearby=4)
+COMPACT = GDCMSettings(variables=5, context=1, stem=18, first_guess=True)
 """The four microwave variables of a pass and where it rains, SST beside them, causal: 0.35 M
 parameters and 7.3 GFLOP a window of 120 × 360 cells."""
 
 COMPACT_CENTRED = replace(COMPACT, target=3)
 """As `COMPACT`, completing the middle of the window: for a record made after the fact."""
 
-COMPACT_BOTH_PASSES = replace(COMPACT_CENTRED, context=6, stem=12)
-"""As `COMPACT_CENTRED`, with each day's other pass as context."""
+COMPACT_BOTH_PASSES = replace(COMPACT_CENTRED, context=6, stem=12, other_pass=True)
+"""As `COMPACT_CENTRED`, with the other pass, twelve hours before, as context."""
 
 
 class GDCM(nn.Module):
@@ -181,8 +215,9 @@ class GDCM(nn.Module):
         self.decoder = nn.ModuleList(_decoders(s))
         self.pyramid = ASPP(s.decoder, s.pyramid, s.dilations)
         self.head = _head(s)
-        if s.nearby:
-            self.nearby = NearbyMean(s.variables, s.steps, s.target, s.nearby)
+        if s.first_guess:
+            self.first_guess = DriftingMean(s.variables, tuple(at.lag for at in s.sightings))
+            nn.init.normal_(self.head.values.weight, std=0.01)  # it begins near its guess
 
     def forward(self, values: Tensor, masks: Tensor) -> Tensor:
         """Estimate the target day everywhere, where it was observed as well.
@@ -210,9 +245,7 @@ class GDCM(nn.Module):
         self._check(values)
         days = known(values, masks)
         s = self.settings
-        begin = None
-        if s.nearby:
-            begin = self.nearby(days[:, :, : s.variables], masks[:, :, : s.variables])
+        guess = self._guess(days, masks) if s.first_guess else None
         if s.masks:
             days = torch.cat([days, masks.to(days.dtype)], dim=2)
         coarse = _each_day(self.entry, days)
@@ -223,8 +256,14 @@ class GDCM(nn.Module):
             seen = features[level : level + 2]
             selected = self.selection[level](seen, memories[level])
             field = self.decoder[level](field, torch.cat([features[level], selected], dim=1))
-        estimate: Tensor = self.head(self.pyramid(field), days.flatten(1, 2))
-        return estimate if begin is None else begin + estimate
+        fine = days.flatten(1, 2)
+        if guess is None:
+            estimate: Tensor = self.head(self.pyramid(field), fine)
+            return estimate
+        improved: Tensor = guess.values + self.head(
+            self.pyramid(field), torch.cat([fine, *guess], dim=1)
+        )
+        return improved
 
     def complete(self, values: Tensor, masks: Tensor) -> Tensor:
         """The target day with what was observed kept, and the rest estimated.
@@ -234,6 +273,18 @@ class GDCM(nn.Module):
         s = self.settings
         day, seen = values[:, s.target, : s.variables], masks[:, s.target, : s.variables]
         return keep_observed(day, seen, self(values, masks))
+
+    def _guess(self, days: Tensor, masks: Tensor) -> Guess:
+        s = self.settings
+        end = days.shape[2]
+        values, seen = (
+            torch.stack(
+                [x[:, at.day, at.first % end :][:, : s.variables] for at in s.sightings], dim=1
+            )
+            for x in (days, masks)
+        )
+        guess: Guess = self.first_guess(values, seen, days[:, s.target, s.variables, None])
+        return guess
 
     def _features(self, coarse: Tensor) -> list[Tensor]:
         """What the ConvLSTMs of each level keep of all days: (B, T · C, H, W) each."""
@@ -421,10 +472,11 @@ def _decoders(s: GDCMSettings) -> list[Decoder]:
     ]
 
 
-def _head(s: GDCMSettings) -> nn.Module:
+def _head(s: GDCMSettings) -> PlainHead | FineHead:
     if s.scale == 1:
         return PlainHead(s.pyramid, s.variables)
-    return FineHead(s.pyramid, s.steps * s.day, s.variables, s.stem, s.scale)
+    fine = s.steps * s.day + (2 * s.variables if s.first_guess else 0)
+    return FineHead(s.pyramid, fine, s.variables, s.stem, s.scale)
 
 
 def _each_day(net: nn.Module, days: Tensor) -> Tensor:

@@ -138,51 +138,6 @@ class PeriodicConv2d(nn.Conv2d):
         return super().forward(wrap(field, self.reach))
 
 
-class NearbyMean(nn.Module):
-    """Mean of what was observed about each cell, before and after, by learned weights.
-
-    A convolution of the values by one of their mask (normalised convolution; Knutsson and Westin,
-    1993): an interpolation that knows no weather, for a net to improve on. Its weights fall off
-    to the north, to the east (by day, so that it can follow what drifts) and with time; it tends
-    to 0 where nothing is near.
-
-    Parameters
-    ----------
-    variables, steps : int
-        Each variable has weights of its own, for every day.
-    target : int
-        The day that is wanted.
-    radius : int
-        Cells looked at either side.
-    """
-
-    def __init__(self, variables: int, steps: int, target: int, radius: int) -> None:
-        super().__init__()
-        self.radius = radius
-        # The best of a few scales for simulated wind, vapour, cloud and rain at 1°. North and east
-        # are apart: two small convolutions cost a quarter of one large one.
-        later = (torch.arange(steps) - target).abs() / 0.2
-        cells = torch.arange(-radius, radius + 1).abs().float()
-        self.north = nn.Parameter(-cells.repeat(variables, steps, 1))
-        self.east = nn.Parameter(-(later[:, None] + cells).repeat(variables, 1, 1))
-        self.doubt = nn.Parameter(torch.full((variables, 1, 1), -7.0))
-
-    def forward(self, values: Tensor, masks: Tensor) -> Tensor:
-        """(B, T, V, H, W), 0 in gaps, and 1 or 0 of the same shape, to (B, V, H, W)."""
-        # Float32 throughout: a mean's last bits are the signal where all about it is alike.
-        with torch.autocast(values.device.type, enabled=False):
-            fields = torch.cat([values, masks]).float().transpose(1, 2)
-            north, east = (x.exp().flatten(0, 1)[:, None] for x in (self.north, self.east))
-            many = len(north)
-            sums = F.conv2d(
-                fields.flatten(1, 2), north[..., None], padding=(self.radius, 0), groups=many
-            )
-            sums = F.conv2d(wrap(sums, self.radius), east[:, :, None], groups=many)
-            total, share = sums.reshape(fields.shape).sum(dim=2).chunk(2)
-            mean: Tensor = total / (share + self.doubt.exp())
-            return mean
-
-
 class PeriodicConv3d(nn.Conv3d):
     """As `PeriodicConv2d`, with the same kernel along time; 0 before the first and after the last.
 

@@ -16,6 +16,7 @@ from fluxkernels.nets.cards import Head
 from fluxkernels.nets.quantities import Vocabulary
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.stages.fill import FILLABLE
 from fluxrecipes.stages.network import (
     Channels,
@@ -120,7 +121,8 @@ class FillByGDCM(NetworkStage):
         gaps = {name: np.isin(state, FILLABLE) for name, state in states.items()}
         # A pass without a gap needs no network.
         wanted = np.argwhere(np.logical_or.reduce(list(gaps.values())).any(axis=(-2, -1)))
-        windows = self._windows(channels, wanted, both)
+        longitude = first["lon"].values.astype(np.float64)
+        windows = self._windows(channels, wanted, longitude if both else None)
         filled = {name: np.array(given.values) for name, given in values.items()}
         for (day, orbit), (estimate,) in zip(
             wanted, in_batches(run, windows, self.batch), strict=True
@@ -141,16 +143,20 @@ class FillByGDCM(NetworkStage):
         _, sst = aligned(first, arrays[SST.name].reindex(time=first["time"]))
         return Channels.of([*fields, raining, sst.values], networks.GAPS.predictors)
 
-    def _windows(self, channels: Channels, wanted: Array, both: bool) -> Iterator[Window]:
+    def _windows(
+        self, channels: Channels, wanted: Array, longitude: Array | None
+    ) -> Iterator[Window]:
+        """Windows to be completed, with the other pass where longitudes are given."""
         number = len(networks.FILLED)
         for day, orbit in wanted.tolist():
             own = channels.window(day, orbit, *self.window)
-            if not both:
+            if longitude is None:
                 yield own
                 continue
             other = channels.window(day, 1 - orbit, *self.window)
-            parts = zip(own, other, strict=True)
-            yield Window(*(np.concatenate([a, b[:, :number]], axis=1) for a, b in parts))
+            before = (twelve_hours_before(x[:, :number], orbit, longitude, 0) for x in other)
+            parts = zip(own, before, strict=True)
+            yield Window(*(np.concatenate(pair, axis=1) for pair in parts))
 
     def _told(
         self,

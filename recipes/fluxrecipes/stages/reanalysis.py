@@ -15,6 +15,7 @@ from fluxengine.grid import Axis
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
+from fluxrecipes.near_surface import NOMINAL_HOURS
 from fluxrecipes.stages.conservative import Shares, edges_about
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 PREFIX = "reanalysis_"  # before its variables, beside the satellites'
-LOCAL_HOURS = (18.0, 6.0)  # of ascending and descending passes: the constellation's own, nearly
 ICE_LIMIT = 0.15  # above it the satellites' maps say sea ice
 SEA = 0.5  # share of a cell that must be sea
 VALID = (2, 3)  # its flags: valid, preliminary
@@ -67,7 +67,7 @@ class ReanalysisOnPasses(PlainStage):
 
     lat: Axis
     lon: Axis
-    local_hours: tuple[float, float] = LOCAL_HOURS
+    local_hours: tuple[float, float] = NOMINAL_HOURS
 
     @property
     def inputs(self) -> tuple[str, ...]:

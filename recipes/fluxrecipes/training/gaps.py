@@ -159,7 +159,13 @@ class GapTask:
         self._area = torch.from_numpy(area / area.mean()).float()
         s = net.settings
         self.windows = Windows(
-            s.steps, s.target, self.outputs, s.context > 0, s.context > 1, calibration.loss
+            steps=s.steps,
+            target=s.target,
+            variables=self.outputs,
+            sst=s.context > 0,
+            other_pass=s.other_pass,
+            loss=calibration.loss,
+            longitudes=train.longitudes,
         )
         self._held: tuple[Span, Scene] | None = None
         self._checks: list[Sample] | None = None

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fluxkernels.nets.vocabulary import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.training.archive import Fields, has_value
 from fluxrecipes.training.masks import Mask, RainLoss, swaths
 
@@ -169,6 +170,8 @@ class Windows:
     sst, other_pass : bool
         What else the net sees.
     loss : RainLoss
+    longitudes : array, shape (lon,)
+        Degrees east.
     """
 
     steps: int
@@ -177,6 +180,7 @@ class Windows:
     sst: bool
     other_pass: bool
     loss: RainLoss
+    longitudes: npt.NDArray[np.float64]
 
     def draw(
         self,
@@ -215,13 +219,18 @@ class Windows:
             other = place._replace(orbit=1 - orbit)
             # Of what was observed, nothing is hidden in the pass that only helps.
             more = self._gaps(scene, other, phase, eta, rng) if phase == "complete" else None
-            fields.append(self._given(scene, other, more, phase))
+            fields.append(self._before(orbit, *self._given(scene, other, more, phase)))
         values, masks = (
             np.concatenate(parts).swapaxes(0, 1) for parts in zip(*fields, strict=True)
         )
         values = np.where(masks, values, np.float32(0.0))
         parts = (values, masks, *self._asked(scene, place, gaps, phase))
         return Sample(*(np.roll(part, both, axis=-1) for part in parts))
+
+    def _before(self, orbit: int, *maps: Array) -> tuple[Array, Array]:
+        """Values and masks of the other pass, twelve hours before each of this one."""
+        values, masks = (twelve_hours_before(x, orbit, self.longitudes, axis=1) for x in maps)
+        return values, masks
 
     @property
     def _chosen(self) -> list[int]:

@@ -28,7 +28,8 @@ from fluxrecipes.nature.files import era5, truth
 from fluxrecipes.nature.files.kinds import Daily
 from fluxrecipes.nature.ocean import sea
 from fluxrecipes.nature.world import World
-from fluxrecipes.stages.reanalysis import LOCAL_HOURS, OUTPUTS, RAIN, SEA, as_seen, nearest_hour
+from fluxrecipes.near_surface import NOMINAL_HOURS
+from fluxrecipes.stages.reanalysis import OUTPUTS, RAIN, SEA, as_seen, nearest_hour
 
 PLACE = "reanalysis/passes.zarr"
 TITLE = "Simulated reanalysis at the local times of the passes, on a 1 degree grid"
@@ -64,7 +65,7 @@ def passes(world: World, day: date) -> dict[str, Float]:
         By the names of `fluxrecipes.stages.reanalysis.OUTPUTS`.
     """
     every, longitude = np.arange(24), np.arange(_COLUMNS, dtype=np.float64) + 0.5
-    hours = np.stack([nearest_hour(every, local, longitude) for local in LOCAL_HOURS])
+    hours = np.stack([nearest_hour(every, local, longitude) for local in NOMINAL_HOURS])
     cells = _cells(world, day, hours)
     foundation, ice = _surface(world, day)
     temperature = cf.sea_surface_temperature.name
