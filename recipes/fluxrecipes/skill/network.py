@@ -15,6 +15,7 @@ from fluxengine.errors import ConfigError
 from fluxkernels.errors import KernelError
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.skill.fields import RAIN, Passes, occurrence
 from fluxrecipes.skill.fillers import Estimate
 from fluxrecipes.training.archive import Days, Part
@@ -160,7 +161,8 @@ class ByNetwork:
                 for q in card.vocabulary.outputs}  # fmt: skip
         for place, day in enumerate(targets):
             for orbit in range(orbits):
-                values = self._window(fields, day, orbit, card.vocabulary.predictors, net)
+                window = self._window(fields, day, orbit, card.vocabulary.predictors, net)
+                values = _with_other(window, orbit, passes.longitudes, card.vocabulary.predictors)
                 masks = np.isfinite(values)
                 given = torch.from_numpy(np.where(masks, values, 0.0)[None])
                 (found,) = run(given, torch.from_numpy(masks[None]))
@@ -208,6 +210,20 @@ class ByNetwork:
             values = fields[name][there, seen_by]
             window[at, channel] = (values - quantity.offset) / quantity.scale
         return window
+
+
+def _with_other(
+    window: npt.NDArray[np.float32], orbit: int, longitudes: Floats, predictors: Sequence[Quantity]
+) -> npt.NDArray[np.float32]:
+    """The same, maps of the other pass by the day of the pass that follows them."""
+    others = [k for k, quantity in enumerate(predictors) if quantity.name.startswith(OTHER)]
+    if others:
+        there = np.isfinite(window[:, others])
+        before, known = (
+            twelve_hours_before(maps, orbit, longitudes, 0) for maps in (window[:, others], there)
+        )
+        window[:, others] = np.where(known, before, np.float32(np.nan))
+    return window
 
 
 def networks_of(paths: Sequence[Path], sst: Warmth | None) -> tuple[ByNetwork, ...]:
