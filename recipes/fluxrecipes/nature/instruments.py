@@ -142,7 +142,7 @@ def retrieve(
     """
     rain = truth.rain_rate * np.exp(size * 0.3 * errors.white[3])
     bias = wind_bias(truth, errors.character, errors.curves)
-    seen = _Seen(truth, errors, size, _steps(rain), _neutral_wind(truth), bias, rain)
+    seen = _Seen(truth, errors, size, _steps(rain), neutral_wind(truth), bias, rain)
     return {name: _RETRIEVALS[name](seen) for name in names}
 
 
@@ -309,7 +309,8 @@ def _excess_table() -> Float:
     return np.asarray(flux.neutral_wind_10m - speed, np.float32)
 
 
-def _neutral_wind(truth: State) -> Float:
+def neutral_wind(truth: State) -> Float:
+    """10-m equivalent neutral wind, m/s: what a radiometer's wind is to be compared with."""
     sst, air, speed = truth.sea_surface_temperature, truth.air_temperature, truth.wind_speed
     moist = _surface_humidity(sst, truth.surface_pressure) - truth.specific_humidity
     return speed + neutral_excess(speed, sst - air + 0.61 * air * moist)

@@ -85,6 +85,29 @@ class World:
         means = cells.means(self, hours_since_epoch(time))
         return cells.dataset(means).assign_coords(time=time.astype("datetime64[ns]"))
 
+    def within(
+        self, row: NDArray[np.intp], column: NDArray[np.intp], hours: NDArray[np.float64]
+    ) -> State:
+        """Sea and air at the four points by which 1° cells are known, each cell at its own time.
+
+        Parameters
+        ----------
+        row, column : ndarray of int, shape (cell,)
+            Of the 1° grid, from 89.5 S and 0.5 E.
+        hours : ndarray of float64, shape (cell,)
+            Since the start of 1950, UTC.
+
+        Returns
+        -------
+        State
+            Arrays of four times the length: the points of a cell stand together, and their mean
+            is the cell's.
+        """
+        rows = 4 * row[:, None] + _SUB_ROWS
+        longitude = column[:, None] + 0.25 * _SUB_COLUMNS + 0.125
+        points = Points(rows.ravel(), longitude.ravel().astype("f4"), np.repeat(hours, 4))
+        return self.state(points, fine=False)
+
     def daily_truth(
         self, day: np.datetime64, latitudes: tuple[float, float] = (-90.0, 90.0)
     ) -> xr.Dataset:
@@ -139,10 +162,7 @@ class _Cells:
 
     def means(self, world: World, hours: float) -> dict[str, Float]:
         """Mean of each variable over each cell."""
-        row = 4 * self.row[:, None] + _SUB_ROWS
-        longitude = self.column[:, None] + 0.25 * _SUB_COLUMNS + 0.125
-        points = Points(row.ravel(), longitude.ravel().astype("f4"), np.full(row.size, hours))
-        state = world.state(points, fine=False)
+        state = world.within(self.row, self.column, np.full(self.row.size, hours))
         names = [*State.__dataclass_fields__, "wind_speed"]
         means = {n: getattr(state, n).reshape(-1, 4).mean(axis=1, dtype="f8") for n in names}
         return {n: v for n, v in means.items() if not n.endswith("ward_wind")}

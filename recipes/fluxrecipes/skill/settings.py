@@ -1,0 +1,177 @@
+"""validate.yaml: which networks are scored beside which baselines, on what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from fluxengine import config, place, registry
+from fluxengine.config import Period
+from fluxengine.place import Place, StorageOptions
+from fluxengine.store import MARKER
+from fluxrecipes.skill.fields import VARIABLES
+from fluxrecipes.skill.protocol import check_fit
+
+Method = Literal["climatology", "temporal", "oi-causal", "oi-centred", "oi-both", "dineof"]
+METHODS: tuple[Method, ...] = (
+    "climatology",
+    "temporal",
+    "oi-causal",
+    "oi-centred",
+    "oi-both",
+    "dineof",
+)
+
+
+def _several(given: Any) -> Any:
+    """One period, or a list of them."""
+    return [given] if isinstance(given, dict) else given
+
+
+Periods = Annotated[tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+class Truth(BaseModel, extra="forbid", frozen=True):
+    """The simulated world that the passes were made from."""
+
+    seed: int = Field(ge=0)
+    world: str = Field("standard", description="its physics, as `fluxforge simulate --world`")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        from fluxrecipes.nature.physics import WORLDS
+
+        if self.world not in WORLDS:
+            raise ValueError(f"there is no world '{self.world}', only {', '.join(WORLDS)}")
+        return self
+
+
+class Datasets(BaseModel, extra="forbid", frozen=True):
+    """What is read, by name; not looked at where `store` is a plain Zarr."""
+
+    observed: str = Field("deepflux-merged", description="passes with gaps and states")
+    filled: str = Field("deepflux-filled", description="passes without, for the retrieval")
+    sst: str | None = Field(None, description="sea surface temperature, such as deepflux-passes")
+
+
+class Gaps(BaseModel, extra="forbid", frozen=True):
+    """Scoring of gap filling."""
+
+    weights: tuple[Path, ...] = Field((), description="of GDCM, any number of presets and seeds")
+    methods: tuple[Method, ...] = Field(METHODS, min_length=1, description="baselines")
+    variables: tuple[str, ...] = Field(VARIABLES, min_length=1)
+    rains_above: float = Field(
+        0.01,
+        ge=0,
+        description="mm h-1 from which on it rains: where the simulated satellite sees rain as"
+        " often as there is any, so that no method starts with a bias",
+    )
+    stretches: int = Field(
+        12, ge=1, description="of ten days of the fit, for covariances and patterns"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if strange := sorted(set(self.variables) - set(VARIABLES)):
+            raise ValueError(f"{', '.join(strange)}: scored are {', '.join(VARIABLES)}")
+        return self
+
+
+class Retrieval(BaseModel, extra="forbid", frozen=True):
+    """Scoring of the retrieval of air temperature and humidity."""
+
+    weights: tuple[Path, ...] = Field((), description="of MPFNet")
+    methods: tuple[Literal["quadratic", "boosting", "mlp", "oracle"], ...] = (
+        "quadratic",
+        "boosting",
+        "mlp",
+        "oracle",
+    )
+    points: int = Field(1000, ge=10, description="cells drawn of each pass, for fit and score")
+    days: int = Field(120, ge=1, description="days of the fit at most")
+    stations: bool = Field(
+        False, description="also at moorings, withheld and others: opens WHOTS, Stratus, NTAS"
+    )
+    oracle_points: int = Field(
+        1_000_000, ge=10, description="of the truth, that the oracle is fitted on"
+    )
+    seed: int = Field(1, ge=0, description="of draws and fits")
+
+
+class Validation(BaseModel, extra="forbid", frozen=True):
+    """A validate.yaml. Paths are relative to the folder of the file."""
+
+    store: str = Field(description="where the datasets are: a run's store, or a plain Zarr")
+    storage: StorageOptions = StorageOptions()
+    datasets: Datasets = Field(default_factory=lambda: Datasets.model_validate({}))
+    fit: Periods = Field(description="what is fitted is fitted on these days; never 2018")
+    score: Periods = Field(description="what is scored")
+    every: int = Field(5, ge=1, description="one day in so many is scored")
+    truth: Truth | None = Field(
+        None, description="the simulated world; none: observed cells are hidden, and are the truth"
+    )
+    purpose: str = Field("", description="for the log, where held-out data are opened: what for")
+    processes: int = Field(1, ge=1)
+    gaps: Gaps | None = None
+    retrieval: Retrieval | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.gaps is None and self.retrieval is None:
+            raise ValueError("nothing is to be scored: give 'gaps', 'retrieval' or both")
+        if self.retrieval is not None and self.truth is None:
+            raise ValueError("'retrieval' is scored against the air of a simulated world: 'truth'")
+        return self
+
+    @property
+    def place(self) -> Place:
+        """Where its store lies."""
+        return place.at(self.store, self.storage)
+
+    @property
+    def log(self) -> Place:
+        """Where openings are written down: in the store, or beside a plain Zarr."""
+        if (self.place / MARKER).read() is not None or "://" in self.store:
+            return self.place
+        return place.at(Path(self.store).parent)
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """All files of weights."""
+        gaps = self.gaps.weights if self.gaps else ()
+        return (*gaps, *(self.retrieval.weights if self.retrieval else ()))
+
+
+def load(path: Path) -> Validation:
+    """Read a validate.yaml.
+
+    Raises
+    ------
+    ConfigError
+        FF201: naming the key that is wrong and what to do.
+    HeldOut
+        FF712: a period to fit on touches the test year.
+    """
+    content = config.read_yaml(
+        path, "file for validation", "`fluxforge validate --help` shows one."
+    )
+    try:
+        made = Validation.model_validate(content)
+    except ValidationError as error:
+        raise registry.config_error(error, str(path), Validation) from None
+    check_fit(made.fit, made.score, str(path))
+    base = path.resolve().parent
+
+    def at(one: Path) -> Path:
+        return base / one.expanduser()
+
+    store = made.store if "://" in made.store else str(at(Path(made.store)))
+    update: dict[str, Any] = {"store": store}
+    for name in ("gaps", "retrieval"):
+        part = getattr(made, name)
+        if part is not None:
+            moved = tuple(at(one) for one in part.weights)
+            update[name] = part.model_copy(update={"weights": moved})
+    return made.model_copy(update=update)
