@@ -28,7 +28,7 @@ LOG = "openings.jsonl"
 class DamagedLog(FluxforgeError, ValueError):
     """The log of openings is not what was written."""
 
-    code = "FF721"
+    code = "FF731"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def openings(store: Place) -> tuple[Opening, ...]:
     Raises
     ------
     DamagedLog
-        FF721: naming the line.
+        FF731: naming the line.
     """
     lines = (_log(store).read() or "").splitlines()
     return tuple(_parsed(line, number, store) for number, line in enumerate(lines, 1))
@@ -126,7 +126,7 @@ def opened(store: Place, opening: Opening) -> int:
     ConfigError
         FF201: no purpose is given.
     DamagedLog
-        FF721: the log so far cannot be read; nothing is added to it.
+        FF731: the log so far cannot be read; nothing is added to it.
     """
     if not opening.purpose.strip():
         raise ConfigError(
