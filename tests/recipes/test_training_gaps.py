@@ -7,6 +7,7 @@ that move by eight columns a day.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -442,3 +443,21 @@ def test_presets_and_vocabularies_agree(tmp_path: Path, preset: str) -> None:
     s = gaps.PRESETS[preset]
     assert len(asked.vocabulary.predictors) == s.variables + s.context
     assert len(asked.vocabulary.outputs) == s.variables
+
+
+def test_two_processes_train_both_phases_together(tmp_path: Path) -> None:
+    """As ``torchrun`` starts them; the first one alone tells and writes."""
+    published(tmp_path / "store")
+    second = {"steps": 2, "every": 2, "threads": 1}
+    path = train_yaml(tmp_path, finetune={"schedule": second})
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = "from fluxengine.cli import script; script()"
+    verb = ["--no-python", sys.executable, "-c", script, "train", "gdcm", "-c", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *verb], env=environment, timeout=300, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("weights  ") == 1
+    _, card = weights.load(tmp_path / "weights" / "gdcm.safetensors", architecture="GDCM")
+    assert card.skill["observed: Brier score rain_occurrence [1]"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +44,8 @@ def train(
     `insitu` beside `deepflux-filled`, with the SST of `deepflux-passes`. correction learns what the
     fluxes of `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
     as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
-    A training that was cut off goes on from its last checkpoint, by the same command.
+    A training that was cut off goes on from its last checkpoint, by the same command. On several
+    GPUs: `torchrun --nproc-per-node 4 --no-python fluxforge train …`, with `device: cuda`.
 
     A train.yaml:
 
@@ -76,20 +78,24 @@ def train(
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxkernels.errors import KernelError
+    from fluxrecipes.training.parallel import leads
 
     module = import_module(f"fluxrecipes.training.{MODULES[network]}")
-    with show.bars("steps") as bars:
+    with show.bars("steps") if leads() else nullcontext() as bars:
         try:
             made = module.run(config, lambda name, steps: _watch(bars, name, steps))
         except KernelError as error:
             raise ConfigError(str(error), where=str(config)) from error
-    rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
-    show.table("On days kept back from training", ("score", "#value"), rows)
-    show.out.print(f"weights  {made.path}", soft_wrap=True)
+    if leads():
+        rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
+        show.table("On days kept back from training", ("score", "#value"), rows)
+        show.out.print(f"weights  {made.path}", soft_wrap=True)
 
 
-def _watch(bars: Bars, name: str, steps: int) -> Callable[[Progress], None]:
+def _watch(bars: Bars | None, name: str, steps: int) -> Callable[[Progress], None]:
     """A bar for a phase, with its last loss and its last deciding score."""
+    if bars is None:  # another process shows it
+        return lambda progress: None
     bars.begin(name, steps)
     done, skill = 0, ""
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fluxkernels.nets import weights
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
@@ -116,7 +115,4 @@ def run(path: Path, watch: Watch) -> Made:
     learned = task(net, asked, train, validation, split)
     tell = watch(f"correction of {asked.corrects}", asked.schedule.steps)
     done = loop.train(learned, asked.schedule, asked.checkpoints, asked.configuration, tell)
-    card = asked.card(asked.vocabulary, done.scores, orbit=asked.orbit)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    weights.save(asked.out, net, card)
-    return Made(asked.out, card)
+    return asked.kept(net, asked.vocabulary, done.scores, asked.orbit)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from fluxengine.config import Period
 from fluxengine.errors import ConfigError
-from fluxkernels.nets import gdcm, weights
+from fluxkernels.nets import gdcm
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Quantity, Vocabulary
@@ -352,7 +352,4 @@ def run(path: Path, watch: settings.Watch) -> settings.Made:
         folder = asked.checkpoints / phase
         done = loop.train(task, task.schedule, folder, asked.configuration_of(phase), tell)
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
-    card = asked.card(asked.vocabulary, skill, orbit="both")
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    weights.save(asked.out, net, card)
-    return settings.Made(asked.out, card)
+    return asked.kept(net, asked.vocabulary, skill)

@@ -14,6 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 Scores = dict[str, float]
 
 
+def leads() -> bool:
+    """Whether this process is the one that tells and writes: the first, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @dataclass(frozen=True)
 class Group:
     """One process among those that train together.

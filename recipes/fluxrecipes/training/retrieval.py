@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
-from fluxkernels.nets import weights
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxrecipes import networks
@@ -171,7 +170,4 @@ def run(path: Path, watch: Watch) -> Made:
         folder = asked.checkpoints / phase
         done = loop.train(task, schedule, folder, asked.configuration_of(phase), tell)
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
-    card = asked.card(VOCABULARY, skill, orbit=asked.orbit)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    weights.save(asked.out, net, card)
-    return Made(asked.out, card)
+    return asked.kept(net, VOCABULARY, skill, asked.orbit)

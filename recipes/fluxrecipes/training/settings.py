@@ -19,10 +19,14 @@ from fluxengine import config, place, registry
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
 from fluxengine.provenance import code_commit
+from fluxkernels.nets import weights
+from fluxkernels.nets.gdcm import GDCM
+from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxkernels.nets.weights import ModelCard
 from fluxrecipes.training.archive import check_periods, is_plain
 from fluxrecipes.training.loop import Progress, Schedule
+from fluxrecipes.training.parallel import leads
 
 
 def _several(given: Any) -> Any:
@@ -82,9 +86,15 @@ class Training(BaseModel, extra="forbid", frozen=True):
         """What the outcome depends on beside the schedule: not where things lie."""
         return self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
 
-    def card(self, vocabulary: Vocabulary, skill: Mapping[str, float], orbit: str) -> ModelCard:
-        """What is told of the weights."""
-        return ModelCard(
+    def kept(
+        self,
+        net: GDCM | MPFNet,
+        vocabulary: Vocabulary,
+        skill: Mapping[str, float],
+        orbit: str = "both",
+    ) -> Made:
+        """Write the weights with their card; of several processes the first one does."""
+        card = ModelCard(
             data=self.data,
             period=self.period,
             skill=dict(skill),
@@ -94,6 +104,10 @@ class Training(BaseModel, extra="forbid", frozen=True):
             orbit=orbit,
             vocabulary=vocabulary,
         )
+        if leads():
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            weights.save(self.out, net, card)
+        return Made(self.out, card)
 
     @property
     def checkpoints(self) -> Path:
