@@ -161,23 +161,23 @@ def train(
     began = time.perf_counter()
     if schedule.threads:
         torch.set_num_threads(schedule.threads)
-    with group(schedule.device) as processes:
-        device = find_device(processes.device)
-        task.net.to(device).train()
-        state = _begin(task.net, schedule)
-        path = folder / checkpoint.NAME
-        told = {"schedule": schedule.model_dump(), "configuration": dict(configuration)}
-        _resume(state, path, told)
-        forward = processes.wrapped(_Loss(task))
-        while state.step < schedule.steps and not _stalled(state, schedule):
-            loss = _step(forward, state, schedule, processes)
-            scores = None
-            if state.step % schedule.every == 0 or state.step == schedule.steps:
-                scores = _check(task, state, processes)
-                if processes.leads:
-                    _write(state, path, told)
+    processes = group(schedule.device)
+    device = find_device(processes.device)
+    task.net.to(device).train()
+    state = _begin(task.net, schedule)
+    path = folder / checkpoint.NAME
+    told = {"schedule": schedule.model_dump(), "configuration": dict(configuration)}
+    _resume(state, path, told)
+    forward = processes.wrapped(_Loss(task))
+    while state.step < schedule.steps and not _stalled(state, schedule):
+        loss = _step(forward, state, schedule, processes)
+        scores = None
+        if state.step % schedule.every == 0 or state.step == schedule.steps:
+            scores = _check(task, state, processes)
             if processes.leads:
-                tell(Progress(state.step, loss, scores))
+                _write(state, path, told)
+        if processes.leads:
+            tell(Progress(state.step, loss, scores))
     task.net.load_state_dict(state.best)
     task.net.eval()
     best_step, scores = state.history[state.best_check]

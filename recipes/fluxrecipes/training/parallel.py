@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -55,9 +55,11 @@ class Group:
         return found[0]
 
 
-@contextmanager
-def group(device: str) -> Iterator[Group]:
+def group(device: str) -> Group:
     """The processes that ``torchrun`` started beside this one; alone where it did not.
+
+    They stay together to the end of the process: a group that is left and formed anew, as between
+    the phases of a training, would meet the addresses of the old one and may wait for ever.
 
     Parameters
     ----------
@@ -66,14 +68,12 @@ def group(device: str) -> Iterator[Group]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Group(0, 1, device)
-        return
+        return Group(0, 1, device)
     on_gpu = device.startswith("cuda")
     own = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device
     if on_gpu:
         torch.cuda.set_device(own)
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield Group(distributed.get_rank(), size, own)
-    finally:
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(distributed.destroy_process_group)
+    return Group(distributed.get_rank(), size, own)
