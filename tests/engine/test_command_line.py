@@ -81,6 +81,13 @@ def test_every_verb_has_help_with_an_example(verb: str, fluxforge: Callable[...,
     assert f"Example: fluxforge {verb}" in fluxforge(verb, "--help").stdout
 
 
+@pytest.mark.parametrize("verb, shown", [("train", "[f10, f15]"), ("validate", "[gdcm.")])
+def test_lists_in_a_help_are_not_taken_for_markup(
+    verb: str, shown: str, fluxforge: Callable[..., Done]
+) -> None:
+    assert shown in fluxforge(verb, "--help").stdout
+
+
 def test_a_plan_with_nothing_to_run_says_so_and_imports_neither_torch_nor_a_cluster(
     made: World, fluxforge: Callable[..., Done]
 ) -> None:

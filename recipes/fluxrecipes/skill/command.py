@@ -29,8 +29,8 @@ def validate(
       score: {first: 2016-01-01, last: 2017-12-31}
       every: 5
       truth: {seed: 1}
-      gaps: {weights: [gdcm.safetensors]}
-      retrieval: {weights: [mpfnet.safetensors]}
+      gaps: {weights: \[gdcm.safetensors]}
+      retrieval: {weights: \[mpfnet.safetensors]}
 
     Scoring 2018 needs a `purpose`, which is written into openings.jsonl beside the store.
 

@@ -37,7 +37,7 @@ def train(
         Path, typer.Option("--config", "-c", help="What on what, and for how long.")
     ] = Path("train.yaml"),
 ) -> None:
-    """Train a network on datasets of a store, and write its weights with a model card.
+    r"""Train a network on datasets of a store, and write its weights with a model card.
 
     gdcm fills gaps: it needs `deepflux-merged` and `deepflux-reanalysis` of the days named.
     mpfnet retrieves near-surface air: from `deepflux-reanalysis`, then (`finetune`) from reports of
@@ -65,7 +65,7 @@ def train(
 
         datasets: {reanalysis: archive/reanalysis/passes.zarr}
         net: {width: 24, levels: 3, modes: [12, 24], history: 1, position: true}
-        matchups: {sensors: [f10, f15], apart: 0, unseen: 0.2}
+        matchups: {sensors: \[f10, f15], apart: 0, unseen: 0.2}
         orbit: both                 # or ascending, descending
         corrects: fluxes            # of correction: or wind
 
