@@ -53,7 +53,7 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
 
     observed: str = Field("deepflux-merged", description="passes with gaps and states")
     filled: str = Field("deepflux-filled", description="passes without, for the retrieval")
-    sst: str | None = Field(None, description="sea surface temperature, such as deepflux-passes")
+    sst: str | None = Field("deepflux-sst", description="sea surface temperature, for networks")
 
 
 class Gaps(BaseModel, extra="forbid", frozen=True):
