@@ -62,7 +62,9 @@ SIMULATED = {
 }
 REAL = {
     "what": "Real AMSR2 maps, both passes, with their own sea surface temperature.",
-    "options": "sensors: [amsr2-v7.2], sst: satellite",
+    # Baselines: the networks that come with fluxforge are for simulated passes of F17.
+    "options": "sensors: [amsr2-v7.2], sst: satellite, fill: interpolation, retrieve: regression,"
+    " correct: none",
     "acknowledgement": "AMSR2 data are produced by Remote Sensing Systems",
 }
 

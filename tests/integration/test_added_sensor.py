@@ -23,7 +23,7 @@ LAYERS = {"hour": 24.0, "wind": 20.0, "vapour": 60.0, "cloud": 1.0, "rain": 10.0
 RUN_FILE = """
 product: deepflux
 period: {{first: 2021-03-01, last: 2021-03-02}}
-options: {{sensors: [mwx]}}
+options: {{sensors: [mwx], fill: interpolation, retrieve: regression, correct: none}}
 archives: {{mwx: {archive}}}
 profiles: {{serial: {{store: {store}, cluster: {{kind: serial}}}}}}
 """

@@ -20,7 +20,7 @@ import fluxforge as ff
 FIRST, LAST = "2019-01-01", "2019-01-04"
 RUN_FILE = """\
 product: deepflux
-options: {{sensors: [f17]}}
+options: {{sensors: [f17], fill: interpolation, retrieve: regression, correct: none}}
 period: {{first: {first}, last: {last}}}
 archives: {{rss: archive/rss, oisst: archive/oisst}}
 profiles:

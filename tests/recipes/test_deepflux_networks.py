@@ -64,8 +64,16 @@ def product(options):
 # --- declarations ---------------------------------------------------------------------------------
 
 
-def test_baselines_are_the_default_and_say_so():
+def test_the_whole_chain_is_the_default_and_says_what_it_was_trained_on():
     made = product({})
+    names = {v.name for v in made.publishes}
+    assert {"latent_heat_flux_bulk", "latent_heat_flux_standard_error"} <= names
+    assert made.attrs["notice"].count("trained on simulated world") == 3
+    assert "Baseline" not in made.attrs["notice"]
+
+
+def test_baselines_can_be_chosen_and_say_so():
+    made = product({"fill": "interpolation", "retrieve": "regression", "correct": "none"})
     assert made.publishes[:7] == deepflux.PUBLISHED
     assert len(made.publishes) == 9
     assert made.attrs["notice"].count("Baseline") == 2

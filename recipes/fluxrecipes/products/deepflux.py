@@ -2,8 +2,9 @@
 
 Follows the workflow of Wang, Wang and Li (ESSD, 2026): merge the satellites, fill the gaps of each
 pass by itself, retrieve near-surface air temperature and humidity, compute bulk fluxes, correct
-them, take the mean of both passes. Filling and retrieval are baselines or networks, as the options
-say, and the published attributes tell which, and what networks were trained on.
+them, take the mean of both passes. Filling, retrieval and correction are done by networks, or by
+baselines where the options say so; the published attributes tell which, and what networks were
+trained on.
 """
 
 from __future__ import annotations
@@ -119,16 +120,16 @@ class Options(BaseModel, extra="forbid", frozen=True):
     fill: Literal[
         "interpolation", "gdcm-compact", "gdcm-compact-centred", "gdcm-compact-both-passes"
     ] = Field(
-        "interpolation",
-        description="gap filling: the baseline, in time; or a network that sees the six days"
-        " before, three days before and after, or these of both passes",
+        "gdcm-compact-both-passes",
+        description="gap filling: by a network that sees the six days before, three days before"
+        " and after, or these of both passes; or the baseline, in time",
     )
     reach: int = Field(3, ge=1, le=15, description="days that interpolation looks back and ahead")
     retrieve: Literal["regression", "mpfnet"] = Field(
-        "regression", description="retrieval of Ta and Qa: the baseline, or a network"
+        "mpfnet", description="retrieval of Ta and Qa: by a network, or the baseline"
     )
     correct: Literal["none", "mpfnet", "wind"] = Field(
-        "none", description="correction of the bulk fluxes, or of the wind, by a network"
+        "mpfnet", description="correction of the bulk fluxes, or of the wind, by a network"
     )
     weights: Weights = Field(
         default=Weights(), description="weights of your own for fill, retrieve, correct: paths"

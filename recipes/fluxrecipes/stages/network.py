@@ -124,7 +124,9 @@ class NetworkStage(PlainStage):
     def refusal(self, why: str) -> WrongWeights:
         """The error that names the file."""
         return WrongWeights(
-            why, where=str(self.model), mend="Name weights made for this, or train some."
+            why,
+            where=str(self.model),
+            mend="Name weights made for this, train some, or choose a baseline by the option.",
         )
 
     def predictor(self) -> tuple[Predictor, Head]:
