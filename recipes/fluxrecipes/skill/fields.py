@@ -15,7 +15,7 @@ from fluxengine.config import Period
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.training.archive import Days, Layer, Part, has_value
+from fluxrecipes.training.archive import Days, Layer, Part, has_value, is_plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,7 +118,8 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
     location : Place
         A store, or the Zarr itself.
     dataset : str
-        Its name in a store; not used for a plain Zarr.
+        Its name in a store, or the path of a plain Zarr (``*.zarr``); not used where the location
+        is one.
     names : sequence of str
         Variables, each with its state.
 
@@ -128,7 +129,7 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
         FF201: variables are missing, or there is nothing at that place.
     """
     layers = Layer.of(*names)
-    if (location / store.MARKER).read() is not None:
+    if is_plain(dataset) or (location / store.MARKER).read() is not None:
         return Part.opened(location, dataset, layers)
     found = _plain(location)
     needed = {n for layer in layers for n in layer} | {cf.pass_time.name}
@@ -149,7 +150,7 @@ def warmth(location: Place, dataset: str) -> Part:
         FF201: the dataset lacks it.
     """
     name = cf.sea_surface_temperature.name
-    if (location / store.MARKER).read() is None:
+    if is_plain(dataset) or (location / store.MARKER).read() is None:
         return opened(location, dataset, (name,))
     own = f"{name}_state" in store.open_dataset(location, dataset).variables
     return Part.opened(

@@ -14,7 +14,7 @@ from fluxrecipes.skill.settings import Validation
 
 Document = dict[str, Any]
 
-UNITS = {v.name: v.units for v in (*cf.MICROWAVE, *cf.NEAR_SURFACE)}
+UNITS = {v.name: v.units for v in (*cf.MICROWAVE, *cf.NEAR_SURFACE, *cf.FLUXES)}
 SCALES = {"kg kg-1": ("g/kg", 1000.0)}
 TITLES = {"swath": "swath gap", "rain": "rain loss", "coast": "coast", "all": "all gaps"}
 
@@ -55,13 +55,18 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
 
         tell("Retrieval: drawing points, fitting, scoring.")
         document["retrieval"] = retrieval.judge(asked).as_json()
+    if asked.chain is not None:
+        from fluxrecipes.skill import chain_scores
+
+        tell("Chain: running the record's stages, as they are and with the truth in turn.")
+        document["chain"] = chain_scores.judge(asked).as_json()
     return document
 
 
 def held_out(asked: Validation) -> str:
     """What is opened of what is held out, in words; empty where nothing is."""
     opened = [f"{TEST_YEAR.first} to {TEST_YEAR.last}"] if protocol.touches(asked.score) else []
-    if asked.retrieval is not None and asked.retrieval.stations:
+    if any(part is not None and part.stations for part in (asked.retrieval, asked.chain)):
         opened.append("stations " + ", ".join(WITHHELD))
     return "; ".join(opened)
 
@@ -77,6 +82,10 @@ def tables(document: Mapping[str, Any]) -> None:
         _gaps(document["gaps"])
     if "retrieval" in document:
         _retrieval(document["retrieval"])
+    if "chain" in document:
+        from fluxrecipes.skill import chain_tables
+
+        chain_tables.show(document["chain"])
 
 
 def _gaps(found: Mapping[str, Any]) -> None:
