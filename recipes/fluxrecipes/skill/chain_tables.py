@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any
 
 from fluxengine import show as shown
@@ -24,7 +25,11 @@ _KINDS = {
 
 
 def show(found: Mapping[str, Any]) -> None:
-    """Print what came of scoring chains."""
+    """Print what came of scoring chains, each by a letter."""
+    letters = dict(zip(found["chains"], ascii_uppercase, strict=False))
+    for name, letter in letters.items():
+        shown.out.print(f"Chain {letter}: {name}", markup=False, soft_wrap=True)
+    found = _lettered(found, letters)
     for variable in SCORED:
         name = _title(variable)
         _table(f"Chain against the truth: {name}", _CELLS, _cells(found["cells"], variable))
@@ -32,21 +37,31 @@ def show(found: Mapping[str, Any]) -> None:
         _table(f"Correction: {name}", _CORRECTIONS, _corrections(found["corrections"], variable))
         for chain, scores in found["budgets"].items():
             heads = ["what is true", *(f"#{_KINDS[k]}" for k in _KINDS), "#of MSE", "95 %"]
-            title = f"Error budget of {chain}: RMSE of {name}"
+            title = f"Error budget of chain {chain}: RMSE of {name}"
             _table(title, heads, _budget(scores, variable))
         _table(f"Standard errors: {name}", _ERRORS, _errors(found["standard_errors"], variable))
     _footer(found)
 
 
+def _lettered(value: Any, letters: Mapping[str, str]) -> Any:
+    """The same with letters for chains, as keys and as values."""
+    if isinstance(value, Mapping):
+        return {letters.get(name, name): _lettered(one, letters) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_lettered(one, letters) for one in value]
+    return letters.get(value, value) if isinstance(value, str) else value
+
+
 def _footer(found: Mapping[str, Any]) -> None:
-    lines = ["of first: divided by the first chain. Ranges: 95 %, by resampling ten-day blocks."]
+    lines = ["of A: divided by chain A. Ranges: 95 %, by resampling ten-day blocks."]
     if found["reports"]:
         lines.append(
             "report: RMSE of the reports as an estimate of the cell; without: what is left then."
         )
     if found["corrections"]:
         lines.append(
-            "lower: part by which the RMSE is lower, wanted 15 %; spread: standard deviation over"
+            "Correction: of the ocean against the truth, of stations against their reports;"
+            " lower: part by which the RMSE is lower, wanted 15 %; spread: standard deviation over"
             " that of the reference, wanted 0.95; removed: of the mean square that the conditional"
             " error of the satellite's wind adds; month: largest mean error of one, before, after."
         )
@@ -84,7 +99,7 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.0f} %"
 
 
-_CELLS = ("cells", "chain", "#number", "#RMSE", "95 %", "#of first", "95 %", "#bias", "#r")
+_CELLS = ("cells", "chain", "#number", "#RMSE", "95 %", "#of A", "95 %", "#bias", "#r")
 
 
 def _cells(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
@@ -104,7 +119,7 @@ def _cells(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
 
 
 def _range(interval: Row, variable: str = "", digits: int = 2) -> str:
-    if interval["low"] is None:
+    if interval["low"] is None or interval["low"] == interval["high"]:  # of one block of days
         return ""
     low, high = (_number(interval[end], variable, digits) for end in ("low", "high"))
     return f"{low}–{high}"
@@ -121,7 +136,7 @@ def _reports(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
 
 
 _CORRECTIONS = (
-    "against", "points", "year", "cells", "chain", "#number", "#before", "#after", "#lower",
+    "points", "year", "cells", "chain", "#number", "#before", "#after", "#lower",
     "#slope", "#spread", "#95th", "#99th", "#removed", "#month",
 )  # fmt: skip
 
@@ -129,7 +144,7 @@ _CORRECTIONS = (
 def _corrections(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
     for row in _of(rows, variable):
         yield (
-            *(row[name] for name in ("against", "place", "year")),
+            *(row[name] for name in ("place", "year")),
             _KINDS[row["kind"]],
             row["chain"],
             f"{row['points']:,}",
@@ -160,7 +175,7 @@ def _shares(ratio: Row) -> tuple[str, str]:
     """Part of the mean square error that goes, and its range, from the ratio of RMSEs."""
     share, high, low = (None if r is None else 1.0 - r**2 for r in (
         ratio["value"], ratio["low"], ratio["high"]))  # fmt: skip
-    between = "" if low is None else f"{_percent(low)}–{_percent(high)}"
+    between = "" if low is None or low == high else f"{_percent(low)} to {_percent(high)}"
     return _percent(share), between
 
 

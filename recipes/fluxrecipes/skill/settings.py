@@ -116,7 +116,9 @@ class Chains(BaseModel, extra="forbid", frozen=True):
         default=Options.model_validate({}), description="as of a run file of deepflux: which stages"
     )
     also: tuple[Options, ...] = Field(
-        (), description="further chains, on the same cells; the first one is what they are to beat"
+        (),
+        max_length=25,
+        description="further chains, on the same cells; the first one is what they are to beat",
     )
     budget: bool = Field(True, description="also with each stage replaced by the truth in turn")
     points: int = Field(
