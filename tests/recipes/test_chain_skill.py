@@ -36,6 +36,7 @@ from fluxrecipes.skill.chain import (
 from fluxrecipes.skill.chain_sample import COLUMNS, IDEAL, Sample
 from fluxrecipes.skill.fields import VARIABLES, Passes
 from fluxrecipes.skill.points import OCEAN, PLACES, SEEN, UNSEEN
+from fluxrecipes.skill.scores import Points, sums
 from fluxrecipes.skill.truth import AIR, FLUXES, WIND_ERROR, Simulated
 
 LAT, LON = np.arange(-7.5, 8.0), np.arange(0.5, 360.0)
@@ -129,10 +130,8 @@ def test_the_conditional_wind_error_is_that_of_the_cells_own_satellite(sea) -> N
     by = np.zeros(where.shape, np.uint8)
     by[0, 1, 3, 200:203] = F17, CODES["f13"], NO_SATELLITE
     found = Simulated(SEED).at(blank, (DAY,), where, (WIND_ERROR,), by)[WIND_ERROR][0, 1, 3]
-    row, hours = (
-        int(LAT[3] + 89.5),
-        hours_since_epoch(DAYS[DAY]) + blank.hours[DAY, 1, 3].astype(float),
-    )
+    row, seen = int(LAT[3] + 89.5), blank.hours[DAY, 1, 3, 200:202].astype(float)
+    hours = hours_since_epoch(DAYS[DAY]) + seen
     world = World(SEED)
     state = world.within(np.full(2, row), np.array([200, 201]), hours)
     for at, name in ((0, "f17"), (1, "f13")):
@@ -323,6 +322,7 @@ def test_against_reports_their_own_error_is_accounted_for() -> None:
     found = {one.kind: one.score for one in chain_scores.of_errors(made, "reports")
              if one.variable == LHF}  # fmt: skip
     assert all(one.holds for one in found.values())
+    assert {one.place for one in chain_scores.of_errors(made, "reports")} == {SEEN}
     bare = {one.kind: one.score for one in chain_scores.of_errors(
         replace(made, truth=made.reference), "reports") if one.variable == LHF}  # fmt: skip
     assert not bare["all"].holds and not bare["high wind"].holds
@@ -351,6 +351,17 @@ def test_stations_and_years_that_are_kept_apart_are_told_apart() -> None:
     assert {one.place for one in chain_scores.of_reports(few)} == {OCEAN}
 
 
+def test_the_first_chain_is_divided_by_whatever_the_others_are_called() -> None:
+    def summed(error: float) -> dict:
+        one, nothing = np.ones(10), np.zeros(10)
+        return {(LHF, "all", WHOLE): {DAYS[0]: sums(Points(one * error, nothing, one))}}
+
+    made = {"a": summed(2.0), "a, b": summed(1.0), "c": summed(3.0)}
+    found = {one.method: one for one in chain_scores.compared(made)}
+    assert [found[name].ratio.value for name in made] == [1.0, 0.5, 1.5]
+    assert found["a, b"].rmse.value == 1.0
+
+
 def corrections(made: Sample) -> dict:
     return {(one.variable, one.kind): one for one in chain_scores.of_corrections(made, "truth")}
 
@@ -365,6 +376,7 @@ def test_a_correction_that_takes_all_that_can_be_taken_scores_so() -> None:
     assert {kind for _, kind in found} == {"all", "observed", "filled"}
     one = found[LHF, "all"]
     assert one.score.removed == pytest.approx(1.0) and one.score.lower > 0.3
+    assert one.score.ideal == pytest.approx(one.score.after)
     assert one.months_before["2016-01"] == pytest.approx(bias.mean(), abs=0.2)
     assert one.months_after["2016-01"] == pytest.approx(0.0, abs=0.2)
     idle = {flux: given[flux] + bias for flux in FLUXES}

@@ -173,6 +173,8 @@ class Chain:
     def without(self, wind_error: Floats, filled: Arrays, made: Maps) -> Maps:
         """Bulk fluxes with an error of the wind taken away, and all other errors left.
 
+        What was filled was filled from winds that err so, and is taken to err so, too.
+
         Parameters
         ----------
         wind_error : float array, shape (orbit, lat, lon)

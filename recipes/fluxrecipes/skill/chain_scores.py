@@ -7,7 +7,7 @@ of the pass, and where there are reports against these, too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from fluxrecipes.skill.closing import (
 )
 from fluxrecipes.skill.points import PLACES
 from fluxrecipes.skill.retrieval import years
-from fluxrecipes.skill.scores import Score, joined, scores
+from fluxrecipes.skill.scores import Gathered, Score, joined, scores
 from fluxrecipes.skill.settings import Validation
 from fluxrecipes.skill.truth import FLUXES
 
@@ -95,11 +95,13 @@ class OfCorrection(NamedTuple):
 
 
 class OfErrors(NamedTuple):
-    """Whether standard errors are what they say, of a kind of points."""
+    """Whether standard errors are what they say, of a kind of points; else as `OfCorrection`."""
 
     chain: str
     variable: str
     against: str
+    place: str
+    year: str
     kind: str
     score: Trust
 
@@ -197,16 +199,10 @@ def judge(asked: Validation) -> Judged:
     reports = [part for one in outcomes for part in one.reports]
     beside = Sample.joined(reports) if reports else None
     budgets = {name: joined(one.budgets[name] for one in outcomes) for name in names}
-    whole = {
-        (variable, kind, name): summed
-        for name in names
-        for (variable, kind, what), summed in budgets[name].items()
-        if what == WHOLE
-    }
     days_scored = sum(one.days for one in outcomes)
     return Judged(
         names,
-        scores(whole, names[0]),
+        compared(budgets),
         {name: scores(by, WHOLE) for name, by in budgets.items()} if of.budget else {},
         [] if beside is None else list(of_reports(beside)),
         [*of_corrections(cells, TRUTH), *(of_corrections(beside, REPORTS) if beside else ())],
@@ -214,6 +210,24 @@ def judge(asked: Validation) -> Judged:
         {name: sum(one.seconds[name] for one in outcomes) / days_scored for name in names},
         there,
     )
+
+
+def compared(budgets: Mapping[str, Gathered]) -> list[Score]:
+    """Whole chains beside each other, the first one the one to beat.
+
+    Parameters
+    ----------
+    budgets : mapping of str to mapping
+        By chain: sums of each day by variable, kind of cell, and what was true.
+    """
+    names = list(budgets)  # of which one may begin as another does: numbers tell them apart
+    whole = {
+        (variable, kind, str(number)): summed
+        for number, name in enumerate(names)
+        for (variable, kind, what), summed in budgets[name].items()
+        if what == WHOLE
+    }
+    return [replace(one, method=names[int(one.method)]) for one in scores(whole, "0")]
 
 
 def _done(asked: Validation, runs: tuple[fields.Run, ...]) -> Iterator[Outcome]:
@@ -281,18 +295,19 @@ def of_errors(sample: Sample, against: str) -> Iterator[OfErrors]:
     Against reports the interval is that of the difference: the report's own error, as it is found
     for low, middle and high wind, goes into it.
     """
-    kinds = sample.kinds
-    for variable in SCORED:
-        reference = sample.reference[variable]
-        own = report_error(sample, variable)
-        for chain, given in sample.chains.items():
-            error = given[ERRORS[variable]]
-            if np.isfinite(error).sum() < FEWEST:
-                continue
-            both = np.hypot(error, own)
-            for kind, score in trust(given[variable], both, reference, kinds).items():
-                if score.points >= FEWEST:
-                    yield OfErrors(chain, variable, against, kind, score)
+    for place, year, part in groups(sample):
+        kinds = part.kinds
+        for variable in SCORED:
+            own = report_error(part, variable)
+            for chain, given in part.chains.items():
+                error = given[ERRORS[variable]]
+                if np.isfinite(error).sum() < FEWEST:  # also where there are none
+                    continue
+                both = np.hypot(error, own)
+                found = trust(given[variable], both, part.reference[variable], kinds)
+                for kind, score in found.items():
+                    if score.points >= FEWEST:
+                        yield OfErrors(chain, variable, against, place, year, kind, score)
 
 
 def report_error(sample: Sample, variable: str) -> Floats:

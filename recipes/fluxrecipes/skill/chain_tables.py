@@ -62,9 +62,12 @@ def _footer(found: Mapping[str, Any]) -> None:
         lines.append(
             "Correction: of the ocean against the truth, of stations against their reports;"
             " lower: part by which the RMSE is lower, wanted 15 %; spread: standard deviation over"
-            " that of the reference, wanted 0.95; removed: of the mean square that the conditional"
-            " error of the satellite's wind adds; month: largest mean error of one, before, after."
+            " that of the reference, wanted 0.95; ideal: RMSE without the conditional error of the"
+            " satellite's wind; removed: of the mean square that it adds; month: largest mean"
+            " error of one, before, after."
         )
+    if found["standard_errors"]:
+        lines.append("Standard errors of stations: of the difference to reports, with their own.")
     if found["budgets"]:
         lines.append(
             "of MSE: part by which the mean square error of all cells is lower than the chain's."
@@ -137,7 +140,7 @@ def _reports(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
 
 _CORRECTIONS = (
     "points", "year", "cells", "chain", "#number", "#before", "#after", "#lower",
-    "#slope", "#spread", "#95th", "#99th", "#removed", "#month",
+    "#slope", "#spread", "#95th", "#99th", "#ideal", "#removed", "#month",
 )  # fmt: skip
 
 
@@ -152,6 +155,7 @@ def _corrections(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]
             _percent(row["lower"]),
             *(_number(row[name]) for name in ("slope", "spread")),
             *(f"{value:+.1f}" for value in row["percentiles"]),
+            _number(row["ideal"]),
             _percent(row["removed"]),
             f"{_worst(row['months_before']):+.1f}, {_worst(row['months_after']):+.1f}",
         )
@@ -180,14 +184,14 @@ def _shares(ratio: Row) -> tuple[str, str]:
 
 
 _ERRORS = (
-    "against", "points", "chain", "#number", "#in 68", "#in 95", "#CRPS", "#width", "",
+    "points", "year", "kind", "chain", "#number", "#in 68", "#in 95", "#CRPS", "#width", "",
 )  # fmt: skip
 
 
 def _errors(rows: Sequence[Row], variable: str) -> Iterator[tuple[str, ...]]:
     for row in _of(rows, variable):
         yield (
-            *(row[name] for name in ("against", "kind", "chain")),
+            *(row[name] for name in ("place", "year", "kind", "chain")),
             f"{row['points']:,}",
             *(_number(row[name]) for name in ("inside68", "inside95")),
             *(_number(row[name], variable) for name in ("crps", "width")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fluxengine import show
@@ -33,7 +34,7 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
     dict
         Fit for JSON.
     """
-    weights = {path.name: digest(path) for path in asked.weights}
+    weights = _digests(asked.weights)
     document: Document = {
         "fit": [f"{one.first} to {one.last}" for one in asked.fit],
         "score": [f"{one.first} to {one.last}" for one in asked.score],
@@ -61,6 +62,12 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
         tell("Chain: running the record's stages, as they are and with the truth in turn.")
         document["chain"] = chain_scores.judge(asked).as_json()
     return document
+
+
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    """By file, with its folder where several have one name."""
+    names = [path.name for path in paths]
+    return {str(p) if names.count(p.name) > 1 else p.name: digest(p) for p in paths}
 
 
 def held_out(asked: Validation) -> str:
