@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +272,34 @@ def test_days_before_are_handed_to_who_looks_at_them(arrays, mpfnet_file) -> Non
     two, one = chain.finish(both)[AIR[0]], chain.finish(alone)[AIR[0]]
     assert np.isfinite(two).sum() == np.isfinite(one).sum() > 1000
     assert not np.array_equal(two, one, equal_nan=True)
+
+
+def test_a_day_is_gathered_with_the_days_before_it(
+    folder: Path, tmp_path: Path, arrays, sea, mpfnet_file
+) -> None:
+    weights = mpfnet_file(networks.RETRIEVAL, history=2, north=8, south=-8)
+    retrieve = f"retrieve: mpfnet, sensors: [f17], weights: {{retrieve: {weights}}}"
+    of = asked(folder, tmp_path, f"chain: {{options: {{{retrieve}}}, also: [{{}}]}}\n")
+    outcome = chain_points.gathered(of, fields.Run(DAYS[0], DAYS[-1], (DAY,)))
+    truth = {name: values[DAY - 1 : DAY + 1].astype("f4") for name, values in sea[1].items()}
+    by_chain = {}
+    for chain in chains_of(of.chain.all):
+        days = slice(1 - chain.history, None)
+        filled = chain.fill(arrays, [DAY - 1, DAY][days])
+        found = chain.variants(filled, {name: values[days] for name, values in truth.items()})
+        by_chain[chain.name] = {WHOLE: chain.finish(filled)} | found
+    maps = [maps for by in by_chain.values() for maps in by.values()]
+    every = [one[name] for one in (*maps, {n: v[-1] for n, v in truth.items()}) for name in SCORED]
+    usable = np.isfinite(np.stack(every)).all(axis=0)
+    area = np.broadcast_to(np.cos(np.radians(LAT))[:, None], usable.shape)[usable]
+    for name, by in by_chain.items():
+        for what, made in by.items():
+            summed = outcome.budgets[name][AIR[0], "all", what][DAYS[DAY]]
+            assert summed.points == usable.sum() > 1000
+            assert summed.x == pytest.approx(float(area @ made[AIR[0]][usable]), rel=1e-9)
+    (cells,) = outcome.cells
+    own = by_chain[next(iter(by_chain))]
+    assert np.isin(cells.chains[next(iter(by_chain))][LHF], own[WHOLE][LHF]).all()
 
 
 # --- scores of samples ---------------------------------------------------------------------------
@@ -587,3 +616,20 @@ def test_plain_zarrs_are_found_beside_the_file(folder: Path) -> None:
     np.testing.assert_array_equal(source.days, DAYS[2:6])
     given = arrays_of(fields.read(source.passes, DAYS), source.warmth)[SST].values
     assert np.isnan(given[[0, 1, 6, 7, 8]]).all() and np.isfinite(given[2:6]).any((1, 2, 3)).all()
+
+
+def test_days_without_any_value_are_refused(folder: Path, tmp_path: Path) -> None:
+    whole = xr.open_zarr(folder / "passes.zarr", consolidated=False)
+    warm = whole[[SST, f"{SST}_state"]].load()
+    warm[f"{SST}_state"][:] = cf.SEA_ICE
+    for name in warm.variables:
+        warm[name].encoding.clear()
+    warm.to_zarr(tmp_path / "ice.zarr", consolidated=False)
+    of = asked(folder, tmp_path, "datasets: {sst: ice.zarr}\nchain: {budget: false}\n")
+    with pytest.raises(ConfigError, match="no cell of the scored days"):
+        chain_scores.judge(of)
+
+
+def test_what_is_asked_travels_to_other_processes(folder: Path) -> None:
+    of = settings.load(folder / "validate.yaml")
+    assert pickle.loads(pickle.dumps(of)) == of  # noqa: S301: our own

@@ -153,8 +153,8 @@ class Judged:
 
 
 def _flat(one: OfCorrection | OfErrors) -> dict[str, Any]:
-    made = one._asdict()
-    flat: dict[str, Any] = _plain(made | made.pop("score")._asdict())
+    flat: dict[str, Any] = _plain({**one._asdict(), **one.score._asdict()})
+    del flat["score"]
     return flat
 
 
@@ -196,6 +196,13 @@ def judge(asked: Validation) -> Judged:
     outcomes = list(_done(asked, runs))
     names = tuple(chain.name for chain in chains)
     cells = Sample.joined([part for one in outcomes for part in one.cells])
+    if not len(cells):
+        raise ConfigError(
+            "no cell of the scored days has wind, vapour and sea surface temperature in all"
+            " chains.",
+            where=asked.store,
+            mend="Score other days, or name the datasets that hold them.",
+        )
     reports = [part for one in outcomes for part in one.reports]
     beside = Sample.joined(reports) if reports else None
     budgets = {name: joined(one.budgets[name] for one in outcomes) for name in names}
