@@ -81,7 +81,7 @@ def test_every_verb_has_help_with_an_example(verb: str, fluxforge: Callable[...,
     assert f"Example: fluxforge {verb}" in fluxforge(verb, "--help").stdout
 
 
-@pytest.mark.parametrize("verb, shown", [("train", "[f10, f15]"), ("validate", "[gdcm.")])
+@pytest.mark.parametrize(("verb", "shown"), [("train", "[f10, f15]"), ("validate", "[gdcm.")])
 def test_lists_in_a_help_are_not_taken_for_markup(
     verb: str, shown: str, fluxforge: Callable[..., Done]
 ) -> None:

@@ -597,6 +597,12 @@ def test_chains_are_told_apart_by_name(mpfnet_file: Callable) -> None:
         chains_of([Options(), Options(reach=2)])
 
 
+def test_a_chain_without_sea_surface_temperature_is_refused(folder: Path, tmp_path: Path) -> None:
+    of = asked(folder, tmp_path, "datasets: {sst: null}\nchain: {}\n")
+    with pytest.raises(ConfigError, match="needs sea surface temperature"):
+        chain_scores.judge(of)
+
+
 def test_stations_without_reports_are_refused(folder: Path, tmp_path: Path) -> None:
     of = asked(folder, tmp_path, "chain: {stations: true}\npurpose: x\n")
     with pytest.raises(ConfigError, match="no table `insitu`"):

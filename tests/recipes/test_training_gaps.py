@@ -287,6 +287,32 @@ def test_the_other_pass_comes_after_the_rest_and_of_the_same_day() -> None:
     assert 0.05 < apart.max() < 10 / 16 * 2 * np.pi / 24 + 1e-5
 
 
+# --- where it begins -----------------------------------------------------------------------------
+
+
+def test_it_begins_with_the_weights_of_another_training(folder: Path) -> None:
+    first = gaps.run(train_yaml(folder), untold)
+    still = {"steps": 1, "learning_rate": 1e-12, "average": 0.0, "threads": 1}
+    changes = {"start": "weights/gdcm.safetensors", "out": "weights/more.safetensors"}
+    second = gaps.run(train_yaml(folder, schedule=still, data="tides", **changes), untold)
+    before, after = (
+        dict(weights.load(made.path).net.named_parameters()) for made in (first, second)
+    )
+    for name, tensor in before.items():  # a step of no length changes running means alone
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-9)
+    assert second.card.data == "tides; before that waves"
+
+
+def test_weights_to_begin_with_must_be_of_the_same_network(folder: Path) -> None:
+    gaps.run(train_yaml(folder), untold)
+    changes = {"start": "weights/gdcm.safetensors", "out": "weights/more.safetensors"}
+    with pytest.raises(ConfigError, match="of a network of other sizes"):
+        gaps.run(train_yaml(folder, preset="compact-centred", **changes), untold)
+    (folder / "weights" / "gdcm.safetensors").unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        gaps.run(train_yaml(folder, **changes), untold)
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.errors import UnknownName
+from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.store import MARKER
 from fluxrecipes import matchup
 from fluxrecipes import vocabulary as cf
@@ -76,9 +76,19 @@ class Source(NamedTuple):
 
     @classmethod
     def opened(cls, asked: Validation) -> Source:
-        """As `Validation.datasets` names them; of no name, as the record has it."""
+        """As `Validation.datasets` names them.
+
+        Raises
+        ------
+        ConfigError
+            FF201: none is named of sea surface temperature.
+        """
         names, place = asked.datasets, asked.place
-        return cls(opened(place, names.observed), warmth(place, names.sst or "deepflux-sst"))
+        if names.sst is None:
+            raise ConfigError(
+                "it needs sea surface temperature.", where="datasets", mend="Name `sst`."
+            )
+        return cls(opened(place, names.observed), warmth(place, names.sst))
 
     @property
     def days(self) -> Days:

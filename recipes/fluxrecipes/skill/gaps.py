@@ -111,13 +111,12 @@ def judge(asked: Validation) -> Judged:
     names = gaps.variables
     part = fields.opened(asked.place, asked.datasets.observed)
     written = part.written()
-    watch = Stopwatch()
-    fillers = fitted(part, asked, gaps, watch)
     referee: Referee = Simulated(asked.truth.seed, asked.truth.world) if asked.truth else Hidden()
     runs = fields.runs(written, asked.score, every=asked.every, margin=MARGIN)
     days = np.unique(np.concatenate([run.days for run in runs]))
-    nets = networks_of(gaps.weights, _warmth(asked, days))
-    fillers += nets
+    nets = networks_of(gaps.weights, _warmth(asked, days))  # refused before minutes of fitting
+    watch = Stopwatch()
+    fillers = (*fitted(part, asked, gaps, watch), *nets)
     jobs = [
         _Job(asked.place, asked.datasets.observed, run, fillers, referee, names, gaps.rains_above)
         for run in runs

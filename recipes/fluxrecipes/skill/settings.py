@@ -58,11 +58,7 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
 
     observed: str = Field("deepflux-merged", description="passes with gaps and states")
     filled: str = Field("deepflux-filled", description="passes without, for the retrieval")
-    sst: str | None = Field(
-        None,
-        description="sea surface temperature, such as deepflux-passes; none: no gap filling or"
-        " retrieval that needs it, and deepflux-sst for the chain",
-    )
+    sst: str | None = Field("deepflux-sst", description="sea surface temperature, for networks")
 
 
 class Gaps(BaseModel, extra="forbid", frozen=True):

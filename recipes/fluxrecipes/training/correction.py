@@ -111,7 +111,7 @@ def run(path: Path, watch: Watch) -> Made:
     )
     split = matched.found(asked)
     torch.manual_seed(asked.schedule.seed)
-    net = asked.net.built(asked.vocabulary, train)
+    net = asked.begun(asked.net.built(asked.vocabulary, train), asked.vocabulary)
     learned = task(net, asked, train, validation, split)
     tell = watch(f"correction of {asked.corrects}", asked.schedule.steps)
     done = loop.train(learned, asked.schedule, asked.checkpoints, asked.configuration, tell)

@@ -344,7 +344,7 @@ def run(path: Path, watch: settings.Watch) -> settings.Made:
     validation = opened(asked, asked.validation, architecture.steps)
     calibration = calibrate(train)
     torch.manual_seed(asked.schedule.seed)
-    net = GDCM(architecture)
+    net = asked.begun(GDCM(architecture), asked.vocabulary)
     skill: dict[str, float] = {}
     for phase in asked.phases:
         task = GapTask(net, asked, phase, train, validation, calibration)

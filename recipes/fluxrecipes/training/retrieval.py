@@ -157,7 +157,7 @@ def run(path: Path, watch: Watch) -> Made:
     parts = opened(asked, "reanalysis")
     split = matched.found(asked) if second else None  # what lacks is told before hours of training
     torch.manual_seed(asked.schedule.seed)
-    net = asked.net.built(VOCABULARY, parts["train"])
+    net = asked.begun(asked.net.built(VOCABULARY, parts["train"]), VOCABULARY)
     phases: list[tuple[Phase, Task, loop.Schedule]] = [
         ("reanalysis", pretraining(net, asked, parts), asked.schedule)
     ]

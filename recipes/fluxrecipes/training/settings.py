@@ -17,9 +17,13 @@ from pydantic import (
 
 from fluxengine import config, place, registry
 from fluxengine.config import Period
+from fluxengine.digest import file_digest
+from fluxengine.errors import ConfigError
 from fluxengine.place import Place, StorageOptions
 from fluxengine.provenance import code_commit
+from fluxkernels.errors import KernelError
 from fluxkernels.nets import weights
+from fluxkernels.nets.cards import read_head
 from fluxkernels.nets.gdcm import GDCM
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.vocabulary import Vocabulary
@@ -34,6 +38,7 @@ def _several(given: Any) -> Any:
     return [given] if isinstance(given, dict) else given
 
 
+Net = TypeVar("Net", GDCM, MPFNet)
 Periods = Annotated[tuple[Period, ...], BeforeValidator(_several), Field(min_length=1)]
 TEST_YEAR = Period.model_validate({"first": "2018-01-01", "last": "2018-12-31"})
 
@@ -56,6 +61,11 @@ class Training(BaseModel, extra="forbid", frozen=True):
     stay: int = Field(50, ge=1, description="steps for which the same blocks serve")
     schedule: Schedule
     out: Path = Field(description="file of the weights: *.safetensors")
+    start: Path | None = Field(
+        None,
+        description="weights of the same network to begin from, such as another sensor's; none:"
+        " random ones",
+    )
     data: str = Field(description="for the model card: what was trained on, in words")
     sensor: str = Field(description="for the model card: whose passes, such as f17")
 
@@ -84,7 +94,33 @@ class Training(BaseModel, extra="forbid", frozen=True):
     @property
     def configuration(self) -> dict[str, Any]:
         """What the outcome depends on beside the schedule: not where things lie."""
-        return self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
+        told = self.model_dump(mode="json", exclude={"store", "storage", "out", "schedule"})
+        return told | {"start": file_digest(self.start) if self.start else None}
+
+    def begun(self, net: Net, vocabulary: Vocabulary) -> Net:
+        """The net, with the weights of `start` where they are named.
+
+        Raises
+        ------
+        ConfigError
+            FF201: there are none, or they are of another network or vocabulary.
+        """
+        if self.start is None:
+            return net
+        try:
+            found = weights.load(
+                self.start, architecture=type(net).__name__, vocabulary=vocabulary
+            ).net
+        except (KernelError, OSError) as error:
+            raise ConfigError(str(error), where=f"start: {self.start}") from error
+        if found.settings != net.settings:
+            raise ConfigError(
+                f"they are of a network of other sizes: {found.settings}, not {net.settings}.",
+                where=f"start: {self.start}",
+                mend="Train a network of these sizes, or begin from random weights.",
+            )
+        net.load_state_dict(found.state_dict())
+        return net
 
     def kept(
         self,
@@ -94,8 +130,9 @@ class Training(BaseModel, extra="forbid", frozen=True):
         orbit: str = "both",
     ) -> Made:
         """Write the weights with their card; of several processes the first one does."""
+        before = read_head(self.start).card.data if self.start else self.data
         card = ModelCard(
-            data=self.data,
+            data=self.data if before == self.data else f"{self.data}; before that {before}",
             period=self.period,
             skill=dict(skill),
             commit=code_commit() or "no version control",
@@ -154,6 +191,7 @@ def load(path: Path, model: type[Kind]) -> Kind:
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())
     out = base / made.out.expanduser()
-    made = made.model_copy(update={"store": store, "out": out})
+    start = base / made.start.expanduser() if made.start else None
+    made = made.model_copy(update={"store": store, "out": out, "start": start})
     made._base = base  # type: ignore[misc]  # what is frozen are the keys of the file
     return made
