@@ -599,11 +599,18 @@ def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> 
 # --- standard errors -----------------------------------------------------------------------------
 
 
+LATE = {
+    "train": {"first": "2014-01-01", "last": "2014-01-10"},
+    "validation": {"first": "2014-01-11", "last": "2014-03-01"},
+}  # the validation is of several spans, which overlap
+
+
+@pytest.mark.parametrize("periods", [{}, LATE])
 def test_residuals_are_those_of_each_matchup_of_the_validation(
-    shared: Path, tmp_path: Path
+    shared: Path, tmp_path: Path, periods: dict[str, Any]
 ) -> None:
     """Of a net that says 0 with an error of 1: then they are the labels, with the sign changed."""
-    given = asked(tmp_path, shared, matchups={"unseen": 0.5})
+    given = asked(tmp_path, shared, matchups={"unseen": 0.5}, **periods)
     split, parts = matched.found(given), retrieval.opened(given, "matchups")
     net = given.net.built(networks.RETRIEVAL, parts["train"]).eval()
     torch.nn.init.zeros_(net.head.weight)
@@ -628,6 +635,21 @@ def test_residuals_are_those_of_each_matchup_of_the_validation(
     sst = TRUTH["sea_surface_temperature"][days, some.orbit, some.row, some.column]
     warmth = (some.air_temperature - sst + 1.0) / 2.0
     np.testing.assert_allclose(found.error[theirs, 0], -warmth[order], atol=2e-4)
+
+
+def test_the_same_cells_of_a_reanalysis_are_followed_through_every_pass(
+    shared: Path, tmp_path: Path
+) -> None:
+    given = asked(tmp_path, shared, **LATE)
+    parts = retrieval.opened(given, "reanalysis")
+    net = given.net.built(networks.RETRIEVAL, parts["train"]).eval()
+    found = retrieval.pretraining(net, given, parts).residuals()
+    cells, passages = np.unique(found.platform), np.unique(found.passage)
+    assert 300 < len(cells) <= 400 and len(passages) == 2 * 50
+    assert len(found.known) == len(cells) * len(passages)  # each once
+    of_one = found.platform == cells[7]
+    assert len(set(found.latitude[of_one])) == len(set(found.longitude[of_one])) == 1
+    assert not found.report.any()
 
 
 class Told:

@@ -123,7 +123,7 @@ class Source(Protocol):
         """Some passes of a span."""
 
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
-        """All passes, each with whatever can be followed from pass to pass."""
+        """All passes once, each with whatever can be followed from pass to pass."""
 
 
 def visited(source: Source, seed: int, step: int, stay: int) -> Span:
@@ -185,9 +185,11 @@ class OfFields:
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
         """All passes at the same cells; see `Source`. A cell under ice for a while is left out."""
         cells: tuple[Indices, Indices] | None = None
+        done: set[np.datetime64] = set()  # spans overlap
         for span in self.spans:
-            scene = self._scenes.of(span)
-            for day in span.starts + self._history - 1:
+            scene, last = self._scenes.of(span), span.starts + self._history - 1
+            for day in (one for one in last.tolist() if scene.days[one] not in done):
+                done.add(scene.days[day])
                 for orbit in self._orbits:
                     fine = self._fine(scene, day, orbit)
                     if cells is None:
@@ -302,10 +304,12 @@ class OfMatchups:
 
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
         """All passes with all their matchups; see `Source`. Nothing is drawn."""
+        done = np.zeros(0, np.intp)  # spans overlap
         for span, passes in self._passes.items():
-            scene = self._scenes.of(span)
-            for number in passes:
-                yield self._placed(scene, int(number))
+            fresh = np.setdiff1d(passes, done)
+            for number in fresh.tolist():
+                yield self._placed(self._scenes.of(span), number)
+            done = np.union1d(done, fresh)
 
     def _drawn(self, scene: Scene, number: int) -> Drawn:
         return self._placed(scene, number).drawn
