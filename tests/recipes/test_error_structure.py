@@ -187,6 +187,19 @@ def test_the_error_of_a_regions_mean_is_that_of_draws() -> None:
     assert alone.total == pytest.approx(single)
 
 
+def test_it_is_at_the_front_door() -> None:
+    """Takes what is published, as it is read."""
+    import xarray as xr
+
+    import fluxforge as ff
+
+    time = np.arange("2016-01-01", "2016-01-31", dtype="M8[D]").astype("M8[ns]")
+    total = xr.DataArray(np.full(30, 12.0, "f4"), {"time": time}, ["time"])
+    found = ff.error_of_mean(total, 0.5 * total, correlation_days=2.0)
+    expected = 36.0 + 108.0 / effective_number(30, 2.0)
+    assert found.total == pytest.approx(math.sqrt(expected), rel=1e-5)
+
+
 def test_many_cells_go_by_parts() -> None:
     rng = np.random.default_rng(1)
     latitude, longitude = rng.uniform(-60, 60, 700), rng.uniform(0, 360, 700)

@@ -811,6 +811,7 @@ def test_the_verb_trains_each_network(shared: Path, tmp_path: Path) -> None:
     path = train_yaml(tmp_path, shared, cells=20)
     ran = CliRunner().invoke(app, ["mpfnet", "-c", str(path)])
     assert ran.exit_code == 0, ran.output
+    assert "Its standard errors" in ran.output
     path = train_yaml(tmp_path / "c", shared, matchups={"unseen": 0})
     ran = CliRunner().invoke(app, ["correction", "-c", str(path)])
     assert ran.exit_code == 0, ran.output

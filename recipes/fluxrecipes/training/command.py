@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxengine.show import Bars
+    from fluxkernels.nets.cards import ModelCard
     from fluxrecipes.training.loop import Progress
 
 
@@ -89,7 +90,22 @@ def train(
     if leads():
         rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
         show.table("On days kept back from training", ("score", "#value"), rows)
+        _show_errors(made.card)
         show.out.print(f"weights  {made.path}", soft_wrap=True)
+
+
+def _show_errors(card: ModelCard) -> None:
+    """What was found of standard errors, of each output of a network that tells them."""
+    from fluxengine import show
+
+    if not card.errors:
+        return
+    titles = ("standard error of", "#factor", "#systematic", "#days", "#km", "found")
+    rows = []
+    for name, model in card.errors.items():
+        told = (model.factor, model.systematic, model.days, model.kilometres)
+        rows.append((name, *("?" if x is None else f"{x:.3g}" for x in told), model.found))
+    show.table("Its standard errors, and the share that stays at a place", titles, rows)
 
 
 def _watch(bars: Bars | None, name: str, steps: int) -> Callable[[Progress], None]:
