@@ -92,6 +92,15 @@ def test_what_is_found_does_not_depend_on_order_or_sign_or_the_dateline() -> Non
     assert structure_of(other) == pytest.approx(structure_of(samples), rel=1e-6)
 
 
+def test_a_bias_that_all_places_share_makes_no_length_longer() -> None:
+    samples = Known(0.0, 1.0, 300.0).drawn(1)
+    shared = np.sqrt(0.6) * samples.error + np.sqrt(0.4)
+    found, without = structure_of(samples._replace(error=shared)), structure_of(samples)
+    assert found.systematic == pytest.approx(0.4, abs=0.03)
+    assert found.days == pytest.approx(without.days, rel=0.15)
+    assert found.kilometres == pytest.approx(without.kilometres, rel=0.15)
+
+
 def test_errors_of_reports_alone_have_no_structure() -> None:
     samples = Known(report=3.0).drawn(2)
     noise = np.random.default_rng(0).standard_normal(len(samples.error))

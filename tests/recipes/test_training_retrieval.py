@@ -811,7 +811,8 @@ def test_the_verb_trains_each_network(shared: Path, tmp_path: Path) -> None:
     path = train_yaml(tmp_path, shared, cells=20)
     ran = CliRunner().invoke(app, ["mpfnet", "-c", str(path)])
     assert ran.exit_code == 0, ran.output
-    assert "Its standard errors" in ran.output
+    assert "Standard errors of the network" in ran.output
+    assert "calibrated on" in ran.output and "values of the reanalysis" in ran.output
     path = train_yaml(tmp_path / "c", shared, matchups={"unseen": 0})
     ran = CliRunner().invoke(app, ["correction", "-c", str(path)])
     assert ran.exit_code == 0, ran.output
