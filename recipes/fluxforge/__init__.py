@@ -1,7 +1,7 @@
 """The front door: ``import fluxforge as ff``.
 
-Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.explain``, ``ff.verify``, ``ff.bulk_flux``. Each is
-imported when first used.
+Then ``ff.open``, ``ff.plan``, ``ff.run``, ``ff.explain``, ``ff.verify``, ``ff.bulk_flux``, and
+``ff.error_of_mean`` for means over days and regions. Each is imported when first used.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from fluxengine.api import explain, plan, run, verify
     from fluxengine.store import open_dataset as open
     from fluxkernels.bulk import bulk_flux
+    from fluxrecipes.error_of_mean import error_of_mean
 
-__all__ = ["bulk_flux", "explain", "open", "plan", "run", "verify"]
+__all__ = ["bulk_flux", "error_of_mean", "explain", "open", "plan", "run", "verify"]
 
 _HOMES = {
     "open": ("fluxengine.store", "open_dataset"),
@@ -23,6 +24,7 @@ _HOMES = {
     "explain": ("fluxengine.api", "explain"),
     "verify": ("fluxengine.api", "verify"),
     "bulk_flux": ("fluxkernels.bulk", "bulk_flux"),
+    "error_of_mean": ("fluxrecipes.error_of_mean", "error_of_mean"),
 }
 
 

@@ -144,9 +144,13 @@ class Matchups:
         """Of the pass."""
         return np.asarray(self.day.astype("M8[Y]").astype(int) + 1970)
 
+    def named(self, platforms: Iterable[str]) -> Flags:
+        """Which are of some platforms; upper and lower case are alike."""
+        return _named(self.platform, platforms)
+
     def without(self, platforms: Iterable[str]) -> Self:
         """Those of other platforms; upper and lower case are alike."""
-        return self.at(~_named(self.platform, platforms))
+        return self.at(~self.named(platforms))
 
     def beyond(self, places: Iterable[tuple[float, float]], kilometres: float) -> Self:
         """Those further than some kilometres from all of the places (degrees north and east)."""
@@ -197,7 +201,7 @@ class Passes:
             *_edges(merged),
             merged["pass_time"].values,
             np.maximum(*states),
-            _serving(_codes(merged["satellite"].values)),
+            serving(_codes(merged["satellite"].values)),
         )
 
     @classmethod
@@ -213,8 +217,14 @@ class Passes:
         )
 
 
-def _serving(satellite: Array) -> Array:
-    """The satellite of each cell; where none saw it, the one that saw most of the pass."""
+def serving(satellite: Array) -> Array:
+    """The satellite of each cell; where none saw it, the one that saw most of the pass.
+
+    Parameters
+    ----------
+    satellite : uint8 ndarray, shape (time, orbit, lat, lon)
+        Codes of `fluxrecipes.constellation`.
+    """
     found = satellite.copy()
     for at in np.ndindex(satellite.shape[:2]):
         counts = np.bincount(satellite[at].ravel(), minlength=NO_SATELLITE + 1)

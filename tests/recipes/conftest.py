@@ -58,7 +58,13 @@ def mpfnet_file(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
     folder = tmp_path_factory.mktemp("mpfnet")
 
-    def write(vocabulary: Vocabulary, history: int = 1, north: float = 60, **card: object) -> Path:
+    def write(
+        vocabulary: Vocabulary,
+        history: int = 1,
+        north: float = 60,
+        south: float = -60,
+        **card: object,
+    ) -> Path:
         settings = MPFNetSettings(
             len(vocabulary.predictors),
             len(vocabulary.outputs),
@@ -70,6 +76,7 @@ def mpfnet_file(tmp_path_factory: pytest.TempPathFactory) -> Files:
             blocks=1,
             history=history,
             north=north,
+            south=south,
         )
         torch.manual_seed(2)
         path = folder / f"mpfnet-{vocabulary.outputs[0].name}-{history}.safetensors"

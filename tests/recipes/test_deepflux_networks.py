@@ -18,6 +18,7 @@ from fluxengine.declare import upstream_first
 from fluxengine.errors import ConfigError
 from fluxengine.store import Store, read_published
 from fluxkernels.bulk import bulk_flux
+from fluxkernels.nets.cards import ErrorModel
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.nature import archive
@@ -30,6 +31,9 @@ DATASETS = ["rss-f17", "deepflux-f17", "deepflux-merged", "oisst", "deepflux-sst
 CHAIN = [*DATASETS, "deepflux-filled", "deepflux-passes", "deepflux"]
 
 
+KNOWN = ErrorModel(1.1, 0.25, 2.0, 300.0, "calibrated on much")
+
+
 @pytest.fixture(scope="module")
 def own(gdcm_file, mpfnet_file):
     """Weights of one's own for each choice of an option."""
@@ -37,7 +41,7 @@ def own(gdcm_file, mpfnet_file):
         "gdcm-compact": gdcm_file(6, 0),
         "gdcm-compact-centred": gdcm_file(3, 3),
         "gdcm-compact-both-passes": gdcm_file(3, 3, True),
-        "mpfnet": mpfnet_file(networks.RETRIEVAL),
+        "mpfnet": mpfnet_file(networks.RETRIEVAL, errors={"air_minus_sea_temperature": KNOWN}),
         "mpfnet-correction": mpfnet_file(networks.CORRECTION),
         "wind": mpfnet_file(networks.WIND_CORRECTION, data="reports of 1992 to 2017."),
     }
@@ -94,13 +98,40 @@ def test_every_combination_is_a_chain_that_publishes_what_it_makes(chosen):
         assert ("latent_heat_flux_bulk" in names) == (correct != "none")
         assert ("wind_speed_corrected" in names) == (correct == "wind")
         for variable in made.publishes:
-            named = variable.attrs.get("ancillary_variables")
-            assert named == (f"{variable.name}_standard_error" if named else None)
-            assert named in names | {None}
-            assert (f"{variable.name}_standard_error" in names) == (named is not None)
+            named = variable.attrs.get("ancillary_variables", "").split()
+            errors = [f"{variable.name}_standard_error{end}" for end in ("", "_systematic")]
+            assert named in ([], errors) and set(named) <= names
+            assert {error in names for error in errors} == {bool(named)}
         chain = [d.name for d in upstream_first(made)]
         assert ("oisst" in chain) == (sst == "oisst")
         assert "deepflux-sst" in chain
+
+
+def test_errors_say_what_is_known_of_them(chosen, mpfnet_file):
+    models = {
+        "air_minus_sea_temperature": ErrorModel(1.2, 0.3, 2.104, 412.3, "calibrated on 900"),
+        "humidity_deficit": ErrorModel(found="not calibrated: few"),
+    }
+    path = mpfnet_file(networks.RETRIEVAL, history=7, errors=models)
+    options = chosen(correct="none")
+    options["weights"]["retrieve"] = str(path)
+    record = product(options)
+    told = {v.name: v.attrs for v in record.publishes}
+    for end in ("", "_systematic"):
+        air = told[f"air_temperature_standard_error{end}"]
+        assert air["calibration"] == "calibrated on 900"
+        assert air["random_error_correlation_time_days"] == 2.1
+        assert air["random_error_correlation_length_km"] == 412
+        humidity = told[f"specific_humidity_standard_error{end}"]
+        assert humidity["calibration"] == "not calibrated: few"
+        assert "random_error_correlation_time_days" not in humidity
+        flux = told[f"latent_heat_flux_standard_error{end}"]
+        assert flux["random_error_correlation_time_days"] == 2.1
+        assert "wind (assumed" in flux["calibration"]
+    (mean,) = record.stages
+    lasting = {variable.name: days for variable, days in mean.erring}
+    assert lasting["air_temperature"] == 2.104 and lasting["specific_humidity"] is None
+    assert lasting["latent_heat_flux"] == lasting["sensible_heat_flux"] == 2.104
 
 
 def test_the_notice_says_what_each_network_was_trained_on(chosen):
@@ -183,11 +214,16 @@ def test_the_record_holds_what_the_chain_makes(made):
     there = np.isfinite(record["latent_heat_flux"].values)
     assert (there == (record["flux_state"].values <= cf.LAST_VALID)).all() and there.mean() > 0.5
     for name in ("air_temperature", "specific_humidity", "latent_heat_flux", "sensible_heat_flux"):
-        error = record[record[name].attrs["ancillary_variables"]]
+        error, part = (record[n] for n in record[name].attrs["ancillary_variables"].split())
         assert (
             error.attrs["standard_name"] == f"{record[name].attrs['standard_name']} standard_error"
         )
         assert (np.isfinite(error.values) == there).all() and (error.values[there] > 0).all()
+        assert (np.isfinite(part.values) == there).all()
+        assert (part.values[there] <= error.values[there]).all()
+        shared = name == "air_temperature"  # of the others nothing is known
+        ratio = (part / error).values[there]
+        assert (ratio < 0.8).mean() > 0.9 if shared else np.abs(ratio - 1).max() < 0.1
     given = [passes[n].values for n in ("wind_speed", "sea_surface_temperature")]
     given += [passes[n].values for n in ("air_temperature", "specific_humidity")]
     latitude = np.broadcast_to(passes["lat"].values[:, None], given[0].shape)

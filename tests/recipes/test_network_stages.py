@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fluxengine.errors import ConfigError, RunFailed
 from fluxengine.key import code_digests, options_of, weights_of
 from fluxkernels.bulk import bulk_flux
+from fluxkernels.nets.cards import ErrorModel
 from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
@@ -34,7 +35,7 @@ from fluxrecipes.other_pass import same_day
 from fluxrecipes.products.deepflux import Options, filled
 from fluxrecipes.stages.correct import CorrectFluxes, CorrectWind
 from fluxrecipes.stages.fill_by_network import FillByGDCM
-from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes
+from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes, of_fluxes
 from fluxrecipes.stages.fluxes import BulkFlux
 from fluxrecipes.stages.network import WrongWeights
 from fluxrecipes.stages.retrieve_by_network import RetrieveByMPFNet
@@ -423,8 +424,35 @@ def test_air_is_made_of_the_sea_and_what_the_net_says(mpfnet_file, fake):
     np.testing.assert_allclose(
         made["specific_humidity"][there], np.clip(expected, 0, wet)[there], atol=1e-8
     )
-    np.testing.assert_allclose(made["air_temperature_standard_error"][there], 2.0)
-    np.testing.assert_allclose(made["specific_humidity_standard_error"][there], 4e-3, rtol=1e-6)
+    for error in ("standard_error", "standard_error_systematic"):  # nothing is known of its parts
+        np.testing.assert_allclose(made[f"air_temperature_{error}"][there], 2.0)
+        np.testing.assert_allclose(made[f"specific_humidity_{error}"][there], 4e-3, rtol=1e-6)
+
+
+def test_errors_are_calibrated_and_split_as_the_card_says(mpfnet_file, fake):
+    """Where they are used, and each output's own."""
+    models = {
+        "air_minus_sea_temperature": ErrorModel(1.5, 0.25, 2.0, 300.0),
+        "humidity_deficit": ErrorModel(0.5),
+    }
+    path = mpfnet_file(networks.RETRIEVAL, history=4, errors=models)
+    fake(gaussian([0.5, 1.0], [0.0, 2 * np.log(2.0)]))
+    made = RetrieveByMPFNet(path).load()(completed(5))
+    there = np.isfinite(made["air_temperature"].values)
+    for name, expected in (
+        ("air_temperature_standard_error", 3.0),
+        ("air_temperature_standard_error_systematic", 1.5),
+        ("specific_humidity_standard_error", 2e-3),
+        ("specific_humidity_standard_error_systematic", 2e-3),
+    ):
+        np.testing.assert_array_equal(np.isfinite(made[name].values), there)
+        np.testing.assert_allclose(made[name].values[there], expected, rtol=1e-6)
+    fake(gaussian([0.5, 1.0], [2 * np.log(30.0), 0.0]))  # more than can be stored
+    made = RetrieveByMPFNet(path).load()(completed(5))
+    most = cf.error_of(cf.air_temperature).valid_range[1]
+    np.testing.assert_allclose(made["air_temperature_standard_error"].values[there], most)
+    part = made["air_temperature_standard_error_systematic"].values[there]
+    np.testing.assert_allclose(part, most / 2)
 
 
 def test_air_is_never_supersaturated_as_it_is_stored(mpfnet_file, fake):
@@ -511,21 +539,25 @@ def with_fluxes():
     sst = np.broadcast_to(arrays["sea_surface_temperature"].values[:, None], (2, 2, *CELLS))
     air, humidity = from_sea(sst, np.full(sst.shape, -1.5), np.full(sst.shape, 3e-3))
     arrays |= {"air_temperature": field(air), "specific_humidity": field(humidity)}
-    arrays |= {"air_temperature_standard_error": field(np.full(sst.shape, 0.8))}
-    arrays |= {"specific_humidity_standard_error": field(np.full(sst.shape, 9e-4))}
     return arrays | dict(BulkFlux().load()(arrays))
 
 
 def test_corrected_fluxes_take_the_plain_names_and_bulk_ones_are_kept(mpfnet_file, fake):
     arrays = with_fluxes()
     net = fake(gaussian([0.5, -0.1], [0.0, 0.0]))
-    made = CorrectFluxes(mpfnet_file(networks.CORRECTION)).load()(arrays)
-    for name, lacking, error in (("sensible", 10.0, 20.0), ("latent", -5.0, 50.0)):
+    models = {"latent_heat_flux_correction": ErrorModel(0.8, 0.36, 1.0, 100.0)}
+    made = CorrectFluxes(mpfnet_file(networks.CORRECTION, errors=models)).load()(arrays)
+    for name, lacking, error, share in (
+        ("sensible", 10.0, 20.0, 1.0),
+        ("latent", -5.0, 40.0, 0.6),
+    ):
         bulk = arrays[f"{name}_heat_flux"].values
         np.testing.assert_array_equal(made[f"{name}_heat_flux_bulk"].values, bulk)
         np.testing.assert_allclose(made[f"{name}_heat_flux"].values, bulk + lacking, atol=1e-3)
-        spread = made[f"{name}_heat_flux_standard_error"].values
-        np.testing.assert_allclose(spread, np.where(np.isfinite(bulk), error, NAN), rtol=1e-5)
+        whole = made[f"{name}_heat_flux_standard_error"].values
+        part = made[f"{name}_heat_flux_standard_error_systematic"].values
+        np.testing.assert_allclose(whole, np.where(np.isfinite(bulk), error, NAN), rtol=1e-5)
+        np.testing.assert_allclose(part, whole * share, rtol=1e-5)
     values, masks = net.fed[0]
     seen = masks[0, 2]
     assert values[0, 2][seen] == pytest.approx(-0.25, abs=1e-5)  # 1.5 K colder than the sea
@@ -547,46 +579,70 @@ def test_corrected_wind_leaves_the_retrieved_one_and_never_blows_below_zero(mpfn
     np.testing.assert_array_equal(made["latent_heat_flux_bulk"].values, bulk)
 
 
+WARM = {"sea_surface_temperature": 299.0, "air_temperature": 297.5, "specific_humidity": 0.0145}
+
+
+def of_errors(air, humidity):
+    """A standard error and its systematic part of each, by name."""
+    names = [f"{v.name}_standard_error" for v in cf.NEAR_SURFACE]
+    pairs = zip(names, (air, humidity), strict=True)
+    return {
+        f"{n}{end}": v for n, two in pairs for end, v in zip(("", "_systematic"), two, strict=True)
+    }
+
+
 @pytest.mark.parametrize("state", [cf.OBSERVED, cf.COMPLETED])
 def test_errors_of_fluxes_are_those_of_many_draws(state):
+    """Their systematic parts, too, are those of draws with the systematic parts alone."""
     shape = (1, 2, *CELLS)
-    full = {"wind_speed": 8.0, "sea_surface_temperature": 299.0, "air_temperature": 297.5}
-    full |= {"specific_humidity": 0.0145, "air_temperature_standard_error": 0.3}
-    full |= {"specific_humidity_standard_error": 6e-4}
+    full = {"wind_speed": 8.0} | WARM | of_errors((0.3, 0.2), (6e-4, 2e-4))
     arrays = {name: field(np.full(shape, value)) for name, value in full.items()}
     arrays["wind_speed_state"] = field(np.full(shape, state, "u1"))
-    error = dict(WIND_ERRORS)[state]
+    error, share = {at: told for at, *told in WIND_ERRORS}[state]
+    lasting = error * np.sqrt(share)
     made = ErrorsOfFluxes().load()(arrays)
-    rng = np.random.default_rng(0)
-    draws = bulk_flux(
-        np.abs(rng.normal(8.0, error, 20_000)),
-        np.full(20_000, 299.0),
-        rng.normal(297.5, 0.3, 20_000),
-        rng.normal(0.0145, 6e-4, 20_000),
-        latitude=3.75,
-        wind_kind="neutral",
-        outputs=("sensible", "latent"),
-    )
     row = int(np.abs(LAT - 3.75).argmin())
-    for name, sample in (("sensible", draws.sensible), ("latent", draws.latent)):
-        told = made[f"{name}_heat_flux_standard_error"].values[0, 0, row, 0]
-        assert told == pytest.approx(np.std(sample), rel=0.05)
+    for end, errors in (("", (error, 0.3, 6e-4)), ("_systematic", (lasting, 0.2, 2e-4))):
+        rng = np.random.default_rng(0)
+        draws = bulk_flux(
+            np.abs(rng.normal(8.0, errors[0], 20_000)),
+            np.full(20_000, 299.0),
+            rng.normal(297.5, errors[1], 20_000),
+            rng.normal(0.0145, errors[2], 20_000),
+            latitude=3.75,
+            wind_kind="neutral",
+            outputs=("sensible", "latent"),
+        )
+        for name, sample in (("sensible", draws.sensible), ("latent", draws.latent)):
+            told = made[f"{name}_heat_flux_standard_error{end}"].values[0, 0, row, 0]
+            assert told == pytest.approx(np.std(sample), rel=0.05)
 
 
 def test_a_wind_with_an_error_of_its_own_uses_that():
     shape = (1, 2, *CELLS)
-    full = {"wind_speed_corrected": 8.0, "sea_surface_temperature": 299.0, "air_temperature": 297.5}
-    full |= {"specific_humidity": 0.0145, "air_temperature_standard_error": 0.0}
-    full |= {"specific_humidity_standard_error": 0.0}
+    full = {"wind_speed_corrected": 8.0} | WARM | of_errors((0.0, 0.0), (0.0, 0.0))
 
-    def of(error):
+    def of(error, part):
         stage = ErrorsOfFluxes(wind=cf.wind_speed_corrected, wind_errors=())
-        given = full | {"wind_speed_corrected_standard_error": error}
+        name = "wind_speed_corrected_standard_error"
+        given = full | {name: error, f"{name}_systematic": part}
         arrays = {name: field(np.full(shape, value)) for name, value in given.items()}
-        return stage.load()(arrays)["latent_heat_flux_standard_error"].values
+        made = stage.load()(arrays)
+        ends = ("", "_systematic")
+        return [made[f"latent_heat_flux_standard_error{end}"].values for end in ends]
 
-    np.testing.assert_allclose(of(2.0), 2 * of(1.0))
-    assert of(1.0).min() > 5
+    np.testing.assert_allclose(of(2.0, 1.0), [2 * of(1.0, 0.0)[0], of(1.0, 0.0)[0]])
+    assert of(1.0, 0.0)[0].min() > 5 and not of(1.0, 0.0)[1].any()
+
+
+def test_propagated_errors_last_as_long_as_the_longest_that_is_known():
+    wind, air = ErrorModel(1.0, 0.1, 0.5, 200.0), ErrorModel(1.2, 0.3, 2.0, None)
+    made = of_fluxes(wind, air, ErrorModel())
+    assert (made.days, made.kilometres) == (2.0, None)  # a length not known may be the longest
+    assert of_fluxes(wind, ErrorModel(), ErrorModel()).kilometres == 200.0
+    unknown = of_fluxes(ErrorModel(), ErrorModel(), ErrorModel())
+    assert (unknown.days, unknown.kilometres) == (None, None)
+    assert unknown.found.count("not calibrated") == 3
 
 
 def test_fluxes_that_do_not_follow_from_what_is_published_are_refused():

@@ -187,6 +187,35 @@ def test_mean_of_passes(passes, states, needed, mean, state, count):
     assert made[PASSES.name].item() == count
 
 
+def test_errors_of_a_mean_of_passes_are_those_of_means_of_draws():
+    """With systematic parts that are shared, and random ones correlated over twelve hours."""
+    total, part, days = np.array([2.0, 3.0]), np.array([1.0, 1.8]), 0.8
+    random = np.sqrt(total**2 - part**2)
+    rng = np.random.default_rng(3)
+    alike = np.exp(-0.5 / days)
+    first, other = rng.standard_normal((2, 400_000))
+    pair = np.stack([first, alike * first + np.sqrt(1 - alike**2) * other])
+    draws = random[:, None] * pair + part[:, None] * rng.standard_normal(400_000)
+    means = {"both": draws.mean(axis=0).std(), "one": draws[1].std()}
+
+    def told(first, needed=1, days=days):
+        variable = cf.latent_heat_flux
+        errors = cf.error_of(variable), cf.systematic_error_of(variable)
+        arrays = {cf.flux_state.name: field(np.full((1, 2, 1, 1), cf.OBSERVED, "u1"))}
+        for error, values in zip(errors, (total, part), strict=True):
+            values = np.where([first, True], values, NAN).astype("f4")
+            arrays[error.name] = field(values.reshape(1, 2, 1, 1))
+        made = MeanOfPasses(errors, needed, ((variable, days),)).load()(arrays)
+        return [made[error.name].item() for error in errors]
+
+    assert told(first=True)[0] == pytest.approx(means["both"], rel=5e-3)
+    assert told(first=True)[1] == pytest.approx(1.4)
+    assert told(first=False) == pytest.approx([means["one"], 1.8], rel=5e-3)
+    assert np.isnan(told(first=False, needed=2)).all()
+    fully = 0.5 * random.sum()  # random parts that are the same in both passes
+    assert told(first=True, days=None)[0] == pytest.approx(np.hypot(fully, 1.4))
+
+
 def test_gates_name_what_is_wrong():
     block = {
         "specific_humidity": field(np.full((1, 1, 1, 1), 0.02)),

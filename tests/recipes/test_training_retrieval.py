@@ -32,6 +32,7 @@ from fluxrecipes.constellation import CODES, NO_SATELLITE
 from fluxrecipes.matchup import Matchups
 from fluxrecipes.near_surface import from_sea, relative_to_sea
 from fluxrecipes.training import (
+    calibration,
     checkpoint,
     command,
     correction,
@@ -42,7 +43,9 @@ from fluxrecipes.training import (
     settings,
 )
 from fluxrecipes.training.archive import HeldOut
-from fluxrecipes.training.points import Drawn, NoMatchups, OfMatchups, drawn
+from fluxrecipes.training.calibration import calibrated
+from fluxrecipes.training.labelled import Drawn, NoMatchups, OfMatchups, drawn
+from fluxrecipes.training.points import Residuals
 
 pytestmark = pytest.mark.filterwarnings("ignore:The data type")  # of the small store's names
 
@@ -593,6 +596,161 @@ def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> 
     assert one.configuration_of("matchups") != other.configuration_of("matchups")
 
 
+# --- standard errors -----------------------------------------------------------------------------
+
+
+LATE = {
+    "train": {"first": "2014-01-01", "last": "2014-01-10"},
+    "validation": {"first": "2014-01-11", "last": "2014-03-01"},
+}  # the validation is of several spans, which overlap
+
+
+@pytest.mark.parametrize("periods", [{}, LATE])
+def test_residuals_are_those_of_each_matchup_of_the_validation(
+    shared: Path, tmp_path: Path, periods: dict[str, Any]
+) -> None:
+    """Of a net that says 0 with an error of 1: then they are the labels, with the sign changed."""
+    given = asked(tmp_path, shared, matchups={"unseen": 0.5}, **periods)
+    split, parts = matched.found(given), retrieval.opened(given, "matchups")
+    net = given.net.built(networks.RETRIEVAL, parts["train"]).eval()
+    torch.nn.init.zeros_(net.head.weight)
+    torch.nn.init.zeros_(net.head.bias)
+    second = retrieval.Finetune.model_validate({"schedule": SECOND, "batch": 3})
+    found = retrieval.finetuning(net, given, second, parts, split).residuals()
+    some = split.validation
+    assert len(found.known) == len(some) > 100
+    assert found.report == pytest.approx([0.25, 0.35])  # 0.5 K of 2 K, 7e-4 of 2e-3
+    np.testing.assert_array_equal(found.own, 1.0)
+    passage = 2 * some.day.astype("M8[D]").astype(int) + some.orbit
+    order, theirs = (
+        np.lexsort((one, two))
+        for one, two in ((some.platform, passage), (found.platform, found.passage))
+    )
+    np.testing.assert_array_equal(found.passage[theirs], passage[order])
+    np.testing.assert_array_equal(found.platform[theirs], some.platform[order])
+    np.testing.assert_array_equal(found.known[theirs], split.met[order])
+    np.testing.assert_allclose(found.latitude[theirs], some.latitude[order])
+    np.testing.assert_allclose(found.longitude[theirs], some.longitude[order])
+    days = (some.day - np.datetime64(FIRST)).astype(int)
+    sst = TRUTH["sea_surface_temperature"][days, some.orbit, some.row, some.column]
+    warmth = (some.air_temperature - sst + 1.0) / 2.0
+    np.testing.assert_allclose(found.error[theirs, 0], -warmth[order], atol=2e-4)
+
+
+def test_the_same_cells_of_a_reanalysis_are_followed_through_every_pass(
+    shared: Path, tmp_path: Path
+) -> None:
+    given = asked(tmp_path, shared, **LATE)
+    parts = retrieval.opened(given, "reanalysis")
+    net = given.net.built(networks.RETRIEVAL, parts["train"]).eval()
+    found = retrieval.pretraining(net, given, parts).residuals()
+    cells, passages = np.unique(found.platform), np.unique(found.passage)
+    assert 300 < len(cells) <= 400 and len(passages) == 2 * 50
+    assert len(found.known) == len(cells) * len(passages)  # each once
+    of_one = found.platform == cells[7]
+    assert len(set(found.latitude[of_one])) == len(set(found.longitude[of_one])) == 1
+    assert not found.report.any()
+
+
+class Told:
+    """A task of which only what it finds on the validation is asked."""
+
+    vocabulary = networks.RETRIEVAL
+    validation = OfMatchups
+
+    def __init__(self, found: Residuals) -> None:
+        self._found = found
+
+    def residuals(self) -> Residuals:
+        return self._found
+
+
+def drawn_residuals(platforms: int = 40, days: int = 60, known: int = 0) -> Residuals:
+    """Own errors told 1.5 times too small and 2 times too large; a share of 0.3 lasts in each."""
+    rng = np.random.default_rng(2)
+    platform, passage = np.indices((platforms, 2 * days)).reshape(2, -1)
+    lasting = rng.standard_normal((platforms, 2))
+    lasting /= np.sqrt(np.mean(lasting**2, axis=0))
+    own = rng.uniform(0.2, 0.4, (platform.size, 2))
+    random = rng.standard_normal((platform.size, 2))
+    error = own * [1.5, 0.5] * (np.sqrt(0.3) * lasting[platform] + np.sqrt(0.7) * random)
+    report = np.array([0.3, 0.1])
+    return Residuals(
+        error + report * rng.standard_normal(error.shape),
+        own,
+        report,
+        platform < known,
+        np.char.add(b"B", platform.astype("S4")),
+        40_000 + passage,
+        rng.uniform(-20, 20, platforms)[platform],
+        rng.uniform(150, 200, platforms)[platform],
+    )
+
+
+def test_factors_and_structure_are_found_of_each_output() -> None:
+    found = calibrated(Told(drawn_residuals()))  # type: ignore[arg-type]
+    air, humidity = (found[quantity.name] for quantity in networks.RETRIEVAL.outputs)
+    assert air.factor == pytest.approx(1.5, rel=0.06)
+    assert humidity.factor == pytest.approx(0.5, rel=0.06)
+    for model in (air, humidity):
+        assert model.systematic == pytest.approx(0.3, abs=0.06)
+        assert model.days is not None and model.days < 0.25
+        assert model.found == (
+            "calibrated on 4800 matchups at 40 platforms that training did not see"
+        )
+    seen = calibrated(Told(drawn_residuals(known=40)))  # type: ignore[arg-type]
+    assert seen["humidity_deficit"].found.endswith("platforms, on days that training did not see")
+
+
+def test_platforms_that_training_saw_do_not_count_where_there_are_others() -> None:
+    whole = drawn_residuals(known=20)
+    spoilt = whole._replace(error=np.where(whole.known[:, None], 50.0, whole.error))
+    model = calibrated(Told(spoilt))["air_minus_sea_temperature"]  # type: ignore[arg-type]
+    assert model.factor == pytest.approx(1.5, rel=0.08)
+    assert model.found.startswith("calibrated on 2400 matchups at 20 platforms that training did")
+
+
+def test_too_few_matchups_or_platforms_calibrate_nothing() -> None:
+    for few in (drawn_residuals(platforms=30, days=4), drawn_residuals(platforms=4)):
+        made = calibrated(Told(few))  # type: ignore[arg-type]
+        for model in made.values():
+            assert model.factor == 1.0 and model.systematic is None and model.days is None
+            assert model.found.startswith("not calibrated, for there are only")
+    short = calibrated(Told(drawn_residuals(days=8)))["humidity_deficit"]  # type: ignore[arg-type]
+    assert short.factor == pytest.approx(0.5, rel=0.2) and short.systematic is None
+    assert "too few pairs" in short.found
+
+
+def test_a_factor_that_is_not_believed_is_held_and_leaves_the_structure_unknown() -> None:
+    whole = drawn_residuals()
+    model = calibrated(Told(whole._replace(own=whole.own / 10)))  # type: ignore[arg-type]
+    air = model["air_minus_sea_temperature"]
+    assert air.factor == pytest.approx(3.0) and air.systematic is None
+    assert "held at 3" in air.found
+
+
+def test_a_training_calibrates_its_last_phase(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """On cells of the reanalysis; or on matchups, as far as there are any."""
+    card = retrieval.run(train_yaml(tmp_path, shared, cells=20), untold).card
+    assert set(card.errors) == {quantity.name for quantity in networks.RETRIEVAL.outputs}
+    for model in card.errors.values():
+        assert "values of the reanalysis at" in model.found
+        assert model.factor != 1.0
+    second = {"cells": 20, "finetune": {"schedule": SECOND}, "matchups": {"unseen": 0.5}}
+    made = retrieval.run(train_yaml(tmp_path / "b", shared, **second), untold)
+    assert {model.factor for model in made.card.errors.values()} == {1.0}
+    assert all("only" in model.found for model in made.card.errors.values())
+    monkeypatch.setattr(calibration, "FEWEST", 20)
+    monkeypatch.setattr(calibration, "FEWEST_PLATFORMS", 1)
+    path = train_yaml(tmp_path / "c", shared, **second)
+    made = retrieval.run(path, untold)
+    assert all("matchups at" in model.found for model in made.card.errors.values())
+    assert 1.0 not in {model.factor for model in made.card.errors.values()}
+    assert weights.load(made.path).card.errors == made.card.errors
+
+
 # --- correction ----------------------------------------------------------------------------------
 
 
@@ -653,6 +811,8 @@ def test_the_verb_trains_each_network(shared: Path, tmp_path: Path) -> None:
     path = train_yaml(tmp_path, shared, cells=20)
     ran = CliRunner().invoke(app, ["mpfnet", "-c", str(path)])
     assert ran.exit_code == 0, ran.output
+    assert "Standard errors of the network" in ran.output
+    assert "calibrated on" in ran.output and "values of the reanalysis" in ran.output
     path = train_yaml(tmp_path / "c", shared, matchups={"unseen": 0})
     ran = CliRunner().invoke(app, ["correction", "-c", str(path)])
     assert ran.exit_code == 0, ran.output

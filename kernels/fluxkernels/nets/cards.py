@@ -7,17 +7,58 @@ the tensors are whole is found only when they are loaded, by `fluxkernels.nets.w
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fluxkernels.errors import DamagedWeightsError, PickledWeightsError
+from fluxkernels.errors import DamagedWeightsError, PickledWeightsError, SettingsError
 from fluxkernels.nets.quantities import Quantity, Vocabulary
 
 DOCUMENT = "fluxforge"  # the one key of a file's metadata: several have no order
 AGAIN = "Fetch or train the weights again."
 _LONGEST = 100_000_000  # bytes of a header, as the format has it
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """How the standard error that a net tells of one of its outputs is to be taken.
+
+    Parameters
+    ----------
+    factor : float
+        By which it is to be multiplied; positive.
+    systematic : float, optional
+        Share of the error's variance that stays at a place through a month, 0 to 1. None: not
+        known.
+    days, kilometres : float, optional
+        In which the correlation of the random rest falls to 1/e; positive. None: not known.
+    found : str
+        On what, in words; or why nothing was found.
+
+    Raises
+    ------
+    SettingsError
+        Where a number is none of these.
+    """
+
+    factor: float = 1.0
+    systematic: float | None = None
+    days: float | None = None
+    kilometres: float | None = None
+    found: str = "not calibrated"
+
+    def __post_init__(self) -> None:
+        lengths = [one for one in (self.factor, self.days, self.kilometres) if one is not None]
+        share = 0.0 if self.systematic is None else self.systematic
+        if not all(math.isfinite(one) and one > 0 for one in lengths) or not 0 <= share <= 1:
+            raise SettingsError(
+                f"factor, systematic share, days and kilometres are {self.factor},"
+                f" {self.systematic}, {self.days} and {self.kilometres}.",
+                "errors",
+                "Give positive numbers, and a share from 0 to 1.",
+            )
 
 
 @dataclass(frozen=True)
@@ -42,6 +83,9 @@ class ModelCard:
         ``"ascending"``, ``"descending"`` or ``"both"``.
     vocabulary : Vocabulary
         Predictors and outputs, with units and scalings.
+    errors : mapping of str to ErrorModel
+        By the name of an output, how its standard error is to be taken. Empty of a net that tells
+        none, and of weights that were made before there was this.
     """
 
     data: str
@@ -52,6 +96,11 @@ class ModelCard:
     sensor: str
     orbit: str
     vocabulary: Vocabulary
+    errors: Mapping[str, ErrorModel] = field(default_factory=dict)
+
+    def error_model(self, output: str) -> ErrorModel:
+        """Of an output, by name; as the net tells it where nothing was found about it."""
+        return self.errors.get(output, ErrorModel())
 
 
 class Head(NamedTuple):
@@ -167,8 +216,12 @@ def card_of(document: dict[str, Any], place: str) -> ModelCard:
             side: tuple(Quantity(**quantity) for quantity in document["vocabulary"][side])
             for side in ("predictors", "outputs")
         }
-        return ModelCard(**{**document, "vocabulary": Vocabulary(**channels)})
-    except (TypeError, KeyError) as error:
+        vocabulary = Vocabulary(**channels)
+        errors = {n: ErrorModel(**one) for n, one in document.get("errors", {}).items()}
+        if not errors.keys() <= {quantity.name for quantity in vocabulary.outputs}:
+            raise KeyError(f"errors of {sorted(errors)}")
+        return ModelCard(**{**document, "vocabulary": vocabulary, "errors": errors})
+    except (TypeError, KeyError, AttributeError, SettingsError) as error:
         raise DamagedWeightsError(
             f"its model card is none that this version reads ({error}).", place, AGAIN
         ) from error

@@ -35,6 +35,7 @@ from fluxkernels.nets.cards import (
     not_ours,
     refuse_pickles,
 )
+from fluxkernels.nets.cards import ErrorModel as ErrorModel
 from fluxkernels.nets.cards import ModelCard as ModelCard
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
 from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
@@ -67,9 +68,11 @@ def save(path: Path, net: GDCM | MPFNet, card: ModelCard) -> None:
     Raises
     ------
     SettingsError
-        Where the card's vocabulary has other channels than the net, or a score is not finite.
+        Where the card's vocabulary has other channels than the net, or errors of others, or a score
+        is not finite.
     """
     _check_channels(net, card.vocabulary)
+    _check_errors(card)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
     document = {
         "architecture": type(net).__name__,
@@ -225,4 +228,12 @@ def _check_channels(net: GDCM | MPFNet, vocabulary: Vocabulary) -> None:
             f"the vocabulary has {has[0]} predictors and {has[1]} outputs, the net {inputs} and "
             f"{outputs}.",
             "card",
+        )
+
+
+def _check_errors(card: ModelCard) -> None:
+    strange = sorted(card.errors.keys() - {quantity.name for quantity in card.vocabulary.outputs})
+    if strange:
+        raise SettingsError(
+            f"it tells of errors of {strange}, which the net does not give.", "card"
         )

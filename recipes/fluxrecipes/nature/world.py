@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,7 +131,7 @@ class World:
         total: dict[str, Float] = {}
         for sample in range(_SAMPLES):
             means = cells.means(self, start + 24.0 * (sample + 0.5) / _SAMPLES)
-            means |= _fluxes(means, cells.latitude)
+            means |= fluxes_of_cells(means, cells.latitude)
             for name, values in means.items():
                 total[name] = total.get(name, 0.0) + values / _SAMPLES
         return cells.dataset(total).assign_coords(time=day.astype("datetime64[ns]"))
@@ -178,7 +179,22 @@ class _Cells:
         return xr.Dataset(variables, {"lat": lat, "lon": 0.5 + np.arange(360)})
 
 
-def _fluxes(means: dict[str, Float], latitude: Float) -> dict[str, Float]:
+def fluxes_of_cells(means: Mapping[str, Float], latitude: Float) -> dict[str, Float]:
+    """Turbulent fluxes of cells from the means of what they rest on.
+
+    Parameters
+    ----------
+    means : mapping of str to ndarray
+        wind_speed [m s-1, actual at 10 m], sea_surface_temperature, air_temperature [K],
+        specific_humidity [kg kg-1], surface_pressure [Pa].
+    latitude : ndarray
+        Degrees north.
+
+    Returns
+    -------
+    dict of ndarray
+        sensible_heat_flux, latent_heat_flux [W m-2, upward].
+    """
     from fluxkernels.bulk import bulk_flux  # compiles at first use
 
     flux = bulk_flux(

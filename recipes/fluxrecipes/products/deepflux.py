@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, field_validator
 from fluxengine import registry
 from fluxengine.declare import Product, Read, Stage, Variable
 from fluxengine.grid import WHOLE, Axis, Grid, days, degrees, labels
+from fluxkernels.nets.cards import ErrorModel
 from fluxrecipes import gates
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.closure import Closure
@@ -25,7 +26,7 @@ from fluxrecipes.constellation import RECORD, Constellation, Rule, source_of
 from fluxrecipes.stages.correct import CorrectFluxes, CorrectWind
 from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fill_by_network import FillByGDCM
-from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes
+from fluxrecipes.stages.flux_errors import WIND_ERRORS, WIND_STRUCTURE, ErrorsOfFluxes, of_fluxes
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
 from fluxrecipes.stages.merge import MergeSatellites, merged_inputs
 from fluxrecipes.stages.network import NetworkStage
@@ -71,6 +72,12 @@ WINDOWS = {
     "gdcm-compact-centred": (3, 3),
     "gdcm-compact-both-passes": (3, 3),
 }
+ONE_SIGMA = (
+    "One standard deviation. The random part is the root of the standard error squared less its"
+    " systematic part squared. What stays at a place through a month is systematic, and what is not"
+    " known to be random counts as such. Of the mean of two passes systematic parts are taken as"
+    " equal, random ones as correlated in time."
+)
 ON_GPU = 16  # windows at once: enough to keep it busy
 
 
@@ -193,14 +200,45 @@ def _after_bulk(o: Options) -> tuple[Stage, ...]:
 def published(o: Options) -> tuple[Variable, ...]:
     """Variables of the record: with standard errors and bulk fluxes where there are any."""
     corrected_wind = (cf.wind_speed_corrected,) if o.correct == "wind" else ()
-    air = cf.NEAR_SURFACE if o.retrieve == "mpfnet" else ()
-    fluxes = cf.FLUXES if air or o.correct == "mpfnet" else ()
-    erring = (*corrected_wind, *air, *fluxes)
+    models = _error_models(o)
+    erring = [variable for variable, _ in models]
     return (
         *(cf.with_error(v) if v in erring else v for v in (*PUBLISHED, *corrected_wind)),
         *(cf.BULK_FLUXES if o.correct != "none" else ()),
-        *(cf.error_of(v) for v in erring),
+        *(
+            of(variable, _structure(model))
+            for variable, model in models
+            for of in (cf.error_of, cf.systematic_error_of)
+        ),
     )
+
+
+def _error_models(o: Options) -> list[tuple[Variable, ErrorModel]]:
+    """Variables with standard errors, and what is known of these."""
+    retrieve, correct = _retrieve(o), _correct(o)
+    found: list[tuple[Variable, ErrorModel]] = []
+    wind = WIND_STRUCTURE
+    if isinstance(correct, CorrectWind):
+        (wind,) = correct.error_models
+        found.append((cf.wind_speed_corrected, wind))
+    if isinstance(retrieve, RetrieveByMPFNet):
+        found += zip(cf.NEAR_SURFACE, retrieve.error_models, strict=True)
+    if isinstance(correct, CorrectFluxes):
+        found += zip(cf.FLUXES, correct.error_models, strict=True)
+    elif isinstance(retrieve, RetrieveByMPFNet):
+        model = of_fluxes(wind, *retrieve.error_models)
+        found += [(flux, model) for flux in cf.FLUXES]
+    return found
+
+
+def _structure(model: ErrorModel) -> dict[str, Any]:
+    """Attributes of standard errors: what is known of them beside their size."""
+    told: dict[str, Any] = {"comment": ONE_SIGMA, "calibration": model.found}
+    if model.days is not None:
+        told["random_error_correlation_time_days"] = round(model.days, 2)
+    if model.kilometres is not None:
+        told["random_error_correlation_length_km"] = round(model.kilometres)
+    return told
 
 
 def _closures(o: Options) -> tuple[Closure, ...]:
@@ -388,11 +426,13 @@ def passes(o: Options) -> Product:
 
 def deepflux(o: Options) -> Product:
     """Mean of both passes: the published record."""
-    mean = MeanOfPasses(published(o), o.min_passes)
+    chain = passes(o)  # first: of several faults the first in the chain is told
+    erring = tuple((v, model.days) for v, model in _error_models(o))
+    mean = MeanOfPasses(published(o), o.min_passes, erring)
     return Product(
         "deepflux",
         Grid(time=_time(30), **OCEAN),
-        reads=(Read(passes(o), mean.inputs),),
+        reads=(Read(chain, mean.inputs),),
         stages=(mean,),
         publishes=(*published(o), cf.flux_state, PASSES),
         gates=(gates.valid_range, gates.states_agree),

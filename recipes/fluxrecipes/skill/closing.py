@@ -73,6 +73,8 @@ class Correction(NamedTuple):
         Corrected less reference at the 95th and the 99th percentile.
     removed : float
         Share of the correctable error's mean square that is gone; NaN where it is not known.
+    ideal : float
+        RMSE with the correctable error gone altogether; NaN where it is not known.
     """
 
     points: int
@@ -83,6 +85,7 @@ class Correction(NamedTuple):
     spread: float
     percentiles: tuple[float, float]
     removed: float
+    ideal: float
 
 
 def correction(
@@ -111,9 +114,10 @@ def correction(
     spread = float(np.std(r))
     slope = float(np.mean((a - a.mean()) * (r - r.mean()))) / spread**2 if spread > 0 else np.nan
     high = [float(np.percentile(a, q) - np.percentile(r, q)) for q in (95, 99)]
-    removed = np.nan
+    removed, floor = np.nan, np.nan
     if ideal is not None:
-        removed = closed(rmse[1] ** 2, rmse[0] ** 2, float(np.mean((parts[3] - r) ** 2)))
+        floor = mean_square(parts[3], r)
+        removed = closed(rmse[1] ** 2, rmse[0] ** 2, floor)
     return Correction(
         int(r.size),
         rmse[0],
@@ -123,6 +127,7 @@ def correction(
         float(np.std(a)) / spread if spread > 0 else np.nan,
         (high[0], high[1]),
         removed,
+        float(np.sqrt(floor)),
     )
 
 

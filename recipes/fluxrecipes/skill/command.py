@@ -31,6 +31,13 @@ def validate(
       truth: {seed: 1}
       gaps: {weights: \[gdcm.safetensors]}
       retrieval: {weights: \[mpfnet.safetensors]}
+      chain: {also: \[{fill: gdcm-compact, retrieve: mpfnet}]}
+
+    `chain` runs the record's stages one after another: `options` are those of a run file of
+    deepflux, none are the defaults, `also` are further chains on the same cells. It tells how far
+    air and fluxes are from the truth and from reports of the table `insitu`, what a correction
+    mends, which stage makes which part of the error, and whether standard errors hold. It reads
+    deepflux-merged and deepflux-sst, or what `datasets` names.
 
     Scoring 2018 needs a `purpose`, which is written into openings.jsonl beside the store.
 

@@ -15,7 +15,7 @@ from fluxengine.config import Period
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.training.archive import Days, Layer, Part, has_value
+from fluxrecipes.training.archive import Days, Layer, Part, has_value, is_plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,7 +118,8 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
     location : Place
         A store, or the Zarr itself.
     dataset : str
-        Its name in a store; not used for a plain Zarr.
+        Its name in a store, or the path of a plain Zarr (``*.zarr``); not used where the location
+        is one.
     names : sequence of str
         Variables, each with its state.
 
@@ -128,14 +129,9 @@ def opened(location: Place, dataset: str, names: Sequence[str] = VARIABLES) -> P
         FF201: variables are missing, or there is nothing at that place.
     """
     layers = Layer.of(*names)
-    if (location / store.MARKER).read() is not None:
-        return Part.opened(location, dataset, layers)
-    found = _plain(location)
-    needed = {n for layer in layers for n in layer} | {cf.pass_time.name}
-    lacking = sorted(needed - set(found.variables))
-    if lacking:
-        raise ConfigError(f"it has no {', '.join(lacking)}.", where=str(location))
-    return Part(found, layers, str(location))
+    if _is_plain(location, dataset):
+        return _plain(location, dataset, layers, cf.pass_time.name)
+    return Part.opened(location, dataset, layers)
 
 
 def warmth(location: Place, dataset: str) -> Part:
@@ -149,25 +145,33 @@ def warmth(location: Place, dataset: str) -> Part:
         FF201: the dataset lacks it.
     """
     name = cf.sea_surface_temperature.name
-    if (location / store.MARKER).read() is None:
-        return opened(location, dataset, (name,))
+    if _is_plain(location, dataset):
+        return _plain(location, dataset, Layer.of(name))
     own = f"{name}_state" in store.open_dataset(location, dataset).variables
     return Part.opened(
         location, dataset, [Layer(name, f"{name}_state" if own else cf.flux_state.name)]
     )
 
 
-def _plain(location: Place) -> xr.Dataset:
+def _is_plain(location: Place, dataset: str) -> bool:
+    return is_plain(dataset) or (location / store.MARKER).read() is None
+
+
+def _plain(location: Place, dataset: str, layers: Sequence[Layer], *also: str) -> Part:
+    """Of a plain Zarr: the dataset, where its name is the path of one, or the location."""
     import xarray as xr
 
-    path = str(location)
+    path = dataset if is_plain(dataset) else str(location)
     if "://" not in path and not Path(path).exists():
         raise ConfigError("there is nothing here.", where=path, mend="Name a store, or a Zarr.")
     try:
         found: xr.Dataset = xr.open_zarr(path, consolidated=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"this is neither a store nor a Zarr ({error}).", where=path) from error
-    return found
+    lacking = sorted({*also, *(n for layer in layers for n in layer)} - set(found.variables))
+    if lacking:
+        raise ConfigError(f"it has no {', '.join(lacking)}.", where=path)
+    return Part(found, tuple(layers), path)
 
 
 def read(part: Part, days: Days) -> Passes:

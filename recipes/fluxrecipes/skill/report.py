@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fluxengine import show
@@ -14,7 +15,7 @@ from fluxrecipes.skill.settings import Validation
 
 Document = dict[str, Any]
 
-UNITS = {v.name: v.units for v in (*cf.MICROWAVE, *cf.NEAR_SURFACE)}
+UNITS = {v.name: v.units for v in (*cf.MICROWAVE, *cf.NEAR_SURFACE, *cf.FLUXES)}
 SCALES = {"kg kg-1": ("g/kg", 1000.0)}
 TITLES = {"swath": "swath gap", "rain": "rain loss", "coast": "coast", "all": "all gaps"}
 
@@ -33,7 +34,7 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
     dict
         Fit for JSON.
     """
-    weights = {path.name: digest(path) for path in asked.weights}
+    weights = _digests(asked.weights)
     document: Document = {
         "fit": [f"{one.first} to {one.last}" for one in asked.fit],
         "score": [f"{one.first} to {one.last}" for one in asked.score],
@@ -55,13 +56,24 @@ def of(asked: Validation, tell: Callable[[str], None] = lambda line: None) -> Do
 
         tell("Retrieval: drawing points, fitting, scoring.")
         document["retrieval"] = retrieval.judge(asked).as_json()
+    if asked.chain is not None:
+        from fluxrecipes.skill import chain_scores
+
+        tell("Chain: running the record's stages, as they are and with the truth in turn.")
+        document["chain"] = chain_scores.judge(asked).as_json()
     return document
+
+
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    """By file, with its folder where several have one name."""
+    names = [path.name for path in paths]
+    return {str(p) if names.count(p.name) > 1 else p.name: digest(p) for p in paths}
 
 
 def held_out(asked: Validation) -> str:
     """What is opened of what is held out, in words; empty where nothing is."""
     opened = [f"{TEST_YEAR.first} to {TEST_YEAR.last}"] if protocol.touches(asked.score) else []
-    if asked.retrieval is not None and asked.retrieval.stations:
+    if any(part is not None and part.stations for part in (asked.retrieval, asked.chain)):
         opened.append("stations " + ", ".join(WITHHELD))
     return "; ".join(opened)
 
@@ -77,6 +89,10 @@ def tables(document: Mapping[str, Any]) -> None:
         _gaps(document["gaps"])
     if "retrieval" in document:
         _retrieval(document["retrieval"])
+    if "chain" in document:
+        from fluxrecipes.skill import chain_tables
+
+        chain_tables.show(document["chain"])
 
 
 def _gaps(found: Mapping[str, Any]) -> None:

@@ -11,8 +11,10 @@ from fluxengine import config, place, registry
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
 from fluxengine.store import MARKER
+from fluxrecipes.products.deepflux import Options
 from fluxrecipes.skill.fields import VARIABLES
 from fluxrecipes.skill.protocol import check_fit
+from fluxrecipes.training.archive import is_plain
 
 Method = Literal["climatology", "temporal", "oi-causal", "oi-centred", "oi-both", "dineof"]
 METHODS: tuple[Method, ...] = (
@@ -49,7 +51,10 @@ class Truth(BaseModel, extra="forbid", frozen=True):
 
 
 class Datasets(BaseModel, extra="forbid", frozen=True):
-    """What is read, by name; not looked at where `store` is a plain Zarr."""
+    """What is read: names in the store, or paths of plain Zarrs (``*.zarr``).
+
+    Names are not looked at where `store` itself is a plain Zarr.
+    """
 
     observed: str = Field("deepflux-merged", description="passes with gaps and states")
     filled: str = Field("deepflux-filled", description="passes without, for the retrieval")
@@ -100,13 +105,53 @@ class Retrieval(BaseModel, extra="forbid", frozen=True):
     seed: int = Field(1, ge=0, description="of draws and fits")
 
 
+class Chains(BaseModel, extra="forbid", frozen=True):
+    """Scoring of the record's stages one after another, from passes with gaps to fluxes."""
+
+    options: Options = Field(
+        default=Options.model_validate({}), description="as of a run file of deepflux: which stages"
+    )
+    also: tuple[Options, ...] = Field(
+        (),
+        max_length=25,
+        description="further chains, on the same cells; the first one is what they are to beat",
+    )
+    budget: bool = Field(True, description="also with each stage replaced by the truth in turn")
+    points: int = Field(
+        2000,
+        ge=10,
+        description="cells drawn of each pass for standard errors and corrections; the rest is"
+        " scored on all cells",
+    )
+    reports: bool = Field(
+        True, description="also against the reports of the table `insitu`, where the store has it"
+    )
+    stations: bool = Field(
+        False, description="with the reports of withheld stations: opens WHOTS, Stratus, NTAS"
+    )
+    seed: int = Field(1, ge=0, description="of draws")
+
+    @property
+    def all(self) -> tuple[Options, ...]:
+        """The options of all chains, the one to beat first."""
+        return (self.options, *self.also)
+
+    @model_validator(mode="after")
+    def _opens(self) -> Self:
+        if self.stations and not self.reports:
+            raise ValueError("'stations' opens reports, and 'reports' leaves them out")
+        return self
+
+
 class Validation(BaseModel, extra="forbid", frozen=True):
     """A validate.yaml. Paths are relative to the folder of the file."""
 
     store: str = Field(description="where the datasets are: a run's store, or a plain Zarr")
     storage: StorageOptions = StorageOptions()
     datasets: Datasets = Field(default_factory=lambda: Datasets.model_validate({}))
-    fit: Periods = Field(description="what is fitted is fitted on these days; never 2018")
+    fit: Annotated[tuple[Period, ...], BeforeValidator(_several)] = Field(
+        (), description="baselines are fitted on these days; never 2018"
+    )
     score: Periods = Field(description="what is scored")
     every: int = Field(5, ge=1, description="one day in so many is scored")
     truth: Truth | None = Field(
@@ -116,13 +161,18 @@ class Validation(BaseModel, extra="forbid", frozen=True):
     processes: int = Field(1, ge=1)
     gaps: Gaps | None = None
     retrieval: Retrieval | None = None
+    chain: Chains | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.gaps is None and self.retrieval is None:
-            raise ValueError("nothing is to be scored: give 'gaps', 'retrieval' or both")
-        if self.retrieval is not None and self.truth is None:
-            raise ValueError("'retrieval' is scored against the air of a simulated world: 'truth'")
+        if self.gaps is None and self.retrieval is None and self.chain is None:
+            raise ValueError("nothing is to be scored: give 'gaps', 'retrieval', 'chain'")
+        if not self.fit and (self.gaps is not None or self.retrieval is not None):
+            raise ValueError("'fit' is missing: the days to fit the baselines on")
+        if self.truth is None and (self.retrieval is not None or self.chain is not None):
+            raise ValueError(
+                "'retrieval' and 'chain' are scored against the air of a simulated world: 'truth'"
+            )
         return self
 
     @property
@@ -139,9 +189,14 @@ class Validation(BaseModel, extra="forbid", frozen=True):
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        """All files of weights."""
+        """All files of weights, those that come with fluxforge too."""
+        from fluxrecipes.skill.chain import stages_of
+
         gaps = self.gaps.weights if self.gaps else ()
-        return (*gaps, *(self.retrieval.weights if self.retrieval else ()))
+        retrieval = self.retrieval.weights if self.retrieval else ()
+        chains = self.chain.all if self.chain else ()
+        used = [w for options in chains for stage in stages_of(options) for w in stage.weights]
+        return tuple(dict.fromkeys((*gaps, *retrieval, *used)))
 
 
 def load(path: Path) -> Validation:
@@ -167,8 +222,13 @@ def load(path: Path) -> Validation:
     def at(one: Path) -> Path:
         return base / one.expanduser()
 
+    def of(name: str) -> str:
+        return str(at(Path(name))) if is_plain(name) and "://" not in name else name
+
     store = made.store if "://" in made.store else str(at(Path(made.store)))
-    update: dict[str, Any] = {"store": store}
+    named = made.datasets.model_dump(exclude_none=True)
+    datasets = made.datasets.model_copy(update={key: of(name) for key, name in named.items()})
+    update: dict[str, Any] = {"store": store, "datasets": datasets}
     for name in ("gaps", "retrieval"):
         part = getattr(made, name)
         if part is not None:

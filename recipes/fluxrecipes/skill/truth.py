@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.constellation import codes
 from fluxrecipes.skill.fields import CAUSES, VARIABLES, Passes
 from fluxrecipes.training.archive import has_value
+
+if TYPE_CHECKING:
+    from fluxrecipes.nature.weather import State
+    from fluxrecipes.nature.world import World
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 
 AIR = tuple(v.name for v in cf.NEAR_SURFACE)
+FLUXES = tuple(v.name for v in cf.FLUXES)
+WIND_ERROR = "conditional_wind_error"  # m s-1: what a correction of the satellite's wind may learn
 _EQUATOR = 90  # row of the 1° grid whose southern edge it is
 
 
@@ -73,7 +80,12 @@ class Simulated:
         return Question(passes, causes, truth)
 
     def at(
-        self, passes: Passes, targets: tuple[int, ...], where: Mask, names: tuple[str, ...]
+        self,
+        passes: Passes,
+        targets: tuple[int, ...],
+        where: Mask,
+        names: tuple[str, ...],
+        satellite: npt.NDArray[np.uint8] | None = None,
     ) -> dict[str, Floats]:
         """The truth at some cells.
 
@@ -87,14 +99,17 @@ class Simulated:
             Days.
         where : bool array, shape (target, orbit, lat, lon)
         names : tuple of str
-            Of `VARIABLES` (wind as the 10-m equivalent neutral one) and `AIR`.
+            Of `VARIABLES` (wind as the 10-m equivalent neutral one), `AIR`, `FLUXES`, sea surface
+            temperature; and `WIND_ERROR`.
+        satellite : uint8 array, of the shape of `where`, optional
+            Whose `WIND_ERROR` is asked: codes of `fluxrecipes.constellation`.
 
         Returns
         -------
         dict of float64 array, of the shape of `where`
-            NaN elsewhere, and over land.
+            NaN elsewhere, over land, and where a satellite is none of the simulated ones.
         """
-        from fluxrecipes.nature import World, instruments, land
+        from fluxrecipes.nature import World, land
         from fluxrecipes.nature.fields import hours_since_epoch
         from fluxrecipes.nature.physics import WORLDS
 
@@ -105,18 +120,56 @@ class Simulated:
         seen = passes.hours[np.array(targets, int)[target], orbit, lat, lon]
         starts = np.array([hours_since_epoch(passes.days[day]) for day in targets])
         hours = starts[target] + np.where(np.isfinite(seen), seen, expected)
-        state = World(self.seed, WORLDS[self.world]).within(row[lat], lon, hours)
+        world = World(self.seed, WORLDS[self.world])
+        state = world.within(row[lat], lon, hours)
+        means = {n: _mean(state, n) for n in names if n not in (*FLUXES, WIND_ERROR)}
+        if set(FLUXES) & set(names):
+            means |= _fluxes(state, passes.latitudes[lat])
+        if WIND_ERROR in names:
+            assert satellite is not None, "whose error it is must be said"
+            means[WIND_ERROR] = _wind_error(world, state, satellite[asked])
         found = {}
         for name in names:
-            points = (
-                instruments.neutral_wind(state)
-                if name == cf.wind_speed.name
-                else getattr(state, name)
-            )
-            values = np.full(where.shape, np.nan)
-            values[asked] = points.reshape(-1, 4).mean(axis=1, dtype="f8")
-            found[name] = values
+            found[name] = np.full(where.shape, np.nan)
+            found[name][asked] = means[name]
         return found
+
+
+def _mean(state: State, name: str) -> Floats:
+    """Mean of each cell, whose four points stand together."""
+    from fluxrecipes.nature import instruments
+
+    neutral = name == cf.wind_speed.name
+    return _of_cells(instruments.neutral_wind(state) if neutral else getattr(state, name))
+
+
+def _of_cells(points: Floats) -> Floats:
+    mean: Floats = points.reshape(-1, 4).mean(axis=1, dtype="f8")
+    return mean
+
+
+def _fluxes(state: State, latitudes: Floats) -> dict[str, Floats]:
+    """From the wind itself and the pressure of the day, which the record does not know."""
+    from fluxrecipes.nature.world import fluxes_of_cells
+
+    names = (cf.sea_surface_temperature.name, *AIR, "surface_pressure")
+    means = {name: _mean(state, name) for name in names}
+    return fluxes_of_cells(means | {"wind_speed": _of_cells(state.wind_speed)}, latitudes)
+
+
+def _wind_error(world: World, state: State, satellite: npt.NDArray[np.uint8]) -> Floats:
+    """Conditional part of the error of the wind that each cell's satellite retrieves."""
+    from fluxrecipes.nature.instruments import Character, wind_bias
+    from fluxrecipes.nature.orbits import SATELLITES
+
+    error = np.full(satellite.shape, np.nan)
+    for code, name in codes(tuple(SATELLITES)).items():
+        of_it = satellite == code
+        if of_it.any():
+            character = Character.of(world, SATELLITES[name].instrument.prefix)
+            bias = _of_cells(wind_bias(state, character, world.physics.wind_bias))
+            error[of_it] = world.physics.observation_error * bias[of_it]
+    return error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.stages.plain import aligned
-from fluxrecipes.stages.points import OF_PASS, PointStage, Reading, error_within, of_pass
+from fluxrecipes.stages.points import OF_PASS, PointStage, Reading, errors_of, of_pass
 
 if TYPE_CHECKING:
     from fluxkernels.nets.predict import Predictor
@@ -71,8 +71,9 @@ class CorrectFluxes(_Corrects):
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
-        """Bulk fluxes, corrected fluxes, and the standard errors of these."""
-        return (*cf.BULK_FLUXES, *cf.FLUXES, *(cf.error_of(flux) for flux in cf.FLUXES))
+        """Bulk fluxes, corrected fluxes, and the standard errors of these with their parts."""
+        errors = (of(flux) for flux in cf.FLUXES for of in (cf.error_of, cf.systematic_error_of))
+        return (*cf.BULK_FLUXES, *cf.FLUXES, *errors)
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
@@ -97,8 +98,9 @@ class CorrectWind(_Corrects):
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
-        """Bulk fluxes, corrected wind and its standard error."""
-        return (*cf.BULK_FLUXES, CORRECTED_WIND, cf.error_of(CORRECTED_WIND))
+        """Bulk fluxes, corrected wind, its standard error and the systematic part of this."""
+        errors = (cf.error_of(CORRECTED_WIND), cf.systematic_error_of(CORRECTED_WIND))
+        return (*cf.BULK_FLUXES, CORRECTED_WIND, *errors)
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
@@ -106,16 +108,15 @@ class CorrectWind(_Corrects):
         return (networks.WIND_CORRECTION,)
 
     def corrected(self, given: dict[str, Array], read: dict[str, Reading]) -> dict[str, Array]:
-        """Wind and its error."""
+        """Wind and its errors."""
         return _added(CORRECTED_WIND, given[cf.wind_speed.name], read[networks.WIND_ERROR.name])
 
 
 def _added(variable: Variable, given: Array, lacking: Reading) -> dict[str, Array]:
-    """A value with its correction, held within its valid range, and the correction's error."""
+    """A value with its correction, held within its valid range, and the correction's errors."""
     assert variable.valid_range is not None
-    error = cf.error_of(variable)
-    spread = np.where(np.isfinite(given), error_within(error, lacking.error), np.nan)
+    error = np.where(np.isfinite(given), lacking.error, np.nan)
     return {
         variable.name: np.clip(given + lacking.mean, *variable.valid_range),
-        error.name: spread,
+        **errors_of(variable, error, lacking.systematic),
     }

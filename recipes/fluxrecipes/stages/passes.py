@@ -15,24 +15,32 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PASSES = cf.count_of("flux", "passes")
+APART = 0.5  # days between the passes of a satellite
 
 
 @dataclass(frozen=True)
 class MeanOfPasses(PlainStage):
     """Mean of the ascending and the descending pass, for each variable where it has values.
 
-    A standard error, too, is the mean of both: that of a mean of errors that are alike.
+    Of standard errors that of the mean is told: systematic parts of both passes are the same, so
+    that theirs is the mean of them; random parts r and q are correlated by exp(-12 h / T), so that
+    the variance is (r² + q² + 2 r q exp(-12 h / T)) / 4.
 
     Parameters
     ----------
     variables : tuple of Variable
+        With the standard errors and their systematic parts, of those that have any.
     min_passes : int
         2 leaves a cell empty unless both passes have a value; 1 takes the one there is, and
         ``flux_count`` says so.
+    erring : tuple of (Variable, float or None)
+        Variables that have standard errors, and T [days] of the random parts of these; without it
+        they are taken as the same in both passes.
     """
 
     variables: tuple[Variable, ...]
     min_passes: int = 1
+    erring: tuple[tuple[Variable, float | None], ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -49,6 +57,9 @@ class MeanOfPasses(PlainStage):
 
         def mean(arrays: Arrays) -> Arrays:
             made = {v.name: self._mean(arrays[v.name]) for v in self.variables}
+            for variable, days in self.erring:
+                whole, part = cf.error_of(variable).name, cf.systematic_error_of(variable).name
+                made[whole] = self._error(arrays[whole], arrays[part], made[part], days)
             state = arrays[cf.flux_state.name]
             count = (state <= cf.LAST_VALID).sum("orbit").astype(np.uint8)
             valid = count >= self.min_passes
@@ -64,3 +75,16 @@ class MeanOfPasses(PlainStage):
     def _mean(self, values: xr.DataArray) -> xr.DataArray:
         count = values.notnull().sum("orbit")
         return (values.sum("orbit") / count.clip(min=1)).where(count >= self.min_passes)
+
+    def _error(
+        self, total: xr.DataArray, systematic: xr.DataArray, mean: xr.DataArray, days: float | None
+    ) -> xr.DataArray:
+        """Standard error of the mean of both passes, or of the one there is."""
+        # Not below 0 by rounding, nor by that of what was stored.
+        square = (total.astype(float) ** 2 - systematic.astype(float) ** 2).clip(min=0.0)
+        count = square.notnull().sum("orbit")
+        both = (square.prod("orbit", min_count=2) ** 0.5).fillna(0.0)
+        alike = 1.0 if days is None else float(np.exp(-APART / days))
+        variance = (square.sum("orbit") + 2.0 * alike * both) / count.clip(min=1) ** 2
+        whole: xr.DataArray = (variance + mean**2) ** 0.5
+        return whole

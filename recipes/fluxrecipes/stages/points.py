@@ -11,7 +11,7 @@ import numpy as np
 
 from fluxengine.declare import Array, Arrays, Shapes, Variable
 from fluxengine.grid import Halo
-from fluxkernels.nets.cards import Head
+from fluxkernels.nets.cards import ErrorModel, Head
 from fluxkernels.nets.quantities import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
@@ -41,11 +41,14 @@ class Reading(NamedTuple):
     Parameters
     ----------
     mean, error : ndarray
-        The error is a standard error.
+        The error is a standard error, calibrated as the network's card says.
+    systematic : float
+        Share of the error's variance that stays at a place; see `share_of`.
     """
 
     mean: Array
     error: Array
+    systematic: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class PointStage(NetworkStage):
     def architecture(self) -> str:
         """Of the network."""
         return "MPFNet"
+
+    @property
+    def error_models(self) -> tuple[ErrorModel, ...]:
+        """How the standard error of each output is to be taken, as its weights say."""
+        card = self.head.card
+        return tuple(card.error_model(quantity.name) for quantity in card.vocabulary.outputs)
 
     @property
     def halo(self) -> Halo:
@@ -110,8 +119,12 @@ class PointStage(NetworkStage):
             for number, quantity in enumerate(vocabulary.outputs):
                 mean[number, day, orbit] = natural(means[number], quantity)
                 error[number, day, orbit] = _error(spreads[number].double().numpy(), quantity)
-        pairs = zip(vocabulary.outputs, mean, error, strict=True)
-        return {quantity.name: Reading(value, spread) for quantity, value, spread in pairs}
+        found = {}
+        for quantity, value, spread in zip(vocabulary.outputs, mean, error, strict=True):
+            model = head.card.error_model(quantity.name)
+            spread *= model.factor  # nowhere else: training knows what the net itself tells
+            found[quantity.name] = Reading(value, spread, share_of(model))
+        return found
 
 
 def _error(log_variance: Array, quantity: Quantity) -> Array:
@@ -148,3 +161,28 @@ def error_within(variable: Variable, error: Array) -> Array:
     """A standard error, held at the largest that can be stored."""
     assert variable.valid_range is not None
     return np.minimum(error, variable.valid_range[1])
+
+
+def share_of(model: ErrorModel) -> float:
+    """Systematic share of the variance of an error.
+
+    What is not known counts as systematic: so the error of no mean is told too small.
+    """
+    return 1.0 if model.systematic is None else model.systematic
+
+
+def errors_of(variable: Variable, error: Array, systematic: float) -> dict[str, Array]:
+    """A standard error and its systematic part, by name.
+
+    Parameters
+    ----------
+    variable : Variable
+        Whose errors they are.
+    error : ndarray
+        In its units, NaN where it has no value.
+    systematic : float
+        Share of the variance.
+    """
+    whole = error_within(cf.error_of(variable), error)
+    part = whole * math.sqrt(systematic)
+    return {cf.error_of(variable).name: whole, cf.systematic_error_of(variable).name: part}

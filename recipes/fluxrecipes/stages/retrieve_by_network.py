@@ -16,7 +16,7 @@ from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import from_sea
 from fluxrecipes.stages.plain import aligned
-from fluxrecipes.stages.points import OF_PASS, PointStage, error_within, of_pass
+from fluxrecipes.stages.points import OF_PASS, PointStage, errors_of, of_pass
 
 if TYPE_CHECKING:
     from fluxkernels.nets.predict import Predictor
@@ -30,8 +30,9 @@ class RetrieveByMPFNet(PointStage):
     """Air temperature and specific humidity by an MPFNet.
 
     It gives the air relative to the sea, as a Gaussian. Humidity is held below saturation. Standard
-    errors are the network's, and leave out that of the sea surface temperature. There is a value
-    where wind, vapour and SST have one; cloud and rain may be missing.
+    errors are the network's, calibrated as its card says, and leave out that of the sea surface
+    temperature. There is a value where wind, vapour and SST have one; cloud and rain may be
+    missing.
     """
 
     @property
@@ -41,8 +42,9 @@ class RetrieveByMPFNet(PointStage):
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
-        """Both, with their standard errors."""
-        return (*cf.NEAR_SURFACE, *(cf.error_of(v) for v in cf.NEAR_SURFACE))
+        """Both, with their standard errors and the systematic parts of these."""
+        errors = (of(v) for v in cf.NEAR_SURFACE for of in (cf.error_of, cf.systematic_error_of))
+        return (*cf.NEAR_SURFACE, *errors)
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
@@ -65,6 +67,6 @@ class RetrieveByMPFNet(PointStage):
         air, humidity = from_sea(sst, warmth.mean, deficit.mean)
         made = dict(zip((AIR.name, HUMIDITY.name), (air, humidity), strict=True))
         for variable, reading in zip(cf.NEAR_SURFACE, (warmth, deficit), strict=True):
-            error = cf.error_of(variable)
-            made[error.name] = np.where(there, error_within(error, reading.error), np.nan)
+            error = np.where(there, reading.error, np.nan)
+            made |= errors_of(variable, error, reading.systematic)
         return {name: first.copy(data=values) for name, values in made.items()}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxengine.show import Bars
+    from fluxkernels.nets.cards import ModelCard
     from fluxrecipes.training.loop import Progress
 
 
@@ -44,6 +45,7 @@ def train(
     `insitu` beside `deepflux-filled`, with the SST of `deepflux-passes`. correction learns what the
     fluxes of `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
     as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
+    What these two tell of their own errors is calibrated at last, on what training did not see.
     A training that was cut off goes on from its last checkpoint, by the same command. On several
     GPUs: `torchrun --nproc-per-node 4 --no-python fluxforge train …`, with `device: cuda`.
 
@@ -89,7 +91,24 @@ def train(
     if leads():
         rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
         show.table("On days kept back from training", ("score", "#value"), rows)
+        _show_errors(made.card)
         show.out.print(f"weights  {made.path}", soft_wrap=True)
+
+
+def _show_errors(card: ModelCard) -> None:
+    """What was found of standard errors, of each output of a network that tells them."""
+    from fluxengine import show
+
+    if not card.errors:
+        return
+    titles = ("standard error of", "#factor", "#systematic", "#days", "#km")
+    rows = []
+    for name, model in card.errors.items():
+        told = (model.factor, model.systematic, model.days, model.kilometres)
+        rows.append((name, *("?" if x is None else f"{x:.3g}" for x in told)))
+    show.table("Standard errors of the network", titles, rows)
+    for found in dict.fromkeys(model.found for model in card.errors.values()):
+        show.out.print(found)
 
 
 def _watch(bars: Bars | None, name: str, steps: int) -> Callable[[Progress], None]:

@@ -20,8 +20,10 @@ from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
 from fluxrecipes.matchup import Matchups
 from fluxrecipes.training import loop, matched, scenes, settings
+from fluxrecipes.training.calibration import calibrated
+from fluxrecipes.training.labelled import Label, Labels, OfMatchups, at_cells
 from fluxrecipes.training.matched import Matched, Split
-from fluxrecipes.training.points import Label, Labels, OfMatchups, Task, at_cells
+from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene, Scenes
 from fluxrecipes.training.settings import Made, Watch
 
@@ -115,4 +117,5 @@ def run(path: Path, watch: Watch) -> Made:
     learned = task(net, asked, train, validation, split)
     tell = watch(f"correction of {asked.corrects}", asked.schedule.steps)
     done = loop.train(learned, asked.schedule, asked.checkpoints, asked.configuration, tell)
-    return asked.kept(net, asked.vocabulary, done.scores, asked.orbit)
+    errors = calibrated(learned)
+    return asked.kept(net, asked.vocabulary, done.scores, asked.orbit, errors)

@@ -16,7 +16,7 @@ from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import constellation, matchup
 from fluxrecipes.matchup import Climatology, Matchups, Rules
 from fluxrecipes.training import settings
-from fluxrecipes.training.points import NoMatchups
+from fluxrecipes.training.labelled import NoMatchups
 from fluxrecipes.training.scenes import Scenes
 
 Flags = npt.NDArray[np.bool_]

@@ -22,8 +22,10 @@ from fluxrecipes import networks
 from fluxrecipes.matchup import Matchups
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.training import loop, matched, scenes, settings
+from fluxrecipes.training.calibration import calibrated
+from fluxrecipes.training.labelled import Labels, OfFields, OfMatchups, at_cells
 from fluxrecipes.training.matched import Matched, Split
-from fluxrecipes.training.points import Labels, OfFields, OfMatchups, Task, at_cells
+from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene
 from fluxrecipes.training.settings import Made, Watch
 
@@ -170,4 +172,5 @@ def run(path: Path, watch: Watch) -> Made:
         folder = asked.checkpoints / phase
         done = loop.train(task, schedule, folder, asked.configuration_of(phase), tell)
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
-    return asked.kept(net, VOCABULARY, skill, asked.orbit)
+    errors = calibrated(phases[-1][1])
+    return asked.kept(net, VOCABULARY, skill, asked.orbit, errors)

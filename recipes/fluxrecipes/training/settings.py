@@ -27,7 +27,7 @@ from fluxkernels.nets.cards import read_head
 from fluxkernels.nets.gdcm import GDCM
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.vocabulary import Vocabulary
-from fluxkernels.nets.weights import ModelCard
+from fluxkernels.nets.weights import ErrorModel, ModelCard
 from fluxrecipes.training.archive import check_periods, is_plain
 from fluxrecipes.training.loop import Progress, Schedule
 from fluxrecipes.training.parallel import leads
@@ -128,6 +128,7 @@ class Training(BaseModel, extra="forbid", frozen=True):
         vocabulary: Vocabulary,
         skill: Mapping[str, float],
         orbit: str = "both",
+        errors: Mapping[str, ErrorModel] | None = None,
     ) -> Made:
         """Write the weights with their card; of several processes the first one does."""
         before = read_head(self.start).card.data if self.start else self.data
@@ -140,6 +141,7 @@ class Training(BaseModel, extra="forbid", frozen=True):
             sensor=self.sensor,
             orbit=orbit,
             vocabulary=vocabulary,
+            errors=errors or {},
         )
         if leads():
             self.out.parent.mkdir(parents=True, exist_ok=True)

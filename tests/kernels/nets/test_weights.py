@@ -26,10 +26,11 @@ from fluxkernels.errors import (
     WeightsError,
 )
 from fluxkernels.nets import weights
+from fluxkernels.nets.cards import read_head
 from fluxkernels.nets.gdcm import GDCM
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.vocabulary import Vocabulary
-from fluxkernels.nets.weights import ModelCard, load, save
+from fluxkernels.nets.weights import ErrorModel, ModelCard, load, save
 
 Window = Callable[..., tuple[Tensor, Tensor]]
 Cards = Callable[[int, int], ModelCard]
@@ -281,12 +282,55 @@ def test_a_card_without_its_lines_is_refused(saved: Path) -> None:
         load(saved)
 
 
+def test_what_is_known_of_errors_comes_back(mpfnet: MPFNet, card: Cards, tmp_path: Path) -> None:
+    """Of each output; where nothing was found they are as the net tells them."""
+    path, known = tmp_path / "w", ErrorModel(1.3, 0.2, 2.5, 400.0, "calibrated on 900 matchups")
+    save(path, mpfnet, replace(card(3, 2), errors={"out1": known}))
+    for back in (load(path).card, read_head(path).card):
+        assert back.errors == {"out1": known} and back.error_model("out1") == known
+        assert back.error_model("out0") == ErrorModel()
+        assert back.error_model("out0").factor == 1.0
+        assert back.error_model("out0").systematic is None
+
+
+def test_a_card_from_before_there_was_anything_about_errors_is_read(saved: Path) -> None:
+    """Then they are as the net tells them."""
+    _rewrite(saved, lambda _, document: document["card"].pop("errors"))
+    for card in (load(saved).card, read_head(saved).card):
+        assert card.errors == {} and card.error_model("out0").factor == 1.0
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"out7": {}},
+        {"out0": {"factor": 0.0}},
+        {"out0": {"factor": "much"}},
+        {"out0": {"systematic": 1.5}},
+        {"out0": {"days": -1.0}},
+        {"out0": {"bias": 1.0}},
+        {"out0": 1.2},
+        [1.2],
+    ],
+)
+def test_errors_that_cannot_be_are_refused(saved: Path, errors: Any) -> None:
+    """Of what the net does not give, out of range, under another name, of another kind."""
+    _rewrite(saved, lambda _, document: document["card"].update(errors=errors))
+    for read in (load, read_head):
+        with pytest.raises(DamagedWeightsError, match="model card"):
+            read(saved)
+    with pytest.raises(SettingsError, match="positive"):
+        ErrorModel(float("inf"))
+
+
 def test_a_card_must_fit_the_net(mpfnet: MPFNet, card: Cards, tmp_path: Path) -> None:
     """When it is saved, not when someone trusts it."""
     with pytest.raises(SettingsError, match="4 predictors and 2 outputs, the net 3 and 2"):
         save(tmp_path / "w", mpfnet, card(4, 2))
     with pytest.raises(SettingsError, match="cannot be written"):
         save(tmp_path / "w", mpfnet, replace(card(3, 2), skill={"rmse": float("nan")}))
+    with pytest.raises(SettingsError, match=r"errors of .*in0"):
+        save(tmp_path / "w", mpfnet, replace(card(3, 2), errors={"in0": ErrorModel()}))
     assert not (tmp_path / "w").exists()
 
 
