@@ -89,7 +89,7 @@ class Scene:
         seen, whole, sea = fields["observed"], fields["reanalysis"], fields["sst"]
         # Coasts are told only within the swath.
         coast = (seen.states == cf.COAST).any(axis=(0, 1, 2))
-        known: Mask = has_value(whole.states).all(axis=0)
+        known = np.asarray(has_value(whole.states).all(axis=0))
         retrieved = seen.states == cf.OBSERVED  # what was filled before says nothing new
         rain = networks.MICROWAVE.index(networks.RAIN)
         warmth = continued(sea.of(networks.SST.name))
