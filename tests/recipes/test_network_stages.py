@@ -39,6 +39,7 @@ from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes, of_fluxe
 from fluxrecipes.stages.fluxes import BulkFlux
 from fluxrecipes.stages.network import WrongWeights
 from fluxrecipes.stages.retrieve_by_network import RetrieveByMPFNet
+from fluxrecipes.standard_errors import error_of
 
 NAN = np.nan
 LAT, LON = np.arange(-56.25, 60, 7.5), np.arange(7.5, 360, 15)
@@ -449,7 +450,7 @@ def test_errors_are_calibrated_and_split_as_the_card_says(mpfnet_file, fake):
         np.testing.assert_allclose(made[name].values[there], expected, rtol=1e-6)
     fake(gaussian([0.5, 1.0], [2 * np.log(30.0), 0.0]))  # more than can be stored
     made = RetrieveByMPFNet(path).load()(completed(5))
-    most = cf.error_of(cf.air_temperature).valid_range[1]
+    most = error_of(cf.air_temperature).valid_range[1]
     np.testing.assert_allclose(made["air_temperature_standard_error"].values[there], most)
     part = made["air_temperature_standard_error_systematic"].values[there]
     np.testing.assert_allclose(part, most / 2)

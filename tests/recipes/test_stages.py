@@ -24,6 +24,7 @@ from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fluxes import BulkFlux, CombineStates
 from fluxrecipes.stages.passes import PASSES, MeanOfPasses
 from fluxrecipes.stages.regrid import RSS_REASONS, Regrid
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 NAN = np.nan
 INSTALLED = Path(fluxrecipes.__file__).parent
@@ -200,7 +201,7 @@ def test_errors_of_a_mean_of_passes_are_those_of_means_of_draws():
 
     def told(first, needed=1, days=days):
         variable = cf.latent_heat_flux
-        errors = cf.error_of(variable), cf.systematic_error_of(variable)
+        errors = error_of(variable), systematic_error_of(variable)
         arrays = {cf.flux_state.name: field(np.full((1, 2, 1, 1), cf.OBSERVED, "u1"))}
         for error, values in zip(errors, (total, part), strict=True):
             values = np.where([first, True], values, NAN).astype("f4")

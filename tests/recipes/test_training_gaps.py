@@ -236,8 +236,10 @@ def test_rain_loss_is_learned_by_rank() -> None:
     assert lost[1][heavy].mean() > 0.5 and lost[1][~heavy].mean() < 0.01
 
 
-def drawn(phase: Any, eta: float = 0.0, other: bool = False, seed: int = 3) -> tuple[Any, Scene]:
-    made = archive()
+def drawn(
+    phase: Any, eta: float = 0.0, other: bool = False, seed: int = 3, **datasets: xr.Dataset
+) -> tuple[Any, Scene]:
+    made = archive(**datasets)
     fields = made.read(made.spans[0])
     calibration = Calibration.of([fields], SPACING)
     windows = Windows(7, 3, networks.FILLED, True, other, calibration.loss, made.longitudes)
@@ -265,6 +267,17 @@ def test_the_curriculum_begins_with_whole_fields() -> None:
     shares = [float(drawn("complete", eta)[0].missing[1:].mean()) for eta in (1.0, 0.5, 0.0)]
     assert shares[0] == 0.0 < shares[1] < shares[2]
     assert shares[1] == pytest.approx(shares[2] / 2, rel=0.15)
+
+
+def test_coasts_are_learned_and_never_given() -> None:
+    seen, coast = observed("2014-01-01"), np.zeros((ROWS, COLUMNS), bool)
+    coast[6, 10:16] = True
+    for name in MICROWAVE:
+        state = seen[f"{name}_state"].values
+        state[(state == cf.OBSERVED) & coast] = cf.COAST  # told within the swath alone
+    sample, _ = drawn("complete", eta=1.0, observed=seen)
+    assert (sample.missing.sum(axis=(1, 2)) == coast.sum()).all()
+    assert not sample.masks[:, :5][:, :, sample.missing[0]].any()
 
 
 def test_of_observations_more_is_hidden_on_the_target_day_alone() -> None:

@@ -40,6 +40,7 @@ from fluxrecipes.stages.regrid import (
 )
 from fluxrecipes.stages.retrieve import RetrieveByRegression
 from fluxrecipes.stages.retrieve_by_network import RetrieveByMPFNet
+from fluxrecipes.standard_errors import error_of, systematic_error_of, with_error
 
 OCEAN = {
     "lat": degrees(-60, 60, 1, chunk=30),
@@ -203,12 +204,12 @@ def published(o: Options) -> tuple[Variable, ...]:
     models = _error_models(o)
     erring = [variable for variable, _ in models]
     return (
-        *(cf.with_error(v) if v in erring else v for v in (*PUBLISHED, *corrected_wind)),
+        *(with_error(v) if v in erring else v for v in (*PUBLISHED, *corrected_wind)),
         *(cf.BULK_FLUXES if o.correct != "none" else ()),
         *(
             of(variable, _structure(model))
             for variable, model in models
-            for of in (cf.error_of, cf.systematic_error_of)
+            for of in (error_of, systematic_error_of)
         ),
     )
 

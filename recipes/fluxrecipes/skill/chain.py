@@ -21,6 +21,7 @@ from fluxrecipes.products.deepflux import Options
 from fluxrecipes.skill.fields import VARIABLES, Passes
 from fluxrecipes.skill.truth import AIR, FLUXES
 from fluxrecipes.stages.fill import FILLABLE
+from fluxrecipes.standard_errors import error_of
 from fluxrecipes.training.archive import Part, has_value
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Maps = dict[str, Floats]  # of one day, (orbit, lat, lon) each
 SST = cf.sea_surface_temperature.name
 SCORED = (*AIR, *FLUXES)
 BULK = dict(zip(FLUXES, (v.name for v in cf.BULK_FLUXES), strict=True))
-ERRORS = {v.name: cf.error_of(v).name for v in (*cf.NEAR_SURFACE, *cf.FLUXES)}
+ERRORS = {v.name: error_of(v).name for v in (*cf.NEAR_SURFACE, *cf.FLUXES)}
 TRUE = (*VARIABLES, SST, *SCORED)  # what the variants are given, and are scored against
 
 WHOLE, UNCORRECTED = "chain", "uncorrected"

@@ -15,6 +15,7 @@ from fluxengine.errors import ConfigError
 from fluxkernels.errors import KernelError
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.coast import continued
 from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.skill.fields import RAIN, Passes, occurrence
 from fluxrecipes.skill.fillers import Estimate
@@ -185,7 +186,7 @@ class ByNetwork:
         }
         fields[networks.RAINING.name] = occurrence(fields[RAIN], _RAINING_ABOVE)
         if self.sst is not None:
-            warmth = self.sst.on(passes.days)
+            warmth = continued(self.sst.on(passes.days))
             fields[networks.SST.name] = np.broadcast_to(warmth, passes.hours.shape)
         return fields
 

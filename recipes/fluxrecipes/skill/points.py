@@ -245,10 +245,11 @@ def joined(samples: Iterator[Sample]) -> Sample:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """An MPFNet ready to run."""
+    """An MPFNet ready to run, with the factors that calibrate its standard errors."""
 
     run: Any
     history: int
+    factors: tuple[float, ...]
 
     @classmethod
     def read(cls, path: Path) -> Network:
@@ -259,7 +260,8 @@ class Network:
         if card.vocabulary != networks.RETRIEVAL:
             raise ConfigError("they are not of the retrieval.", where=str(path))
         settings: Any = net.settings
-        return cls(Predictor(net, batch=1), int(settings.history))
+        factors = tuple(card.error_model(q.name).factor for q in card.vocabulary.outputs)
+        return cls(Predictor(net, batch=1), int(settings.history), factors)
 
     def of(self, parts: Inputs, day: np.datetime64, today: Fields) -> tuple[Air, Air]:
         """Air of both passes of a day and its standard errors, (orbit, lat, lon) each."""
@@ -277,9 +279,10 @@ class Network:
             )
             quantities = list(enumerate(networks.RETRIEVAL.outputs))
             air = from_sea(sst, *(mean[k] * q.scale + q.offset for k, q in quantities))
-            found.append((*air, *(np.exp(0.5 * spread[k]) * q.scale for k, q in quantities)))
-        warm, moist, *errors = (np.stack(maps) for maps in zip(*found, strict=True))
-        return (warm, moist), (errors[0], errors[1])
+            errors = (self.factors[k] * np.exp(0.5 * spread[k]) * q.scale for k, q in quantities)
+            found.append((*air, *errors))
+        warm, moist, *spreads = (np.stack(maps) for maps in zip(*found, strict=True))
+        return (warm, moist), (spreads[0], spreads[1])
 
 
 def _channels(told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.float32]:

@@ -17,6 +17,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.points import OF_PASS, PointStage, Reading, errors_of, of_pass
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
     from fluxkernels.nets.predict import Predictor
@@ -72,7 +73,7 @@ class CorrectFluxes(_Corrects):
     @property
     def outputs(self) -> tuple[Variable, ...]:
         """Bulk fluxes, corrected fluxes, and the standard errors of these with their parts."""
-        errors = (of(flux) for flux in cf.FLUXES for of in (cf.error_of, cf.systematic_error_of))
+        errors = (of(flux) for flux in cf.FLUXES for of in (error_of, systematic_error_of))
         return (*cf.BULK_FLUXES, *cf.FLUXES, *errors)
 
     @property
@@ -99,7 +100,7 @@ class CorrectWind(_Corrects):
     @property
     def outputs(self) -> tuple[Variable, ...]:
         """Bulk fluxes, corrected wind, its standard error and the systematic part of this."""
-        errors = (cf.error_of(CORRECTED_WIND), cf.systematic_error_of(CORRECTED_WIND))
+        errors = (error_of(CORRECTED_WIND), systematic_error_of(CORRECTED_WIND))
         return (*cf.BULK_FLUXES, CORRECTED_WIND, *errors)
 
     @property

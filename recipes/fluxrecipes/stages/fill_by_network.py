@@ -16,6 +16,7 @@ from fluxkernels.nets.cards import Head
 from fluxkernels.nets.quantities import Vocabulary
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.coast import continued
 from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.stages.fill import FILLABLE
 from fluxrecipes.stages.network import (
@@ -140,7 +141,8 @@ class FillByGDCM(NetworkStage):
         ]
         rain = fields[[v.name for v in self.variables].index(cf.rain_rate.name)]
         raining = np.where(np.isfinite(rain), rain > 0.0, np.nan)
-        _, sst = aligned(first, arrays[SST.name].reindex(time=first["time"]))
+        warmth = arrays[SST.name].reindex(time=first["time"])
+        _, sst = aligned(first, warmth.copy(data=continued(warmth.values)))
         return Channels.of([*fields, raining, sst.values], networks.GAPS.predictors)
 
     def _windows(

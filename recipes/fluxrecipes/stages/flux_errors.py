@@ -15,6 +15,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.fluxes import choices
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.points import error_within
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +39,7 @@ WIND_STRUCTURE = ErrorModel(
     found="assumed, by where it comes from",
 )
 BY = ("wind_speed", "air_temperature", "specific_humidity")
-_PARTS = (cf.error_of, cf.systematic_error_of)
+_PARTS = (error_of, systematic_error_of)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ErrorsOfFluxes(PlainStage):
             for flux, name in zip(cf.FLUXES, ("sensible", "latent"), strict=True):
                 by = [getattr(slopes[quantity], name) for quantity in BY]
                 total = _propagated(by, (of_wind[0], *errors[0:2]))
-                total = error_within(cf.error_of(flux), total)
+                total = error_within(error_of(flux), total)
                 systematic = np.minimum(_propagated(by, (of_wind[1], *errors[2:4])), total)
                 pair = zip(_PARTS, (total, systematic), strict=True)
                 made |= {of(flux).name: wind.copy(data=values) for of, values in pair}

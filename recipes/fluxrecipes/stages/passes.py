@@ -10,6 +10,7 @@ import numpy as np
 
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +59,7 @@ class MeanOfPasses(PlainStage):
         def mean(arrays: Arrays) -> Arrays:
             made = {v.name: self._mean(arrays[v.name]) for v in self.variables}
             for variable, days in self.erring:
-                whole, part = cf.error_of(variable).name, cf.systematic_error_of(variable).name
+                whole, part = error_of(variable).name, systematic_error_of(variable).name
                 made[whole] = self._error(arrays[whole], arrays[part], made[part], days)
             state = arrays[cf.flux_state.name]
             count = (state <= cf.LAST_VALID).sum("orbit").astype(np.uint8)

@@ -25,6 +25,7 @@ from fluxrecipes.stages.network import (
     natural,
 )
 from fluxrecipes.stages.plain import aligned
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -183,6 +184,6 @@ def errors_of(variable: Variable, error: Array, systematic: float) -> dict[str, 
     systematic : float
         Share of the variance.
     """
-    whole = error_within(cf.error_of(variable), error)
+    whole = error_within(error_of(variable), error)
     part = whole * math.sqrt(systematic)
-    return {cf.error_of(variable).name: whole, cf.systematic_error_of(variable).name: part}
+    return {error_of(variable).name: whole, systematic_error_of(variable).name: part}

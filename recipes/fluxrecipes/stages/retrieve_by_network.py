@@ -17,6 +17,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import from_sea
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.points import OF_PASS, PointStage, errors_of, of_pass
+from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
     from fluxkernels.nets.predict import Predictor
@@ -43,7 +44,7 @@ class RetrieveByMPFNet(PointStage):
     @property
     def outputs(self) -> tuple[Variable, ...]:
         """Both, with their standard errors and the systematic parts of these."""
-        errors = (of(v) for v in cf.NEAR_SURFACE for of in (cf.error_of, cf.systematic_error_of))
+        errors = (of(v) for v in cf.NEAR_SURFACE for of in (error_of, systematic_error_of))
         return (*cf.NEAR_SURFACE, *errors)
 
     @property

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fluxkernels.nets.vocabulary import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.coast import continued
 from fluxrecipes.other_pass import twelve_hours_before
 from fluxrecipes.training.archive import Fields, has_value
 from fluxrecipes.training.masks import Mask, RainLoss, swaths
@@ -59,6 +60,8 @@ class Scene:
     sst : float32 array, shape (time, orbit, lat, lon)
     sea : bool array, of the same shape
         Where there is an SST.
+    coast : bool array, shape (lat, lon)
+        Where the satellite never has a value, though there is sea.
     """
 
     complete: Floats
@@ -69,6 +72,7 @@ class Scene:
     rain: Floats
     sst: Floats
     sea: Mask
+    coast: Mask
 
     @classmethod
     def of(cls, fields: Mapping[str, Fields], spacing: float) -> Scene:
@@ -83,12 +87,12 @@ class Scene:
             Of longitudes, degrees.
         """
         seen, whole, sea = fields["observed"], fields["reanalysis"], fields["sst"]
-        # Coasts are never observed and never filled, and are told only within the swath.
+        # Coasts are told only within the swath.
         coast = (seen.states == cf.COAST).any(axis=(0, 1, 2))
-        known = has_value(whole.states).all(axis=0) & ~coast
+        known = np.asarray(has_value(whole.states).all(axis=0))
         retrieved = seen.states == cf.OBSERVED  # what was filled before says nothing new
         rain = networks.MICROWAVE.index(networks.RAIN)
-        warmth = sea.of(networks.SST.name)
+        warmth = continued(sea.of(networks.SST.name))
         passes = seen.values.shape[2]
         return cls(
             complete=_scaled(whole, known[None]),
@@ -100,6 +104,7 @@ class Scene:
             rain=np.where(known, whole.of(networks.RAIN.name), np.float32(np.nan)),
             sst=_on_scale(np.broadcast_to(warmth, (warmth.shape[0], passes, *warmth.shape[2:]))),
             sea=np.broadcast_to(np.isfinite(warmth), known.shape),
+            coast=coast,
         )
 
 
@@ -248,7 +253,7 @@ class Windows:
         rain = scene.rain[place.days, place.orbit]
         rained = self.loss.lost(rain, rng.random(rain.shape, dtype=np.float32))
         given_after_all = rng.random(rain.shape, dtype=np.float32) < eta
-        gaps: Mask = (unseen | rained[self._chosen]) & ~given_after_all
+        gaps: Mask = (unseen | rained[self._chosen]) & ~given_after_all | scene.coast
         return gaps
 
     def _given(
