@@ -262,12 +262,17 @@ def _told(stage: NetworkStage, what: str) -> str:
     return f"{what} by a network ({stage.architecture}) trained on {data}."
 
 
+def _fill_notice(o: Options) -> str:
+    fill = _fill(o)
+    return _told(fill, "Gaps are filled") if isinstance(fill, FillByGDCM) else INTERPOLATES
+
+
 def _notices(o: Options) -> tuple[str, str, str]:
     """Of filling, retrieval and correction."""
-    fill, retrieve, correct = _fill(o), _retrieve(o), _correct(o)
+    retrieve, correct = _retrieve(o), _correct(o)
     what = "Wind is" if o.correct == "wind" else "Bulk fluxes are"
     return (
-        _told(fill, "Gaps are filled") if isinstance(fill, FillByGDCM) else INTERPOLATES,
+        _fill_notice(o),
         _told(retrieve, "Air temperature and humidity are retrieved")
         if isinstance(retrieve, RetrieveByMPFNet)
         else REGRESSES,
@@ -394,7 +399,7 @@ def filled(o: Options) -> Product:
         gates=(gates.valid_range, *([gates.each_state_agrees] if by_network else [])),
         title="Daily passes with gaps filled",
         summary="Observed values are kept; each filled value is marked as such.",
-        attrs=_noticed(_notices(o)[0]),
+        attrs=_noticed(_fill_notice(o)),
     )
 
 
