@@ -51,7 +51,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The data type")  # of the small 
 
 FIRST, DAYS, ROWS, COLUMNS = "2014-01-01", 60, 16, 360
 SHAPE = (DAYS, 2, ROWS, COLUMNS)
-DIMS = ("time", "orbit", "lat", "lon")
+DIMS, PLAIN = ("time", "orbit", "lat", "lon"), ("time", "lat", "lon")
+SST = "sea_surface_temperature"
 F15, F17 = CODES["f15"], CODES["f17"]
 LAT, LON = np.arange(-7.5, 8), np.arange(0.5, 360)
 COORDS = {
@@ -122,14 +123,16 @@ def datasets() -> dict[str, xr.Dataset]:
     passes |= {v.name: there(np.zeros(SHAPE), whole) for v in cf.FLUXES}
     fields = {name: there(values, complete) for name, values in TRUTH.items()}
     fields |= {"pass_time": there(TIMES, complete), "reanalysis_state": complete}
+    sea = {SST: TRUTH[SST][:, 0], f"{SST}_state": states(cf.OBSERVED)[:, 0]}
     made = {
+        "deepflux-sst": sea,
         "deepflux-merged": merged,
         "deepflux-filled": filled,
         "deepflux-passes": passes,
         "deepflux-reanalysis": fields,
     }
     return {
-        name: xr.Dataset({n: (DIMS, v) for n, v in one.items()}, COORDS)
+        name: xr.Dataset({n: (DIMS if v.ndim == 4 else PLAIN, v) for n, v in one.items()}, COORDS)
         for name, one in made.items()
     }
 

@@ -42,8 +42,8 @@ def train(
 
     gdcm fills gaps: it needs `deepflux-merged` and `deepflux-reanalysis` of the days named.
     mpfnet retrieves near-surface air: from `deepflux-reanalysis`, then (`finetune`) from reports of
-    `insitu` beside `deepflux-filled`, with the SST of `deepflux-passes`. correction learns what the
-    fluxes of `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
+    `insitu` beside `deepflux-filled` and `deepflux-sst`. correction learns what the fluxes of
+    `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
     as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
     What these two tell of their own errors is calibrated at last, on what training did not see.
     A training that was cut off goes on from its last checkpoint, by the same command. On several

@@ -97,7 +97,10 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
         matchup.MERGED, description="passes with their times, before gaps are filled"
     )
     filled: str = Field(matchup.FILLED, description="passes with their gaps filled")
-    passes: str = Field("deepflux-passes", description="SST, air and fluxes of the passes")
+    sst: str = Field("deepflux-sst", description="sea surface temperature, for the retrieval")
+    passes: str = Field(
+        "deepflux-passes", description="SST, air and fluxes of the passes, for the correction"
+    )
 
 
 class Matched(settings.Training, extra="forbid", frozen=True):

@@ -147,7 +147,7 @@ def completed(
     ----------
     store : Place
     names : mapping of str to str
-        Of the datasets ``filled``, ``merged`` and ``passes``.
+        Of the datasets ``filled``, ``merged`` and ``sst``.
     periods : sequence of Period
     history, blocks : int
         As of `Archive`.
@@ -158,7 +158,7 @@ def completed(
     """
     parts = {
         "filled": Part.opened(store, names["filled"], Layer.of(*MICROWAVE)),
-        "passes": Part.opened(store, names["passes"], [Layer(SST, cf.flux_state.name)]),
+        "sst": Part.opened(store, names["sst"], Layer.of(SST)),
     }
     times = _times(store, names["merged"])
     return Scenes(Archive(parts, periods, history, blocks), times, _of_passes)
@@ -210,8 +210,9 @@ def _of_reanalysis(read: Mapping[str, Fields]) -> Named:
 
 def _of_passes(read: Mapping[str, Fields]) -> Named:
     given = read["filled"]
-    fields = {name: given.of(name) for name in MICROWAVE} | {SST: read["passes"].of(SST)}
-    return fields | _filled(given)
+    fields = {name: given.of(name) for name in MICROWAVE}
+    sst = np.broadcast_to(read["sst"].of(SST), fields[MICROWAVE[0]].shape)
+    return fields | {SST: sst} | _filled(given)
 
 
 def _of_fluxes(bulk: Mapping[str, str], read: Mapping[str, Fields]) -> Named:
