@@ -72,7 +72,7 @@ def test_the_whole_chain_is_the_default_and_says_what_it_was_trained_on():
     made = product({})
     names = {v.name for v in made.publishes}
     assert {"latent_heat_flux_bulk", "latent_heat_flux_standard_error"} <= names
-    assert made.attrs["notice"].count("trained on simulated world") == 3
+    assert made.attrs["notice"].count("trained on a simulated world (seed 1)") == 3
     assert "Baseline" not in made.attrs["notice"]
 
 
