@@ -122,8 +122,9 @@ def judge(asked: Validation) -> Judged:
     places = station_cells(parts.observed) if of.stations else {}
     spread = np.unique(np.linspace(0, fit_days.size - 1, min(of.days, fit_days.size)).astype(int))
     referee = Simulated(asked.truth.seed, asked.truth.world)
-    learn = joined(draw(parts, fit_days[spread], of, referee))
+    # These come first: weights that cannot be used are refused before minutes of drawing.
     test = joined(draw(parts, score_days, of, referee, of.weights, places))
+    learn = joined(draw(parts, fit_days[spread], of, referee))
     samples = dict.fromkeys(of.methods, learn)
     if ORACLE in of.methods:
         samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
