@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -39,10 +40,17 @@ out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 HIDDEN = ("inputs", "outputs")  # options of every stage, told by its neighbours' values
 SHOWN_BLOCKS = 12  # of a dataset, in a plan
+_WIDEST = 1000  # characters
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; columns whose name begins with '#' are right-aligned."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, wide: bool = False
+) -> None:
+    """Print a table; columns whose name begins with '#' are right-aligned.
+
+    A wide one is as wide as its cells are, however narrow the terminal: where all are numbers,
+    none may be cut off.
+    """
     made = Table(
         title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
@@ -56,7 +64,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         )
     for row in rows:
         made.add_row(*(Text(str(cell)) for cell in row))  # Text: [K] is no markup
-    out.print(made)
+    console = out
+    if wide:
+        own = Measurement.get(out, out.options.update(width=_WIDEST), made).maximum
+        console = Console(highlight=False, width=max(out.width, own))
+    console.print(made)
 
 
 def error(problem: FluxforgeError) -> None:

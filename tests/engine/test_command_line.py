@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from toyworld import World
 
-from fluxengine import cli
+from fluxengine import cli, show
 
 FLUXFORGE = Path(sys.executable).with_name("fluxforge")
 HEAVY = {"torch", "dask", "distributed", "xarray", "matplotlib", "pandas", "cartopy"}
@@ -86,6 +86,12 @@ def test_lists_in_a_help_are_not_taken_for_markup(
     verb: str, shown: str, fluxforge: Callable[..., Done]
 ) -> None:
     assert shown in fluxforge(verb, "--help").stdout
+
+
+def test_a_wide_table_of_numbers_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = [f"{n}.25" for n in range(40)]
+    show.table("", ["what", *("#n" for _ in numbers)], [["all of them", *numbers]], wide=True)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["all", "of", "them", *numbers]
 
 
 def test_a_plan_with_nothing_to_run_says_so_and_imports_neither_torch_nor_a_cluster(

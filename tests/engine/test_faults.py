@@ -99,7 +99,8 @@ def test_a_run_stopped_by_the_terminal_ends_with_an_error_and_goes_on(
     revised: tuple[World, World],
 ) -> None:
     world, clean = revised
-    path, before = world.run_file(DAYS, OPTIONS), commits(world.store)
+    # Slow enough for the signal to come in time on a crowded machine.
+    path, before = world.run_file(DAYS, "{pause: 0.3}"), commits(world.store)
     run = start(path, "serial")
     wait_until(lambda: commits(world.store) > before, "a commit")
     run.send_signal(signal.SIGINT)

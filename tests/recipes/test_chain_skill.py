@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ from fluxrecipes.skill.truth import AIR, FLUXES, WIND_ERROR, Simulated
 
 LAT, LON = np.arange(-7.5, 8.0), np.arange(0.5, 360.0)
 SEED, F17 = 5, CODES["f17"]
+PLAIN = "fill: interpolation, retrieve: regression, correct: none"
+CHAIN = f"options: {{{PLAIN}}}"
+
+
+def chosen(**changes: Any) -> Options:
+    """Baselines, but for some."""
+    plain = {"fill": "interpolation", "retrieve": "regression", "correct": "none"}
+    return Options(**(plain | changes))
+
+
+BASELINES = chosen()
+
 DAYS = np.arange("2016-01-01", "2016-01-10", dtype="datetime64[D]")
 SHAPE = (DAYS.size, 2, LAT.size, LON.size)
 WIND, VAPOUR, CLOUD, RAIN = VARIABLES
@@ -95,7 +108,7 @@ def folder(sea, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = xr.Dataset({n: (DIMS, v) for n, v in stored.items()}, coords)
     base = tmp_path_factory.mktemp("chain")
     made.to_zarr(base / "passes.zarr", consolidated=False)
-    (base / "validate.yaml").write_text(FILE + "chain: {}\n")
+    (base / "validate.yaml").write_text(FILE + f"chain: {{{CHAIN}}}\n")
     return base
 
 
@@ -162,10 +175,10 @@ def test_true_fluxes_are_those_of_the_worlds_own_wind_and_pressure() -> None:
 
 
 def test_only_wanted_days_are_filled_and_as_if_all_were(arrays, gdcm_file) -> None:
-    by_network = Options(
+    by_network = chosen(
         fill="gdcm-compact", sensors=("f17",), weights=Weights(fill=gdcm_file(6, 0))
     )
-    for options in (Options(), by_network):
+    for options in (BASELINES, by_network):
         chain = Chain.of(options)
         every = chain.fill(arrays, range(DAYS.size))
         few = chain.fill(arrays, [2, 7])
@@ -177,7 +190,7 @@ def test_only_wanted_days_are_filled_and_as_if_all_were(arrays, gdcm_file) -> No
 
 def test_a_chain_fed_with_truth_has_no_error_but_the_algorithms(arrays, sea) -> None:
     truth = sea[1]
-    chain = Chain.of(Options())
+    chain = Chain.of(BASELINES)
     filled = chain.fill(arrays, [DAY])
     found = chain.variants(filled, of_day(truth))
     for name in AIR:
@@ -189,7 +202,7 @@ def test_a_chain_fed_with_truth_has_no_error_but_the_algorithms(arrays, sea) -> 
 
 def test_truth_goes_where_it_is_said_and_counts_as_observed(arrays, sea) -> None:
     truth = sea[1]
-    filled = Chain.of(Options()).fill(arrays, [DAY])
+    filled = Chain.of(BASELINES).fill(arrays, [DAY])
     before, state = filled[WIND].values, filled[f"{WIND}_state"].values
     gaps = (state > cf.OBSERVED) & (state <= cf.LAST_VALID)
     seen = state == cf.OBSERVED
@@ -210,7 +223,7 @@ def test_truth_goes_where_it_is_said_and_counts_as_observed(arrays, sea) -> None
 def test_the_budgets_variants_stand_in_their_order(arrays, sea) -> None:
     """The regression knows one cell at a time: truth in gaps mends no observed cell."""
     truth = sea[1]
-    chain = Chain.of(Options())
+    chain = Chain.of(BASELINES)
     filled = chain.fill(arrays, [DAY])
     whole, found = chain.finish(filled), chain.variants(filled, of_day(truth))
     state = arrays[f"{WIND}_state"].values[DAY]
@@ -235,8 +248,8 @@ def test_with_the_wind_true_nothing_is_corrected(arrays, sea, mpfnet_file) -> No
         ("wind", networks.WIND_CORRECTION),
     ):
         weights = mpfnet_file(vocabulary, north=8, south=-8)
-        options = Options(correct=correct, sensors=("f17",), weights=Weights(correct=weights))
-        chain, plain = Chain.of(options), Chain.of(Options())
+        options = chosen(correct=correct, sensors=("f17",), weights=Weights(correct=weights))
+        chain, plain = Chain.of(options), Chain.of(BASELINES)
         assert chain.corrects and not plain.corrects
         filled = chain.fill(arrays, [DAY])
         whole, bare = chain.finish(filled), plain.finish(filled)
@@ -251,7 +264,7 @@ def test_with_the_wind_true_nothing_is_corrected(arrays, sea, mpfnet_file) -> No
 
 def test_the_ideal_flux_lacks_the_conditional_error_alone(arrays, sea) -> None:
     truth = sea[1]
-    chain = Chain.of(Options())
+    chain = Chain.of(BASELINES)
     filled = chain.fill(arrays, [DAY])
     whole = chain.finish(filled)
     ideal = chain.without(truth[WIND_ERROR][DAY], filled, whole)
@@ -265,7 +278,7 @@ def test_the_ideal_flux_lacks_the_conditional_error_alone(arrays, sea) -> None:
 
 def test_days_before_are_handed_to_who_looks_at_them(arrays, mpfnet_file) -> None:
     weights = mpfnet_file(networks.RETRIEVAL, history=2, north=8, south=-8)
-    options = Options(retrieve="mpfnet", sensors=("f17",), weights=Weights(retrieve=weights))
+    options = chosen(retrieve="mpfnet", sensors=("f17",), weights=Weights(retrieve=weights))
     chain = Chain.of(options)
     assert chain.history == 1 and chain.margin == 4  # and three of the interpolation
     both, alone = chain.fill(arrays, [DAY - 1, DAY]), chain.fill(arrays, [DAY])
@@ -278,8 +291,11 @@ def test_a_day_is_gathered_with_the_days_before_it(
     folder: Path, tmp_path: Path, arrays, sea, mpfnet_file
 ) -> None:
     weights = mpfnet_file(networks.RETRIEVAL, history=2, north=8, south=-8)
-    retrieve = f"retrieve: mpfnet, sensors: [f17], weights: {{retrieve: {weights}}}"
-    of = asked(folder, tmp_path, f"chain: {{options: {{{retrieve}}}, also: [{{}}]}}\n")
+    retrieve = (
+        "fill: interpolation, correct: none, retrieve: mpfnet, sensors: [f17],"
+        f" weights: {{retrieve: {weights}}}"
+    )
+    of = asked(folder, tmp_path, f"chain: {{options: {{{retrieve}}}, also: [{{{PLAIN}}}]}}\n")
     outcome = chain_points.gathered(of, fields.Run(DAYS[0], DAYS[-1], (DAY,)))
     truth = {name: values[DAY - 1 : DAY + 1].astype("f4") for name, values in sea[1].items()}
     by_chain = {}
@@ -422,7 +438,7 @@ def test_a_correction_that_takes_all_that_can_be_taken_scores_so() -> None:
 # --- from a file ---------------------------------------------------------------------------------
 
 
-def test_the_shipped_default_is_scored_from_end_to_end(folder: Path, capsys) -> None:
+def test_a_chain_is_scored_from_end_to_end(folder: Path, capsys) -> None:
     told: list[str] = []
     of = settings.load(folder / "validate.yaml")
     found = report.of(of, told.append)
@@ -494,11 +510,12 @@ def test_networks_are_scored_beside_baselines_at_cells_and_reports(
     more = f"""\
 purpose: a test
 chain:
-  options: {{sensors: [f17]}}
+  options: {{sensors: [f17], {PLAIN}}}
   also:
     - {{sensors: [f17], fill: gdcm-compact, retrieve: mpfnet, correct: wind,
        weights: {{fill: {gdcm}, retrieve: {air}, correct: {wind}}}}}
-    - {{sensors: [f17], correct: mpfnet, weights: {{correct: {fluxes}}}}}
+    - {{sensors: [f17], fill: interpolation, retrieve: regression, correct: mpfnet,
+       weights: {{correct: {fluxes}}}}}
   points: 100
   stations: true
 """
@@ -533,11 +550,11 @@ chain:
 def test_withheld_stations_stay_closed_unless_they_are_opened(
     folder: Path, tmp_path: Path, table
 ) -> None:
-    of = asked(folder, tmp_path, "chain: {budget: false}\n")
+    of = asked(folder, tmp_path, f"chain: {{budget: false, {CHAIN}}}\n")
     assert report.held_out(of) == ""
     made = chain_scores.judge(of)
     assert {one.place for one in made.reports} == {SEEN} and not made.budgets
-    of = asked(folder, tmp_path, "chain: {stations: true, budget: false}\n")
+    of = asked(folder, tmp_path, f"chain: {{stations: true, budget: false, {CHAIN}}}\n")
     with pytest.raises(ConfigError, match="nothing is said of why it is opened"):
         report.of(of)
 
@@ -545,8 +562,8 @@ def test_withheld_stations_stay_closed_unless_they_are_opened(
 def test_the_test_year_is_opened_with_a_line_in_the_log(folder: Path, tmp_path: Path) -> None:
     file = FILE.replace("2016-01-04, last: 2016-01-07", "2018-01-04, last: 2018-01-07")
     with pytest.raises(ConfigError, match="nothing is said of why it is opened"):
-        report.of(asked(folder, tmp_path, "chain: {}\n", file))
-    of = asked(folder, tmp_path, "chain: {}\npurpose: to see\n", file)
+        report.of(asked(folder, tmp_path, f"chain: {{{CHAIN}}}\n", file))
+    of = asked(folder, tmp_path, f"chain: {{{CHAIN}}}\npurpose: to see\n", file)
     with pytest.raises(ConfigError, match="no day of 2018"):
         report.of(of)
     (log,) = protocol.openings(of.log)
@@ -563,7 +580,8 @@ def test_without_the_satellite_the_correctable_is_not_known(
     stored.to_zarr(tmp_path / "passes.zarr", consolidated=False)
     weights = mpfnet_file(networks.CORRECTION, north=8, south=-8)
     text = f"""\
-chain: {{budget: false, options: {{correct: mpfnet, sensors: [f17],
+chain: {{budget: false, options: {{fill: interpolation, retrieve: regression,
+  correct: mpfnet, sensors: [f17],
   weights: {{correct: {weights}}}}}}}
 """
     (tmp_path / "v.yaml").write_text(FILE + text)
@@ -575,7 +593,7 @@ chain: {{budget: false, options: {{correct: mpfnet, sensors: [f17],
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (FILE.replace("truth: {seed: 5}\n", "") + "chain: {}\n", "truth"),
+        (FILE.replace("truth: {seed: 5}\n", "") + f"chain: {{{CHAIN}}}\n", "truth"),
         (FILE + "gaps: {}\n", "'fit' is missing"),
         (FILE + "chain: {stations: true, reports: false}\n", "leaves them out"),
         (FILE + "chain: {options: {colour: red}}\n", "colour"),
@@ -590,21 +608,21 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, text: str, match: str) 
 
 def test_chains_are_told_apart_by_name(mpfnet_file: Callable) -> None:
     own = mpfnet_file(networks.RETRIEVAL)
-    options = Options(retrieve="mpfnet", weights=Weights(retrieve=own), sensors=("f17",))
-    names = [one.name for one in chains_of([Options(), options])]
+    options = chosen(retrieve="mpfnet", weights=Weights(retrieve=own), sensors=("f17",))
+    names = [one.name for one in chains_of([BASELINES, options])]
     assert names == ["interpolation, regression", f"interpolation, {own.stem}"]
     with pytest.raises(ConfigError, match="several chains are named interpolation, regression"):
-        chains_of([Options(), Options(reach=2)])
+        chains_of([BASELINES, chosen(reach=2)])
 
 
 def test_a_chain_without_sea_surface_temperature_is_refused(folder: Path, tmp_path: Path) -> None:
-    of = asked(folder, tmp_path, "datasets: {sst: null}\nchain: {}\n")
+    of = asked(folder, tmp_path, f"datasets: {{sst: null}}\nchain: {{{CHAIN}}}\n")
     with pytest.raises(ConfigError, match="needs sea surface temperature"):
         chain_scores.judge(of)
 
 
 def test_stations_without_reports_are_refused(folder: Path, tmp_path: Path) -> None:
-    of = asked(folder, tmp_path, "chain: {stations: true}\npurpose: x\n")
+    of = asked(folder, tmp_path, f"chain: {{stations: true, {CHAIN}}}\npurpose: x\n")
     with pytest.raises(ConfigError, match="no table `insitu`"):
         chain_scores.judge(of)
 
@@ -615,7 +633,7 @@ def test_plain_zarrs_are_found_beside_the_file(folder: Path) -> None:
     for name in warm.variables:
         warm[name].encoding.clear()
     warm.to_zarr(folder / "warm.zarr", consolidated=False)
-    (folder / "w.yaml").write_text(FILE + "datasets: {sst: warm.zarr}\nchain: {}\n")
+    (folder / "w.yaml").write_text(FILE + f"datasets: {{sst: warm.zarr}}\nchain: {{{CHAIN}}}\n")
     of = settings.load(folder / "w.yaml")
     assert of.datasets.sst == str(folder.resolve() / "warm.zarr")
     source = chain_points.Source.opened(of)
@@ -631,7 +649,11 @@ def test_days_without_any_value_are_refused(folder: Path, tmp_path: Path) -> Non
     for name in warm.variables:
         warm[name].encoding.clear()
     warm.to_zarr(tmp_path / "ice.zarr", consolidated=False)
-    of = asked(folder, tmp_path, "datasets: {sst: ice.zarr}\nchain: {budget: false}\n")
+    of = asked(
+        folder,
+        tmp_path,
+        f"datasets: {{sst: ice.zarr}}\nchain: {{budget: false, {CHAIN}}}\n",
+    )
     with pytest.raises(ConfigError, match="no cell of the scored days"):
         chain_scores.judge(of)
 

@@ -254,13 +254,14 @@ def test_every_option_is_explained_and_reaches_the_chain():
         "rss-f17",
         "deepflux-f17",
         "deepflux-merged",
-        "deepflux-filled",
         "oisst",
         "deepflux-sst",
+        "deepflux-filled",
         "deepflux-passes",
         "deepflux",
     ]
-    own = _chain(deepflux.Options(sensors=("amsr2",), sst="satellite"))
+    baselines = {"fill": "interpolation", "retrieve": "regression", "correct": "none"}
+    own = _chain(deepflux.Options(sensors=("amsr2",), sst="satellite", **baselines))
     assert "oisst" not in [d.name for d in own]
 
 

@@ -82,7 +82,7 @@ def _footer(found: Mapping[str, Any]) -> None:
 def _table(title: str, heads: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
     if there := list(rows):
         shown.out.print()
-        shown.table(title, heads, there)
+        shown.table(title, heads, there, wide=True)
 
 
 def _title(variable: str) -> str:

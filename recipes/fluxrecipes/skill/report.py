@@ -104,7 +104,7 @@ def _gaps(found: Mapping[str, Any]) -> None:
         heads = ["gaps", "method", "#cells", "#RMSE", "#of best OI", "95 %", "#bias", "#r"]
         heads += [head for name in known for head in _HEADS[name]]
         show.out.print()
-        show.table(title, heads, [_gap_row(score, known) for score in mine])
+        show.table(title, heads, [_gap_row(score, known) for score in mine], wide=True)
         certain = [score for score in mine if "inside68" in score]
         if certain:
             show.out.print()
@@ -166,13 +166,13 @@ def _retrieval(found: Mapping[str, Any]) -> None:
         name = f"{variable.replace('_', ' ')} [{unit}]"
         mine = [score for score in found["scores"] if score["variable"] == variable]
         show.out.print()
-        show.table(name, heads, [_retrieval_row(score, scale) for score in mine])
+        show.table(name, heads, [_retrieval_row(score, scale) for score in mine], wide=True)
         errors = [one for one in found["standard_errors"] if one["variable"] == variable]
         if errors:
             show.out.print()
             columns = ("points", "method", "#number", "#in 68", "#in 95", "#CRPS", "#width", "")
             rows = [_error_row(one, scale) for one in errors]
-            show.table(f"Standard errors: {name}", columns, rows)
+            show.table(f"Standard errors: {name}", columns, rows, wide=True)
     show.out.print(
         "\nGap closed: share of the mean square error between quadratic regression and oracle."
     )
