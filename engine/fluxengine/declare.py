@@ -360,7 +360,11 @@ class Stage(Protocol):
 
     @property
     def device(self) -> Device:
-        """``cuda`` where it runs on a GPU if the worker has one: then one block at a time does."""
+        """``cuda`` where it runs on a GPU: then one block at a time does.
+
+        Its inputs and outputs may lie there, as arrays that xarray carries, such as CuPy's; other
+        stages, gates and the store get them in main memory.
+        """
 
     @property
     def kept(self) -> int:

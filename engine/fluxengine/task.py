@@ -366,9 +366,12 @@ def _batch(job: Job, product: Product, part: Block) -> _Part:
         read |= read_window(job.grid, job.upstream, one, part, product.halo)
     arrays = {name: window.values for name, window in read.items()}
     for stage in product.stages:
+        if stage.device == "cpu":
+            arrays |= {name: arrays[name].as_numpy() for name in stage.inputs}
         with device_of(stage):
             made = loaded(stage)({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
+    arrays = {name: array.as_numpy() for name, array in arrays.items()}
     values, packed = {}, {}
     own = {output.group: Cells.of(output, job.grid, part) for output in job.outputs}
     for output, variable in job.stored:

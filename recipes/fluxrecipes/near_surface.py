@@ -34,8 +34,8 @@ def sea_saturation(sst: npt.ArrayLike) -> Floats:
     """
     from fluxkernels.thermodynamics import saturation_specific_humidity
 
-    values = np.asarray(sst, np.float64)
-    return np.asarray(saturation_specific_humidity(values, PRESSURE, SALINITY, over="water"))
+    found: Floats = saturation_specific_humidity(_double(sst), PRESSURE, SALINITY, over="water")
+    return found
 
 
 def relative_to_sea(
@@ -57,9 +57,8 @@ def relative_to_sea(
     humidity_deficit : ndarray
         Saturation over the sea less the humidity of the air, kg kg-1.
     """
-    sea = np.asarray(sst, np.float64)
-    warmth: Floats = np.asarray(air_temperature, np.float64) - sea
-    return warmth, sea_saturation(sea) - np.asarray(specific_humidity, np.float64)
+    sea = _double(sst)
+    return _double(air_temperature) - sea, sea_saturation(sea) - _double(specific_humidity)
 
 
 def from_sea(
@@ -83,10 +82,18 @@ def from_sea(
     """
     from fluxkernels.thermodynamics import saturation_specific_humidity
 
-    sea = np.asarray(sst, np.float64)
-    air: Floats = sea + np.asarray(warmth, np.float64)
-    wettest = WETTEST * np.asarray(saturation_specific_humidity(air, PRESSURE))
-    return air, np.clip(sea_saturation(sea) - np.asarray(deficit, np.float64), 0.0, wettest)
+    sea = _double(sst)
+    air = sea + _double(warmth)
+    wettest = WETTEST * saturation_specific_humidity(air, PRESSURE)
+    return air, np.clip(sea_saturation(sea) - _double(deficit), 0.0, wettest)
+
+
+def _double(values: npt.ArrayLike) -> Floats:
+    """In double precision, where it lies: an array on a GPU stays there."""
+    if isinstance(values, np.ndarray) or not hasattr(values, "astype"):
+        return np.asarray(values, np.float64)
+    found: Floats = values.astype(np.float64)
+    return found
 
 
 def local_hours(pass_time: npt.ArrayLike, longitude: npt.ArrayLike) -> Floats:

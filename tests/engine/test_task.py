@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from toyfields.products import Options, coarse, smooth
 from toyfields.stages import Smooth, coarse_wind, wind_state
 from toyworld import World, record_of
@@ -167,6 +168,61 @@ def test_one_block_at_a_time_is_on_a_workers_gpu(world: World, first_run: World)
     run(world.request(product=with_stage(OnGpu())), lambda: nullcontext(in_threads))
     assert CALLS == [1] * 9
     assert world.content()["toy-smooth"] == first_run.content()["toy-smooth"]
+
+
+class Far(NDArrayOperatorsMixin):
+    """An array in another memory; xarray carries it, and NumPy may not have it unasked."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def to_numpy(self) -> np.ndarray:
+        """What xarray fetches it by."""
+        return self._values
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __array_ufunc__(self, *_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    def __array_function__(self, *_: object) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Away(PlainStage):
+    """Hands its input on in another memory, or what it is given there, and notes what that is."""
+
+    number: int = 1
+    device: Device = "cuda"
+    inputs: tuple[str, ...] = ("wind", "wind_state")
+    outputs: tuple[Variable, ...] = (coarse_wind, wind_state)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        def away(arrays: Arrays) -> Arrays:
+            CALLS.append((self.number, {type(one.data) for one in arrays.values()}))
+            if self.number != 1:
+                return dict(arrays)
+            return {name: one.copy(data=Far(one.values)) for name, one in arrays.items()}
+
+        return away
+
+
+def test_arrays_stay_on_the_gpu_until_a_stage_or_the_store_wants_them(world: World) -> None:
+    def gate(block: Arrays, published: tuple[Variable, ...]) -> None:
+        CALLS.append(("gate", {type(one.data) for one in block.values()}))
+
+    world.run(product=coarse(Options()))
+    for third, found in (("cuda", Far), ("cpu", np.ndarray)):
+        stages = (Away(1), Away(2), Away(3, third))
+        world.run(product=replace(handed_on(stages[0]), stages=stages, gates=(gate,)))
+        kinds = dict(CALLS)
+        assert kinds == {1: {np.ndarray}, 2: {Far}, 3: {found}, "gate": {np.ndarray}}
+        content = world.content()
+        assert content["handed-on"] == content["toy-coarse"]
+        CALLS.clear()
 
 
 # --- what is handed on ---------------------------------------------------------------------------

@@ -71,12 +71,12 @@ class Predictor:
         Parameters
         ----------
         *inputs : Tensor, shape (N, ...)
-            What the net takes, such as values and masks, in main memory.
+            What the net takes, such as values and masks, in main memory or on the device.
 
         Returns
         -------
         tuple of float32 Tensor, shape (N, ...)
-            What it gives, in main memory: one, or as many as the net's tuple has.
+            What it gives, where the first input lies: one, or as many as the net's tuple has.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Predictor:
         with torch.inference_mode(), lower:
             result = self._run(*(tensor.to(self.device) for tensor in inputs))
             results = (result,) if isinstance(result, Tensor) else tuple(result)
-            return tuple(tensor.float().cpu() for tensor in results)
+            return tuple(tensor.float().to(inputs[0].device) for tensor in results)
 
 
 def find_device(name: str) -> torch.device:

@@ -144,7 +144,9 @@ class Options(BaseModel, extra="forbid", frozen=True):
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the networks")
     device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="where networks run; enters no key, and cuda is no wish but a demand"
+        "cpu",
+        description="where networks run, and the bulk formula: on a GPU, arrays stay there from one"
+        " to the other; enters no key, and cuda is no wish but a demand",
     )
     bulk: Literal["coare36"] = Field("coare36", description="bulk flux algorithm")
     min_passes: Literal[1, 2] = Field(
@@ -192,9 +194,10 @@ def _after_bulk(o: Options) -> tuple[Stage, ...]:
     if correct is not None:
         wind = cf.wind_speed_corrected
         inputs = (wind.name, *BulkFlux.inputs[1:])
-        stages = (correct, BulkFlux(o.bulk, inputs))
+        stages = (correct, BulkFlux(o.bulk, inputs, device=o.device))
     if o.retrieve == "mpfnet":
-        stages += (ErrorsOfFluxes(o.bulk, wind, WIND_ERRORS if correct is None else ()),)
+        errors = WIND_ERRORS if correct is None else ()
+        stages += (ErrorsOfFluxes(o.bulk, wind, errors, o.device),)
     return stages
 
 
@@ -420,7 +423,7 @@ def passes(o: Options) -> Product:
             Read(filled(o), (*taken, *states)),
             Read(sst(o), ("sea_surface_temperature", "sea_surface_temperature_state")),
         ),
-        stages=(_retrieve(o), BulkFlux(o.bulk), *_after_bulk(o), CombineStates()),
+        stages=(_retrieve(o), BulkFlux(o.bulk, device=o.device), *_after_bulk(o), CombineStates()),
         publishes=(*published(o), cf.flux_state),
         gates=(gates.valid_range, gates.below_saturation, gates.states_agree, *_closures(o)),
         title="Near-surface air and turbulent heat fluxes of each pass",

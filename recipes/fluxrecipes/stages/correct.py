@@ -48,7 +48,7 @@ class _Corrects(PointStage):
     def _run(self, run: Predictor, head: Head, arrays: Arrays) -> Arrays:
         fields = dict(zip(FIELDS, aligned(*(arrays[name] for name in FIELDS)), strict=True))
         first = fields[FIELDS[0]]
-        given = {name: values.values for name, values in fields.items()}
+        given = self.held(fields)
         sst, air, humidity = (given[name] for name in (FIELDS[2], *FIELDS[4:]))
         pair = relative_to_sea(sst, air, humidity)
         names = (networks.WARMTH.name, networks.DEFICIT.name)

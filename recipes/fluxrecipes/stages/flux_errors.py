@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fluxengine.declare import Array, Arrays, PlainStage, Shapes, Variable
+from fluxengine.declare import UNKEYED, Array, Arrays, Device, PlainStage, Shapes, Variable
 from fluxkernels.nets.cards import ErrorModel
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.fluxes import choices
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.points import error_within
+from fluxrecipes.stages.residence import brought
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ class ErrorsOfFluxes(PlainStage):
         State of the wind, its standard error [m s-1], and the share of the variance of this that is
         systematic. Empty: the wind has a standard error of its own beside it, and its systematic
         part.
+    device : {"cpu", "cuda"}
+        Where it is computed, and where the errors stay.
     """
 
     algorithm: str = "coare36"
     wind: Variable = cf.wind_speed
     wind_errors: tuple[tuple[int, float, float], ...] = WIND_ERRORS
+    device: Device = field(default="cpu", metadata=UNKEYED)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -96,10 +100,9 @@ class ErrorsOfFluxes(PlainStage):
 
         def propagate(arrays: Arrays) -> Arrays:
             fields = aligned(*(arrays[name] for name in self.inputs))
-            wind, sst, air, humidity, *given = fields
-            observed = (field.values for field in (wind, sst, air, humidity))
-            slopes = bulk_flux_derivatives(*observed, by=BY, **choices(wind, self.algorithm))
-            errors = [field.values for field in given]
+            wind, (observed, errors) = fields[0], self._held(fields)
+            how = choices(wind, self.algorithm, self.device)
+            slopes = bulk_flux_derivatives(*observed, by=BY, **how)
             of_wind = self._wind_errors(errors[4:])
             made: dict[str, xr.DataArray] = {}
             for flux, name in zip(cf.FLUXES, ("sensible", "latent"), strict=True):
@@ -113,6 +116,11 @@ class ErrorsOfFluxes(PlainStage):
 
         return propagate
 
+    def _held(self, fields: Sequence[xr.DataArray]) -> tuple[list[Array], list[Array]]:
+        """What the fluxes rest on, and the errors of it, on the device."""
+        held = [brought(given.data, self.device) for given in fields]
+        return held[: len(self._observed)], held[len(self._observed) :]
+
     def _wind_errors(self, given: list[Array]) -> tuple[Array, Array]:
         """Of the wind, total and systematic: by its states, or as given."""
         if not self.wind_errors:
@@ -121,13 +129,15 @@ class ErrorsOfFluxes(PlainStage):
         table = np.full((2, 256), np.nan)
         for state, error, share in self.wind_errors:
             table[:, state] = error, error * math.sqrt(share)
-        return table[0, given[0]], table[1, given[0]]
+        known = brought(table, self.device)
+        return known[0, given[0]], known[1, given[0]]
 
 
 def _propagated(slopes: Sequence[Array], errors: Sequence[Array]) -> Array:
     """Error of a flux: the root of the sum of squares of what each error makes of it."""
     squares = (np.square(slope * error) for slope, error in zip(slopes, errors, strict=True))
-    return np.asarray(np.sqrt(sum(squares)))
+    error: Array = np.sqrt(sum(squares))
+    return error
 
 
 def of_fluxes(wind: ErrorModel, air: ErrorModel, humidity: ErrorModel) -> ErrorModel:

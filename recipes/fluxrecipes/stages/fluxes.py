@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.declare import Arrays, PlainStage, Variable
+from fluxengine.declare import UNKEYED, Arrays, Device, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.plain import aligned
+from fluxrecipes.stages.residence import brought
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def choices(wind: xr.DataArray, algorithm: str) -> dict[str, Any]:
+def choices(wind: xr.DataArray, algorithm: str, device: Device = "cpu") -> dict[str, Any]:
     """How fluxes are computed beside what is observed: keywords of `fluxkernels.bulk.bulk_flux`.
 
     Parameters
@@ -24,10 +25,12 @@ def choices(wind: xr.DataArray, algorithm: str) -> dict[str, Any]:
     wind : DataArray
         Satellites give equivalent neutral wind. Its grid tells the latitudes.
     algorithm : str
+    device : {"cpu", "cuda"}
     """
-    latitude = wind["lat"].broadcast_like(wind).transpose(*wind.dims)
+    beside = [-1 if dim == "lat" else 1 for dim in wind.dims]
+    latitude = wind["lat"].values.astype(np.float64).reshape(beside)
     return {
-        "latitude": latitude.values,
+        "latitude": brought(latitude, device),
         "wind_kind": "neutral",
         "algorithm": algorithm,
         "outputs": ("sensible", "latent"),
@@ -42,6 +45,10 @@ class BulkFlux(PlainStage):
     ----------
     algorithm : str
         As `fluxkernels.bulk.bulk_flux` names it.
+    inputs : tuple of str
+        Wind, SST, air temperature and humidity.
+    device : {"cpu", "cuda"}
+        Where it is computed, and where the fluxes stay.
     """
 
     algorithm: str = "coare36"
@@ -52,15 +59,16 @@ class BulkFlux(PlainStage):
         "specific_humidity",
     )
     outputs: tuple[Variable, ...] = cf.FLUXES
+    device: Device = field(default="cpu", metadata=UNKEYED)
 
     def load(self) -> Callable[[Arrays], Arrays]:
         """Compile the kernel."""
         from fluxkernels.bulk import bulk_flux
 
         def fluxes(arrays: Arrays) -> Arrays:
-            wind, sst, air, humidity = aligned(*(arrays[name] for name in self.inputs))
-            observed = (values.values for values in (wind, sst, air, humidity))
-            made = bulk_flux(*observed, **choices(wind, self.algorithm))
+            fields = aligned(*(arrays[name] for name in self.inputs))
+            observed, wind = (brought(given.data, self.device) for given in fields), fields[0]
+            made = bulk_flux(*observed, **choices(wind, self.algorithm, self.device))
             return {
                 cf.sensible_heat_flux.name: wind.copy(data=made.sensible),
                 cf.latent_heat_flux.name: wind.copy(data=made.latent),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from array_api_compat import array_namespace
 
 from fluxengine.declare import UNKEYED, Array, Device, PlainStage
 from fluxengine.errors import ConfigError, RunFailed
@@ -17,6 +18,7 @@ from fluxkernels.errors import DeviceError, KernelError
 from fluxkernels.nets.cards import Head, difference, read_head
 from fluxkernels.nets.quantities import Quantity, Vocabulary
 from fluxrecipes.shipped import SHIPPED
+from fluxrecipes.stages.residence import as_array, as_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -225,7 +227,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Channels:
-    """Fields of a block with its halo, as a network takes them.
+    """Fields of a block with its halo, as a network takes them, where the fields lie.
 
     Parameters
     ----------
@@ -241,30 +243,24 @@ class Channels:
     @classmethod
     def of(cls, fields: Sequence[Array], quantities: Sequence[Quantity]) -> Channels:
         """From fields of shape (time, orbit, lat, lon), in the units of their quantities."""
+        xp = array_namespace(*fields)
         time, orbit, *cells = fields[0].shape
-        values = np.zeros((time, orbit, len(quantities), *cells), np.float32)
-        masks = np.zeros(values.shape, np.bool_)
+        values = xp.zeros((time, orbit, len(quantities), *cells), dtype=xp.float32)
+        masks = xp.zeros(values.shape, dtype=xp.bool)
         for at, (given, quantity) in enumerate(zip(fields, quantities, strict=True)):
-            known = np.isfinite(given)
+            known = xp.isfinite(given)
             scaled = (given - quantity.offset) / quantity.scale
-            values[:, :, at] = np.where(known, scaled, 0.0)
+            values[:, :, at] = xp.where(known, scaled, 0.0)
             masks[:, :, at] = known
         return cls(values, masks)
-
-    def beside(self, other: Channels) -> Channels:
-        """These channels, then those of another, of the same days and passes."""
-        return Channels(
-            np.concatenate([self.values, other.values], axis=2),
-            np.concatenate([self.masks, other.masks], axis=2),
-        )
 
     def window(self, day: int, orbit: int, before: int, after: int) -> Window:
         """Days around one; beyond the first and the last one nothing is known."""
         first, last = day - before, day + after + 1
         there = slice(max(first, 0), min(last, len(self.values)))
         at = slice(there.start - first, there.stop - first)
-        shape = (before + 1 + after, *self.values.shape[2:])
-        values, masks = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+        xp, shape = array_namespace(self.values), (before + 1 + after, *self.values.shape[2:])
+        values, masks = xp.zeros(shape, dtype=xp.float32), xp.zeros(shape, dtype=xp.bool)
         values[at], masks[at] = self.values[there, orbit], self.masks[there, orbit]
         return Window(values, masks)
 
@@ -273,16 +269,15 @@ def in_batches(
     run: Predictor, windows: Iterator[Window], batch: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """What a network gives for each of many windows, of which only a batch is held at once."""
-    import torch
-
     while part := [window for _, window in zip(range(batch), windows, strict=False)]:
-        values, masks = (torch.from_numpy(np.stack(side)) for side in zip(*part, strict=True))
+        xp = array_namespace(part[0].values)
+        values, masks = (as_tensor(xp.stack(side)) for side in zip(*part, strict=True))
         yield from zip(*run(values, masks), strict=True)
 
 
 def natural(scaled: torch.Tensor, quantity: Quantity) -> Array:
     """A channel that a network gave, in its units, float64."""
-    return np.asarray(scaled.double().numpy() * quantity.scale + quantity.offset)
+    return as_array(scaled.double() * quantity.scale + quantity.offset)
 
 
 def check_globe(values: xr.DataArray, edges: tuple[float, float] | None = None) -> None:

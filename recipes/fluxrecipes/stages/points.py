@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,6 @@ import numpy as np
 from fluxengine.declare import Array, Arrays, Shapes, Variable
 from fluxengine.grid import Halo
 from fluxkernels.nets.cards import ErrorModel, Head
-from fluxkernels.nets.quantities import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, local_hours
@@ -25,9 +24,11 @@ from fluxrecipes.stages.network import (
     natural,
 )
 from fluxrecipes.stages.plain import aligned
+from fluxrecipes.stages.residence import as_array, brought
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
+    import torch
     import xarray as xr
 
     from fluxkernels.nets.predict import Predictor
@@ -85,6 +86,10 @@ class PointStage(NetworkStage):
         fed = int(head.settings["history"]) * channels * 10 * grid
         return passes + self.batch * (fed + activations(head, grid))
 
+    def held(self, arrays: Mapping[str, xr.DataArray]) -> dict[str, Array]:
+        """The same by name, without their grid, on the device."""
+        return {name: brought(values.data, self.device) for name, values in arrays.items()}
+
     def read(
         self, run: Predictor, head: Head, first: xr.DataArray, fields: Mapping[str, Array]
     ) -> dict[str, Reading]:
@@ -97,39 +102,42 @@ class PointStage(NetworkStage):
         first : DataArray, dims (time, orbit, lat, lon)
             Whose grid it is.
         fields : mapping of str to ndarray, shape (time, orbit, lat, lon)
-            Each quantity that it takes, in its units.
+            Each quantity that it takes, in its units, in main memory or on the device.
 
         Returns
         -------
         dict of str to Reading
+            On the device.
         """
         settings, vocabulary = head.settings, head.card.vocabulary
         check_globe(first, (settings["south"], settings["north"]))
         predictors = vocabulary.predictors
-        channels = Channels.of([fields[q.name] for q in predictors], predictors)
+        given = [brought(fields[q.name], self.device) for q in predictors]
+        channels = Channels.of(given, predictors)
         days, orbits = first.shape[:2]
         windows = (
             channels.window(day, orbit, settings["history"] - 1, 0)
             for day in range(days)
             for orbit in range(orbits)
         )
-        shape = (len(vocabulary.outputs), *first.shape)
-        mean, error = np.empty(shape), np.empty(shape)
-        for at, (means, spreads) in enumerate(in_batches(run, windows, self.batch)):
-            day, orbit = divmod(at, orbits)
-            for number, quantity in enumerate(vocabulary.outputs):
-                mean[number, day, orbit] = natural(means[number], quantity)
-                error[number, day, orbit] = _error(spreads[number].double().numpy(), quantity)
+        told = list(in_batches(run, windows, self.batch))
+        mean, log_variance = (_of_passes(side, days, orbits) for side in zip(*told, strict=True))
         found = {}
-        for quantity, value, spread in zip(vocabulary.outputs, mean, error, strict=True):
+        for number, quantity in enumerate(vocabulary.outputs):
             model = head.card.error_model(quantity.name)
-            spread *= model.factor  # nowhere else: training knows what the net itself tells
-            found[quantity.name] = Reading(value, spread, share_of(model))
+            # The factor stands nowhere else: training knows what the net itself tells.
+            spread = (0.5 * log_variance[number].double()).exp() * (quantity.scale * model.factor)
+            value = natural(mean[number], quantity)
+            found[quantity.name] = Reading(value, as_array(spread), share_of(model))
         return found
 
 
-def _error(log_variance: Array, quantity: Quantity) -> Array:
-    return np.asarray(np.exp(0.5 * log_variance) * quantity.scale)
+def _of_passes(told: Sequence[torch.Tensor], days: int, orbits: int) -> torch.Tensor:
+    """Outputs of each pass, (output, lat, lon), as (output, time, orbit, lat, lon)."""
+    import torch
+
+    passes = torch.stack(tuple(told), dim=1)
+    return passes.reshape(len(passes), days, orbits, *passes.shape[2:])
 
 
 def of_pass(arrays: Arrays, first: xr.DataArray) -> dict[str, Array]:

@@ -60,12 +60,12 @@ class RetrieveByMPFNet(PointStage):
         names = (*(v.name for v in cf.MICROWAVE), NEEDED[2])
         fields = dict(zip(names, aligned(*(arrays[name] for name in names)), strict=True))
         first = fields[names[0]]
-        given = {name: values.values for name, values in fields.items()}
+        given = self.held(fields)
         read = self.read(run, head, first, given | of_pass(arrays, first))
-        there = np.logical_and.reduce([np.isfinite(given[name]) for name in NEEDED])
+        wind, vapour, sst = (given[name] for name in NEEDED)
+        there = np.isfinite(wind) & np.isfinite(vapour) & np.isfinite(sst)
         warmth, deficit = (read[quantity.name] for quantity in networks.RETRIEVAL.outputs)
-        sst = np.where(there, given[NEEDED[2]], np.nan)
-        air, humidity = from_sea(sst, warmth.mean, deficit.mean)
+        air, humidity = from_sea(np.where(there, sst, np.nan), warmth.mean, deficit.mean)
         made = dict(zip((AIR.name, HUMIDITY.name), (air, humidity), strict=True))
         for variable, reading in zip(cf.NEAR_SURFACE, (warmth, deficit), strict=True):
             error = np.where(there, reading.error, np.nan)

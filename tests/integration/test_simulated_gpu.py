@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_in_the_simulator() -> None:
-    """One process of its own for all of them."""
-    tests = Path(__file__).parent / "gpu" / "test_cuda.py"
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("tests", ["kernels/gpu/test_cuda.py", "recipes/gpu/test_residence.py"])
+def test_in_the_simulator(tests: str) -> None:
+    """One process of its own for each."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / tests)],
         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,
