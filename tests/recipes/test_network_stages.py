@@ -32,7 +32,7 @@ from fluxrecipes.near_surface import (
     sea_saturation,
 )
 from fluxrecipes.other_pass import same_day
-from fluxrecipes.products.deepflux import Options, filled
+from fluxrecipes.products.deepflux import Options, Weights, filled
 from fluxrecipes.stages.correct import CorrectFluxes, CorrectWind
 from fluxrecipes.stages.fill_by_network import FillByGDCM
 from fluxrecipes.stages.flux_errors import WIND_ERRORS, ErrorsOfFluxes, of_fluxes
@@ -310,6 +310,17 @@ def test_a_gpu_that_is_not_there_stops_the_run(gdcm_file):
         FillByGDCM(gdcm_file(), device="cuda").load()
 
 
+def test_pytorch_compiles_a_network_where_it_is_asked_to(gdcm_file, monkeypatch):
+    nets = []
+    monkeypatch.setattr(torch, "compile", lambda net: nets.append(net) or net)
+    FillByGDCM(gdcm_file()).load()
+    assert not nets
+    own = Weights(fill=gdcm_file())
+    (stage,) = filled(Options(fill="gdcm-compact", weights=own, compiled=True)).stages
+    stage.load()
+    assert [type(net).__name__ for net in nets] == ["GDCM"]
+
+
 def test_weights_and_precision_enter_the_key_and_device_and_batch_do_not(gdcm_file):
     path = gdcm_file()
 
@@ -319,6 +330,7 @@ def test_weights_and_precision_enter_the_key_and_device_and_batch_do_not(gdcm_fi
 
     plain = product()
     assert options_of(product(device="cuda")) == options_of(plain)
+    assert options_of(product(compiled=True)) == options_of(plain)
     assert options_of(product(precision="bf16")) != options_of(plain)
     digest = weights_of(plain)
     gdcm_file(period="2016")

@@ -148,6 +148,11 @@ class Options(BaseModel, extra="forbid", frozen=True):
         description="where networks run, and the bulk formula: on a GPU, arrays stay there from one"
         " to the other; enters no key, and cuda is no wish but a demand",
     )
+    compiled: bool = Field(
+        False,
+        description="PyTorch compiles the networks: minutes on each worker, which needs a C++"
+        " compiler; worth it for years of days; enters no key",
+    )
     bulk: Literal["coare36"] = Field("coare36", description="bulk flux algorithm")
     min_passes: Literal[1, 2] = Field(
         1, description="passes with a value that the daily mean needs"
@@ -162,6 +167,7 @@ def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
         "precision": o.precision,
         "batch": ON_GPU if o.device == "cuda" else 1,
         "device": o.device,
+        "compiled": o.compiled,
     }
 
 

@@ -62,6 +62,8 @@ class NetworkStage(PlainStage):
         Windows or fields at once. A larger one keeps a GPU busy and takes more memory.
     device : {"cpu", "cuda"}
         Where it runs; ``cuda`` is refused where there is none.
+    compiled : bool
+        Whether PyTorch compiles it, for minutes and with a C++ compiler, once for each worker.
     """
 
     model: Path
@@ -69,6 +71,7 @@ class NetworkStage(PlainStage):
     precision: Precision = "fp32"
     batch: int = field(default=1, metadata=UNKEYED)
     device: Device = field(default="cpu", metadata=UNKEYED)
+    compiled: bool = field(default=False, metadata=UNKEYED)
 
     @property
     def architecture(self) -> str:
@@ -150,7 +153,13 @@ class NetworkStage(PlainStage):
         except KernelError as error:
             raise self.refusal(str(error)) from error
         try:
-            run = Predictor(net, batch=self.batch, device=self.device, precision=self.precision)
+            run = Predictor(
+                net,
+                batch=self.batch,
+                device=self.device,
+                precision=self.precision,
+                compiled=self.compiled,
+            )
         except DeviceError as error:
             raise RunFailed(
                 f"this worker has no device '{self.device}' ({error}).",
