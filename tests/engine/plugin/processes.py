@@ -28,6 +28,8 @@ DASK = Path(sys.executable).with_name("dask")
 PLUGIN = Path(__file__).parent
 
 RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import fluxengine.run
 fluxengine.run.BLOCKS_PER_COMMIT = 2  # so that a run of seconds commits many times
 from fluxengine.cli import script
