@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-nets bench-slots \
+.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-chain bench-nets bench-slots \
         scale gpu lint clean
 
 help:  ## list the commands
@@ -42,6 +42,9 @@ bench-ingest: $(VENV)/.dev-ready  ## ingest of a satellite-year beside gzip: 10 
 
 bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
 	$(BIN)/python tests/bench/slots.py
+
+bench-chain: $(VENV)/.dev-ready  ## a day and pass through the record's chain, by stages: a minute
+	$(BIN)/python tests/bench/chain.py
 
 bench-nets: $(VENV)/.dev-ready  ## a window through the networks, and a step of training: a minute
 	$(BIN)/python tests/bench/nets.py

@@ -39,7 +39,7 @@ SETTINGS: Options = {
     "distributed.scheduler.worker-saturation": float(TASKS_PER_THREAD),
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.gil.enabled": False,
-    f"{ENVIRONMENT}MALLOC_TRIM_THRESHOLD_": 128 * 2**20,
+    f"{ENVIRONMENT}MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
     f"{ENVIRONMENT}MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
 }
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them

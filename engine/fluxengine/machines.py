@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluxengine.deployments import (
     DASHBOARD,
+    ENVIRONMENT,
     IDLE,
     LOOPBACK,
     ORPHANED,
@@ -38,17 +39,8 @@ from fluxengine.errors import ConfigError
 if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
 
-# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result. And
-# Dask has them give back every freed page: a fifth of their time went into getting the pages again.
-WORKER_ENVIRONMENT = {
-    "DASK_LOGGING__DISTRIBUTED": "critical",
-    "MALLOC_TRIM_THRESHOLD_": 64 << 20,
-    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
-}
-LOCAL_WORKERS = {
-    f"distributed.nanny.pre-spawn-environ.{name}": value
-    for name, value in WORKER_ENVIRONMENT.items()
-}
+# Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
+LOCAL_WORKERS = {f"{ENVIRONMENT}DASK_LOGGING__DISTRIBUTED": "critical"}
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take
 

@@ -51,6 +51,6 @@ def twelve_hours_before(maps: Array, orbit: int, longitude: Array, axis: int) ->
     days = np.moveaxis(maps, axis, 0)
     found = np.zeros_like(days)
     now = same_day(orbit, longitude)
-    found[..., now] = days[..., now]
-    found[1:][..., ~now] = days[:-1][..., ~now]
+    np.copyto(found, days, where=now)
+    np.copyto(found[1:], days[:-1], where=~now)
     return np.moveaxis(found, 0, axis)

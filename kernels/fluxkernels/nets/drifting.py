@@ -85,7 +85,7 @@ class DriftingMean(nn.Module):
             background = self._background(ground.float())
             departures = torch.cat([moved - seen * background[:, None], seen], dim=2)
             total, share = self._spread(departures.transpose(1, 2)).chunk(2, dim=1)
-            weight = (share + _FEWEST) ** (_FASTER * self.sharpness)[:, None]
+            weight = ((share + _FEWEST).log() * (_FASTER * self.sharpness)[:, None]).exp()
             doubt = (_FASTER * self.doubt).exp()
             near = (share * weight).sum(dim=2)
             mean = (total * weight).sum(dim=2) / (near + doubt)

@@ -57,7 +57,8 @@ class SpectralConv2d(nn.Module):
             waves = torch.fft.fft(waves, dim=-2, norm="forward")
             waves = torch.cat([waves[..., :north, :], waves[..., -north:, :]], dim=-2)
             matrix = torch.view_as_complex(self.weight.float())
-            mixed = torch.einsum("bihw,iohw->bohw", waves, matrix)
+            # Thousands of tiny products, for which a sum is much quicker than matrix products.
+            mixed = (waves[:, :, None] * matrix).sum(dim=1)
             between = mixed.new_zeros(*mixed.shape[:2], 2 * (rows - north), east)
             mixed = torch.cat([mixed[..., :north, :], between, mixed[..., north:, :]], dim=-2)
             mixed = torch.fft.ifft(mixed, dim=-2, norm="forward")[..., :rows, :]

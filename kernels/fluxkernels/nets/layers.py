@@ -16,6 +16,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from fluxkernels.errors import DtypeError, ShapeError
 
+# A gate at 2e-9 is shut. Numbers that go on shrinking below 1e-38 slow a CPU down many times.
+_SHUT = 20.0
+
 
 def wrap(field: Tensor, columns: int) -> Tensor:
     """Continue a field around the globe on both sides.
@@ -135,7 +138,14 @@ class PeriodicConv2d(nn.Conv2d):
 
     def forward(self, field: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
-        return super().forward(wrap(field, self.reach))
+        return super().forward(_laid_out(wrap(field, self.reach), self.weight))
+
+
+def _laid_out(field: Tensor, weight: Tensor) -> Tensor:
+    """A field with channels innermost where the weights have: otherwise a CPU takes eight times."""
+    if weight.is_contiguous() or not weight.is_contiguous(memory_format=torch.channels_last):
+        return field
+    return field.contiguous(memory_format=torch.channels_last)
 
 
 class PeriodicConv3d(nn.Conv3d):
@@ -157,7 +167,23 @@ class PeriodicConv3d(nn.Conv3d):
 
     def forward(self, field: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
-        return super().forward(wrap(field, self.reach))
+        around = wrap(field, self.reach)
+        return super().forward(around) if field.is_cuda else self._by_days(around)
+
+    def _by_days(self, field: Tensor) -> Tensor:
+        """In two dimensions, days around each as channels: on a CPU in an eighth of the time."""
+        batch, _, steps = field.shape[:3]
+        days = F.pad(field.movedim(2, 1), (0, 0, 0, 0, 0, 0, self.reach, self.reach))
+        around = [days[:, day : day + steps] for day in range(2 * self.reach + 1)]
+        weight = self.weight.movedim(2, 1).flatten(1, 2)
+        given = torch.cat(around, dim=2).flatten(0, 1)
+        made = F.conv2d(
+            given.contiguous(memory_format=torch.channels_last),
+            weight.contiguous(memory_format=torch.channels_last),
+            self.bias,
+            padding=(self.reach, 0),
+        )
+        return made.reshape(batch, steps, *made.shape[1:]).movedim(1, 2)
 
 
 class ConvLSTMCell(nn.Module):
@@ -207,7 +233,7 @@ class ConvLSTMCell(nn.Module):
 
     @staticmethod
     def _step(gates: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
-        enter, keep, show, candidate = gates.chunk(4, dim=1)
+        enter, keep, show, candidate = gates.clamp(-_SHUT, _SHUT).chunk(4, dim=1)
         fresh = torch.sigmoid(enter) * torch.tanh(candidate)
         memory = fresh if memory is None else torch.sigmoid(keep) * memory + fresh
         return torch.sigmoid(show) * torch.tanh(memory), memory

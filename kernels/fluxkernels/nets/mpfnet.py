@@ -21,6 +21,7 @@ from fluxkernels.nets.fourier import FourierLayer
 from fluxkernels.nets.layers import ResidualMLP, in_float32, known, wrap
 
 _WIDEST = 7.0  # of a log variance: errors from 1/33 of the scale to 33 times
+_AT_ONCE = 4096  # points
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,25 @@ class MPFNet(nn.Module):
                 "points",
                 f"Give points and masks of shape (batch, points, {s.history}, {s.predictors}).",
             )
-        around = [self._sample(field, latitude, longitude) for field in maps]
+        # Few at a time: their values stay in a processor's cache.
+        given = (latitude, longitude, points, masks)
+        parts = zip(*(torch.split(x, _AT_ONCE, dim=1) for x in given), strict=True)
+        # Bfloat16 could not even tell the columns apart.
+        around = tuple(wrap(field, 1).float() for field in maps)
+        read = [self._read(around, *part) for part in parts]
+        return Reading(*(torch.cat(side, dim=1) for side in zip(*read, strict=True)))
+
+    def _read(
+        self,
+        maps: tuple[Tensor, ...],
+        latitude: Tensor,
+        longitude: Tensor,
+        points: Tensor,
+        masks: Tensor,
+    ) -> Reading:
+        around = [self._sampled(field, latitude, longitude) for field in maps]
         values = _with_masks(points, masks, 3).flatten(2)
-        if s.position:
+        if self.settings.position:
             values = torch.cat([values, _position(latitude, longitude)], dim=-1)
         here = self.point(values)
         fused = self.fusion(here + self.fuse(torch.cat([*around, here], dim=-1)))
@@ -192,8 +209,8 @@ class MPFNet(nn.Module):
         # Held within bounds smoothly, so that the gradient leads back from anywhere.
         return Reading(mean, _WIDEST * torch.tanh(spread / _WIDEST))
 
-    def forward(self, values: Tensor, masks: Tensor) -> Reading:
-        """Read at every cell of the grid.
+    def forward(self, values: Tensor, masks: Tensor, wanted: Tensor | None = None) -> Reading:
+        """Read at every cell of the grid, or at some.
 
         Parameters
         ----------
@@ -201,20 +218,29 @@ class MPFNet(nn.Module):
             Scaled values, the present day last. Under a mask of False they have no influence.
         masks : bool Tensor, shape (B, history, predictors, H, W)
             True where there is a value.
+        wanted : bool Tensor, shape (B, H, W), optional
+            True where it is to be read. Cells that no field wants take no time.
 
         Returns
         -------
         Reading
-            Means and log variances, shape (B, outputs, H, W).
+            Means and log variances, shape (B, outputs, H, W); NaN where no field wants any.
         """
         self._check(values, axes=5)
         batch, (rows, columns) = len(values), values.shape[-2:]
-        latitude, longitude = (where.expand(batch, -1) for where in self.cells(values))
-        points, seen = (x.flatten(3).permute(0, 3, 1, 2) for x in (values, masks))
+        if wanted is None:
+            at = torch.arange(rows * columns, device=values.device)
+        else:
+            at = wanted.any(dim=0).flatten().nonzero()[:, 0]
+        latitude, longitude = (where[at].expand(batch, -1) for where in self.cells(values))
+        points, seen = (x.flatten(3)[..., at].permute(0, 3, 1, 2) for x in (values, masks))
         maps = self.encode(values[:, -1], masks[:, -1])
-        reading = self.read(maps, latitude, longitude, points, seen)
-        shape = (batch, self.settings.outputs, rows, columns)
-        return Reading(*(x.transpose(1, 2).reshape(shape) for x in reading))
+        found = []
+        for told in self.read(maps, latitude, longitude, points, seen):
+            cells = told.new_full((batch, self.settings.outputs, rows * columns), torch.nan)
+            cells = cells.index_copy(2, at, told.transpose(1, 2))
+            found.append(cells.reshape(batch, -1, rows, columns))
+        return Reading(*found)
 
     def cells(self, fields: Tensor) -> tuple[Tensor, Tensor]:
         """Latitude and longitude of the cells' middles, degrees.
@@ -238,16 +264,16 @@ class MPFNet(nn.Module):
         )
         return latitude.flatten(), longitude.flatten()
 
-    def _sample(self, field: Tensor, latitude: Tensor, longitude: Tensor) -> Tensor:
-        """Interpolate (B, C, h, w) bilinearly at points: (B, N, C)."""
-        s, (rows, columns) = self.settings, field.shape[-2:]
+    def _sampled(self, field: Tensor, latitude: Tensor, longitude: Tensor) -> Tensor:
+        """Interpolate (B, C, h, w + 2), a column more on either side, at points: (B, N, C)."""
+        s, rows, columns = self.settings, field.shape[-2], field.shape[-1] - 2
         row = (latitude - s.south) / (s.north - s.south) * rows - 0.5
         column = torch.remainder((longitude - s.west) / 360.0, 1.0) * columns - 0.5
-        # To grid_sample the middle of the first cell is -1 and that of the last 1; one column is
-        # added on either side, and beyond the outermost rows the border's values go on.
+        # To grid_sample the middle of the first cell is -1 and that of the last 1; beyond the
+        # outermost rows the border's values go on.
         where = torch.stack([2 * (column + 1) / (columns + 1) - 1, 2 * row / (rows - 1) - 1], -1)
         sampled = F.grid_sample(
-            wrap(field, 1).float(),  # bfloat16 could not even tell the columns apart
+            field,
             where[:, None],
             mode="bilinear",
             padding_mode="border",

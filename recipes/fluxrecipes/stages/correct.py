@@ -36,6 +36,8 @@ CORRECTED_WIND = cf.wind_speed_corrected
 class _Corrects(PointStage):
     """What both kinds of correction share: what they look at, and that bulk fluxes are kept."""
 
+    where = FIELDS[0]  # there is a correction where this has a value
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Fluxes and what they were computed from, the time of the pass and what was filled."""
@@ -53,7 +55,8 @@ class _Corrects(PointStage):
         pair = relative_to_sea(sst, air, humidity)
         names = (networks.WARMTH.name, networks.DEFICIT.name)
         relative = dict(zip(names, pair, strict=True))
-        read = self.read(run, head, first, given | relative | of_pass(arrays, first))
+        there = np.isfinite(given[self.where])
+        read = self.read(run, head, first, given | relative | of_pass(arrays, first), there)
         bulk = {v.name: given[v.name.removesuffix("_bulk")] for v in cf.BULK_FLUXES}
         made = bulk | self.corrected(given, read)
         return {name: first.copy(data=values) for name, values in made.items()}
@@ -96,6 +99,8 @@ class CorrectWind(_Corrects):
     The bulk fluxes of the wind as retrieved are kept under names of their own. Follow it with
     `fluxrecipes.stages.fluxes.BulkFlux` on the corrected wind.
     """
+
+    where = cf.wind_speed.name
 
     @property
     def outputs(self) -> tuple[Variable, ...]:

@@ -275,13 +275,16 @@ class Channels:
 
 
 def in_batches(
-    run: Predictor, windows: Iterator[Window], batch: int
+    run: Predictor, windows: Iterator[tuple[Array, ...]], batch: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """What a network gives for each of many windows, of which only a batch is held at once."""
     while part := [window for _, window in zip(range(batch), windows, strict=False)]:
-        xp = array_namespace(part[0].values)
-        values, masks = (as_tensor(xp.stack(side)) for side in zip(*part, strict=True))
-        yield from zip(*run(values, masks), strict=True)
+        xp = array_namespace(part[0][0])
+        sides = (
+            as_tensor(side[0][None] if len(side) == 1 else xp.stack(side))  # one needs no copy
+            for side in zip(*part, strict=True)
+        )
+        yield from zip(*run(*sides), strict=True)
 
 
 def natural(scaled: torch.Tensor, quantity: Quantity) -> Array:

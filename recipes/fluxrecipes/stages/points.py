@@ -91,7 +91,12 @@ class PointStage(NetworkStage):
         return {name: brought(values.data, self.device) for name, values in arrays.items()}
 
     def read(
-        self, run: Predictor, head: Head, first: xr.DataArray, fields: Mapping[str, Array]
+        self,
+        run: Predictor,
+        head: Head,
+        first: xr.DataArray,
+        fields: Mapping[str, Array],
+        there: Array,
     ) -> dict[str, Reading]:
         """Run the network on every pass.
 
@@ -103,11 +108,13 @@ class PointStage(NetworkStage):
             Whose grid it is.
         fields : mapping of str to ndarray, shape (time, orbit, lat, lon)
             Each quantity that it takes, in its units, in main memory or on the device.
+        there : bool ndarray, of the same shape, on the device
+            Where it is to be read.
 
         Returns
         -------
         dict of str to Reading
-            On the device.
+            On the device; elsewhere anything may stand, mostly NaN.
         """
         settings, vocabulary = head.settings, head.card.vocabulary
         check_globe(first, (settings["south"], settings["north"]))
@@ -116,7 +123,7 @@ class PointStage(NetworkStage):
         channels = Channels.of(given, predictors)
         days, orbits = first.shape[:2]
         windows = (
-            channels.window(day, orbit, settings["history"] - 1, 0)
+            (*channels.window(day, orbit, settings["history"] - 1, 0), there[day, orbit])
             for day in range(days)
             for orbit in range(orbits)
         )

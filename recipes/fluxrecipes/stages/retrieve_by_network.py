@@ -61,9 +61,9 @@ class RetrieveByMPFNet(PointStage):
         fields = dict(zip(names, aligned(*(arrays[name] for name in names)), strict=True))
         first = fields[names[0]]
         given = self.held(fields)
-        read = self.read(run, head, first, given | of_pass(arrays, first))
         wind, vapour, sst = (given[name] for name in NEEDED)
         there = np.isfinite(wind) & np.isfinite(vapour) & np.isfinite(sst)
+        read = self.read(run, head, first, given | of_pass(arrays, first), there)
         warmth, deficit = (read[quantity.name] for quantity in networks.RETRIEVAL.outputs)
         air, humidity = from_sea(np.where(there, sst, np.nan), warmth.mean, deficit.mean)
         made = dict(zip((AIR.name, HUMIDITY.name), (air, humidity), strict=True))

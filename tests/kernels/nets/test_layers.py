@@ -14,6 +14,7 @@ from fluxkernels.nets.layers import (
     ASPP,
     AttentionGate,
     ConvLSTM,
+    ConvLSTMCell,
     PeriodicConv2d,
     PeriodicConv3d,
     PrototypeMemory,
@@ -52,6 +53,35 @@ def test_a_turned_globe_gives_a_turned_result(name: str, turn: int) -> None:
     turned = layer(field.roll(turn, -1))
     assert turned.shape[0] == 2 and turned.shape[2:] == (8, 16)
     torch.testing.assert_close(turned, layer(field).roll(turn, -1), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_by_days_is_one_in_three_dimensions(kernel: int) -> None:
+    """PyTorch's own is slow on a CPU."""
+    layer, field = PeriodicConv3d(4, 5, kernel), torch.randn(2, 4, 3, 8, 16)
+    plain = nn.functional.conv3d(
+        wrap(field, layer.reach), layer.weight, layer.bias, padding=(layer.reach, layer.reach, 0)
+    )
+    torch.testing.assert_close(layer(field), plain, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_channels_innermost_give_the_same(dilation: int) -> None:
+    """Whatever the layout of the field that comes in."""
+    layer, field = PeriodicConv2d(4, 5, dilation=dilation), torch.randn(2, 4, 8, 16)
+    plain = layer(field)
+    layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for given in (field, field.contiguous(memory_format=torch.channels_last)):
+        torch.testing.assert_close(layer(given), plain, atol=2e-6, rtol=1e-5)
+
+
+def test_gates_that_are_shut_leave_no_numbers_too_small_for_a_cpu() -> None:
+    """Below 1e-38 every product takes many times as long."""
+    cell = ConvLSTMCell(2, 3)
+    with torch.no_grad():
+        cell.inward.bias.fill_(-95.0)
+    states = cell(torch.randn(1, 7, 2, 8, 16))
+    assert (states.abs()[states != 0] > 1e-30).all()
 
 
 @pytest.mark.parametrize("name", DEEP)

@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fluxkernels.errors import SettingsError, ShapeError
+from fluxkernels.nets import mpfnet as module
+from fluxkernels.nets.layers import wrap
 from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
 
 Window = Callable[..., tuple[Tensor, Tensor]]
@@ -62,12 +64,36 @@ def test_reading_in_parts_is_reading_at_once(mpfnet: MPFNet, window: Window, par
         torch.testing.assert_close(joined, expected, atol=1e-6, rtol=1e-6)
 
 
+def test_many_points_are_read_some_at_a_time(
+    mpfnet: MPFNet, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which nobody can tell from the answer."""
+    values, masks = window(mpfnet)
+    whole = mpfnet(values, masks)
+    monkeypatch.setattr(module, "_AT_ONCE", 50)
+    for found, expected in zip(mpfnet(values, masks), whole, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_only_cells_that_are_wanted_are_read(mpfnet: MPFNet, window: Window) -> None:
+    """Where any field of the batch wants one; the rest are no numbers."""
+    values, masks = window(mpfnet)
+    wanted = torch.rand(masks[:, 0, 0].shape) < 0.3
+    some = wanted.any(dim=0).expand_as(wanted)[:, None]
+    for found, whole in zip(mpfnet(values, masks, wanted), mpfnet(values, masks), strict=True):
+        assert torch.equal(found.isnan(), ~some.expand_as(found))
+        there = some.expand_as(found)
+        torch.testing.assert_close(found[there], whole[there], atol=1e-6, rtol=1e-6)
+    nothing = mpfnet(values, masks, torch.zeros_like(wanted))
+    assert nothing.mean.isnan().all()
+
+
 def test_at_the_middle_of_a_cell_the_map_is_read_as_it_is(mpfnet: MPFNet) -> None:
     """Cells are where `cells` says they are, at every level."""
     for rows, columns in ((12, 24), (6, 12)):
         field = torch.randn(1, 3, rows, columns)
         latitude, longitude = (where[None] for where in mpfnet.cells(field))
-        sampled = mpfnet._sample(field, latitude, longitude)
+        sampled = mpfnet._sampled(wrap(field, 1), latitude, longitude)
         torch.testing.assert_close(sampled, field.flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
@@ -76,10 +102,12 @@ def test_between_cells_the_map_is_interpolated(mpfnet: MPFNet) -> None:
     field = torch.arange(24.0).expand(1, 1, 12, 24)
     latitude = torch.zeros(1, 4)
     longitude = torch.tensor([[30.0, 0.0, 360.0, -7.5]])
-    sampled = mpfnet._sample(field, latitude, longitude)[0, :, 0]
+    sampled = mpfnet._sampled(wrap(field, 1), latitude, longitude)[0, :, 0]
     torch.testing.assert_close(sampled, torch.tensor([1.5, 11.5, 11.5, 23.0]))
     north = torch.arange(12.0)[:, None].expand(1, 1, 12, 24)
-    high = mpfnet._sample(north, torch.tensor([[55.0, 59.9, 75.0]]), torch.zeros(1, 3))[0, :, 0]
+    high = mpfnet._sampled(wrap(north, 1), torch.tensor([[55.0, 59.9, 75.0]]), torch.zeros(1, 3))[
+        0, :, 0
+    ]
     torch.testing.assert_close(high, torch.tensor([11.0, 11.0, 11.0]))
 
 
