@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.errors import ConfigError
+from fluxkernels.nets.quantities import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, from_sea, local_hours
@@ -250,6 +251,7 @@ class Network:
     run: Any
     history: int
     factors: tuple[float, ...]
+    predictors: tuple[Quantity, ...]
 
     @classmethod
     def read(cls, path: Path) -> Network:
@@ -257,11 +259,15 @@ class Network:
         from fluxkernels.nets.predict import Predictor
 
         net, card = loaded(path, "MPFNet")
-        if card.vocabulary != networks.RETRIEVAL:
+        known = networks.RETRIEVAL
+        if card.vocabulary.outputs != known.outputs or set(card.vocabulary.predictors) - set(
+            known.predictors
+        ):
             raise ConfigError("they are not of the retrieval.", where=str(path))
         settings: Any = net.settings
         factors = tuple(card.error_model(q.name).factor for q in card.vocabulary.outputs)
-        return cls(Predictor(net, batch=1), int(settings.history), factors)
+        predictors = card.vocabulary.predictors
+        return cls(Predictor(net, batch=1), int(settings.history), factors, predictors)
 
     def of(self, parts: Inputs, day: np.datetime64, today: Fields) -> tuple[Air, Air]:
         """Air of both passes of a day and its standard errors, (orbit, lat, lon) each."""
@@ -271,7 +277,7 @@ class Network:
         days = [parts.of(one)[1] if one in parts.days else None for one in before]
         found: list[tuple[Floats, ...]] = []
         for orbit, sst in enumerate(today[SST]):
-            values = np.stack([_channels(one, today, orbit) for one in (*days, today)])
+            values = np.stack([self._channels(one, today, orbit) for one in (*days, today)])
             masks = np.isfinite(values)
             given = torch.from_numpy(np.where(masks, values, 0.0)[None])
             mean, spread = (
@@ -284,11 +290,9 @@ class Network:
         warm, moist, *spreads = (np.stack(maps) for maps in zip(*found, strict=True))
         return (warm, moist), (spreads[0], spreads[1])
 
-
-def _channels(told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.float32]:
-    """Scaled predictors of a pass, NaN where there is none, shape (predictor, lat, lon)."""
-    if told is None:
-        return np.full((len(INPUTS), *like[SST].shape[1:]), np.nan, np.float32)
-    return np.stack(
-        [(told[q.name][orbit] - q.offset) / q.scale for q in networks.RETRIEVAL.predictors]
-    ).astype(np.float32)
+    def _channels(self, told: Fields | None, like: Fields, orbit: int) -> npt.NDArray[np.float32]:
+        """Scaled predictors of a pass, NaN where there is none, shape (predictor, lat, lon)."""
+        if told is None:
+            return np.full((len(self.predictors), *like[SST].shape[1:]), np.nan, np.float32)
+        scaled = [(told[q.name][orbit] - q.offset) / q.scale for q in self.predictors]
+        return np.stack(scaled).astype(np.float32)

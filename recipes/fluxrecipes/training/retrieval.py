@@ -9,15 +9,17 @@ is used.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
+from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
 from fluxrecipes.matchup import Matchups
 from fluxrecipes.near_surface import relative_to_sea
@@ -30,7 +32,6 @@ from fluxrecipes.training.scenes import Scene
 from fluxrecipes.training.settings import Made, Watch
 
 Phase = Literal["reanalysis", "matchups"]
-VOCABULARY = networks.RETRIEVAL
 
 
 class Finetune(BaseModel, extra="forbid", frozen=True):
@@ -52,6 +53,28 @@ class Retrieval(Matched, extra="forbid", frozen=True):
     batch: int = Field(2, ge=1, description="passes a step, of the reanalysis")
     cells: int = Field(1000, ge=1, description="cells that are read of each pass")
     finetune: Finetune | None = None
+    predictors: tuple[str, ...] = Field(
+        (),
+        description="what the net is told, such as [wind_speed, water_vapour], to see what each is"
+        " worth: `fluxforge validate` takes such weights, the record does not; none: all",
+    )
+
+    @field_validator("predictors")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        all_of_them = [one.name for one in networks.RETRIEVAL.predictors]
+        if strange := [name for name in names if name not in all_of_them]:
+            raise ValueError(
+                f"there is no predictor {', '.join(strange)}; there are {', '.join(all_of_them)}"
+            )
+        return names
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the net takes and gives."""
+        told, whole = self.predictors, networks.RETRIEVAL
+        chosen = tuple(one for one in whole.predictors if not told or one.name in told)
+        return replace(whole, predictors=chosen)
 
     def configuration_of(self, phase: Phase) -> dict[str, Any]:
         """All that a phase's outcome depends on beside its own schedule."""
@@ -78,11 +101,12 @@ def pretraining(net: MPFNet, asked: Retrieval, parts: Mapping[str, scenes.Scenes
         ``train`` and ``validation``.
     """
     sources = {
-        name: OfFields(one, VOCABULARY, asked.cells, asked.orbits) for name, one in parts.items()
+        name: OfFields(one, asked.vocabulary, asked.cells, asked.orbits)
+        for name, one in parts.items()
     }
     return Task(
         net,
-        VOCABULARY,
+        asked.vocabulary,
         sources["train"],
         sources["validation"],
         errors=(0.0, 0.0),
@@ -110,9 +134,9 @@ def finetuning(
     known = np.ones(len(split.train), bool)
     return Task(
         net,
-        VOCABULARY,
-        OfMatchups(parts["train"], VOCABULARY, split.train, label, known),
-        OfMatchups(parts["validation"], VOCABULARY, split.validation, label, split.met),
+        asked.vocabulary,
+        OfMatchups(parts["train"], asked.vocabulary, split.train, label, known),
+        OfMatchups(parts["validation"], asked.vocabulary, split.validation, label, split.met),
         errors=(second.error_air, second.error_humidity),
         batch=second.batch,
         stay=asked.stay,
@@ -159,7 +183,7 @@ def run(path: Path, watch: Watch) -> Made:
     parts = opened(asked, "reanalysis")
     split = matched.found(asked) if second else None  # what lacks is told before hours of training
     torch.manual_seed(asked.schedule.seed)
-    net = asked.begun(asked.net.built(VOCABULARY, parts["train"]), VOCABULARY)
+    net = asked.begun(asked.net.built(asked.vocabulary, parts["train"]), asked.vocabulary)
     phases: list[tuple[Phase, Task, loop.Schedule]] = [
         ("reanalysis", pretraining(net, asked, parts), asked.schedule)
     ]
@@ -173,4 +197,4 @@ def run(path: Path, watch: Watch) -> Made:
         done = loop.train(task, schedule, folder, asked.configuration_of(phase), tell)
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
     errors = calibrated(phases[-1][1])
-    return asked.kept(net, VOCABULARY, skill, asked.orbit, errors)
+    return asked.kept(net, asked.vocabulary, skill, asked.orbit, errors)
