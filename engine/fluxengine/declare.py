@@ -373,6 +373,9 @@ class Stage(Protocol):
     def memory(self, inputs: Shapes) -> int:
         """Bytes that it holds at once beside its inputs and outputs, given its inputs' shapes."""
 
+    def seconds(self, inputs: Shapes) -> float:
+        """Of one thread, by rule of thumb: for plans, until a block was made and is on record."""
+
     def load(self) -> Callable[[Arrays], Arrays]:
         """The function to run on each block; called once for each worker."""
 
@@ -404,6 +407,10 @@ class PlainStage:
     def memory(self, inputs: Shapes) -> int:
         """As much again as its inputs in double precision."""
         return sum(8 * math.prod(shape) for shape in inputs.values())
+
+    def seconds(self, inputs: Shapes) -> float:
+        """Little beside reading and writing."""
+        return 0.0
 
 
 class Gate(Protocol):

@@ -219,9 +219,21 @@ def _estimate(plan: DatasetPlan, resources: Resources) -> Estimate:
         memory(plan, block, batch, resources.threads),
         batch,
         _on_gpu(plan, block, batch),
-        (read + written) / ASSUMED if seconds is None else seconds,
+        _assumed(plan, block, batch, read + written) if seconds is None else seconds,
         seconds is None,
     )
+
+
+def _assumed(plan: DatasetPlan, block: Block, batch: int, moved: float) -> float:
+    """Of one block that was never made: for its bytes, and what its stages say."""
+    product, seconds = plan.stand.dataset, moved / ASSUMED
+    if not isinstance(product, Product):
+        return seconds
+    parts = list(block.batches(batch))
+    shapes = {wanted.name: wanted.cells.shape for wanted in _windows(plan, parts[0])}
+    for stage, given in _given(plan, product, parts[0], shapes):
+        seconds += len(parts) * stage.seconds(given)
+    return seconds
 
 
 def _seconds_from_ledger(plan: DatasetPlan, block: Block) -> float | None:
@@ -341,11 +353,19 @@ def _stages(
     plan: DatasetPlan, product: Product, part: Block, shapes: dict[str, tuple[int, ...]]
 ) -> Iterator[tuple[Stage, int, int, int]]:
     """Each stage with the bytes of its inputs, of its outputs, and what it needs beside them."""
-    for stage in product.stages:
-        given = {name: shapes[name] for name in stage.inputs}
+    for stage, given in _given(plan, product, part, shapes):
         inputs = sum(8 * math.prod(shape) for shape in given.values())
         outputs = sum(8 * _cells(plan, part, v, given) for v in stage.outputs)
         yield stage, inputs, outputs, stage.memory(given)
+
+
+def _given(
+    plan: DatasetPlan, product: Product, part: Block, shapes: dict[str, tuple[int, ...]]
+) -> Iterator[tuple[Stage, dict[str, tuple[int, ...]]]]:
+    """Each stage with the shapes of its inputs."""
+    for stage in product.stages:
+        given = {name: shapes[name] for name in stage.inputs}
+        yield stage, given
         shapes |= {v.name: _shape(plan, part, v, given) for v in stage.outputs}
 
 

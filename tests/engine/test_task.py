@@ -16,9 +16,11 @@ from toyfields.products import Options, coarse, smooth
 from toyfields.stages import Smooth, coarse_wind, wind_state
 from toyworld import World, record_of
 
-from fluxengine.declare import Arrays, Device, PlainStage, Product, Variable
+from fluxengine.declare import Arrays, Device, PlainStage, Product, Shapes, Variable
 from fluxengine.errors import RunFailed
+from fluxengine.estimate import Estimate, Resources, estimates
 from fluxengine.packing import Packing
+from fluxengine.plan import make_plan
 from fluxengine.run import run
 from fluxengine.store import Store, open_dataset
 from fluxengine.task import Job, Outcome, run_block
@@ -61,6 +63,28 @@ def test_a_stage_is_loaded_once_for_all_blocks(world: World) -> None:
 def test_a_batch_is_never_more_steps_than_the_product_says(world: World) -> None:
     world.run(product=with_stage(Noted(name="batches"), batch=2))
     assert max(c for c in CALLS if c != "loaded") <= 2 + 2 + 1  # two, and the halo
+
+
+@dataclass(frozen=True)
+class Slow(Smooth):
+    """Says so."""
+
+    def seconds(self, inputs: Shapes) -> float:
+        return 10.0 * inputs["wind"][0]
+
+
+def test_a_plan_asks_stages_how_long_they_take_until_a_block_was_made(world: World) -> None:
+    def planned(product: Product) -> Estimate:
+        found = estimates(make_plan(world.request(product=product)), Resources())
+        return next(one for one in found if one.dataset == "toy-smooth")
+
+    quick, slow = planned(with_stage(Smooth())), planned(with_stage(Slow()))
+    assert quick.assumed and slow.assumed
+    steps = slow.block_seconds - quick.block_seconds
+    assert steps == pytest.approx(10 * 7)  # four of a block, and the halo
+    world.run(product=with_stage(Smooth()))
+    known = planned(with_stage(Slow()))
+    assert not known.assumed and known.block_seconds < 10
 
 
 # --- out of memory -------------------------------------------------------------------------------

@@ -79,6 +79,11 @@ class FillByGDCM(NetworkStage):
         return "GDCM"
 
     @property
+    def seconds_a_cell(self) -> float:
+        """Of one pass, with all days of its window."""
+        return 7e-7 * (sum(self.window) + 1)
+
+    @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
         """A pass with SST, or with the day's other pass besides."""
         return networks.GAPS, networks.GAPS_BOTH_PASSES

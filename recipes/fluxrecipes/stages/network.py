@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from array_api_compat import array_namespace
 
-from fluxengine.declare import UNKEYED, Array, Device, PlainStage
+from fluxengine.declare import UNKEYED, Array, Device, PlainStage, Shapes
 from fluxengine.errors import ConfigError, RunFailed
 from fluxkernels.errors import DeviceError, KernelError
 from fluxkernels.nets.cards import Head, difference, read_head
@@ -31,6 +32,7 @@ Flags = npt.NDArray[np.bool_]
 
 ANY = "any"  # sensor of a card: its net is for all of them
 BOTH = "both"  # orbits of a card
+ON_GPU = 0.02  # of a core's time
 _ROUNDED = 1e-3  # degrees: coordinates are computed
 PYTORCH = 300_000_000  # bytes that it takes by being there, with what its libraries work in
 
@@ -92,6 +94,16 @@ class NetworkStage(PlainStage):
     def kept(self) -> int:
         """PyTorch and the weights."""
         return PYTORCH + sum(path.stat().st_size for path in self.weights)
+
+    def seconds(self, inputs: Shapes) -> float:
+        """Of all passes, as measured on a core with AVX-512; a GPU takes a small part of it."""
+        cells = max(math.prod(shape) for shape in inputs.values())
+        return cells * self.seconds_a_cell * (ON_GPU if self.device == "cuda" else 1.0)
+
+    @property
+    def seconds_a_cell(self) -> float:
+        """Of one pass."""
+        raise NotImplementedError
 
     @property
     def head(self) -> Head:

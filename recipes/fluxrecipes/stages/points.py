@@ -63,6 +63,11 @@ class PointStage(NetworkStage):
         return "MPFNet"
 
     @property
+    def seconds_a_cell(self) -> float:
+        """Of one pass."""
+        return 2.3e-6
+
+    @property
     def error_models(self) -> tuple[ErrorModel, ...]:
         """How the standard error of each output is to be taken, as its weights say."""
         card = self.head.card
