@@ -138,14 +138,7 @@ class PeriodicConv2d(nn.Conv2d):
 
     def forward(self, field: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
-        return super().forward(_laid_out(wrap(field, self.reach), self.weight))
-
-
-def _laid_out(field: Tensor, weight: Tensor) -> Tensor:
-    """A field with channels innermost where the weights have: otherwise a CPU takes eight times."""
-    if weight.is_contiguous() or not weight.is_contiguous(memory_format=torch.channels_last):
-        return field
-    return field.contiguous(memory_format=torch.channels_last)
+        return super().forward(wrap(field, self.reach))
 
 
 class PeriodicConv3d(nn.Conv3d):
@@ -177,12 +170,7 @@ class PeriodicConv3d(nn.Conv3d):
         around = [days[:, day : day + steps] for day in range(2 * self.reach + 1)]
         weight = self.weight.movedim(2, 1).flatten(1, 2)
         given = torch.cat(around, dim=2).flatten(0, 1)
-        made = F.conv2d(
-            given.contiguous(memory_format=torch.channels_last),
-            weight.contiguous(memory_format=torch.channels_last),
-            self.bias,
-            padding=(self.reach, 0),
-        )
+        made = F.conv2d(given, weight, self.bias, padding=(self.reach, 0))
         return made.reshape(batch, steps, *made.shape[1:]).movedim(1, 2)
 
 

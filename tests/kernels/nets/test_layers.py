@@ -65,16 +65,6 @@ def test_a_convolution_by_days_is_one_in_three_dimensions(kernel: int) -> None:
     torch.testing.assert_close(layer(field), plain, atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dilation", [1, 3])
-def test_channels_innermost_give_the_same(dilation: int) -> None:
-    """Whatever the layout of the field that comes in."""
-    layer, field = PeriodicConv2d(4, 5, dilation=dilation), torch.randn(2, 4, 8, 16)
-    plain = layer(field)
-    layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for given in (field, field.contiguous(memory_format=torch.channels_last)):
-        torch.testing.assert_close(layer(given), plain, atol=2e-6, rtol=1e-5)
-
-
 def test_gates_that_are_shut_leave_no_numbers_too_small_for_a_cpu() -> None:
     """Below 1e-38 every product takes many times as long."""
     cell = ConvLSTMCell(2, 3)
