@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluxengine.errors import ConfigError
 from fluxengine.registry import suggestion
+from fluxengine.worker import KEPT_MEMORY
 
 if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
@@ -39,8 +40,7 @@ SETTINGS: Options = {
     "distributed.scheduler.worker-saturation": float(TASKS_PER_THREAD),
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.gil.enabled": False,
-    f"{ENVIRONMENT}MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
-    f"{ENVIRONMENT}MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    **{f"{ENVIRONMENT}{name}": kept for name, kept in KEPT_MEMORY.items()},
 }
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
 

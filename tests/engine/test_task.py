@@ -1,5 +1,8 @@
 """One block on a worker: what is loaded once, tried again, made smaller, guarded, handed on."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -322,3 +325,41 @@ def test_outcomes_say_what_they_cost(world: World) -> None:
     assert product.traffic.gets == 2
     assert 50_000_000 < product.peak_memory < 4_000_000_000
     assert Store.at(world.store).repository("toy-coarse").is_published
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from fluxengine.worker import keep_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if sys.argv[1] == "keep":
+    keep_memory()
+def work():
+    [np.ones(2_500_000) for _ in range(5)]  # 100 MB, freed together
+
+work()
+before = faults()
+for _ in range(5):
+    work()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_freed_memory_is_kept_unless_the_environment_says_otherwise() -> None:
+    def faults(word: str, **environment: str) -> int:
+        clean = {n: v for n, v in os.environ.items() if not n.startswith("MALLOC_")}
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS, word],
+            env=clean | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    assert faults("keep") < 1_000 < 5_000 < faults("no")
+    assert faults("keep", MALLOC_TRIM_THRESHOLD_="65536") > 5_000

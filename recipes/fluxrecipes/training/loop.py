@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fluxengine.errors import FluxforgeError
+from fluxengine.worker import keep_memory
 from fluxkernels.nets.predict import find_device
 from fluxrecipes.training import checkpoint
 from fluxrecipes.training.parallel import Group, group
@@ -159,6 +160,7 @@ def train(
         FF701: loss or score became infinite or NaN. The last checkpoint stays.
     """
     began = time.perf_counter()
+    keep_memory()
     if schedule.threads:
         torch.set_num_threads(schedule.threads)
     processes = group(schedule.device)
