@@ -183,9 +183,10 @@ class MPFNet(nn.Module):
                 "points",
                 f"Give points and masks of shape (batch, points, {s.history}, {s.predictors}).",
             )
-        # Few at a time: their values stay in a processor's cache.
+        # Few at a time, so that their values stay in a processor's cache; a GPU wants many.
         given = (latitude, longitude, points, masks)
-        parts = zip(*(torch.split(x, _AT_ONCE, dim=1) for x in given), strict=True)
+        some = max(latitude.shape[1], 1) if latitude.is_cuda else _AT_ONCE
+        parts = zip(*(torch.split(x, some, dim=1) for x in given), strict=True)
         # Bfloat16 could not even tell the columns apart.
         around = tuple(wrap(field, 1).float() for field in maps)
         read = [self._read(around, *part) for part in parts]
