@@ -230,8 +230,7 @@ def _assumed(plan: DatasetPlan, block: Block, batch: int, moved: float) -> float
     if not isinstance(product, Product):
         return seconds
     parts = list(block.batches(batch))
-    shapes = {wanted.name: wanted.cells.shape for wanted in _windows(plan, parts[0])}
-    for stage, given in _given(plan, product, parts[0], shapes):
+    for stage, given in _given(plan, product, parts[0], _shapes(plan, parts[0])):
         seconds += len(parts) * stage.seconds(given)
     return seconds
 
@@ -369,14 +368,18 @@ def _given(
         shapes |= {v.name: _shape(plan, part, v, given) for v in stage.outputs}
 
 
+def _shapes(plan: DatasetPlan, part: Block) -> dict[str, tuple[int, ...]]:
+    """Of all that is read for a part of a block."""
+    return {wanted.name: wanted.cells.shape for wanted in _windows(plan, part)}
+
+
 def _on_gpu(plan: DatasetPlan, block: Block, batch: int) -> int:
     """The largest of the stages that run there."""
     product = plan.stand.dataset
     if not isinstance(product, Product):
         return 0
     part = next(block.batches(batch))
-    shapes = {wanted.name: wanted.cells.shape for wanted in _windows(plan, part)}
-    parts = _stages(plan, product, part, shapes)
+    parts = _stages(plan, product, part, _shapes(plan, part))
     return max((sum(sizes) for s, *sizes in parts if s.device == "cuda"), default=0)
 
 

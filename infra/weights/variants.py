@@ -29,11 +29,13 @@ def merged(base: Any, change: Any) -> Any:
 
 def located(told: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths of a file as seen from anywhere."""
-    places = {"store": told["store"]} if "://" not in told["store"] else {}
-    made = told | {key: str((folder / place).resolve()) for key, place in places.items()}
-    names = told.get("datasets") or {}
-    there = {k: str((folder / v).resolve()) if "/" in v else v for k, v in names.items()}
-    return made | ({"datasets": there} if there else {})
+
+    def whole(place: str) -> str:
+        return place if "://" in place else str((folder / place).resolve())
+
+    names = told.get("datasets", {})
+    datasets = {role: whole(name) if "/" in name else name for role, name in names.items()}
+    return told | {"store": whole(told["store"]), "datasets": datasets}
 
 
 def main(base: Path, changes: Path, out: Path) -> None:

@@ -259,15 +259,12 @@ class Network:
         from fluxkernels.nets.predict import Predictor
 
         net, card = loaded(path, "MPFNet")
-        known = networks.RETRIEVAL
-        if card.vocabulary.outputs != known.outputs or set(card.vocabulary.predictors) - set(
-            known.predictors
-        ):
+        taken, known = card.vocabulary, networks.RETRIEVAL
+        if taken.outputs != known.outputs or not set(taken.predictors) <= set(known.predictors):
             raise ConfigError("they are not of the retrieval.", where=str(path))
         settings: Any = net.settings
-        factors = tuple(card.error_model(q.name).factor for q in card.vocabulary.outputs)
-        predictors = card.vocabulary.predictors
-        return cls(Predictor(net, batch=1), int(settings.history), factors, predictors)
+        factors = tuple(card.error_model(q.name).factor for q in taken.outputs)
+        return cls(Predictor(net, batch=1), int(settings.history), factors, taken.predictors)
 
     def of(self, parts: Inputs, day: np.datetime64, today: Fields) -> tuple[Air, Air]:
         """Air of both passes of a day and its standard errors, (orbit, lat, lon) each."""

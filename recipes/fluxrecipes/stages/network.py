@@ -32,7 +32,7 @@ Flags = npt.NDArray[np.bool_]
 
 ANY = "any"  # sensor of a card: its net is for all of them
 BOTH = "both"  # orbits of a card
-ON_GPU = 0.02  # of a core's time
+_ON_GPU = 0.02  # of a core's time, by rule of thumb
 _ROUNDED = 1e-3  # degrees: coordinates are computed
 PYTORCH = 300_000_000  # bytes that it takes by being there, with what its libraries work in
 
@@ -98,7 +98,7 @@ class NetworkStage(PlainStage):
     def seconds(self, inputs: Shapes) -> float:
         """Of all passes, as measured on a core with AVX-512; a GPU takes a small part of it."""
         cells = max(math.prod(shape) for shape in inputs.values())
-        return cells * self.seconds_a_cell * (ON_GPU if self.device == "cuda" else 1.0)
+        return cells * self.seconds_a_cell * (_ON_GPU if self.device == "cuda" else 1.0)
 
     @property
     def seconds_a_cell(self) -> float:
