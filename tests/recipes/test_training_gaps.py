@@ -35,7 +35,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.training import checkpoint, command, gaps, settings
 from fluxrecipes.training.archive import Archive, HeldOut, Layer, NoValue, Part
 from fluxrecipes.training.masks import RainLoss, swaths
-from fluxrecipes.training.windows import Calibration, Scene, Windows
+from fluxrecipes.training.windows import Scene, Windows, rain_loss
 
 DAYS, ROWS, COLUMNS = 60, 16, 48
 SPACING = 360 / COLUMNS
@@ -230,6 +230,7 @@ def test_rain_loss_is_learned_by_rank() -> None:
     states[1, heavy] = cf.NO_RETRIEVAL
     drizzle = np.where(rain > 0, rain, rng.uniform(0, 1e-3, rain.size))  # rains everywhere
     loss = RainLoss.learned(states, rain, drizzle / 10)
+    assert (drizzle / 10 > loss.wet).mean() == pytest.approx(wet.mean(), abs=1e-3)
     lost = loss.lost(drizzle / 10, rng.random(rain.size))
     assert lost[0][wet].mean() == pytest.approx(0.9, abs=0.02)
     assert not lost[:, ~wet].any()
@@ -241,9 +242,9 @@ def drawn(
 ) -> tuple[Any, Scene]:
     made = archive(**datasets)
     fields = made.read(made.spans[0])
-    calibration = Calibration.of([fields], SPACING)
-    windows = Windows(7, 3, networks.FILLED, True, other, calibration.loss, made.longitudes)
-    scene = Scene.of(fields, SPACING)
+    loss = rain_loss([fields], SPACING)
+    windows = Windows(7, 3, networks.FILLED, True, other, loss, made.longitudes)
+    scene = Scene.of(fields, SPACING, loss.wet)
     rng = np.random.default_rng(seed)
     return windows.draw(scene, made.spans[0].starts, phase, eta, rng), scene
 
@@ -261,6 +262,17 @@ def test_a_complete_window_is_thinned_by_swaths_and_its_own_rain() -> None:
     np.testing.assert_array_equal(sample.values[3, :5][sample.kept], sample.target[sample.kept])
     land_turned = ~(sample.missing | sample.kept)[3]
     assert not sample.masks[:, :5][:, :, land_turned].any()
+
+
+def test_it_rains_as_often_as_the_satellite_saw() -> None:
+    drizzling = reanalysis("2014-01-01")
+    drizzling["rain_rate"] = drizzling["rain_rate"] + 1e-3  # everywhere and always, as of models
+    dry, scene = drawn("complete")
+    same, _ = drawn("complete", reanalysis=drizzling)
+    np.testing.assert_array_equal(dry.target[4], same.target[4])
+    seen = scene.observed[4][scene.retrieved[4]].mean()
+    known = scene.known
+    assert scene.complete[4][known].mean() == pytest.approx(seen, abs=0.02)
 
 
 def test_the_curriculum_begins_with_whole_fields() -> None:

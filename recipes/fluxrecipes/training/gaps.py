@@ -28,7 +28,15 @@ from fluxkernels.nets.vocabulary import Quantity, Vocabulary
 from fluxrecipes import networks
 from fluxrecipes.training import loop, settings
 from fluxrecipes.training.archive import Archive, Layer, Part, Span
-from fluxrecipes.training.windows import Calibration, Phase, Sample, Scene, Windows
+from fluxrecipes.training.windows import (
+    Calibration,
+    Phase,
+    Sample,
+    Scene,
+    Windows,
+    daily_change,
+    rain_loss,
+)
 
 PRESETS: Mapping[str, GDCMSettings] = {
     "paper": gdcm.PAPER,
@@ -214,8 +222,11 @@ class GapTask:
     def _scene(self, span: Span) -> Scene:
         if self._held is None or self._held[0] is not span:
             self._held = None  # before the next is read: one is held, not two
-            self._held = (span, Scene.of(self.train.load(span), self.train.spacing))
+            self._held = (span, self._seen(self.train, span))
         return self._held[1]
+
+    def _seen(self, archive: Archive, span: Span) -> Scene:
+        return Scene.of(archive.load(span), archive.spacing, self.windows.loss.wet)
 
     def _drawn(self, scene: Scene, span: Span, step: int, rng: np.random.Generator) -> Sample:
         asked, eta = self.asked, 0.0
@@ -233,7 +244,7 @@ class GapTask:
         rng, found = np.random.default_rng((self.schedule.seed, _CHECKS)), []
         for place in np.unique(at):
             span = spans[place]
-            scene = Scene.of(self.validation.load(span), self.validation.spacing)
+            scene = self._seen(self.validation, span)
             found += [
                 self.windows.draw(scene, span.starts, self.phase, 0.0, rng, turned=False)
                 for _ in range(int((at == place).sum()))
@@ -314,7 +325,10 @@ def calibrate(archive: Archive) -> Calibration:
     """From some spans, evenly spread over the training periods."""
     number = min(CALIBRATED_ON, len(archive.spans))
     at = np.linspace(0, len(archive.spans) - 1, number).round().astype(int)
-    return Calibration.of((archive.load(archive.spans[i]) for i in at), archive.spacing)
+    spans = [archive.spans[i] for i in at]
+    loss = rain_loss(map(archive.load, spans), archive.spacing)
+    change = daily_change(Scene.of(archive.load(s), archive.spacing, loss.wet) for s in spans)
+    return Calibration(loss, change)
 
 
 def run(path: Path, watch: settings.Watch) -> settings.Made:

@@ -71,6 +71,14 @@ class RainLoss:
     edges: Array
     chances: Array
 
+    @property
+    def wet(self) -> float:
+        """Rain of the complete fields, mm h-1, above which it rains as often as the satellite saw.
+
+        A reanalysis rains a little nearly everywhere: above nothing at all is no measure.
+        """
+        return float(self.edges[0])
+
     @classmethod
     def learned(cls, states: Array, rain: Array, complete: Array) -> RainLoss:
         """From what a satellite lost.

@@ -75,7 +75,7 @@ class Scene:
     coast: Mask
 
     @classmethod
-    def of(cls, fields: Mapping[str, Fields], spacing: float) -> Scene:
+    def of(cls, fields: Mapping[str, Fields], spacing: float, wet: float = 0.0) -> Scene:
         """Make a scene of what was read.
 
         Parameters
@@ -85,6 +85,8 @@ class Scene:
             sea surface temperature.
         spacing : float
             Of longitudes, degrees.
+        wet : float
+            Rain of the complete fields above which it rains, mm h-1: see `RainLoss.wet`.
         """
         seen, whole, sea = fields["observed"], fields["reanalysis"], fields["sst"]
         # Coasts are told only within the swath.
@@ -95,9 +97,9 @@ class Scene:
         warmth = continued(sea.of(networks.SST.name))
         passes = seen.values.shape[2]
         return cls(
-            complete=_scaled(whole, known[None]),
+            complete=_scaled(whole, known[None], wet),
             known=known,
-            observed=_scaled(seen, retrieved),
+            observed=_scaled(seen, retrieved, 0.0),
             retrieved=np.concatenate([retrieved, retrieved[rain : rain + 1]]),
             # The lowest code of a cell tells whether anything was seen: observed comes first.
             swath=swaths(seen.states.min(axis=0), spacing),
@@ -108,7 +110,7 @@ class Scene:
         )
 
 
-def _scaled(fields: Fields, there: Mask) -> Floats:
+def _scaled(fields: Fields, there: Mask, wet: float) -> Floats:
     """The microwave variables and rain's occurrence, scaled, 0 where nothing is there."""
     there = np.broadcast_to(there, fields.values.shape)
     made = np.zeros((len(networks.FILLED), *fields.values.shape[1:]), np.float32)
@@ -116,7 +118,7 @@ def _scaled(fields: Fields, there: Mask) -> Floats:
         values = (fields.of(quantity.name) - quantity.offset) / quantity.scale
         made[at] = np.where(there[at], values, 0.0)
     rain = networks.MICROWAVE.index(networks.RAIN)
-    made[-1] = (fields.of(networks.RAIN.name) > 0.0) & there[rain]
+    made[-1] = (fields.of(networks.RAIN.name) > wet) & there[rain]
     return made
 
 
@@ -135,31 +137,43 @@ class Calibration:
     loss : RainLoss
         Of all of `networks.FILLED`.
     change : float array, shape (variable,)
-        Mean squared change from one day to the next, scaled: errors of the variables are weighed
-        by it, so that all count alike whatever their scaling.
+        As of `daily_change`: errors of the variables are weighed by it, so that all count alike
+        whatever their scaling.
     """
 
     loss: RainLoss
     change: Array
 
-    @classmethod
-    def of(cls, fields: Iterable[Mapping[str, Fields]], spacing: float) -> Calibration:
-        """From some spans of days."""
-        states, rain, complete, changes = [], [], [], []
-        for read in fields:
-            scene = Scene.of(read, spacing)
-            seen = read["observed"]
-            inside = scene.swath & np.isin(seen.states, (cf.OBSERVED, cf.NO_RETRIEVAL)).all(axis=0)
-            states.append(seen.states[:, inside])
-            rain.append(seen.of(networks.RAIN.name)[inside])
-            complete.append(scene.rain[scene.known & scene.swath])
-            both = scene.known[1:] & scene.known[:-1]
-            changes.append(np.square(np.diff(scene.complete, axis=1))[:, both].mean(axis=1))
-        lost = np.concatenate(states, axis=1)
-        at = networks.MICROWAVE.index(networks.RAIN)
-        lost = np.concatenate([lost, lost[at : at + 1]])  # occurrence is lost with the rate
-        loss = RainLoss.learned(lost, np.concatenate(rain), np.concatenate(complete))
-        return cls(loss, np.mean(changes, axis=0))
+
+def rain_loss(spans: Iterable[Mapping[str, Fields]], spacing: float) -> RainLoss:
+    """What rain cost the satellite in some spans of days.
+
+    Parameters
+    ----------
+    spans, spacing
+        As of `Scene.of`.
+    """
+    states, rain, complete = [], [], []
+    for read in spans:
+        scene, seen = Scene.of(read, spacing), read["observed"]
+        inside = scene.swath & np.isin(seen.states, (cf.OBSERVED, cf.NO_RETRIEVAL)).all(axis=0)
+        states.append(seen.states[:, inside])
+        rain.append(seen.of(networks.RAIN.name)[inside])
+        complete.append(scene.rain[scene.known & scene.swath])
+    lost = np.concatenate(states, axis=1)
+    at = networks.MICROWAVE.index(networks.RAIN)
+    lost = np.concatenate([lost, lost[at : at + 1]])  # occurrence is lost with the rate
+    return RainLoss.learned(lost, np.concatenate(rain), np.concatenate(complete))
+
+
+def daily_change(scenes: Iterable[Scene]) -> Array:
+    """Mean squared change of the complete fields from one day to the next, shape (variable,)."""
+    changes = []
+    for scene in scenes:
+        both = scene.known[1:] & scene.known[:-1]
+        changes.append(np.square(np.diff(scene.complete, axis=1))[:, both].mean(axis=1))
+    mean: Array = np.mean(changes, axis=0)
+    return mean
 
 
 @dataclass(frozen=True, eq=False)
