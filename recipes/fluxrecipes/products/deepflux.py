@@ -210,7 +210,7 @@ def _after_bulk(o: Options) -> tuple[Stage, ...]:
 def published(o: Options) -> tuple[Variable, ...]:
     """Variables of the record: with standard errors and bulk fluxes where there are any."""
     corrected_wind = (cf.wind_speed_corrected,) if o.correct == "wind" else ()
-    models = _error_models(o)
+    models = error_models(o)
     erring = [variable for variable, _ in models]
     return (
         *(with_error(v) if v in erring else v for v in (*PUBLISHED, *corrected_wind)),
@@ -223,8 +223,8 @@ def published(o: Options) -> tuple[Variable, ...]:
     )
 
 
-def _error_models(o: Options) -> list[tuple[Variable, ErrorModel]]:
-    """Variables with standard errors, and what is known of these."""
+def error_models(o: Options) -> list[tuple[Variable, ErrorModel]]:
+    """Variables of the record that have standard errors, and what is known of these."""
     retrieve, correct = _retrieve(o), _correct(o)
     found: list[tuple[Variable, ErrorModel]] = []
     wind = WIND_STRUCTURE
@@ -442,7 +442,7 @@ def passes(o: Options) -> Product:
 def deepflux(o: Options) -> Product:
     """Mean of both passes: the published record."""
     chain = passes(o)  # first: of several faults the first in the chain is told
-    erring = tuple((v, model.days) for v, model in _error_models(o))
+    erring = tuple((v, model.days) for v, model in error_models(o))
     mean = MeanOfPasses(published(o), o.min_passes, erring)
     return Product(
         "deepflux",

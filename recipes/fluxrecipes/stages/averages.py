@@ -1,0 +1,260 @@
+"""Means over months, over the years of a climatology, and departures from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.declare import AS_IS, Arrays, Packing, PlainStage, Variable
+from fluxengine.errors import ConfigError
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.standard_errors import error_of, systematic_error_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+SHARE = Packing("i2", 1e-4, 0, -32768)
+flux_days = Variable(
+    "flux_days",
+    "1",
+    "days with a flux, over which all means are taken",
+    "number_of_observations",
+    packing=Packing("u1", fill=255),
+)
+filled_share = Variable(
+    "filled_share",
+    "1",
+    "share of the days with a flux on which an input was filled, by whatever",
+    valid_range=(0, 1),
+    packing=SHARE,
+)
+reanalysis_share = Variable(
+    "reanalysis_share",
+    "1",
+    "share of the days with a flux on which an input was filled from a reanalysis",
+    valid_range=(0, 1),
+    packing=SHARE,
+)
+BESIDE = (flux_days, filled_share, reanalysis_share)
+
+
+def mean_of(variable: Variable, cells: str = "time: mean") -> Variable:
+    """A mean of a variable: no packing, for trends are smaller than its steps."""
+    return replace(
+        variable, packing=AS_IS, valid_range=None, attrs={**variable.attrs, "cell_methods": cells}
+    )
+
+
+@dataclass(frozen=True)
+class MonthlyMeans(PlainStage):
+    """Means over the days of each month that have a flux, and where the values come from.
+
+    Of standard errors that of the mean is told, as `fluxrecipes.error_of_mean` does for one cell:
+    systematic parts are the same on all days, random ones correlated by exp(-t / T).
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        Daily ones; with the standard errors and their systematic parts, of those that have any.
+    min_days : int
+        Days with a flux that a mean needs.
+    erring : tuple of (Variable, float or None)
+        Variables that have standard errors, and T [days] of these; None takes them as the same.
+    """
+
+    variables: tuple[Variable, ...]
+    min_days: int = 10
+    erring: tuple[tuple[Variable, float | None], ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables and the state of the flux."""
+        return (*(v.name for v in self.variables), cf.flux_state.name)
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """Means, days, and shares."""
+        return (*(mean_of(v) for v in self.variables), *BESIDE)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+        import xarray as xr
+
+        def means(arrays: Arrays) -> Arrays:
+            state = arrays[cf.flux_state.name]
+            months = state["time"].values.astype("datetime64[M]")
+            parts = [self._month(arrays, months == month) for month in np.unique(months)]
+            beside = {n: c for n, c in state.coords.items() if n != "time" and c.dims != ("time",)}
+            coords = {**beside, "time": np.unique(months).astype("datetime64[ns]")}
+            return {
+                name: xr.DataArray(np.stack([part[name] for part in parts]), coords, state.dims)
+                for name in parts[0]
+            }
+
+        return means
+
+    def _month(self, arrays: Arrays, days: Array) -> dict[str, Array]:
+        """Of the days that are marked: arrays without time."""
+        state = arrays[cf.flux_state.name].values[days]
+        there = state <= cf.LAST_VALID
+        number = there.sum(axis=0)
+        enough = number >= self.min_days
+        found = {v.name: _mean(arrays[v.name].values[days], there, enough) for v in self.variables}
+        for variable, correlation in self.erring:
+            whole, part = error_of(variable).name, systematic_error_of(variable).name
+            total, lasting = (arrays[name].values[days] for name in (whole, part))
+            found[whole] = _error(total, lasting, there & enough, found[part], correlation)
+        filled = there & (state != cf.OBSERVED)
+        told = filled, there & (state == cf.REANALYSIS)
+        shares = [np.where(enough, one.sum(axis=0) / np.maximum(number, 1), np.nan) for one in told]
+        found[flux_days.name] = number.astype(np.uint8)
+        found[filled_share.name], found[reanalysis_share.name] = (s.astype("f4") for s in shares)
+        return found
+
+
+def _mean(values: Array, there: Array, enough: Array) -> Array:
+    """Over the days that are there and have a value, in float32."""
+    known = there & np.isfinite(values)
+    number = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
+    mean = np.where(enough & (number > 0), total / np.maximum(number, 1), np.nan)
+    return mean.astype(np.float32)
+
+
+def _error(
+    total: Array, systematic: Array, there: Array, lasting: Array, correlation: float | None
+) -> Array:
+    """Standard error of the mean, from those of the days."""
+    square = np.where(there, total.astype(np.float64) ** 2 - systematic**2, 0.0).clip(min=0.0)
+    random = np.sqrt(np.nan_to_num(square))
+    day = np.arange(len(random))
+    apart = np.abs(day[:, None] - day)
+    alike = np.ones(apart.shape) if correlation is None else np.exp(-apart / correlation)
+    number = np.maximum((there & np.isfinite(total)).sum(axis=0), 1)
+    variance = (random * np.tensordot(alike, random, axes=1)).sum(axis=0) / number**2
+    whole: Array = np.sqrt(variance + lasting.astype(np.float64) ** 2)
+    return whole.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Climatology(PlainStage):
+    """Mean of each month of the year over some years; the months stand along ``month``.
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        Monthly means.
+    first, last : int
+        Years, both included; all months of them must be there.
+    min_years : int
+        Of the same month that a mean needs.
+    """
+
+    variables: tuple[Variable, ...]
+    first: int
+    last: int
+    min_years: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables."""
+        return tuple(v.name for v in self.variables)
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """The same, over years."""
+        return tuple(over_years(v) for v in self.variables)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+
+        def climatology(arrays: Arrays) -> Arrays:
+            return {of.name: self._of(arrays[v.name], of) for v, of in self._pairs()}
+
+        return climatology
+
+    def _pairs(self) -> Iterator[tuple[Variable, Variable]]:
+        return zip(self.variables, self.outputs, strict=True)
+
+    def _of(self, values: xr.DataArray, made: Variable) -> xr.DataArray:
+        import xarray as xr
+
+        years = values["time"].values.astype("datetime64[Y]").astype(int) + 1970
+        wanted = (years >= self.first) & (years <= self.last)
+        if wanted.sum() < 12 * (self.last - self.first + 1):
+            raise ConfigError(
+                f"{int(wanted.sum())} months of {self.first} to {self.last} are there.",
+                where="options.climatology",
+                mend="Name whole years within the period of the run.",
+            )
+        by_year = values.values[wanted].reshape(-1, 12, *values.shape[1:])
+        there = np.isfinite(by_year)
+        mean = _mean(by_year, there, there.sum(axis=0) >= self.min_years)
+        coords = {n: c for n, c in values.coords.items() if "time" not in c.dims}
+        dims = ("month", *values.dims[1:])
+        return xr.DataArray(mean, {**coords, "month": list(MONTHS)}, dims, made.name)
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def over_years(variable: Variable) -> Variable:
+    """Of a climatology."""
+    made = mean_of(variable, "time: mean within years time: mean over years")
+    return replace(made, name=f"{variable.name}_climatology")
+
+
+def departure_of(variable: Variable) -> Variable:
+    """Of a month from the climatology."""
+    made = mean_of(variable)
+    kelvin = cf.DIFFERENCE if variable.units == "K" else {}
+    return replace(
+        made,
+        name=f"{variable.name}_anomaly",
+        long_name=f"{variable.long_name}: departure from the climatology",
+        standard_name=None,
+        attrs={**made.attrs, **kelvin},
+    )
+
+
+@dataclass(frozen=True)
+class Departures(PlainStage):
+    """Monthly means less the climatology of their month.
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        Monthly means.
+    """
+
+    variables: tuple[Variable, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The monthly means and their climatology."""
+        return tuple(n for v in self.variables for n in (v.name, over_years(v).name))
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """The departures."""
+        return tuple(departure_of(v) for v in self.variables)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        """The stage's function."""
+
+        def departures(arrays: Arrays) -> Arrays:
+            made = {}
+            for variable in self.variables:
+                values, usual = arrays[variable.name], arrays[over_years(variable).name]
+                month = values["time"].values.astype("datetime64[M]").astype(int) % 12
+                there = usual.transpose("month", *values.dims[1:]).values[month]
+                made[departure_of(variable).name] = values.copy(data=values.values - there)
+            return made
+
+        return departures
