@@ -43,6 +43,10 @@ class Panel:
         A matplotlib colour map.
     limits : (float, float), optional
         In the shown unit; by default the 1st and 99th percentile.
+    shown : (str, float, float), optional
+        The shown unit, and scale and offset from the stored one; by default those of `SHOWN`.
+    dots, lines : bool DataArray, optional
+        On (lat, lon): cells that get a dot, or are hatched.
     """
 
     values: xr.DataArray
@@ -50,6 +54,9 @@ class Panel:
     units: str
     colours: str = "viridis"
     limits: tuple[float, float] | None = None
+    shown: tuple[str, float, float] | None = None
+    dots: xr.DataArray | None = None
+    lines: xr.DataArray | None = None
 
 
 STYLES = {
@@ -132,10 +139,32 @@ def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
     )
 
 
+def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
+    """Dots, on every third cell so that the colours stay visible, and hatching."""
+    import cartopy.crs as ccrs
+
+    lat, lon = one.values["lat"].values, one.values["lon"].values
+    if one.dots is not None:
+        every = np.zeros(one.dots.shape, bool)
+        every[1::3, 1::3] = True
+        row, column = np.nonzero(one.dots.values & every)
+        axis.plot(lon[column], lat[row], ".k", markersize=0.9, transform=ccrs.PlateCarree())
+    if one.lines is not None and one.lines.values.any():
+        axis.contourf(
+            lon,
+            lat,
+            one.lines.values.astype(float),
+            levels=[0.5, 1.5],
+            hatches=["////"],
+            colors="none",
+            transform=ccrs.PlateCarree(),
+        )
+
+
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     import cartopy.crs as ccrs
 
-    unit, scale, offset = SHOWN.get(one.units, (one.units, 1.0, 0.0))
+    unit, scale, offset = one.shown or SHOWN.get(one.units, (one.units, 1.0, 0.0))
     values = one.values.values * scale + offset
     low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
     lat, lon = one.values["lat"].values, one.values["lon"].values
@@ -152,6 +181,7 @@ def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
         shading="nearest",
         rasterized=True,
     )
+    _mark(axis, one)
     lines = axis.gridlines(draw_labels=["left", "bottom"], color="1", alpha=0.35, linewidth=0.5)
     lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
     axis.set_title(one.title, fontsize=11, loc="left")

@@ -15,7 +15,8 @@ from fluxengine.config import Period
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.training.archive import Days, Layer, Part, has_value, is_plain
+from fluxrecipes.stored import is_plain
+from fluxrecipes.training.archive import Days, Layer, Part, has_value
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,7 @@ from fluxengine.store import MARKER
 from fluxrecipes.products.deepflux import Options
 from fluxrecipes.skill.fields import VARIABLES
 from fluxrecipes.skill.protocol import check_fit
-from fluxrecipes.training.archive import is_plain
+from fluxrecipes.stored import is_plain
 
 Method = Literal["climatology", "temporal", "oi-causal", "oi-centred", "oi-both", "dineof"]
 METHODS: tuple[Method, ...] = (

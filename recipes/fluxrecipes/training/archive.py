@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fluxengine.config import Period
 from fluxengine.errors import ConfigError, FluxforgeError
 from fluxengine.place import Place
-from fluxengine.store import open_dataset
+from fluxrecipes import stored
 from fluxrecipes import vocabulary as cf
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Part:
             Where it lacks a variable, or is no record of days on a grid.
         NotOurStore, UnknownName
         """
-        dataset, where = opened(store, name)
+        dataset, where = stored.opened(store, name)
         part = cls(dataset, tuple(layers), where)
         lacking = sorted({n for layer in layers for n in layer} - set(part.dataset.variables))
         if lacking:
@@ -204,34 +204,6 @@ class Part:
                 mend="`fluxforge verify` tells whether it was damaged; else make it anew.",
             )
         return np.where(there, values, np.float32(np.nan))
-
-
-def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
-    """A dataset by its name in a store, or a plain Zarr store by its path, and what to call it.
-
-    Raises
-    ------
-    ConfigError
-        Where the plain store cannot be read.
-    NotOurStore, UnknownName
-    """
-    if not is_plain(name):
-        return open_dataset(store, name), f"{store}: {name}"
-    import xarray as xr
-
-    try:
-        return xr.open_zarr(name, chunks=None), name
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"this is no Zarr store that can be read ({error}).",
-            where=name,
-            mend="`fluxforge simulate --with reanalysis` makes one.",
-        ) from error
-
-
-def is_plain(name: str) -> bool:
-    """Whether a dataset's name is the path of a plain Zarr store."""
-    return name.endswith(".zarr")
 
 
 def _codes(flags: npt.NDArray[Any]) -> States:

@@ -14,7 +14,7 @@ from fluxengine.config import Period
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxkernels.nets.vocabulary import Quantity
-from fluxrecipes import networks
+from fluxrecipes import networks, stored
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, local_hours, relative_to_sea
 from fluxrecipes.training import archive
@@ -175,7 +175,7 @@ def fluxes(
 
     Of passes that were corrected already those are taken that were not.
     """
-    dataset, _ = archive.opened(store, names["passes"])
+    dataset, _ = stored.opened(store, names["passes"])
     bulk = {name: f"{variable.name}_bulk" for name, variable in FLUXES.items()}
     bulk = {n: bulk[n] if bulk[n] in dataset else v.name for n, v in FLUXES.items()}
     wanted = (SST, AIR, HUMIDITY, networks.WIND.name, *bulk.values())
@@ -192,7 +192,7 @@ def fluxes(
 
 
 def _times(store: Place, name: str) -> xr.DataArray:
-    dataset, where = archive.opened(store, name)
+    dataset, where = stored.opened(store, name)
     if TIME not in dataset:
         raise ConfigError(
             f"it has no {TIME}.", where=where, mend="Name the passes before their gaps are filled."

@@ -28,7 +28,8 @@ from fluxkernels.nets.gdcm import GDCM
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxkernels.nets.weights import ErrorModel, ModelCard
-from fluxrecipes.training.archive import check_periods, is_plain
+from fluxrecipes.stored import is_plain
+from fluxrecipes.training.archive import check_periods
 from fluxrecipes.training.loop import Progress, Schedule
 from fluxrecipes.training.parallel import leads
 

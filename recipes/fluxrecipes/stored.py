@@ -1,0 +1,40 @@
+"""Datasets by their names: of a store, or plain Zarr stores by their paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluxengine.errors import ConfigError
+from fluxengine.place import Place
+from fluxengine.store import open_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
+    """A dataset by its name in a store, or a plain Zarr store by its path, and what to call it.
+
+    Raises
+    ------
+    ConfigError
+        Where the plain store cannot be read.
+    NotOurStore, UnknownName
+    """
+    if not is_plain(name):
+        return open_dataset(store, name), f"{store}: {name}"
+    import xarray as xr
+
+    try:
+        return xr.open_zarr(name, chunks=None), name
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"this is no Zarr store that can be read ({error}).",
+            where=name,
+            mend="`fluxforge simulate --with reanalysis` makes one.",
+        ) from error
+
+
+def is_plain(name: str) -> bool:
+    """Whether a dataset's name is the path of a plain Zarr store."""
+    return name.endswith(".zarr")

@@ -1,0 +1,53 @@
+"""``fluxforge trends``: what the record is for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def trends(
+    config: Annotated[Path, typer.Option("--config", "-c", help="Trends of what.")] = Path(
+        "trends.yaml"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    r"""Trends per decade of a monthly record: maps, regions, tests, and what contributes to them.
+
+    A trends.yaml names the store and, where it is not deepflux-monthly, the dataset:
+
+    \b
+      store: store
+      passes: deepflux-monthly-passes      # also by pass, and their difference
+      period: {first: 1992-01-01, last: 2020-12-31}
+      variables: \[latent_heat_flux, sensible_heat_flux, sea_minus_air_humidity]
+      regions: {Indian Ocean: {south: -30, north: 20, west: 40, east: 100}}
+      out: trends
+
+    What a reviewer asks, each with one line more: `steps: \[2000-05-08]` fits jumps where
+    satellites change, `without_enso: true` takes Niño 3.4 out, `reanalysis_at_most: 0.2` leaves
+    out months with more of a reanalysis, `leave_out: \[2016]` years, and `beside: {oaflux: {store:
+    other, dataset: ...}}` tells other records' trends on the same cells and years: another SST
+    product, other satellites, other fluxes.
+
+    Monthly means are a product: `fluxforge products deepflux-monthly --run-file > monthly.yaml`,
+    then `fluxforge run -c monthly.yaml`. A revised day makes its month again, and no other.
+
+    Example: fluxforge trends -c trends.yaml
+    """
+    from fluxengine import show
+    from fluxrecipes.trends import document, report, settings
+
+    asked = settings.load(config)
+    found = document.of(asked, tell=lambda line: show.notice(line))
+    files = report.write(found)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+        return
+    report.tables(found)
+    show.out.print()
+    for label, path in zip(("maps", "numbers", "picture"), files, strict=True):
+        show.out.print(f"{label:<8} {path}", soft_wrap=True)

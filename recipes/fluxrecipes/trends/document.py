@@ -1,0 +1,195 @@
+"""All that `fluxforge trends` finds: maps, and estimates of regions, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.trends import attribution, estimates, records
+from fluxrecipes.trends.annual import annual
+from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.settings import Trends
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Maps = dict[str, "xr.DataArray"]
+Floats = npt.NDArray[np.float64]
+
+MEAN, DIFFERENCE = "mean", "ascending less descending"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Trends of a record.
+
+    Parameters
+    ----------
+    asked : Trends
+    years : (int, int)
+        The first and the last.
+    removed : tuple of str
+        What was taken out of the series beside the trend.
+    maps : dict
+        By variable and orbit: see `estimates.maps`.
+    regions : list of Estimate
+        Of the record.
+    sizes : dict
+        By variable: the share of the cells in which each test sees a trend.
+    beside : dict of str to list of Estimate
+        Of other records, and the record itself, on cells and years that all have.
+    causes : dict of str to list of Estimate
+        By flux: what contributes to its trend, the variable being the cause.
+    """
+
+    asked: Trends
+    years: tuple[int, int]
+    removed: tuple[str, ...]
+    maps: dict[tuple[str, str], Maps] = field(default_factory=dict)
+    regions: list[Estimate] = field(default_factory=list)
+    sizes: dict[str, dict[str, float]] = field(default_factory=dict)
+    beside: dict[str, list[Estimate]] = field(default_factory=dict)
+    causes: dict[str, list[Estimate]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: all but the maps."""
+        return {
+            "simulated": self.asked.simulated or None,
+            "dataset": self.asked.dataset,
+            "years": list(self.years),
+            "removed": list(self.removed),
+            "regions": [one.as_json() for one in self.regions],
+            "share_of_cells_with_p_below_0.05": self.sizes,
+            "beside": {k: [one.as_json() for one in v] for k, v in self.beside.items()},
+            "causes": {k: [one.as_json() for one in v] for k, v in self.causes.items()},
+        }
+
+
+def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
+    """Trends of all that is asked for.
+
+    Parameters
+    ----------
+    asked : Trends
+    tell : callable, optional
+        Takes a line on what is being done.
+
+    Raises
+    ------
+    NoTrend
+        FF751: a variable that is not there, or too few years.
+    NotOurStore, UnknownName, ConfigError
+    """
+    dataset = records.read(asked, asked.dataset, asked)
+    where = f"{asked.place}: {asked.dataset}"
+    series = {}
+    for name in asked.variables:
+        tell(f"Annual means of {name.replace('_', ' ')}.")
+        series[name] = _annual(dataset, name, asked, where)
+    years = next(iter(series.values()))["year"].values
+    sea = cf.sea_surface_temperature.name
+    warmth = None
+    if asked.without_enso and sea in dataset:
+        warmth = series[sea] if sea in series else _annual(dataset, sea, asked, where)
+    removed, regressors = records.regressors(asked, years, warmth)
+    found = Found(asked, (int(years[0]), int(years[-1])), removed)
+    for values in series.values():
+        _add(found, values, regressors, MEAN)
+    if asked.passes:
+        _add_passes(found, asked.passes, regressors, tell)
+    if asked.attribution:
+        _add_causes(found, dataset, regressors, where, tell)
+    if asked.beside:
+        _add_beside(found, series, tell)
+    return found
+
+
+def _annual(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
+    return annual(records.variable(dataset, name, asked, where), asked.min_months)
+
+
+def _add(found: Found, values: xr.DataArray, regressors: Floats | None, orbit: str) -> None:
+    """Maps and regions of one variable."""
+    asked, name = found.asked, str(values.name)
+    maps = estimates.maps(values, regressors, asked.false_discoveries)
+    found.maps[name, orbit] = maps
+    if orbit == MEAN:
+        found.sizes[name] = estimates.sizes(maps)
+    found.regions.extend(_of_regions(values, asked, regressors, orbit))
+
+
+def _of_regions(
+    values: xr.DataArray, asked: Trends, regressors: Floats | None, orbit: str
+) -> Iterator[Estimate]:
+    units = str(values.attrs.get("units", "1"))
+    return estimates.of_regions(values, asked.boxes, regressors, units=units, orbit=orbit)
+
+
+def _add_passes(
+    found: Found, name: str, regressors: Floats | None, tell: Callable[[str], None]
+) -> None:
+    """The same by pass, and the difference of the passes."""
+    asked = found.asked
+    dataset = records.read(asked, name, asked)
+    for variable in asked.variables:
+        tell(f"By pass: {variable.replace('_', ' ')}.")
+        values = _annual(dataset, variable, asked, f"{asked.place}: {name}")
+        orbits = records.orbits_of(dataset)
+        by_pass = {orbit: values.sel(orbit=orbit, drop=True) for orbit in orbits}
+        for orbit, one in by_pass.items():
+            _add(found, one, regressors, orbit)
+        if {"ascending", "descending"} <= set(by_pass):
+            apart = by_pass["ascending"].copy(
+                data=by_pass["ascending"].values - by_pass["descending"].values
+            )
+            _add(found, apart, regressors, DIFFERENCE)
+
+
+def _add_causes(
+    found: Found,
+    dataset: xr.Dataset,
+    regressors: Floats | None,
+    where: str,
+    tell: Callable[[str], None],
+) -> None:
+    """What contributes to the trend of each flux that was asked for."""
+    asked = found.asked
+    for flux in (v.name for v in cf.FLUXES if v.name in asked.variables):
+        tell(f"What contributes to the trend of {flux.replace('_', ' ')}.")
+        needed = (*(v.name for v in attribution.CAUSES), flux)
+        monthly = {name: records.variable(dataset, name, asked, where) for name in needed}
+        parts = attribution.contributions(monthly, flux, "coare36", asked.min_months)
+        units = str(monthly[flux].attrs.get("units", "1"))
+        found.causes[flux] = [
+            estimate
+            for cause, values in parts.items()
+            for estimate in estimates.of_regions(
+                values.rename(cause), asked.boxes, regressors, units=units, orbit=MEAN
+            )
+        ]
+
+
+def _add_beside(found: Found, series: dict[str, xr.DataArray], tell: Callable[[str], None]) -> None:
+    """Other records, and the record, on common cells and years; nothing is taken out of any."""
+    asked = found.asked
+    for variable, own in series.items():
+        together = {"record": own}
+        for name, other in asked.beside.items():
+            dataset = records.read(other, other.dataset, asked)
+            if variable in dataset:
+                tell(f"{name}: {variable.replace('_', ' ')}.")
+                together[name] = _annual(dataset, variable, asked, f"{other.place}")
+        if len(together) == 1:
+            continue
+        years = sorted(set.intersection(*(set(v["year"].values) for v in together.values())))
+        aligned = {k: v.sel(year=years) for k, v in together.items()}
+        records.check_grids(aligned)
+        common = np.logical_and.reduce([np.isfinite(v.values) for v in aligned.values()])
+        for name, values in aligned.items():
+            some = values.where(common)
+            found.beside.setdefault(name, []).extend(_of_regions(some, asked, None, MEAN))

@@ -1,0 +1,184 @@
+"""Trends of annual maps and of regions, with all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxkernels.stats.field import significant
+from fluxkernels.stats.rank import RankTrend, rank_trend
+from fluxkernels.stats.trend import linear_trend
+from fluxrecipes.trends.regions import Region, mean_over
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.05  # of single tests
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The trend of one series, in units a decade.
+
+    Parameters
+    ----------
+    variable, orbit, region : str
+    units : str
+        Of the variable.
+    years : int
+        With a value.
+    slope, interval : float
+        Least squares, and half the width of its 95 % interval.
+    p : float
+        Of no trend, with AR(1) residuals.
+    autocorrelation : float
+        Of these.
+    theil_sen : float
+    p_mann_kendall, p_hamed_rao : float
+    """
+
+    variable: str
+    orbit: str
+    region: str
+    units: str
+    years: int
+    slope: float
+    interval: float
+    p: float
+    autocorrelation: float
+    theil_sen: float
+    p_mann_kendall: float
+    p_hamed_rao: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines; None where there is no value."""
+        return {k: _or_none(v) for k, v in asdict(self).items()}
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def decades(annual: xr.DataArray) -> Floats:
+    """Times at which slopes are per decade, zero in the middle."""
+    years: Floats = annual["year"].values.astype(np.float64)
+    return np.asarray((years - years.mean()) / 10.0)
+
+
+def maps(
+    annual: xr.DataArray, regressors: Floats | None, false_discoveries: float
+) -> dict[str, xr.DataArray]:
+    """Trends of all cells.
+
+    Parameters
+    ----------
+    annual : DataArray
+        On (year, ..., lat, lon).
+    regressors : float array, shape (year, regressors), optional
+    false_discoveries : float
+        Share of the cells found that may be there by chance.
+
+    Returns
+    -------
+    dict of str to DataArray
+        ``trend`` and ``interval`` (half of the 95 % interval) a decade, ``p``, ``autocorrelation``,
+        ``theil_sen``, ``p_mann_kendall``, ``p_hamed_rao``, ``significant`` by false discoveries,
+        and ``years``. Tests by rank know no regressors: with these they are NaN.
+    """
+    times = decades(annual)
+    by_squares = linear_trend(annual.values, times, regressors)
+    by_rank = _by_rank(annual.values, times, regressors)
+    found = {
+        "trend": by_squares.slope,
+        "interval": by_squares.within(CONFIDENCE),
+        "p": by_squares.p_value,
+        "autocorrelation": by_squares.autocorrelation,
+        "theil_sen": by_rank.slope,
+        "p_mann_kendall": by_rank.p_mann_kendall,
+        "p_hamed_rao": by_rank.p_hamed_rao,
+        "significant": _significant(by_squares.p_value, annual.dims[1:], false_discoveries),
+        "years": by_squares.number,
+    }
+    empty = annual.isel(year=0, drop=True)
+    return {name: empty.copy(data=np.asarray(one)) for name, one in found.items()}
+
+
+def _significant(p: Floats, dims: tuple[Any, ...], share: float) -> npt.NDArray[np.bool_]:
+    """Of each map by itself, where there are several."""
+    if dims[-2:] == dims:
+        return significant(p, share)
+    flat = p.reshape(-1, *p.shape[-2:])
+    return np.stack([significant(one, share) for one in flat]).reshape(p.shape)
+
+
+def _by_rank(values: Floats, times: Floats, regressors: Floats | None) -> RankTrend:
+    """Tests by rank; of nothing where there are regressors.
+
+    Of series from which regressors were taken out beforehand they would find trends that are none:
+    they do not know that a step and a trend are hard to tell apart.
+    """
+    return rank_trend(values if regressors is None else np.full_like(values, np.nan), times)
+
+
+def of_regions(
+    annual: xr.DataArray,
+    regions: Mapping[str, Region],
+    regressors: Floats | None,
+    *,
+    units: str,
+    orbit: str,
+) -> Iterator[Estimate]:
+    """Trends of means over regions.
+
+    Parameters
+    ----------
+    annual : DataArray
+        On (year, lat, lon).
+    regions : mapping of str to Region
+    regressors : float array, shape (year, regressors), optional
+    units, orbit : str
+        As they are to be told.
+    """
+    times = decades(annual)
+    latitude, longitude = (annual[name].values.astype(float) for name in ("lat", "lon"))
+    for name, region in regions.items():
+        series = mean_over(region, annual.values, latitude, longitude)
+        linear = linear_trend(series, times, regressors)
+        by_rank = _by_rank(series, times, regressors)
+        yield Estimate(
+            variable=str(annual.name),
+            orbit=orbit,
+            region=name,
+            units=units,
+            years=int(linear.number),
+            slope=float(linear.slope),
+            interval=float(linear.within(CONFIDENCE)),
+            p=float(linear.p_value),
+            autocorrelation=float(linear.autocorrelation),
+            theil_sen=float(by_rank.slope),
+            p_mann_kendall=float(by_rank.p_mann_kendall),
+            p_hamed_rao=float(by_rank.p_hamed_rao),
+        )
+
+
+def sizes(found: Mapping[str, xr.DataArray]) -> dict[str, float]:
+    """Share of cells in which each test sees a trend at the 5 % level.
+
+    Where the record has none, that is the test's measured size.
+    """
+    tests = {"least squares": "p", "Mann-Kendall": "p_mann_kendall", "Hamed-Rao": "p_hamed_rao"}
+    told = {}
+    for name, key in tests.items():
+        p = found[key].values
+        known = np.isfinite(p)
+        told[name] = float((p[known] < LEVEL).mean()) if known.any() else float("nan")
+    there = np.isfinite(found["p"].values)
+    share = found["significant"].values[there].mean() if there.any() else np.nan
+    return told | {"false discoveries at most 10 %": float(share)}

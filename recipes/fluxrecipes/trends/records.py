@@ -1,0 +1,178 @@
+"""Monthly records as trends take them: read, their months chosen, their years averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import ConfigError, FluxforgeError
+from fluxengine.registry import suggestion
+from fluxrecipes.stages.averages import reanalysis_share
+from fluxrecipes.stored import opened
+from fluxrecipes.trends.annual import years_of
+from fluxrecipes.trends.regions import NINO34, mean_over
+from fluxrecipes.trends.settings import Record, Trends
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FEWEST = 3  # years
+
+
+class NoTrend(FluxforgeError, ValueError):
+    """What was asked for has no trend: a variable that is not there, or too few years."""
+
+    code = "FF751"
+
+
+def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
+    """A dataset of a record with the months that count.
+
+    Parameters
+    ----------
+    record : Record
+    name : str
+        Of the dataset: the record's own, or the one by pass.
+    asked : Trends
+        Which months count.
+
+    Raises
+    ------
+    NoTrend
+        FF751: fewer than three years.
+    NotOurStore, UnknownName
+    """
+    dataset, where = opened(record.place, name)
+    if "time" not in dataset.dims:
+        raise NoTrend("it has no time.", where=where, mend="Name monthly means.")
+    if asked.period is not None:
+        first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
+        dataset = dataset.sel(time=slice(first, last))
+    _check_months(dataset, where)
+    dataset = dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out))
+    found = len(np.unique(years_of(dataset)))
+    if found < FEWEST:
+        raise NoTrend(
+            f"{found} years are there: a trend needs {FEWEST}, and tells little of fewer than ten.",
+            where=where,
+            mend="Give a longer period, or run the record for more years.",
+        )
+    return dataset
+
+
+def _check_months(dataset: xr.Dataset, where: str) -> None:
+    times = dataset["time"].values.astype("datetime64[D]")
+    months = times.astype("datetime64[M]")
+    if len(np.unique(months)) < len(months):
+        raise NoTrend(
+            f"there are {len(months)} times in {len(np.unique(months))} months.",
+            where=where,
+            mend="Name monthly means: `fluxforge products deepflux-monthly` makes them of days.",
+        )
+
+
+def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
+    """A variable, with the months left out that are a reanalysis's by too large a share.
+
+    Raises
+    ------
+    NoTrend
+        FF751: it is not there; the message lists what is.
+    """
+    if name not in dataset:
+        known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
+        raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
+    values = dataset[name]
+    share = reanalysis_share.name
+    if asked.reanalysis_at_most < 1.0:
+        if share not in dataset:
+            raise NoTrend(
+                f"there is no '{share}', by which months would be left out.",
+                where=where,
+                mend="Leave out `reanalysis_at_most`.",
+            )
+        values = values.where(dataset[share] <= asked.reanalysis_at_most)
+    return values.load()
+
+
+def regressors(
+    asked: Trends, years: npt.NDArray[np.int64], sea: xr.DataArray | None
+) -> tuple[tuple[str, ...], npt.NDArray[np.float64] | None]:
+    """What is taken out of annual series beside the trend.
+
+    Parameters
+    ----------
+    asked : Trends
+    years : int array
+    sea : DataArray, on (year, lat, lon), optional
+        Annual sea surface temperature, for Niño 3.4.
+
+    Returns
+    -------
+    tuple of str, and float array of shape (year, regressors) or None
+    """
+    names: list[str] = []
+    columns: list[npt.NDArray[np.float64]] = []
+    for day in asked.steps:
+        length = 366.0 if day.year % 4 == 0 and (day.year % 100 or day.year % 400 == 0) else 365.0
+        into = (day.timetuple().tm_yday - 1) / length
+        column = np.where(years > day.year, 1.0, np.where(years == day.year, 1.0 - into, 0.0))
+        if np.ptp(column) == 0.0:
+            raise ConfigError(
+                f"{day} does not lie within {years.min()} to {years.max()}.",
+                where="steps",
+                mend="Leave it out: nothing is known of one side of it.",
+            )
+        names.append(f"step on {day}")
+        columns.append(column)
+    if asked.without_enso:
+        names.append("Niño 3.4")
+        columns.append(_nino(years, sea))
+    return tuple(names), np.stack(columns, axis=1) if columns else None
+
+
+def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray[np.float64]:
+    """Sea surface temperature in Niño 3.4 without its own trend, which is not ENSO's."""
+    if sea is None:
+        raise NoTrend(
+            "there is no sea surface temperature for Niño 3.4.",
+            where="without_enso",
+            mend="Name a dataset that has it.",
+        )
+    places = (sea[name].values.astype(float) for name in ("lat", "lon"))
+    index = mean_over(NINO34, sea.values, *places)
+    there = np.isfinite(index)
+    if not there.all():
+        raise NoTrend(
+            f"Niño 3.4 is not known in {', '.join(map(str, years[~there]))}.",
+            where="without_enso",
+            mend="Leave these years out.",
+        )
+    fitted = np.polynomial.Polynomial.fit(years, index, 1)
+    anomaly: npt.NDArray[np.float64] = index - fitted(years.astype(float))
+    return anomaly
+
+
+def orbits_of(dataset: xr.Dataset) -> Sequence[str]:
+    """Names along the axis ``orbit``."""
+    return [str(name) for name in dataset["orbit"].values] if "orbit" in dataset.dims else []
+
+
+def check_grids(together: Mapping[str, xr.DataArray]) -> None:
+    """Raise where records that are told side by side are on different grids."""
+    own = together["record"]
+    for name, values in together.items():
+        same = all(
+            values.sizes.get(axis) == own.sizes[axis]
+            and np.allclose(values[axis].values.astype(float), own[axis].values.astype(float))
+            for axis in ("lat", "lon")
+        )
+        if not same:
+            raise NoTrend(
+                "it is on another grid than the record.",
+                where=f"beside: {name}",
+                mend="Bring it to the record's grid first, as the products comparison-* are.",
+            )

@@ -1,0 +1,201 @@
+"""Trends as tables for the eye, a file of maps, a file of numbers and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fluxengine import show
+from fluxengine.repository import storage_errors
+from fluxrecipes.report.maps import Panel, draw
+from fluxrecipes.trends.document import MEAN, Found
+from fluxrecipes.trends.estimates import Estimate
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Units for the eye: scale from the stored unit, and digits.
+SHOWN = {
+    "K": ("°C", 1.0, 3),
+    "kg kg-1": ("g kg⁻¹", 1000.0, 3),
+    "W m-2": ("W m⁻²", 1.0, 2),
+    "m s-1": ("m s⁻¹", 1.0, 3),
+    "mm day-1": ("mm day⁻¹", 1.0, 3),
+    "1": ("1", 1.0, 4),
+}
+
+
+class Files(NamedTuple):
+    """What was written."""
+
+    maps: Path
+    numbers: Path
+    picture: Path
+
+
+def shown(units: str) -> tuple[str, float, int]:
+    """Unit for the eye, scale, digits."""
+    return SHOWN.get(units, (units, 1.0, 3))
+
+
+def _world(found: Found) -> str:
+    return f"SIMULATED ({found.asked.simulated})" if found.asked.simulated else "the record"
+
+
+def tables(found: Found) -> None:
+    """Print what was found."""
+    first, last = found.years
+    show.out.print(f"[bold]Trends per decade of {_world(found)}[/], annual means {first} to {last}")
+    if found.removed:
+        show.out.print(f"Taken out beside the trend: {', '.join(found.removed)}.")
+    for variable in dict.fromkeys(one.variable for one in found.regions):
+        mine = [one for one in found.regions if one.variable == variable]
+        _table(variable.replace("_", " "), "orbit", mine)
+    for flux, parts in found.causes.items():
+        some = [one for one in parts if one.region == "global"]
+        _table(f"what contributes to {flux.replace('_', ' ')}, global", "variable", some)
+    if found.beside:
+        for variable in dict.fromkeys(one.variable for one in found.beside["record"]):
+            _beside(found, variable)
+    _sizes(found)
+    show.out.print(
+        "\n± 95 %: by least squares with AR(1) residuals, which p is of too; r1: their"
+        " autocorrelation. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
+    )
+
+
+def _beside(found: Found, variable: str) -> None:
+    """Records one below the other, region by region."""
+    several = [
+        (name, one)
+        for name, many in found.beside.items()
+        for one in many
+        if one.variable == variable
+    ]
+    order = {region: place for place, region in enumerate(found.asked.boxes)}
+    title = f"{variable.replace('_', ' ')}: common cells and years, nothing taken out"
+    _rows(title, "record", sorted(several, key=lambda pair: order[pair[1].region]))
+
+
+def _table(title: str, by: str, several: Sequence[Estimate]) -> None:
+    _rows(title, by, [(getattr(one, by).replace("_", " "), one) for one in several])
+
+
+def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
+    unit, scale, digits = shown(several[0][1].units)
+    tests = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#years")
+    heads = ("region", by, "#trend", "#± 95 %", *tests)
+    rows = [
+        (
+            one.region,
+            name,
+            _number(one.slope * scale, digits, "+"),
+            _number(one.interval * scale, digits),
+            _number(one.p, 3),
+            _number(one.autocorrelation, 2),
+            _number(one.theil_sen * scale, digits, "+"),
+            _number(one.p_mann_kendall, 3),
+            _number(one.p_hamed_rao, 3),
+            str(one.years),
+        )
+        for name, one in several
+    ]
+    show.out.print()
+    show.table(f"{title} [{unit} per decade]", heads, rows, wide=True)
+
+
+def _number(value: float, digits: int, sign: str = "") -> str:
+    return f"{value:{sign}.{digits}f}" if np.isfinite(value) else ""
+
+
+def _sizes(found: Found) -> None:
+    tests = list(next(iter(found.sizes.values())))
+    rows = [
+        (name.replace("_", " "), *(f"{100 * share[test]:.1f} %" for test in tests))
+        for name, share in found.sizes.items()
+    ]
+    show.out.print()
+    heads = ("variable", *(f"#{test}" for test in tests))
+    title = "Share of the cells with p < 0.05: where nothing has a trend, the size of the test"
+    show.table(title, heads, rows, wide=True)
+
+
+def write(found: Found) -> Files:
+    """Write maps as NetCDF, numbers as JSON, and a picture, into the folder that was asked for."""
+    folder = found.asked.out
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = folder / "trends.json"
+        numbers.write_text(json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
+        maps = folder / "trends.nc"
+        as_dataset(found).to_netcdf(maps, engine="netcdf4")
+        picture = draw(
+            list(_panels(found)),
+            folder / "trends.png",
+            title=f"Linear trends per decade, {found.years[0]}–{found.years[1]}: {_world(found)}",
+            note="Dots: significant, of which 10 % or fewer are expected by chance"
+            f" (false discovery rate {found.asked.false_discoveries:g})."
+            + (f" Taken out: {', '.join(found.removed)}." if found.removed else ""),
+        )
+    return Files(maps, numbers, picture)
+
+
+LONG = {
+    "trend": "linear trend per decade of {}, by least squares",
+    "interval": "half of the 95 % interval of the trend per decade of {}",
+    "p": "probability of no trend of {}, residuals AR(1)",
+    "autocorrelation": "autocorrelation of what the trend leaves of {}",
+    "theil_sen": "Theil-Sen trend per decade of {}",
+    "p_mann_kendall": "probability of no trend of {}, Mann-Kendall",
+    "p_hamed_rao": "probability of no trend of {}, Hamed-Rao",
+    "significant": "whether the trend of {} is significant, by false discovery rate",
+    "years": "years of {} with a value",
+}
+PER_DECADE = ("trend", "interval", "theil_sen")
+
+
+def as_dataset(found: Found) -> xr.Dataset:
+    """All maps: ``VARIABLE_trend`` and so on; of passes with an axis ``orbit``."""
+    import xarray as xr
+
+    made: dict[str, xr.DataArray] = {}
+    for (variable, orbit), maps in found.maps.items():
+        suffix = "" if orbit == MEAN else f"_{orbit.replace(' ', '_')}"
+        for what, values in maps.items():
+            units = str(values.attrs.get("units", "1"))
+            decade = f"{units} decade-1" if units != "1" else "decade-1"
+            attrs = {
+                "long_name": LONG[what].format(variable.replace("_", " ")),
+                "units": decade if what in PER_DECADE else "1",
+            }
+            kind = "i1" if what == "significant" else "i2" if what == "years" else "f4"
+            plain = values.astype(kind).drop_attrs(deep=False)
+            made[f"{variable}_{what}{suffix}"] = plain.assign_attrs(attrs)
+    first, last = found.years
+    title = f"Linear trends of annual means, {first} to {last}, of {_world(found)}"
+    attrs = {"title": title, "Conventions": "CF-1.11", "source": found.asked.dataset}
+    return xr.Dataset(made, attrs=attrs)
+
+
+def _panels(found: Found) -> Iterator[Panel]:
+    """A map of each variable of the mean of passes, in colours that are even about zero."""
+    for (variable, orbit), maps in found.maps.items():
+        if orbit != MEAN:
+            continue
+        values = maps["trend"]
+        unit, scale, _ = shown(str(values.attrs.get("units", "1")))
+        largest = float(np.nanpercentile(np.abs(values.values * scale), 98))
+        dots = maps["significant"].astype(bool)
+        yield Panel(
+            values,
+            variable.replace("_", " "),
+            "",
+            "RdBu_r",
+            (-largest, largest) if largest > 0 else (-1.0, 1.0),
+            (f"{unit} per decade", scale, 0.0),
+            dots,
+        )
