@@ -13,7 +13,7 @@ from fluxengine.registry import suggestion
 from fluxrecipes.stages.averages import reanalysis_share
 from fluxrecipes.stored import opened
 from fluxrecipes.trends.annual import years_of
-from fluxrecipes.trends.regions import NINO34, mean_over
+from fluxrecipes.trends.regions import NINO34, TROPICS, mean_over
 from fluxrecipes.trends.settings import Record, Trends
 
 if TYPE_CHECKING:
@@ -129,21 +129,26 @@ def regressors(
         names.append(f"step on {day}")
         columns.append(column)
     if asked.without_enso:
-        names.append("Niño 3.4")
+        names.append("relative Niño 3.4")
         columns.append(_nino(years, sea))
     return tuple(names), np.stack(columns, axis=1) if columns else None
 
 
 def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray[np.float64]:
-    """Sea surface temperature in Niño 3.4 without its own trend, which is not ENSO's."""
+    """Relative Niño 3.4: its sea surface temperature less that of all the tropics.
+
+    So the index does not warm with them, and may keep the trend that ENSO itself had in these
+    years, after van Oldenborgh et al., Defining El Niño indices in a warming climate, Environ. Res.
+    Lett. 16, 044003, 2021.
+    """
     if sea is None:
         raise NoTrend(
             "there is no sea surface temperature for Niño 3.4.",
             where="without_enso",
             mend="Name a dataset that has it.",
         )
-    places = (sea[name].values.astype(float) for name in ("lat", "lon"))
-    index = mean_over(NINO34, sea.values, *places)
+    places = [sea[name].values.astype(float) for name in ("lat", "lon")]
+    index = mean_over(NINO34, sea.values, *places) - mean_over(TROPICS, sea.values, *places)
     there = np.isfinite(index)
     if not there.all():
         raise NoTrend(
@@ -151,9 +156,7 @@ def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray
             where="without_enso",
             mend="Leave these years out.",
         )
-    fitted = np.polynomial.Polynomial.fit(years, index, 1)
-    anomaly: npt.NDArray[np.float64] = index - fitted(years.astype(float))
-    return anomaly
+    return np.asarray(index - index.mean())
 
 
 def orbits_of(dataset: xr.Dataset) -> Sequence[str]:

@@ -48,6 +48,7 @@ REGIONS = {
     "tropics, 5-20 N": Region(5, 20),
 }
 NINO34 = Region(-5, 5, 190, 240)
+TROPICS = Region(-20, 20)
 
 
 def mean_over(

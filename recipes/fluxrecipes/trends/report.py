@@ -132,7 +132,9 @@ def write(found: Found) -> Files:
         numbers = folder / "trends.json"
         numbers.write_text(json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
         maps = folder / "trends.nc"
-        as_dataset(found).to_netcdf(maps, engine="netcdf4")
+        unfinished = maps.with_suffix(".unfinished")  # somebody may be reading the last ones
+        as_dataset(found).to_netcdf(unfinished, engine="netcdf4")
+        unfinished.replace(maps)
         picture = draw(
             list(_panels(found)),
             folder / "trends.png",

@@ -82,7 +82,7 @@ class Trends(Record, extra="forbid", frozen=True):
         (), description="days on which the record may jump, such as changes of satellites"
     )
     without_enso: bool = Field(
-        False, description="take out what goes with sea surface temperature in Niño 3.4"
+        False, description="take out what goes with Niño 3.4, relative to the tropics"
     )
     false_discoveries: float = Field(
         0.10, gt=0, lt=1, description="share of the cells found that may be there by chance"

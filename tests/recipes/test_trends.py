@@ -1,0 +1,301 @@
+"""`fluxforge trends` on small records whose trends are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+import xarray as xr
+import yaml
+from typer.testing import CliRunner
+
+from fluxengine.errors import ConfigError
+from fluxkernels.bulk import bulk_flux
+from fluxrecipes.trends import command, document, records, report, settings
+from fluxrecipes.trends.annual import annual
+from fluxrecipes.trends.regions import REGIONS, Region, mean_over
+
+LAT, LON = np.arange(-55.0, 60.0, 10.0), np.arange(5.0, 360.0, 10.0)
+YEARS = 20
+MONTHS = np.datetime64("1992-01") + np.arange(12 * YEARS)
+DECADES = (np.arange(12 * YEARS) - 12 * YEARS / 2 + 0.5) / 120.0
+RNG = np.random.default_rng(11)
+
+
+def months(values: np.ndarray, units: str = "K") -> xr.DataArray:
+    coords = {"time": MONTHS.astype("M8[ns]"), "lat": LAT, "lon": LON}
+    return xr.DataArray(values.astype("f4"), coords, ("time", "lat", "lon"), attrs={"units": units})
+
+
+def noise(spread: float) -> np.ndarray:
+    return RNG.normal(0, spread, (len(MONTHS), len(LAT), len(LON)))
+
+
+def season() -> np.ndarray:
+    of_year = np.cos(2 * np.pi * np.arange(len(MONTHS)) / 12)
+    return -4.0 * of_year[:, None, None] * np.sin(np.radians(LAT))[:, None]
+
+
+def trend(by: float) -> np.ndarray:
+    return by * DECADES[:, None, None]
+
+
+def a_record() -> xr.Dataset:
+    """SST warms by 0.3 K a decade, air by 0.1; humidity and wind stay."""
+    sea = 295.0 + season() + trend(0.3) + noise(0.05)
+    air = 293.5 + season() + trend(0.1) + noise(0.05)
+    humidity = 0.010 + noise(5e-5)
+    wind = 7.0 + noise(0.1)
+    flux = bulk_flux(
+        wind,
+        sea,
+        air,
+        humidity,
+        latitude=LAT[:, None],
+        wind_kind="neutral",
+        outputs=("sensible", "latent"),
+    )
+    made = {
+        "sea_surface_temperature": months(sea),
+        "air_temperature": months(air),
+        "specific_humidity": months(humidity, "kg kg-1"),
+        "wind_speed": months(wind, "m s-1"),
+        "sensible_heat_flux": months(flux.sensible, "W m-2"),
+        "latent_heat_flux": months(flux.latent, "W m-2"),
+        "sea_minus_air_temperature": months(sea - air),
+        "sea_minus_air_humidity": months(0.018 - humidity, "kg kg-1"),
+        "reanalysis_share": months(np.zeros_like(sea), "1"),
+    }
+    land = np.zeros((len(LAT), len(LON)), bool)
+    land[4:6, 3:6] = True
+    return xr.Dataset({name: one.where(~land) for name, one in made.items()})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("trends")
+    record = a_record()
+    record.to_zarr(made / "monthly.zarr", zarr_format=3, consolidated=False)
+    apart = xr.concat(
+        [record, record + trend(0.02)], dim=xr.DataArray(["ascending", "descending"], dims="orbit")
+    ).transpose("time", "orbit", "lat", "lon")
+    for name in record:
+        apart[name].attrs = record[name].attrs
+    apart.to_zarr(made / "passes.zarr", zarr_format=3, consolidated=False)
+    return made
+
+
+def asked(folder: Path, **changes: Any) -> settings.Trends:
+    content = {"store": ".", "dataset": "monthly.zarr", "out": "out"} | changes
+    path = folder / "trends.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return settings.load(path)
+
+
+def one(found: document.Found, variable: str, orbit: str = "mean", region: str = "global") -> Any:
+    (estimate,) = (
+        e for e in found.regions if (e.variable, e.orbit, e.region) == (variable, orbit, region)
+    )
+    return estimate
+
+
+def test_known_trends_are_found(folder: Path) -> None:
+    found = document.of(asked(folder, variables=["sea_surface_temperature", "wind_speed"]))
+    warming, wind = one(found, "sea_surface_temperature"), one(found, "wind_speed")
+    assert found.years == (1992, 2011)
+    assert warming.slope == pytest.approx(0.3, abs=0.002) and warming.p < 1e-6
+    assert abs(warming.slope - 0.3) < 2 * warming.interval < 0.02
+    assert abs(wind.slope) < 2 * wind.interval
+    maps = found.maps["sea_surface_temperature", "mean"]
+    np.testing.assert_allclose(np.nanmean(maps["trend"]), 0.3, atol=0.003)
+    land = np.isnan(maps["trend"].values)
+    assert land.sum() == 6 and maps["significant"].values[~land].all()
+    assert not maps["significant"].values[land].any() and (maps["years"].values[land] == 0).all()
+    assert found.maps["wind_speed", "mean"]["significant"].values.mean() < 0.01
+    assert found.sizes["wind_speed"]["least squares"] < 0.09
+    assert {e.region for e in found.regions} == set(REGIONS)
+
+
+def test_passes_and_their_difference(folder: Path) -> None:
+    found = document.of(
+        asked(folder, variables=["air_temperature"], passes="passes.zarr", attribution=False)
+    )
+    slopes = [
+        one(found, "air_temperature", orbit).slope
+        for orbit in ("mean", "ascending", "descending", document.DIFFERENCE)
+    ]
+    np.testing.assert_allclose(slopes, [0.1, 0.1, 0.12, -0.02], atol=0.002)
+
+
+def test_contributions_add_up_to_the_trend_of_a_flux(folder: Path) -> None:
+    fluxes = ["latent_heat_flux", "sensible_heat_flux"]
+    found = document.of(asked(folder, variables=fluxes))
+    for flux in fluxes:
+        parts = {e.variable: e.slope for e in found.causes[flux] if e.region == "global"}
+        whole = one(found, flux).slope
+        assert sum(parts.values()) == pytest.approx(whole, rel=1e-5)
+        assert abs(parts["rest"]) < 0.05 * whole  # the bulk formula's curvature
+        assert abs(parts["wind_speed"]) < 0.05 * whole
+    # The sea warms, which the air's own warming takes back for the sensible heat flux alone.
+    parts = {e.variable: e.slope for e in found.causes[fluxes[1]] if e.region == "global"}
+    ratio = parts["air_temperature"] / parts["sea_surface_temperature"]
+    assert ratio == pytest.approx(-1 / 3, abs=0.05)
+
+
+def test_a_jump_is_taken_for_a_trend_unless_a_step_is_fitted(tmp_path: Path) -> None:
+    jump = (np.datetime64("2002-05") <= MONTHS)[:, None, None] * 0.5
+    record = xr.Dataset({"wind_speed": months(7.0 + jump + noise(0.05), "m s-1")})
+    record.to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    plain = one(document.of(asked(tmp_path, **given)), "wind_speed")
+    assert plain.slope == pytest.approx(0.37, abs=0.03) and plain.p_mann_kendall < 0.05
+    found = document.of(asked(tmp_path, steps=["2002-05-01"], **given))
+    mended = one(found, "wind_speed")
+    assert abs(mended.slope) < 0.01 and mended.p > 0.05
+    assert found.removed == ("step on 2002-05-01",)
+    assert np.isnan(mended.p_mann_kendall)  # tests by rank know nothing of steps
+    with pytest.raises(ConfigError, match="does not lie within 1992 to 2011"):
+        document.of(asked(tmp_path, steps=["2012-05-01"], **given))
+
+
+def test_enso_can_be_taken_out(tmp_path: Path) -> None:
+    mode = np.repeat(RNG.normal(0, 1, YEARS), 12)[:, None, None]
+    pattern = np.exp(-((LAT / 15.0) ** 2))[:, None] * ((LON > 180) & (LON < 270))
+    sea = 295.0 + trend(0.2) + mode * pattern + noise(0.02)
+    wind = 7.0 - 0.5 * mode + noise(0.02)
+    record = xr.Dataset(
+        {"sea_surface_temperature": months(sea), "wind_speed": months(wind, "m s-1")}
+    )
+    record.to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    with_it = one(document.of(asked(tmp_path, **given)), "wind_speed")
+    without = one(document.of(asked(tmp_path, without_enso=True, **given)), "wind_speed")
+    assert without.interval < 0.1 * with_it.interval
+    assert abs(without.slope) < 0.02
+    del record["sea_surface_temperature"]
+    record.to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
+    with pytest.raises(records.NoTrend, match=r"Niño 3\.4"):
+        document.of(asked(tmp_path, dataset="other.zarr", without_enso=True, **given))
+
+
+def test_other_records_are_told_on_common_cells_and_years(folder: Path, tmp_path: Path) -> None:
+    other = xr.open_zarr(folder / "monthly.zarr", chunks=None).load()
+    other = other.sel(time=slice("1995", None)).where(LAT[:, None] > 0)
+    other["air_temperature"] = other["air_temperature"] * 1.0 + trend(0.1)[36:].astype("f4")
+    other.to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
+    beside = {"warmer": {"store": str(tmp_path), "dataset": str(tmp_path / "other.zarr")}}
+    found = document.of(asked(folder, variables=["air_temperature"], beside=beside))
+    slopes = {
+        name: next(e for e in several if e.region == "global")
+        for name, several in found.beside.items()
+    }
+    assert {e.years for e in slopes.values()} == {17}
+    assert slopes["warmer"].slope - slopes["record"].slope == pytest.approx(0.1, abs=1e-3)
+    assert {e.region: e.years for e in found.beside["record"]}["Agulhas Current"] == 0
+    coarse = other.isel(lat=slice(None, None, 2))
+    coarse.to_zarr(tmp_path / "coarse.zarr", zarr_format=3, consolidated=False)
+    beside["warmer"]["dataset"] = str(tmp_path / "coarse.zarr")
+    with pytest.raises(records.NoTrend, match="another grid"):
+        document.of(asked(folder, variables=["air_temperature"], beside=beside))
+
+
+def test_months_of_a_reanalysis_and_years_can_be_left_out(tmp_path: Path) -> None:
+    record = a_record()
+    some = record["reanalysis_share"].values
+    some[24:36] = 0.6
+    record["air_temperature"].values[24:36] += 5.0
+    record.to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
+    given: dict[str, Any] = {"variables": ["air_temperature"], "attribution": False}
+    spoilt = one(document.of(asked(tmp_path, **given)), "air_temperature")
+    for change in ({"reanalysis_at_most": 0.5}, {"leave_out": [1994]}):
+        mended = one(document.of(asked(tmp_path, **given, **change)), "air_temperature")
+        assert mended.years == 19 and spoilt.years == 20
+        assert mended.slope == pytest.approx(0.1, abs=0.003) and abs(spoilt.slope - 0.1) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"variables": ["latent_heat_flx"]}, "Did you mean 'latent_heat_flux'"),
+        ({"period": {"first": "1992-01-01", "last": "1993-12-31"}}, "2 years are there"),
+        ({"dataset": "nothing.zarr"}, "no Zarr store"),
+        ({"passes": "daily.zarr"}, "monthly means"),
+    ],
+)
+def test_what_cannot_be_told_says_why(folder: Path, changes: dict[str, Any], said: str) -> None:
+    daily = folder / "daily.zarr"
+    if not daily.exists():
+        days = np.datetime64("1992-01-01") + np.arange(50)
+        times = {"time": days.astype("M8[ns]")}
+        xr.Dataset({"air_temperature": (("time",), np.zeros(50))}, times).to_zarr(
+            daily, zarr_format=3, consolidated=False
+        )
+    with pytest.raises((records.NoTrend, ConfigError), match=said):
+        document.of(asked(folder, **{"variables": ["air_temperature"], **changes}))
+
+
+def test_a_misspelt_key_is_told(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'passes'"):
+        asked(folder, pases="x")
+    with pytest.raises(ConfigError, match="known already"):
+        asked(folder, regions={"global": {"south": 0, "north": 1}})
+
+
+def test_the_command_writes_what_it_prints(folder: Path) -> None:
+    boxes = {"box": {"south": -30, "north": 20, "west": 340, "east": 40}}
+    asked(folder, regions=boxes, passes="passes.zarr", simulated="a small world")
+    app = typer.Typer()
+    app.command()(command.trends)
+    done = CliRunner().invoke(app, ["-c", str(folder / "trends.yaml"), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["simulated"] == "a small world" and told["years"] == [1992, 2011]
+    assert json.loads((folder / "out" / "trends.json").read_text()) == told
+    assert {e["region"] for e in told["regions"]} >= {"box", "global"}
+    maps = xr.open_dataset(folder / "out" / "trends.nc")
+    assert maps["latent_heat_flux_trend"].attrs["units"] == "W m-2 decade-1"
+    assert "latent_heat_flux_trend_ascending" in maps and "SIMULATED" in maps.attrs["title"]
+    picture = folder / "out" / "trends.png"
+    assert picture.stat().st_size > 50_000
+    printed = CliRunner().invoke(app, ["-c", str(folder / "trends.yaml")])
+    assert printed.exit_code == 0 and "SIMULATED" in printed.output
+    assert "what contributes to latent heat flux" in printed.output
+    assert str(picture) in printed.output.replace("\n", "")
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def test_a_year_is_not_moved_by_a_month_that_is_missing() -> None:
+    values = 290.0 + season() + 0.0 * noise(1.0)
+    whole = annual(months(values))
+    by_days = months(values).astype(float).resample(time="1D").ffill().groupby("time.year").mean()
+    np.testing.assert_allclose(whole.isel(year=1).values, by_days.isel(year=1).values, atol=2e-3)
+    gappy = months(values)
+    gappy.values[12:15] = np.nan  # a winter
+    gappy.values[24:28] = np.nan
+    made = annual(gappy, min_months=9)
+    np.testing.assert_allclose(made.values[1], whole.values[1], atol=1e-3)
+    assert np.isnan(made.values[2]).all()
+
+
+def test_cells_that_come_and_go_do_not_move_a_mean() -> None:
+    values = np.broadcast_to(LAT[None, :, None], (5, len(LAT), len(LON))).copy()
+    values[2, LAT > 0] = np.nan
+    values[4] = np.nan
+    series = mean_over(Region(-90, 90), values, LAT, LON)
+    np.testing.assert_allclose(series[:4], series[0])
+    assert np.isnan(series[4]) and series[0] < 0
+    over_greenwich = Region(-90, 90, 350, 20).holds(LAT, LON)
+    assert LON[over_greenwich[0]].tolist() == [5.0, 15.0, 355.0]
+    nowhere = mean_over(Region(80, 90), values, LAT, LON)
+    assert np.isnan(nowhere).all()
+
+
+def test_units_for_the_eye() -> None:
+    assert report.shown("kg kg-1")[1] == 1000.0
+    assert report.shown("furlong")[0] == "furlong"
