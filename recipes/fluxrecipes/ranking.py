@@ -19,7 +19,8 @@ from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import NO_SATELLITE
-from fluxrecipes.matchup import TABLE, Passes, Rules, match, reports_of
+from fluxrecipes.matchups.by_month import TABLE, reports_of
+from fluxrecipes.matchups.matching import Passes, Rules, match
 
 if TYPE_CHECKING:
     import xarray as xr

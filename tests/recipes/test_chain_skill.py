@@ -15,9 +15,10 @@ import xarray as xr
 
 from fluxengine.errors import ConfigError
 from fluxkernels.bulk import bulk_flux
-from fluxrecipes import matchup, networks
+from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES, NO_SATELLITE
+from fluxrecipes.matchups import by_month
 from fluxrecipes.nature import World, instruments
 from fluxrecipes.nature.fields import hours_since_epoch
 from fluxrecipes.nature.orbits import SATELLITES
@@ -494,7 +495,7 @@ def fake_reports(month: str) -> xr.Dataset | None:
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matchup, "reports_of", lambda place, month: fake_reports(month))
+    monkeypatch.setattr(by_month, "reports_of", lambda place, month: fake_reports(month))
     monkeypatch.setattr(chain_points, "has_reports", lambda asked: True)
     monkeypatch.setattr(chain_scores, "has_reports", lambda asked: True)
 

@@ -11,8 +11,8 @@ import xarray as xr
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES, NO_SATELLITE
-from fluxrecipes.matchup import (
-    Climatology,
+from fluxrecipes.matchups.climatology import Climatology
+from fluxrecipes.matchups.matching import (
     Matchups,
     Passes,
     Rules,

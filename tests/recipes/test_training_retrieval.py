@@ -26,10 +26,11 @@ from fluxengine.errors import ConfigError
 from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER
 from fluxkernels.nets import weights
-from fluxrecipes import matchup, networks
+from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES, NO_SATELLITE
-from fluxrecipes.matchup import Matchups
+from fluxrecipes.matchups import by_month, climatology, matching
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import from_sea, relative_to_sea
 from fluxrecipes.training import (
     calibration,
@@ -162,8 +163,13 @@ def month_of_reports(month: str) -> xr.Dataset:
     }
     for name in ("wind_speed", "specific_humidity", "sea_surface_temperature"):
         column_of[name] = np.array([r[4][name] for r in rows])
-    column_of |= {name: np.full(size, 10.0) for name in matchup.HEIGHTS}
-    codes = ("report_status", "wind_method", "averaging", *(f"{n}_quality" for n in matchup.JUDGED))
+    column_of |= {name: np.full(size, 10.0) for name in matching.HEIGHTS}
+    codes = (
+        "report_status",
+        "wind_method",
+        "averaging",
+        *(f"{n}_quality" for n in matching.JUDGED),
+    )
     column_of |= {name: np.full(size, 2, "u1") for name in codes}
     return xr.Dataset({name: ("report", values) for name, values in column_of.items()})
 
@@ -241,7 +247,7 @@ def source_of(given: retrieval.Retrieval, role: str = "train") -> tuple[OfMatchu
 
 def test_matchups_of_a_store_are_one_for_each_buoy_and_pass(shared: Path, tmp_path: Path) -> None:
     place = asked(tmp_path, shared).place
-    whole = matchup.of_store(place, date(2014, 1, 1), date(2014, 3, 31))
+    whole = by_month.of_store(place, date(2014, 1, 1), date(2014, 3, 31))
     assert whole is not None
     assert len(whole) == 2 * (DAYS - 1) * len(BUOYS)  # of March there are no reports
     assert set(whole.satellite[whole.day < np.datetime64("2014-01-21")]) == {F15}
@@ -269,7 +275,7 @@ def test_withheld_platforms_never_appear_in_a_batch(shared: Path, tmp_path: Path
 def test_matchups_near_withheld_moorings_can_be_left_out(
     shared: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(matchup, "WITHHELD_PLACES", ((0.0, 10.0),))
+    monkeypatch.setattr(matching, "WITHHELD_PLACES", ((0.0, 10.0),))
     rules = {"unseen": 0, "apart": 500}
     assert b"A1" not in matched.found(asked(tmp_path, shared, matchups=rules)).train.platform
     rules["apart"] = 10
@@ -300,7 +306,7 @@ def test_platforms_and_periods_of_validation_are_not_trained_on(
 def test_odd_reports_are_left_out_by_limits_of_the_training_period(
     shared: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    of_store = matchup.of_store
+    of_store = by_month.of_store
 
     def with_an_odd_one(*places: Any, **options: Any) -> Matchups | None:
         found = of_store(*places, **options)
@@ -309,8 +315,8 @@ def test_odd_reports_are_left_out_by_limits_of_the_training_period(
         air[::100] += 15.0
         return replace(found, air_temperature=air)
 
-    monkeypatch.setattr(matchup, "of_store", with_an_odd_one)
-    monkeypatch.setattr(matchup, "_FEWEST", 10)
+    monkeypatch.setattr(by_month, "of_store", with_an_odd_one)
+    monkeypatch.setattr(climatology, "_FEWEST", 10)
     split = matched.found(asked(tmp_path, shared, matchups={"unseen": 0}))
     for part in (split.train, split.validation):
         assert part.air_temperature.max() < 305.0 and len(part) > 50

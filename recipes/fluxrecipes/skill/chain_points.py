@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.store import MARKER
-from fluxrecipes import matchup
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.matchup import Matchups
+from fluxrecipes.matchups import by_month, matching
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill.chain import (
     BULK,
     SCORED,
@@ -101,7 +101,7 @@ class Source(NamedTuple):
             return None
         stored = self.passes.dataset["satellite"].sel(time=days.astype("datetime64[ns]"))
         stored = stored.transpose("time", "orbit", "lat", "lon")
-        return matchup.serving(np.nan_to_num(stored.values, nan=0.0).astype(np.uint8))
+        return matching.serving(np.nan_to_num(stored.values, nan=0.0).astype(np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +308,7 @@ def _sample(
 def _of_reports(today: _Day, wind: Floats, whole: Mapping[str, Maps], matched: Matchups) -> Sample:
     """The cells of matchups, each scored against its report."""
     cells = _sample(today, wind, whole, (matched.orbit, matched.row, matched.column))
-    withheld = matched.named(matchup.WITHHELD)
+    withheld = matched.named(matching.WITHHELD)
     place = np.where(withheld, PLACES.index(UNSEEN), PLACES.index(SEEN))
     reference = {name: getattr(matched, name) for name in SCORED}
     changed = {"place": place, "reference": reference}
@@ -320,7 +320,7 @@ def _matched(today: _Day, state: Codes, reports: xr.Dataset, *, opens: bool) -> 
     noon = today.day.astype("datetime64[ns]") + np.timedelta64(12, "h")
     near = np.abs(reports["time"].values - noon) <= np.timedelta64(36, "h")
     passes = today.passes
-    seen = matchup.Passes(
+    seen = matching.Passes(
         np.array([today.day]),
         float(passes.latitudes[0]) - 0.5,
         float(passes.longitudes[0]) - 0.5,
@@ -328,8 +328,8 @@ def _matched(today: _Day, state: Codes, reports: xr.Dataset, *, opens: bool) -> 
         state[None],
         today.satellite[None],
     )
-    left = () if opens else matchup.WITHHELD
-    return matchup.match(reports.isel(report=np.flatnonzero(near)), seen, left)
+    left = () if opens else matching.WITHHELD
+    return matching.match(reports.isel(report=np.flatnonzero(near)), seen, left)
 
 
 def has_reports(asked: Validation) -> bool:
@@ -337,7 +337,7 @@ def has_reports(asked: Validation) -> bool:
     if (asked.place / MARKER).read() is None:
         return False
     try:
-        matchup.reports_of(asked.place, "1900-01")  # none of that month is an answer, too
+        by_month.reports_of(asked.place, "1900-01")  # none of that month is an answer, too
     except UnknownName:
         return False
     return True
@@ -348,7 +348,7 @@ def _reports(asked: Validation, days: Days) -> xr.Dataset | None:
     import xarray as xr
 
     months = np.unique(np.concatenate([days - _DAY, days, days + _DAY]).astype("M8[M]"))
-    found = (matchup.reports_of(asked.place, str(month)) for month in months)
+    found = (by_month.reports_of(asked.place, str(month)) for month in months)
     there = [_of_each_report(one) for one in found if one is not None]
     return (
         xr.concat(there, "report", data_vars="minimal", coords="minimal", compat="equals")

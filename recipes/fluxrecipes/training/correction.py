@@ -18,7 +18,7 @@ from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
-from fluxrecipes.matchup import Matchups
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
 from fluxrecipes.training.labelled import Label, Labels, OfMatchups, at_cells

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fluxengine.errors import FluxforgeError
 from fluxkernels.nets.vocabulary import Quantity, Vocabulary
 from fluxrecipes import networks
-from fluxrecipes.matchup import Matchups
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.training.archive import Floats, Span
 from fluxrecipes.training.scenes import Scene, Scenes
 

@@ -13,8 +13,10 @@ from pydantic import BaseModel, Field
 from fluxengine.config import Period
 from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
 from fluxkernels.nets.vocabulary import Vocabulary
-from fluxrecipes import constellation, matchup
-from fluxrecipes.matchup import Climatology, Matchups, Rules
+from fluxrecipes import constellation
+from fluxrecipes.matchups import by_month, matching
+from fluxrecipes.matchups.climatology import Climatology
+from fluxrecipes.matchups.matching import Matchups, Rules
 from fluxrecipes.training import settings
 from fluxrecipes.training.labelled import NoMatchups
 from fluxrecipes.training.scenes import Scenes
@@ -59,7 +61,7 @@ class Matching(BaseModel, extra="forbid", frozen=True):
         (), description="satellites whose passes count, such as f10 and f15 together; none: all"
     )
     withheld: tuple[str, ...] = Field(
-        matchup.WITHHELD, description="platforms that no training may see"
+        matching.WITHHELD, description="platforms that no training may see"
     )
     apart: float = Field(
         0.0,
@@ -94,9 +96,9 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
         description="complete fields with the air at 10 m; or the path of a plain store, *.zarr",
     )
     merged: str = Field(
-        matchup.MERGED, description="passes with their times, before gaps are filled"
+        by_month.MERGED, description="passes with their times, before gaps are filled"
     )
-    filled: str = Field(matchup.FILLED, description="passes with their gaps filled")
+    filled: str = Field(by_month.FILLED, description="passes with their gaps filled")
     sst: str = Field("deepflux-sst", description="sea surface temperature, for the retrieval")
     passes: str = Field(
         "deepflux-passes", description="SST, air and fluxes of the passes, for the correction"
@@ -160,7 +162,7 @@ def found(asked: Matched) -> Split:
 
 def _of(asked: Matched, period: Period) -> Matchups | None:
     rules, names = asked.matchups, asked.datasets
-    return matchup.of_store(
+    return by_month.of_store(
         asked.place,
         period.first,
         period.last,
@@ -179,7 +181,7 @@ def _allowed(whole: Matchups, asked: Matched) -> Matchups:
         codes = [code for code, name in constellation.codes(rules.sensors).items()]
         kept &= np.isin(whole.satellite, codes)
     whole = whole.at(kept)
-    return whole.beyond(matchup.WITHHELD_PLACES, rules.apart) if rules.apart else whole
+    return whole.beyond(matching.WITHHELD_PLACES, rules.apart) if rules.apart else whole
 
 
 def _during(whole: Matchups, periods: Sequence[Period]) -> Flags:

@@ -21,7 +21,7 @@ from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
-from fluxrecipes.matchup import Matchups
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated

@@ -14,15 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.errors import UnknownName
-from fluxengine.place import Place
-from fluxengine.store import open_dataset
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
@@ -37,13 +33,11 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
-TABLE, MERGED, FILLED = "insitu", "deepflux-merged", "deepflux-filled"
 NEEDED = ("wind_speed", "sea_surface_temperature", "air_temperature", "specific_humidity")
 HEIGHTS = ("height_wind", "height_air_temperature", "height_humidity")
 JUDGED = ("wind", "air_temperature", "humidity", "sea_surface_temperature")
 WORST = NOT_CHECKED  # quality of what is used: good, probably good, not checked
 STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm's own
-_DAY = np.timedelta64(1, "D")
 _EARTH = 6371.0  # km
 
 # Kept for the last test, in whatever feed and by whatever number their reports come.
@@ -65,6 +59,9 @@ class Rules:
 
     within: float = 0.5
     nominal: float = 3.0
+
+
+DEFAULT = Rules()
 
 
 @dataclass(frozen=True)
@@ -245,7 +242,7 @@ def _codes(flags: Array) -> Array:
 
 
 def match(
-    reports: xr.Dataset, passes: Passes, leave_out: Iterable[str] = (), rules: Rules = Rules()
+    reports: xr.Dataset, passes: Passes, leave_out: Iterable[str] = (), rules: Rules = DEFAULT
 ) -> Matchups:
     """Matchups of a month of reports.
 
@@ -381,155 +378,3 @@ def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) 
 def _pressure(reports: xr.Dataset) -> Floats:
     pressure = reports["air_pressure"].values.astype(float)
     return np.where(np.isfinite(pressure), pressure, STANDARD_PRESSURE)
-
-
-# --- from a store --------------------------------------------------------------------------------
-
-
-def of_store(
-    location: Place,
-    first: date,
-    last: date,
-    *,
-    leave_out: Iterable[str] = (),
-    rules: Rules = Rules(),
-    merged: str = MERGED,
-    filled: str = FILLED,
-) -> Matchups | None:
-    """Matchups of a period, read month by month.
-
-    Parameters
-    ----------
-    location : Place
-        Of a store with the table of reports and the passes.
-    first, last : date
-        Of the passes, both included.
-    leave_out : iterable of str
-        Platforms.
-    rules : Rules
-    merged, filled : str
-        Datasets of the passes before and after the gap filling.
-
-    Returns
-    -------
-    Matchups or None
-        None where no month has both reports and passes.
-
-    Raises
-    ------
-    NotOurStore, UnknownName
-        Where there is no such store or dataset.
-    """
-    before = open_dataset(location, merged)[["pass_time", "satellite"]]
-    after = open_dataset(location, filled)[["wind_speed_state", "water_vapour_state"]]
-    left = tuple(leave_out)
-    begin, end = np.datetime64(first, "D"), np.datetime64(last, "D")
-    months = np.arange(begin.astype("M8[M]"), end.astype("M8[M]") + 1)
-    found = []
-    for month in months:
-        reports = reports_of(location, str(month))
-        edges = month.astype("M8[D]") - _DAY, (month + 1).astype("M8[D]")  # a pass may be nearer
-        days = _days(before, after, (begin, edges[0]), (end, edges[1]))
-        if reports is not None and days.size:
-            passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
-            found.append(match(reports, passes, left, rules))
-    return Matchups.joined(found) if found else None
-
-
-def reports_of(location: Place, month: str) -> xr.Dataset | None:
-    """Reports of a month; None where the table has none of it.
-
-    Raises
-    ------
-    NotOurStore, UnknownName
-        Where there is no such store, or no table of reports in it.
-    """
-    try:
-        return open_dataset(location, TABLE, month=month).load()
-    except UnknownName as error:
-        if "no month" in error.what:
-            return None
-        raise
-
-
-def _days(
-    before: xr.Dataset, after: xr.Dataset, first: Sequence[Any], last: Sequence[Any]
-) -> Array:
-    """Days that both datasets have, none before any of the first or after any of the last."""
-    common: Array = np.intersect1d(before["time"].values, after["time"].values)
-    days = common.astype("M8[D]")
-    late = np.logical_and.reduce([days >= one for one in first])
-    early = np.logical_and.reduce([days <= one for one in last])
-    found: Array = common[late & early]
-    return found
-
-
-# --- what cannot be ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Climatology:
-    """Monthly mean and spread of what is reported, in boxes of 10° by 20° and in zones of 10°.
-
-    Wind counts by its square root, which is nearly Gaussian: of wind itself a limit below the mean
-    would lie below zero, and one above it would cut off storms.
-
-    Parameters
-    ----------
-    mean, deviation : ndarray, shape (variable, 12, 18, 18)
-        NaN where there are too few reports to tell.
-    """
-
-    mean: Floats
-    deviation: Floats
-
-    @classmethod
-    def of(cls, matchups: Matchups) -> Climatology:
-        """From matchups: without what is held out, or the limits would know it."""
-        month, zone, box = _regions(matchups)
-        values = _checked(matchups)
-        shape = (12, _ZONES, _BOXES)
-        in_boxes = _moments(values, np.ravel_multi_index((month, zone, box), shape), shape)
-        in_zones = _moments(values, np.ravel_multi_index((month, zone), shape[:2]), shape[:2])
-        mean, deviation = (
-            np.where(np.isfinite(fine), fine, coarse[..., None])
-            for fine, coarse in zip(in_boxes, in_zones, strict=True)
-        )
-        return cls(mean, deviation)
-
-    def plausible(self, matchups: Matchups, limit: float = 2.8) -> Flags:
-        """Which lie within so many standard deviations, in all of `CHECKED`, or are not known."""
-        at = (slice(None), *_regions(matchups))
-        far = np.abs(_checked(matchups) - self.mean[at]) > limit * self.deviation[at]
-        return np.asarray(~far.any(axis=0))
-
-
-CHECKED = ("air_temperature", "specific_humidity", "sea_surface_temperature", "wind_speed")
-_ZONES, _BOXES = 18, 18
-_FEWEST = 50  # reports from which a spread is taken
-
-
-def _checked(matchups: Matchups) -> Floats:
-    values = np.stack([np.asarray(getattr(matchups, name), float) for name in CHECKED])
-    values[-1] = np.sqrt(values[-1].clip(min=0.0))
-    return values
-
-
-def _regions(matchups: Matchups) -> tuple[Indices, Indices, Indices]:
-    """Month, zone and box of each."""
-    month = matchups.day.astype("M8[M]").astype(int) % 12
-    zone = np.floor((matchups.latitude + 90.0) / 10.0).astype(np.intp).clip(0, _ZONES - 1)
-    box = np.floor(matchups.longitude % 360.0 / 20.0).astype(np.intp).clip(0, _BOXES - 1)
-    return month, zone, box
-
-
-def _moments(values: Floats, region: Indices, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation by region, NaN of those with too few."""
-    size = int(np.prod(shape))
-    count = np.bincount(region, minlength=size)
-    enough = np.where(count >= _FEWEST, count, np.nan)
-    mean = np.stack([np.bincount(region, one, size) for one in values]) / enough
-    apart = (values - mean[:, region]) ** 2
-    spread = np.stack([np.bincount(region, one, size) for one in apart]) / enough
-    whole = (len(values), *shape)
-    return mean.reshape(whole), np.sqrt(spread).reshape(whole)

@@ -1,0 +1,101 @@
+"""Matchups of a store, month by month."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import UnknownName
+from fluxengine.place import Place
+from fluxengine.store import open_dataset
+from fluxrecipes.matchups.matching import DEFAULT, Matchups, Passes, Rules, match
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+TABLE, MERGED, FILLED = "insitu", "deepflux-merged", "deepflux-filled"
+_DAY = np.timedelta64(1, "D")
+
+
+def of_store(
+    location: Place,
+    first: date,
+    last: date,
+    *,
+    leave_out: Iterable[str] = (),
+    rules: Rules = DEFAULT,
+    merged: str = MERGED,
+    filled: str = FILLED,
+) -> Matchups | None:
+    """Matchups of a period, read month by month.
+
+    Parameters
+    ----------
+    location : Place
+        Of a store with the table of reports and the passes.
+    first, last : date
+        Of the passes, both included.
+    leave_out : iterable of str
+        Platforms.
+    rules : Rules
+    merged, filled : str
+        Datasets of the passes before and after the gap filling.
+
+    Returns
+    -------
+    Matchups or None
+        None where no month has both reports and passes.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+        Where there is no such store or dataset.
+    """
+    before = open_dataset(location, merged)[["pass_time", "satellite"]]
+    after = open_dataset(location, filled)[["wind_speed_state", "water_vapour_state"]]
+    left = tuple(leave_out)
+    begin, end = np.datetime64(first, "D"), np.datetime64(last, "D")
+    months = np.arange(begin.astype("M8[M]"), end.astype("M8[M]") + 1)
+    found = []
+    for month in months:
+        reports = reports_of(location, str(month))
+        edges = month.astype("M8[D]") - _DAY, (month + 1).astype("M8[D]")  # a pass may be nearer
+        days = _days(before, after, (begin, edges[0]), (end, edges[1]))
+        if reports is not None and days.size:
+            passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
+            found.append(match(reports, passes, left, rules))
+    return Matchups.joined(found) if found else None
+
+
+def reports_of(location: Place, month: str) -> xr.Dataset | None:
+    """Reports of a month; None where the table has none of it.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+        Where there is no such store, or no table of reports in it.
+    """
+    try:
+        return open_dataset(location, TABLE, month=month).load()
+    except UnknownName as error:
+        if "no month" in error.what:
+            return None
+        raise
+
+
+def _days(
+    before: xr.Dataset, after: xr.Dataset, first: Sequence[Any], last: Sequence[Any]
+) -> Array:
+    """Days that both datasets have, none before any of the first or after any of the last."""
+    common: Array = np.intersect1d(before["time"].values, after["time"].values)
+    days = common.astype("M8[D]")
+    late = np.logical_and.reduce([days >= one for one in first])
+    early = np.logical_and.reduce([days <= one for one in last])
+    found: Array = common[late & early]
+    return found
