@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
@@ -101,6 +101,31 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
     deployment = KINDS[config.kind](config).checked()
     with _client(deployment, tell) as client:
         yield on_cluster(client, in_flight=_in_flight(config), wait=config.wait)
+
+
+Mapped = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""Takes a function of one item and items; gives what it makes of them, in their order."""
+
+
+@contextmanager
+def mapper(config: ClusterConfig, tell: Tell = silent) -> Iterator[Mapped]:
+    """As `executor`, for any function of a module instead of blocks: what reads a store to tell.
+
+    Raises
+    ------
+    ConfigError, ClusterFailed, VersionMismatch
+        As `executor`.
+    """
+    if config.kind == "serial":
+        yield map
+        return
+    deployment = KINDS[config.kind](config).checked()
+    with _client(deployment, tell) as client:
+
+        def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            return (done.result() for done in client.map(function, list(items), pure=False))
+
+        yield mapped
 
 
 def check_reach(config: ClusterConfig, places: Mapping[str, str]) -> None:

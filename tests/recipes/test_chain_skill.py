@@ -485,6 +485,7 @@ def fake_reports(month: str) -> xr.Dataset | None:
             "wind_speed": 7.0, "air_temperature": 298.0, "specific_humidity": 0.016, SST: 299.5,
             "air_pressure": 101_000.0, "height_wind": 4.0, "height_air_temperature": 3.0,
             "height_humidity": 3.0, "report_status": 2, "wind_method": 2, "averaging": 2,
+            "feed": 2, "platform_kind": 4,
             "wind_quality": 2, "air_temperature_quality": 2, "humidity_quality": 2,
             f"{SST}_quality": 2,
         }.items()},

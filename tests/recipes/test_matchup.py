@@ -55,6 +55,8 @@ def reports(times: list[str], **changes: object) -> xr.Dataset:
         "height_air_temperature": np.full(number, 3.0),
         "height_humidity": np.full(number, 2.5),
         "platform": np.full(number, b"41002", "S16"),
+        "feed": np.full(number, 2),
+        "platform_kind": np.full(number, 4),
         "report_status": np.full(number, 2),
         "wind_method": np.full(number, 2),
         "averaging": np.full(number, 2),

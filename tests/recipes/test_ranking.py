@@ -39,6 +39,8 @@ def reports(number: int = 400, **changes: object) -> xr.Dataset:
         "air_pressure": np.full(number, np.nan),
         "platform": np.array([f"P{n:04}" for n in range(number)]),
         "report_status": np.full(number, 2),
+        "feed": np.full(number, 2),
+        "platform_kind": np.full(number, 4),
         "wind_method": np.full(number, 2),
         "averaging": np.full(number, 2),
         "wind_quality": np.full(number, 2),

@@ -165,6 +165,8 @@ def month_of_reports(month: str) -> xr.Dataset:
         column_of[name] = np.array([r[4][name] for r in rows])
     column_of |= {name: np.full(size, 10.0) for name in matching.HEIGHTS}
     codes = (
+        "feed",
+        "platform_kind",
         "report_status",
         "wind_method",
         "averaging",

@@ -57,20 +57,60 @@ def of_store(
     NotOurStore, UnknownName
         Where there is no such store or dataset.
     """
+    left, period = tuple(leave_out), (first, last)
+    parts = (
+        of_month(location, month, period, leave_out=left, rules=rules, merged=merged, filled=filled)
+        for month in months_of(first, last)
+    )
+    found = [part for part in parts if part is not None]
+    return Matchups.joined(found) if found else None
+
+
+def months_of(first: date, last: date) -> list[str]:
+    """Months of a period, such as 2014-07."""
+    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
+    return [str(month) for month in months]
+
+
+def of_month(
+    location: Place,
+    month: str,
+    period: tuple[date, date],
+    *,
+    leave_out: Iterable[str] = (),
+    rules: Rules = DEFAULT,
+    merged: str = MERGED,
+    filled: str = FILLED,
+) -> Matchups | None:
+    """Matchups of a month of reports; a pass may be of the day before or after it.
+
+    Parameters
+    ----------
+    location, leave_out, rules, merged, filled
+        As of `of_store`.
+    month : str
+    period : (date, date)
+        Passes count from the first to the last, both included.
+
+    Returns
+    -------
+    Matchups or None
+        None where the month has no reports, or no passes.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+    """
     before = open_dataset(location, merged)[["pass_time", "satellite"]]
     after = open_dataset(location, filled)[["wind_speed_state", "water_vapour_state"]]
-    left = tuple(leave_out)
-    begin, end = np.datetime64(first, "D"), np.datetime64(last, "D")
-    months = np.arange(begin.astype("M8[M]"), end.astype("M8[M]") + 1)
-    found = []
-    for month in months:
-        reports = reports_of(location, str(month))
-        edges = month.astype("M8[D]") - _DAY, (month + 1).astype("M8[D]")  # a pass may be nearer
-        days = _days(before, after, (begin, edges[0]), (end, edges[1]))
-        if reports is not None and days.size:
-            passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
-            found.append(match(reports, passes, left, rules))
-    return Matchups.joined(found) if found else None
+    begin, end = (np.datetime64(one, "D") for one in period)
+    reports, which = reports_of(location, month), np.datetime64(month, "M")
+    edges = which.astype("M8[D]") - _DAY, (which + 1).astype("M8[D]")
+    days = _days(before, after, (begin, edges[0]), (end, edges[1]))
+    if reports is None or not days.size:
+        return None
+    passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
+    return match(reports, passes, leave_out, rules)
 
 
 def reports_of(location: Place, month: str) -> xr.Dataset | None:

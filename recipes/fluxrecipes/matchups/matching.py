@@ -95,6 +95,10 @@ class Matchups:
         Report minus pass, h; in a filled cell, minus the time at which it would have been seen.
     state : uint8 array
         Where the cell's wind and vapour come from: the higher code of the two.
+    time : datetime64[s] array
+        Of the report.
+    feed, kind : uint8 array
+        Codes of `fluxrecipes.sources.reports.FEEDS` and `KINDS`.
     """
 
     platform: Array
@@ -114,6 +118,9 @@ class Matchups:
     latent_heat_flux: Array
     hours_apart: Array
     state: Array
+    time: Array
+    feed: Array
+    kind: Array
 
     def __len__(self) -> int:
         return len(self.platform)
@@ -124,8 +131,17 @@ class Matchups:
         names = [one.name for one in fields(cls)]
         columns = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
         whole = cls(**columns)
-        cell = whole.day, whole.orbit, whole.row, whole.column
-        return whole.at(_nearest(cell, whole.platform, np.abs(whole.hours_apart)))
+        return whole.at(whole.nearest)
+
+    @property
+    def cell(self) -> tuple[Array, Array, Array, Array]:
+        """Day, orbit, row and column."""
+        return self.day, self.orbit, self.row, self.column
+
+    @property
+    def nearest(self) -> Indices:
+        """Of each cell, pass and platform the one nearest in time; in order of pass and cell."""
+        return _nearest(self.cell, self.platform, np.abs(self.hours_apart))
 
     def at(self, which: Indices | Flags) -> Self:
         """Those with an index or a mark."""
@@ -372,6 +388,9 @@ def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) 
         made.latent_heat_flux,
         apart,
         passes.state[found],
+        reports["time"].values.astype("datetime64[s]"),
+        reports["feed"].values.astype(np.uint8),
+        reports["platform_kind"].values.astype(np.uint8),
     )
 
 

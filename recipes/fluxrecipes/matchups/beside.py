@@ -1,0 +1,259 @@
+"""Matchups with what the record has beside each report, and what speaks against some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import UnknownName
+from fluxengine.place import Place
+from fluxengine.store import open_dataset
+from fluxrecipes.matchups import by_month
+from fluxrecipes.matchups.climatology import Climatology
+from fluxrecipes.matchups.matching import WITHHELD, Flags, Indices, Matchups, Rules
+from fluxrecipes.sources.reports import GTMBA, ICOADS, NDBC, OCEANSITES, WHOTS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array]
+
+PASSES = "deepflux-passes"
+# Of the record beside a report: everything that scores, and that they are told by.
+OF_FILLED = ("wind_speed", "water_vapour", "cloud_liquid_water", "rain_rate")
+OF_PASSES = (
+    "sea_surface_temperature",
+    "air_temperature",
+    "specific_humidity",
+    "sensible_heat_flux",
+    "latent_heat_flux",
+    "sensible_heat_flux_bulk",
+    "latent_heat_flux_bulk",
+    "wind_speed_corrected",
+    "air_temperature_standard_error",
+    "specific_humidity_standard_error",
+    "sensible_heat_flux_standard_error",
+    "latent_heat_flux_standard_error",
+)
+
+KEPT, DUPLICATE, OUTLIER, NO_RECORD = range(2, 6)
+VERDICTS = {
+    KEPT: "kept",
+    DUPLICATE: "same_report_from_another_feed_or_under_another_name",
+    OUTLIER: "implausible_for_its_region_and_month",
+    NO_RECORD: "record_has_no_value",
+}
+TRAIN, VALIDATION, TEST, KEPT_BACK = range(2, 6)
+SETS = {
+    TRAIN: "training_years",
+    VALIDATION: "validation_2016_2017",
+    TEST: "test_2018",
+    KEPT_BACK: "withheld_station",
+}
+# Of two copies of a report the one from the feed that comes first is kept: nearer to the sensor.
+FEEDS = (OCEANSITES, WHOTS, GTMBA, NDBC, ICOADS)
+SAME_WITHIN = np.timedelta64(15, "m")
+SAME_VALUES = {"air_temperature": 0.15, "sea_surface_temperature": 0.11, "wind_speed": 0.6}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which matchups are wanted; a value that travels to workers.
+
+    Parameters
+    ----------
+    location : Place
+        Of the store.
+    first, last : date
+        Of the passes, both included.
+    rules : Rules
+    merged, filled, passes : str
+        Datasets: before and after the gap filling, and with the fluxes.
+    """
+
+    location: Place
+    first: date
+    last: date
+    rules: Rules
+    merged: str = by_month.MERGED
+    filled: str = by_month.FILLED
+    passes: str = PASSES
+
+    @property
+    def months(self) -> list[str]:
+        """Months of the period."""
+        return by_month.months_of(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Matchups, and values of the record in the same cells and passes.
+
+    Parameters
+    ----------
+    matchups : Matchups
+    record : dict of str to float32 array
+        By the names of variables, NaN where the record has no value.
+    """
+
+    matchups: Matchups
+    record: Columns
+
+    def __len__(self) -> int:
+        return len(self.matchups)
+
+    def at(self, which: Indices | Flags) -> Self:
+        """Those with an index or a mark."""
+        record = {name: values[which] for name, values in self.record.items()}
+        return type(self)(self.matchups.at(which), record)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several together, the nearest in time of each platform, cell and pass."""
+        record = {
+            name: np.concatenate([part.record[name] for part in parts]) for name in parts[0].record
+        }
+        whole = cls(_concatenated([part.matchups for part in parts]), record)
+        return whole.at(whole.matchups.nearest)
+
+
+def _concatenated(parts: Sequence[Matchups]) -> Matchups:
+    names = Matchups.__dataclass_fields__
+    return Matchups(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+
+def of_month(asked: Asked, month: str) -> Beside | None:
+    """Matchups of a month of reports with the record beside them; None where there are none.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+    """
+    found = by_month.of_month(
+        asked.location,
+        month,
+        (asked.first, asked.last),
+        rules=asked.rules,
+        merged=asked.merged,
+        filled=asked.filled,
+    )
+    if found is None or not len(found):
+        return None
+    record: Columns = {}
+    for name, wanted in ((asked.filled, OF_FILLED), (asked.passes, OF_PASSES)):
+        dataset = open_dataset(asked.location, name)
+        there = [one for one in wanted if one in dataset]
+        record |= _taken(dataset[there], found)
+    return Beside(found, record)
+
+
+def _taken(dataset: xr.Dataset, matchups: Matchups) -> Columns:
+    """Values at the matchups' cells; NaN on days that the dataset has not."""
+    days, inverse = np.unique(matchups.day, return_inverse=True)
+    times = dataset["time"].values.astype("datetime64[D]")
+    place = np.searchsorted(times, days).clip(max=len(times) - 1)
+    there = times[place] == days
+    some = dataset.isel(time=place[there]).transpose("time", "orbit", "lat", "lon").load()
+    number = np.cumsum(there) - 1
+    cell = (number[inverse], matchups.orbit, matchups.row, matchups.column)
+    known = there[inverse]
+    made = {}
+    for name, values in some.items():
+        column = np.full(len(matchups), np.nan, np.float32)
+        column[known] = values.values[tuple(one[known] for one in cell)]
+        made[str(name)] = column
+    return made
+
+
+def whole(parts: Iterable[Beside | None]) -> Beside | None:
+    """All months together; None where none has any."""
+    found = [part for part in parts if part is not None]
+    return Beside.joined(found) if found else None
+
+
+def sets_of(matchups: Matchups) -> Array:
+    """Codes of `SETS`: what is held out of training and tuning, by station and by year."""
+    year = matchups.year
+    found = np.full(len(matchups), TRAIN, np.uint8)
+    found[(year == 2016) | (year == 2017)] = VALIDATION
+    found[year == 2018] = TEST
+    found[matchups.named(WITHHELD)] = KEPT_BACK
+    return found
+
+
+def verdicts(found: Beside, sets: Array, limit: float) -> Array:
+    """Codes of `VERDICTS`; the limits of what is plausible know nothing of what is held out.
+
+    Parameters
+    ----------
+    found : Beside
+    sets : uint8 array
+        Of `sets_of`.
+    limit : float
+        Standard deviations from the mean of region and month.
+    """
+    matchups = found.matchups
+    told = np.full(len(matchups), KEPT, np.uint8)
+    told[np.isnan(found.record["latent_heat_flux"])] = NO_RECORD
+    known = matchups.at(sets == TRAIN) if (sets == TRAIN).any() else matchups
+    told[~Climatology.of(known).plausible(matchups, limit)] = OUTLIER
+    told[duplicates(matchups)] = DUPLICATE
+    return told
+
+
+def duplicates(matchups: Matchups) -> Flags:
+    """Which say what another one of the same cell and pass says, and is nearer to the sensor.
+
+    A buoy's reports come from its owner, and again through ICOADS, at times under another number.
+    They are the same where time, air, sea and wind are, as far as rounding and heights leave them.
+    """
+    rank = np.full(256, len(FEEDS))
+    rank[list(FEEDS)] = np.arange(len(FEEDS))
+    day, orbit, row, column = (np.asarray(one).astype(np.int64) for one in matchups.cell)
+    order = np.lexsort((rank[matchups.feed], column, row, orbit, day))
+    keys = np.stack([day, orbit, row, column], axis=-1)[order]
+    marked = np.zeros(len(order), bool)
+    for apart in range(1, len(order)):
+        near = (keys[apart:] == keys[:-apart]).all(axis=1)
+        if not near.any():
+            break
+        former, later = order[:-apart][near], order[apart:][near]
+        same = _same(matchups, former, later) & ~marked[former]
+        marked[later[same]] = True
+    return marked
+
+
+def _same(matchups: Matchups, one: Indices, other: Indices) -> Flags:
+    alike = np.abs(matchups.time[one] - matchups.time[other]) <= SAME_WITHIN
+    for name, width in SAME_VALUES.items():
+        values = getattr(matchups, name)
+        alike &= np.abs(values[one] - values[other]) <= width
+    return np.asarray(alike & (matchups.platform[one] != matchups.platform[other]))
+
+
+def counts(codes: Array, meanings: Mapping[int, str]) -> dict[str, int]:
+    """How many of each code, by its meaning."""
+    return {said: int((codes == code).sum()) for code, said in meanings.items()}
+
+
+def check_reports(location: Place, months: Sequence[str]) -> None:
+    """Raise where the store has no table of reports at all.
+
+    Raises
+    ------
+    UnknownName
+    """
+    for month in months:
+        if by_month.reports_of(location, month) is not None:
+            return
+    raise UnknownName(
+        f"the table '{by_month.TABLE}' has no report from {months[0]} to {months[-1]}.",
+        where=str(location),
+        mend=f"`fluxforge ingest {by_month.TABLE}` brings them in.",
+    )

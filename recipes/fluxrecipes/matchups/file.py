@@ -1,0 +1,164 @@
+"""Matchups as a file: CF NetCDF of points, which `fluxforge validate` reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxengine.errors import ConfigError
+from fluxengine.repository import storage_errors
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.constellation import CODES
+from fluxrecipes.matchups.beside import SETS, VERDICTS, Beside
+from fluxrecipes.matchups.matching import Matchups
+from fluxrecipes.sources.reports import FEEDS, KINDS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+IN_SITU = {
+    "air_temperature": ("K", "air temperature of the report, brought to 10 m"),
+    "specific_humidity": ("kg kg-1", "specific humidity of the report, brought to 10 m"),
+    "sea_surface_temperature": ("K", "sea surface temperature as reported"),
+    "wind_speed": ("m s-1", "wind of the report, brought to 10 m"),
+    "neutral_wind": ("m s-1", "equivalent neutral wind of the report at 10 m"),
+    "sensible_heat_flux": ("W m-2", "sensible heat flux of the report, COARE 3.6, upward"),
+    "latent_heat_flux": ("W m-2", "latent heat flux of the report, COARE 3.6, upward"),
+}
+PLACES = {
+    "latitude": ("degrees_north", "latitude of the report"),
+    "longitude": ("degrees_east", "longitude of the report"),
+}
+UNITS = {
+    "K": {"air_temperature", "sea_surface_temperature"},
+    "kg kg-1": {"specific_humidity"},
+    "m s-1": {"wind_speed"},
+    "W m-2": {"heat_flux"},
+    "kg m-2": {"water_vapour", "cloud_liquid_water"},
+    "mm h-1": {"rain_rate"},
+}
+
+
+class Stored(NamedTuple):
+    """What a file of matchups holds.
+
+    Parameters
+    ----------
+    found : Beside
+    verdicts, sets : uint8 array
+        Codes of `fluxrecipes.matchups.beside`.
+    attrs : dict
+        Global attributes: of which store and period, and whether it is simulated.
+    """
+
+    found: Beside
+    verdicts: Array
+    sets: Array
+    attrs: dict[str, Any]
+
+
+def write(path: Path, stored: Stored) -> None:
+    """Write a file, whole or not at all."""
+    import xarray as xr
+
+    matchups = stored.found.matchups
+    made: dict[str, Any] = {
+        "platform": ("matchup", matchups.platform, {"cf_role": "timeseries_id"}),
+        "time": ("matchup", matchups.time.astype("M8[ns]"), {"standard_name": "time"}),
+        "pass_day": ("matchup", matchups.day.astype("M8[ns]"), {"long_name": "day of the pass"}),
+        "hours_apart": ("matchup", matchups.hours_apart.astype("f4"), {"units": "h"}),
+        "row": ("matchup", matchups.row.astype("i2"), {"long_name": "row of the cell"}),
+        "column": ("matchup", matchups.column.astype("i2"), {"long_name": "column of the cell"}),
+        "orbit": _flags(matchups.orbit, {0: "ascending", 1: "descending"}),
+        "satellite": _flags(matchups.satellite, satellites(matchups.satellite)),
+        "state": _flags(matchups.state, cf.STATES),
+        "feed": _flags(matchups.feed, FEEDS),
+        "platform_kind": _flags(matchups.kind, KINDS),
+        "set": _flags(stored.sets, SETS),
+        "verdict": _flags(stored.verdicts, VERDICTS),
+    }
+    for name, (units, said) in (
+        *PLACES.items(),
+        *((f"in_situ_{n}", t) for n, t in IN_SITU.items()),
+    ):
+        values = getattr(matchups, name.removeprefix("in_situ_")).astype("f4")
+        made[name] = ("matchup", values, {"units": units, "long_name": said})
+    for name, values in stored.found.record.items():
+        attrs = {"units": _units(name), "long_name": f"{name.replace('_', ' ')} of the record"}
+        made[f"record_{name}"] = ("matchup", values, attrs)
+    attrs = {"Conventions": "CF-1.11", "featureType": "point", **stored.attrs}
+    dataset = xr.Dataset(made, attrs=attrs).set_coords(["time", "latitude", "longitude"])
+    numbers = [name for name, v in dataset.variables.items() if v.dtype.kind != "S"]
+    packed = {name: {"zlib": True, "complevel": 2} for name in numbers}
+    unfinished = path.with_suffix(".unfinished")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.to_netcdf(unfinished, engine="netcdf4", encoding=packed)
+        unfinished.replace(path)
+
+
+def read(path: Path) -> Stored:
+    """Read a file of `write`.
+
+    Raises
+    ------
+    ConfigError
+        FF201: it is no such file.
+    """
+    import xarray as xr
+
+    mend = "`fluxforge matchup` writes such a file."
+    try:
+        with xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
+            dataset = opened.load()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"it cannot be read ({error}).", where=str(path), mend=mend) from error
+    try:
+        matchups = _matchups(dataset)
+        verdicts, sets = dataset["verdict"].values, dataset["set"].values
+    except KeyError as error:
+        raise ConfigError(f"it has no {error}.", where=str(path), mend=mend) from error
+    record = {
+        str(name).removeprefix("record_"): values.values
+        for name, values in dataset.data_vars.items()
+        if str(name).startswith("record_")
+    }
+    return Stored(Beside(matchups, record), verdicts, sets, dict(dataset.attrs))
+
+
+def _matchups(dataset: xr.Dataset) -> Matchups:
+    renamed = {"day": "pass_day", "kind": "platform_kind"}
+    renamed |= {name: f"in_situ_{name}" for name in IN_SITU}
+    columns = {}
+    for one in fields(Matchups):
+        values = dataset[renamed.get(one.name, one.name)].values
+        columns[one.name] = values
+    columns["day"] = columns["day"].astype("M8[D]")
+    columns["time"] = columns["time"].astype("M8[s]")
+    columns["platform"] = columns["platform"].astype("S16")
+    for name in ("orbit", "row", "column"):
+        columns[name] = columns[name].astype(np.intp)
+    return Matchups(**columns)
+
+
+def _flags(codes: Array, meanings: Mapping[int, str]) -> tuple[str, Array, dict[str, Any]]:
+    values = np.array(list(meanings), np.uint8)
+    words = " ".join(str(word).replace(" ", "_") for word in meanings.values())
+    return "matchup", codes.astype(np.uint8), {"flag_values": values, "flag_meanings": words}
+
+
+def satellites(codes: Array) -> dict[int, str]:
+    """Names of the codes that occur."""
+    known = {code: name for name, code in CODES.items()}
+    return {int(c): known.get(int(c), f"newcomer_{int(c)}") for c in np.unique(codes)}
+
+
+def _units(name: str) -> str:
+    return next((u for u, words in UNITS.items() if any(w in name for w in words)), "1")
