@@ -52,12 +52,16 @@ def table(
     none may be cut off.
     """
     made = Table(
-        title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for column in columns:
         right = column.startswith("#")
         made.add_column(
-            column.lstrip("#"),
+            Text(column.lstrip("#")),
             justify="right" if right else "left",
             overflow="fold",
             no_wrap=right,

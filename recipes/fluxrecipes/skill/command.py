@@ -1,4 +1,4 @@
-"""``fluxforge validate``: how far the record's networks are from the truth."""
+"""``fluxforge validate``: how far the record and its networks are from reports and the truth."""
 
 from __future__ import annotations
 
@@ -16,12 +16,30 @@ def validate(
     models: Annotated[
         bool, typer.Option("--models", help="Score networks beside their baselines.")
     ] = False,
+    matchups: Annotated[
+        Path | None, typer.Option(help="Score the record against reports: a file of matchups.")
+    ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Of matchups, also 2018 and withheld stations.")
+    ] = False,
+    purpose: Annotated[str, typer.Option(help="What held-out matchups are looked at for.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for what is drawn of matchups.")] = Path(
+        "validation"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    r"""Score the record's networks beside the baselines that they must beat.
+    r"""Score the record against reports from the sea, or its networks beside their baselines.
 
-    A validate.yaml names the store, the days to fit the baselines on, the days to score, and where
-    the passes are simulated their world:
+    With `--matchups`, a file that `fluxforge matchup` wrote: RMSE, bias, correlation and spread
+    with intervals, of all and by pass, fill, satellite, feed, latitude, wind, cloud, vapour and
+    sea surface temperature, beside the paper's published table 4, with pictures. The test year and
+    the withheld stations are left out unless `--held-out --purpose WHY` opens them, which is
+    written into openings.jsonl beside the file.
+
+    Example: fluxforge validate --matchups matchups.nc --out validation
+
+    With `--models`, a validate.yaml names the store, the days to fit the baselines on, the days to
+    score, and where the passes are simulated their world:
 
     \b
       store: store
@@ -47,9 +65,14 @@ def validate(
     from fluxengine.errors import ConfigError
     from fluxrecipes.skill import report, settings
 
+    if matchups is not None:
+        against_reports(matchups, held_out=held_out, purpose=purpose, out=out, as_json=as_json)
+        return
     if not models:
         raise ConfigError(
-            "it is not said what to validate.", where="validate", mend="Say `--models`."
+            "it is not said what to validate.",
+            where="validate",
+            mend="Say `--matchups FILE` or `--models`.",
         )
     asked = settings.load(config)
     found: dict[str, Any] = report.of(asked, tell=lambda line: show.notice(line))
@@ -57,3 +80,21 @@ def validate(
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:
         report.tables(found)
+
+
+def against_reports(path: Path, *, held_out: bool, purpose: str, out: Path, as_json: bool) -> None:
+    """Score a file of matchups, write numbers and pictures, and tell."""
+    from fluxengine import show
+    from fluxrecipes.matchups import report
+
+    found = report.of(path, held_out=held_out, purpose=purpose)
+    written = report.write(found, out)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+        return
+    report.tables(found)
+    show.out.print()
+    for one in written:
+        show.out.print(
+            f"{'numbers' if one.suffix == '.json' else 'picture':<8} {one}", soft_wrap=True
+        )

@@ -1,0 +1,165 @@
+"""How well an estimate agrees with measurements that come in clusters, such as stations."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxkernels.errors import ShapeError
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
+_SEED = 20180101  # the same sample has the same intervals
+
+
+class Interval(NamedTuple):
+    """A number and its 95 % interval by resampling."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Agreement(NamedTuple):
+    """Scores of an estimate beside a reference.
+
+    Parameters
+    ----------
+    points, clusters : int
+        Compared, and of how many clusters they are.
+    rmse, bias, correlation : Interval
+        In the values' unit; bias is estimate minus reference.
+    centred : Interval
+        Root mean square difference of the departures from both means (Taylor, 2001):
+        ``rmse² = centred² + bias²``.
+    spread, spread_of_reference : Interval
+        Standard deviations.
+    slope : Interval
+        Of the estimate on the reference, by least squares.
+    p95, p99 : float
+        95th and 99th percentiles of the estimate less those of the reference.
+    """
+
+    points: int
+    clusters: int
+    rmse: Interval
+    bias: Interval
+    correlation: Interval
+    centred: Interval
+    spread: Interval
+    spread_of_reference: Interval
+    slope: Interval
+    p95: float
+    p99: float
+
+
+def agreement(
+    estimate: Array, reference: Array, clusters: Array, *, resamples: int = RESAMPLES
+) -> Agreement:
+    """Scores with intervals, over the points where both are finite.
+
+    Reports of one station are alike: intervals come from resampling whole clusters with
+    replacement (Field and Welsh, 2007). With fewer than two clusters there are none.
+
+    Parameters
+    ----------
+    estimate, reference : float array, shape (point,)
+    clusters : array, shape (point,)
+        What each point belongs to: any labels.
+    resamples : int
+        0 leaves intervals out.
+
+    Returns
+    -------
+    Agreement
+        NaN where fewer than two points can be compared.
+
+    Raises
+    ------
+    ShapeError
+        FK103: shapes differ.
+
+    References
+    ----------
+    Taylor: Summarizing multiple aspects of model performance in a single diagram. J. Geophys. Res.
+    106, 7183-7192, 2001. Field and Welsh: Bootstrapping clustered data. J. R. Stat. Soc. B 69,
+    369-390, 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth = np.arange(6.0)
+    >>> found = agreement(truth + 1.0, truth, np.array([1, 1, 1, 2, 2, 2]))
+    >>> float(found.bias.value), float(found.centred.value), found.clusters
+    (1.0, 0.0, 2)
+    """
+    if not estimate.shape == reference.shape == clusters.shape:
+        shapes = (estimate.shape, reference.shape, clusters.shape)
+        raise ShapeError(f"shapes {shapes} differ.", "estimate, reference, clusters")
+    both = np.isfinite(estimate) & np.isfinite(reference)
+    x, y = (np.asarray(one[both], np.float64) for one in (estimate, reference))
+    _, member = np.unique(clusters[both], return_inverse=True)
+    number = int(member.max()) + 1 if member.size else 0
+    if x.size < 2:
+        nothing = Interval(np.nan, np.nan, np.nan)
+        return _named(x.size, number, [nothing] * 7, (np.nan, np.nan))
+    middle = y.mean()
+    sums = _sums(x - middle, y - middle, member, number)
+    whole = _scores(sums.sum(axis=0))
+    low = high = np.full_like(whole, np.nan)
+    if resamples and number > 1:
+        draws = np.random.default_rng(_SEED).multinomial(
+            number, np.full(number, 1.0 / number), size=resamples
+        )
+        with warnings.catch_warnings():  # of a score that no sample has
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = np.nanquantile(_scores(draws @ sums), (0.025, 0.975), axis=0)
+    intervals = [Interval(*map(float, three)) for three in zip(whole, low, high, strict=True)]
+    tails = np.quantile(x, (0.95, 0.99)) - np.quantile(y, (0.95, 0.99))
+    return _named(x.size, number, intervals, tails)
+
+
+def _named(
+    points: int, clusters: int, scores: Sequence[Interval], tails: Sequence[float] | Floats
+) -> Agreement:
+    rmse, bias, correlation, centred, spread, of_reference, slope = scores
+    return Agreement(
+        points=int(points),
+        clusters=clusters,
+        rmse=rmse,
+        bias=bias,
+        correlation=correlation,
+        centred=centred,
+        spread=spread,
+        spread_of_reference=of_reference,
+        slope=slope,
+        p95=float(tails[0]),
+        p99=float(tails[1]),
+    )
+
+
+def _sums(x: Floats, y: Floats, member: Array, number: int) -> Floats:
+    """Of each cluster: points, x, y, their squares and product, and squared differences."""
+    columns = (np.ones_like(x), x, y, x * x, y * y, x * y, (x - y) ** 2)
+    return np.stack([np.bincount(member, one, number) for one in columns], axis=1)
+
+
+def _scores(sums: Floats) -> Floats:
+    """RMSE, bias, correlation, centred RMSE, both spreads and slope: on the last axis."""
+    n, x, y, xx, yy, xy, squared = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y = x / n, y / n
+        var_x, var_y = xx / n - mean_x**2, yy / n - mean_y**2
+        covariance = xy / n - mean_x * mean_y
+        square, bias = squared / n, mean_x - mean_y
+        centred = np.sqrt(np.maximum(square - bias**2, 0.0))
+        spreads = (np.sqrt(np.maximum(one, 0.0)) for one in (var_x, var_y))
+        correlation = covariance / np.sqrt(var_x * var_y)
+        made = (np.sqrt(square), bias, correlation, centred, *spreads, covariance / var_y)
+    return np.stack(made, axis=-1)

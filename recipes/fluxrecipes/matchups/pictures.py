@@ -1,0 +1,203 @@
+"""Matchups as pictures: densities with their spread, a Taylor diagram, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fluxkernels.stats.agreement import Agreement
+from fluxrecipes.matchups.scores import COMPARED
+
+Array = npt.NDArray[Any]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKS = "osD^v<>"
+
+
+def _pyplot() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def densities(
+    compared: Sequence[tuple[str, str, Array, Array]],
+    told: Mapping[str, Agreement],
+    path: Path,
+    *,
+    title: str,
+) -> Path:
+    """Estimates over reports, counted in hexagons, with the line of equality and ± 2 σ about it.
+
+    Parameters
+    ----------
+    compared : sequence of (variable, unit, estimates, reports)
+        At most six are drawn.
+    told : mapping of str to Agreement
+        By variable.
+    path : Path
+        Of the PNG; a PDF goes beside it.
+    title : str
+    """
+    plt = _pyplot()
+    shown = compared[:6]
+    figure, axes = plt.subplots(2, 3, figsize=(13, 8.6), layout="constrained", squeeze=False)
+    for axis, (variable, unit, x, y) in zip(axes.flat, shown, strict=False):
+        offset = 273.15 if unit == "°C" else 0.0
+        ours, theirs = x - offset, y - offset
+        low, high = np.nanpercentile(np.concatenate([ours, theirs]), (0.1, 99.9))
+        drawn = axis.hexbin(
+            theirs, ours, gridsize=70, extent=(low, high, low, high), mincnt=1, bins="log",
+            cmap="viridis", linewidths=0.1,
+        )  # fmt: skip
+        agreed = told[variable]
+        ends = np.array([low, high])
+        width = 2.0 * agreed.centred.value
+        axis.plot(ends, ends, color="black", linewidth=1)
+        for side in (-width, width):
+            axis.plot(ends, ends + agreed.bias.value + side, "--", color=_COLOURS[1], linewidth=1)
+        axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+        axis.set_xlabel(f"report [{unit}]")
+        axis.set_ylabel(f"record [{unit}]")
+        axis.set_title(variable, loc="left", fontsize=11)
+        axis.text(
+            0.03,
+            0.97,
+            f"RMSE {agreed.rmse.value:.2f} {unit}\nbias {agreed.bias.value:+.2f} {unit}\n"
+            f"r {agreed.correlation.value:.3f}\n{agreed.points:,} matchups",
+            transform=axis.transAxes,
+            va="top",
+            fontsize=9,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
+        )
+        figure.colorbar(drawn, ax=axis, shrink=0.75, label="matchups")
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return _saved(figure, path)
+
+
+def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title: str) -> Path:
+    """Taylor diagrams, one for each variable: spread and correlation of each estimate.
+
+    Spreads are divided by that of the reports, so that a perfect estimate is at 1 on the axis;
+    arcs about that point are centred errors.
+
+    Parameters
+    ----------
+    several : mapping of variable to mapping of label to Agreement
+    path : Path
+        Of the PNG; a PDF goes beside it.
+    title : str
+    """
+    plt = _pyplot()
+    rows = -(-len(several) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(11, 5.3 * rows + 0.6), subplot_kw={"projection": "polar"}, squeeze=False
+    )
+    # Quarter circles: what lays out axes by itself takes them for whole ones.
+    figure.subplots_adjust(left=0.06, right=0.95, bottom=0.06, top=0.9, hspace=0.28, wspace=0.15)
+    for axis in axes.flat[len(several) :]:
+        axis.set_visible(False)
+    for axis, (variable, labelled) in zip(axes.flat, several.items(), strict=False):
+        _taylor_axis(axis)
+        axis.set_title(variable, loc="left", fontsize=11)
+        for at, (label, agreed) in enumerate(labelled.items()):
+            ratio = agreed.spread.value / agreed.spread_of_reference.value
+            axis.plot(
+                np.arccos(np.clip(agreed.correlation.value, 0.0, 1.0)),
+                ratio,
+                _MARKS[at % len(_MARKS)],
+                color=_COLOURS[at % len(_COLOURS)],
+                label=label,
+                markersize=8,
+            )
+    axes.flat[0].legend(loc="upper right", fontsize=9, bbox_to_anchor=(1.08, 1.08))
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return _saved(figure, path)
+
+
+def _taylor_axis(axis: Any) -> None:
+    axis.set_thetalim(0, np.pi / 2)
+    axis.set_rlim(0, 1.5)
+    ticks = np.array([0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])
+    axis.set_thetagrids(np.degrees(np.arccos(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
+    axis.set_rgrids([0.5, 1.0, 1.5], fontsize=8)
+    axis.plot(0.0, 1.0, "k*", markersize=13, clip_on=False)
+    turn = np.linspace(0, np.pi, 100)
+    for radius in (0.25, 0.5, 0.75, 1.0):
+        east, north = 1.0 + radius * np.cos(turn), radius * np.sin(turn)
+        axis.plot(np.arctan2(north, east), np.hypot(east, north), ":", color="0.6", linewidth=0.8)
+    axis.text(np.pi / 5, 1.68, "correlation", rotation=-54, ha="center", va="center", fontsize=9)
+    axis.text(
+        0.5, -0.09, "standard deviation over that of the reports", transform=axis.transAxes,
+        ha="center", fontsize=9,
+    )  # fmt: skip
+
+
+def places(
+    latitude: Array, longitude: Array, feeds: Mapping[str, npt.NDArray[np.bool_]], path: Path,
+    *, title: str,
+) -> Path:  # fmt: skip
+    """Where matchups are, by feed.
+
+    Parameters
+    ----------
+    latitude, longitude : float array
+        Of the matchups, degrees.
+    feeds : mapping of str to bool array
+        Which are of each feed.
+    path : Path
+        Of the PNG; a PDF goes beside it.
+    title : str
+    """
+    import cartopy.crs as ccrs
+
+    from fluxrecipes.nature.land import land_fraction
+
+    plt = _pyplot()
+    figure, axis = plt.subplots(
+        figsize=(12, 5.4), layout="constrained",
+        subplot_kw={"projection": ccrs.PlateCarree(central_longitude=200)},
+    )  # fmt: skip
+    lat, lon = -89.875 + 0.25 * np.arange(720), 0.125 + 0.25 * np.arange(1440)
+    land = land_fraction() > 0.5
+    axis.pcolormesh(
+        lon, lat, np.ma.masked_equal(land, False), cmap="Greys", vmin=0, vmax=2,
+        transform=ccrs.PlateCarree(), rasterized=True,
+    )  # fmt: skip
+    for at, (name, members) in enumerate(feeds.items()):
+        if members.any():
+            cells = np.unique(
+                np.stack([latitude[members].round(1), longitude[members].round(1)]), axis=1
+            )
+            axis.plot(
+                cells[1], cells[0], _MARKS[at], markersize=1.8, color=_COLOURS[at],
+                transform=ccrs.PlateCarree(), label=f"{name}: {int(members.sum()):,}",
+            )  # fmt: skip
+    axis.set_extent([20.01, 379.99, -65, 65], ccrs.PlateCarree())
+    lines = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
+    lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(feeds), fontsize=9,
+        title="matchups", markerscale=2,
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return _saved(figure, path)
+
+
+def _saved(figure: Any, path: Path) -> Path:
+    figure.savefig(path, dpi=130)
+    figure.savefig(path.with_suffix(".pdf"))
+    _pyplot().close(figure)
+    return path
+
+
+VARIABLES = tuple(name for name, *_ in COMPARED[:4])

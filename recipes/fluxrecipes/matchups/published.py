@@ -1,0 +1,48 @@
+"""Figures that others published, to stand beside ours: marked so wherever they are shown."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PAPER = "Wang, Wang and Li (2026), table 4"
+
+
+class Published(NamedTuple):
+    """A row of table 4: in situ reports of all kinds, 1992 to 2020.
+
+    Parameters
+    ----------
+    product : str
+    orbit : str
+        Empty where the figures are of both passes, or of days.
+    rmse, correlation : dict of str to float
+        By variable; in °C, g/kg and W m-2.
+    """
+
+    product: str
+    orbit: str
+    rmse: dict[str, float]
+    correlation: dict[str, float]
+
+
+AIR, HUMIDITY = "air_temperature", "specific_humidity"
+SENSIBLE, LATENT = "sensible_heat_flux", "latent_heat_flux"
+
+
+def _row(product: str, rmse: tuple[float, ...], correlation: tuple[float, ...]) -> Published:
+    names = (AIR, HUMIDITY, SENSIBLE, LATENT)
+    return Published(
+        product, "", dict(zip(names, rmse, strict=True)), dict(zip(names, correlation, strict=True))
+    )
+
+
+TABLE_4 = (
+    _row("NCEP", (0.90, 1.25, 13.15, 54.67), (0.97, 0.91, 0.76, 0.68)),
+    _row("ERA5", (1.03, 1.22, 10.16, 38.72), (0.97, 0.95, 0.75, 0.78)),
+    _row("OHF CDR", (0.84, 1.09, 10.03, 38.98), (0.97, 0.93, 0.52, 0.65)),
+    _row("IFREMER", (0.93, 0.94, 10.16, 32.44), (0.98, 0.96, 0.86, 0.81)),
+    _row("OAFlux", (0.58, 0.99, 6.13, 31.04), (0.99, 0.94, 0.88, 0.80)),
+    Published("DeepFlux", "ascending", {AIR: 0.53, HUMIDITY: 0.71}, {AIR: 0.99, HUMIDITY: 0.97}),
+    Published("DeepFlux", "descending", {AIR: 0.53, HUMIDITY: 0.70}, {AIR: 0.99, HUMIDITY: 0.97}),
+    Published("DeepFlux", "", {SENSIBLE: 5.53, LATENT: 25.28}, {SENSIBLE: 0.88, LATENT: 0.87}),
+)

@@ -1,0 +1,70 @@
+"""Agreement with clustered measurements: by hand, by properties, and how often intervals hold."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fluxkernels.errors import ShapeError
+from fluxkernels.stats import agreement as module
+from fluxkernels.stats.agreement import agreement
+
+RNG = np.random.default_rng(2)
+
+
+@given(seed=st.integers(0, 2**32 - 1), offset=st.floats(-300, 300))
+@settings(max_examples=60, deadline=None)
+def test_scores_are_what_they_are_called(seed: int, offset: float) -> None:
+    rng = np.random.default_rng(seed)
+    y = offset + rng.normal(0, 2, 300)
+    x = offset + 0.8 * (y - offset) + rng.normal(0.5, 1, 300)
+    found = agreement(x, y, rng.integers(0, 12, 300), resamples=50)
+    assert found.rmse.value == pytest.approx(np.sqrt(((x - y) ** 2).mean()))
+    assert found.bias.value == pytest.approx((x - y).mean())
+    assert found.correlation.value == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert found.spread.value == pytest.approx(x.std())
+    assert found.spread_of_reference.value == pytest.approx(y.std())
+    assert found.slope.value == pytest.approx(np.polyfit(y, x, 1)[0])
+    assert found.centred.value == pytest.approx(np.std(x - y))
+    assert found.p95 == pytest.approx(np.quantile(x, 0.95) - np.quantile(y, 0.95))
+    for one in (found.rmse, found.bias, found.correlation, found.slope):
+        assert one.low <= one.value <= one.high or one.low == pytest.approx(one.high, rel=0.3)
+
+
+def test_intervals_know_of_clusters() -> None:
+    """Stations with biases of their own: the bias of all holds in 95 of 100 samples, nearly."""
+    inside = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        station = np.repeat(np.arange(30), 50)
+        y = rng.normal(size=station.size)
+        x = y + rng.normal(0, 1, 30)[station] + rng.normal(0, 0.5, station.size)
+        bias = agreement(x, y, station, resamples=300).bias
+        inside.append(bias.low <= 0.0 <= bias.high)
+    assert np.mean(inside) == pytest.approx(0.94, abs=0.04)
+
+
+def test_gaps_and_small_samples() -> None:
+    x, y = np.array([1.0, np.nan, 3.0, 4.0]), np.array([1.0, 2.0, np.nan, 5.0])
+    found = agreement(x, y, np.array([b"a", b"a", b"b", b"a"]))
+    assert found.points == 2 and found.clusters == 1
+    assert found.rmse.value == pytest.approx(np.sqrt(0.5)) and np.isnan(found.rmse.low)
+    nothing = agreement(np.full(3, np.nan), np.zeros(3), np.zeros(3))
+    assert nothing.points == 0 and np.isnan(nothing.rmse.value)
+    flat = agreement(np.ones(4), np.arange(4.0), np.arange(4))
+    assert np.isnan(flat.correlation.value) and flat.spread.value == 0.0
+
+
+def test_the_same_sample_has_the_same_intervals() -> None:
+    x, y, of = RNG.normal(size=200), RNG.normal(size=200), RNG.integers(0, 9, 200)
+    assert agreement(x, y, of) == agreement(x, y, of)
+    with pytest.raises(ShapeError):
+        agreement(x, y[1:], of)
+
+
+def test_examples() -> None:
+    assert doctest.testmod(module).failed == 0

@@ -1,0 +1,157 @@
+"""`fluxforge validate --matchups`: scores in groups, what is held out, tables and pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fluxengine.errors import ConfigError
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.matchups import beside, file, published, report, scores
+from fluxrecipes.matchups.beside import Beside
+from fluxrecipes.matchups.matching import Matchups
+from fluxrecipes.skill import command
+from fluxrecipes.sources.reports import GTMBA, NDBC
+
+NUMBER = 3000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Matchups of thirty platforms in 2015 to 2018; passes descending are 1 K too warm."""
+    made = tmp_path_factory.mktemp("matchups")
+    rng = np.random.default_rng(4)
+    station = rng.integers(0, 30, NUMBER)
+    orbit = rng.integers(0, 2, NUMBER)
+    platform = np.array([f"4100{n:02}".encode() for n in station], "S16")
+    platform[station == 0] = b"WHOTS"
+    days = np.datetime64("2015-01-01") + rng.integers(0, 1461, NUMBER)
+    reported = {
+        "air_temperature": 290 + rng.normal(0, 5, NUMBER),
+        "specific_humidity": 0.012 + rng.normal(0, 0.003, NUMBER),
+        "sensible_heat_flux": rng.normal(10, 8, NUMBER),
+        "latent_heat_flux": rng.normal(110, 50, NUMBER),
+        "sea_surface_temperature": 291 + rng.normal(0, 5, NUMBER),
+        "wind_speed": rng.uniform(1, 15, NUMBER),
+    }
+    reported["neutral_wind"] = reported["wind_speed"] + 0.1
+    matchups = Matchups(
+        platform=platform,
+        satellite=np.full(NUMBER, 17, np.uint8),
+        orbit=orbit,
+        day=days.astype("M8[D]"),
+        row=np.zeros(NUMBER, np.intp),
+        column=np.arange(NUMBER) % 360,
+        latitude=rng.uniform(-50, 50, NUMBER),
+        longitude=rng.uniform(0, 360, NUMBER),
+        hours_apart=np.zeros(NUMBER),
+        state=rng.choice([cf.OBSERVED, cf.COMPLETED], NUMBER).astype(np.uint8),
+        time=days.astype("M8[s]"),
+        feed=np.where(station < 15, NDBC, GTMBA).astype(np.uint8),
+        kind=np.full(NUMBER, 4, np.uint8),
+        **reported,
+    )
+    spread = {"air_temperature": 0.5, "specific_humidity": 0.001, "wind_speed": 1.0}
+    record = {
+        name: (reported[name] + rng.normal(0, spread.get(name, 5.0), NUMBER)).astype("f4")
+        for name in (*beside.OF_PASSES[:5], "wind_speed")
+    }
+    record["air_temperature"] += orbit.astype("f4")
+    record["sensible_heat_flux_bulk"] = record["sensible_heat_flux"] + np.float32(4.0)
+    record["latent_heat_flux_bulk"] = record["latent_heat_flux"] + np.float32(20.0)
+    record |= {n: rng.uniform(0, 0.3, NUMBER).astype("f4") for n in ("cloud_liquid_water",)}
+    record |= {"water_vapour": rng.uniform(5, 60, NUMBER).astype("f4")}
+    verdicts = np.full(NUMBER, beside.KEPT, np.uint8)
+    verdicts[:100] = beside.OUTLIER
+    record["air_temperature"][:100] = 400.0
+    record["specific_humidity"][100] = np.nan
+    sets = beside.sets_of(matchups)
+    stored = file.Stored(Beside(matchups, record), verdicts, sets, {"simulated": "seed 4"})
+    file.write(made / "matchups.nc", stored)
+    return made
+
+
+def test_groups_are_scored_on_their_own_points(folder: Path) -> None:
+    found = report.of(folder / "matchups.nc", held_out=False, purpose="")
+    stored = found.stored
+    ascending = scores.one(found.scores, "air temperature", "pass", "ascending")
+    descending = scores.one(found.scores, "air temperature", "pass", "descending")
+    assert ascending is not None and descending is not None
+    assert ascending.bias.value == pytest.approx(0.0, abs=0.05)
+    assert descending.bias.value == pytest.approx(1.0, abs=0.05)
+    assert descending.rmse.value == pytest.approx(np.sqrt(1.25), abs=0.05)
+    bulk = scores.one(found.scores, "latent heat flux, bulk", scores.ALL, scores.ALL)
+    after = scores.one(found.scores, "latent heat flux", scores.ALL, scores.ALL)
+    assert bulk is not None and after is not None
+    assert bulk.bias.value - after.bias.value == pytest.approx(20.0, abs=1e-3)
+    whole = scores.one(found.scores, "air temperature", scores.ALL, scores.ALL)
+    assert whole is not None
+    # Without outliers, 2018, the withheld station, and what one of the variables lacks.
+    kept_back = np.isin(stored.sets, report.HELD_OUT)
+    there = np.isfinite(stored.found.record["specific_humidity"])
+    assert whole.points == int(((stored.verdicts == beside.KEPT) & ~kept_back & there).sum())
+    for by in ("fill", "feed", "wind speed", "latitude"):
+        points = [
+            s.agreement.points for s in found.scores if s.by == by and s.variable == whole_of(found)
+        ]
+        assert sum(points) == whole.points, by
+    assert not [s for s in found.scores if s.group in ("test 2018", "withheld station")]
+
+
+def whole_of(found: report.Validated) -> str:
+    return found.scores[0].variable
+
+
+def test_a_look_at_what_is_held_out_is_written_down(folder: Path) -> None:
+    path = folder / "matchups.nc"
+    with pytest.raises(ConfigError, match="--purpose"):
+        report.of(path, held_out=True, purpose="")
+    assert not (folder / "openings.jsonl").exists()
+    first = report.of(path, held_out=True, purpose="a test of the log")
+    second = report.of(path, held_out=True, purpose="again")
+    assert first.opened_before == 0 and second.opened_before == 1
+    lines = (folder / "openings.jsonl").read_text().splitlines()
+    assert "a test of the log" in lines[0] and "withheld_station" in lines[0]
+    assert {s.group for s in first.scores if s.by == "set"} == {
+        "training years",
+        "validation 2016 2017",
+        "test 2018",
+        "withheld station",
+    }
+
+
+def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path) -> None:
+    app = typer.Typer()
+    app.command()(command.validate)
+    out = folder / "out"
+    call = ["--matchups", str(folder / "matchups.nc"), "--out", str(out)]
+    printed = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
+    assert printed.exit_code == 0, (printed.output, printed.exception)
+    for row in published.TABLE_4:
+        assert f"{row.product} {row.orbit}".strip() in printed.output
+    marked = [line for line in printed.output.splitlines() if "this record, both passes" in line]
+    assert marked and all("SIMULATED world (seed 4)" in line for line in marked)
+    assert "Qa [g/kg]" in printed.output
+    for name in ("densities", "taylor", "places"):
+        assert (out / f"{name}.png").stat().st_size > 20_000
+        assert (out / f"{name}.pdf").stat().st_size > 5_000
+    told = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
+    assert told["simulated"] == "seed 4" and told["opened_before"] is None
+    assert json.loads((out / "validation.json").read_text()) == told
+
+
+def test_nothing_to_score_is_told(folder: Path, tmp_path: Path) -> None:
+    stored = file.read(folder / "matchups.nc")
+    nothing = stored._replace(verdicts=np.full(NUMBER, beside.DUPLICATE, np.uint8))
+    file.write(tmp_path / "none.nc", nothing)
+    with pytest.raises(ConfigError, match="no matchup counts"):
+        report.of(tmp_path / "none.nc", held_out=False, purpose="")
+    app = typer.Typer()
+    app.command()(command.validate)
+    done = CliRunner().invoke(app, [])
+    assert isinstance(done.exception, ConfigError) and "--matchups" in str(done.exception)
