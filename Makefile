@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-chain bench-nets bench-slots \
+.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-chain bench-nets bench-slots bench-trends \
         scale gpu lint clean
 
 help:  ## list the commands
@@ -48,6 +48,9 @@ bench-chain: $(VENV)/.dev-ready  ## a day and pass through the record's chain, b
 
 bench-nets: $(VENV)/.dev-ready  ## a window through the networks, and a step of training: a minute
 	$(BIN)/python tests/bench/nets.py
+
+bench-trends: $(VENV)/.dev-ready  ## trends of a globe of series, all tests, beside pymannkendall: 4 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/trends.py
 
 bench: $(VENV)/.dev-ready  ## the bulk-flux kernel beside its peer: 2 minutes on a quiet machine
 	@$(PIP) -e ".[bench]"
