@@ -21,6 +21,7 @@ _compiled: Any = decorators.njit(cache=True, nogil=True, error_model="numpy")
 _FEW = 4096  # pairs that are looked at one by one
 _STEPS = 60  # counts at most, until few slopes are left about the middle one
 _TINY = 1e-14  # of slopes: nearer than that they are one
+_WALKS = 40  # pairs of a key for each point, beyond which sorting is faster
 
 
 def room(longest: int) -> tuple[Any, ...]:
@@ -30,13 +31,14 @@ def room(longest: int) -> tuple[Any, ...]:
     -------
     tuple of arrays
         Keys; what a digit adds to the counts of lesser ones; counts of the first digit; counts of
-        the second beside each of the first.
+        the second beside each of the first; the last place of each key; and the one before it.
     """
     bits = max(3, math.ceil(math.log2(max(longest, 1)) / 2))
     counts = np.uint16 if longest < 1 << 16 else np.uint32
     lesser = np.tri(1 << bits, k=-1, dtype=counts)
-    keys = np.empty(longest, np.int64)
-    return keys, lesser, np.zeros(1 << bits, counts), np.zeros((1 << bits, 1 << bits), counts)
+    first, second = np.zeros(1 << bits, counts), np.zeros((1 << bits, 1 << bits), counts)
+    keys, former = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    return keys, lesser, first, second, np.empty(1 << 2 * bits, np.int64), former
 
 
 @_compiled
@@ -65,8 +67,27 @@ def pack(values, times, rows, when, counts):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def detrended(rows, when, counts, slope, rest):  # type: ignore[no-untyped-def]
+    """What a trend leaves of each row.
+
+    Parameters
+    ----------
+    rows, when : float64 array, shape (series, time)
+    counts : int64 array, shape (series,)
+    slope : float64 array, shape (series,)
+    rest : float64 array, shape (series, time)
+        Filled in; infinite behind the last value.
+    """
+    for series in range(rows.shape[0]):
+        count = counts[series]
+        rest[series, count:] = np.inf
+        for place in range(count):
+            rest[series, place] = rows[series, place] - slope[series] * when[series, place]
+
+
+@_compiled
 def ranked(rows, orders, counts, ranks):  # type: ignore[no-untyped-def]
-    """Ranks of each row, from 1; equal values share the mean of theirs.
+    """Ranks of each row less their mean; equal values share the mean of theirs.
 
     Parameters
     ----------
@@ -86,8 +107,34 @@ def ranked(rows, orders, counts, ranks):  # type: ignore[no-untyped-def]
             while after < count and row[order[after]] == row[order[first]]:
                 after += 1
             for place in range(first, after):
-                ranks[series, order[place]] = 0.5 * (first + 1 + after)
+                ranks[series, order[place]] = 0.5 * (first + after - count)
             first = after
+
+
+@_compiled
+def widened(products, counts, noise, widening):  # type: ignore[no-untyped-def]
+    """By how much autocorrelation widens the variance of a score.
+
+    Parameters
+    ----------
+    products : float64 array, shape (series, lag)
+        Sums of products of ranks so many steps apart.
+    counts : int64 array, shape (series,)
+    noise : float
+        Autocorrelations up to this, by the square root of the count, are left out.
+    widening : float64 array, shape (series,)
+        Filled in.
+    """
+    for series in range(products.shape[0]):
+        count = float(counts[series])
+        least = noise / np.sqrt(count) * products[series, 0]
+        total = 0.0
+        for lag in range(1, counts[series]):
+            product = products[series, lag]
+            if abs(product) > least:
+                total += (count - lag) * (count - lag - 1.0) * (count - lag - 2.0) * product
+        scale = count * (count - 1.0) * (count - 2.0) * products[series, 0]
+        widening[series] = 1.0 + 2.0 * total / scale if scale > 0.0 else np.nan
 
 
 @_compiled
@@ -105,7 +152,7 @@ def scores(rows, orders, counts, falling, level, variance, table):  # type: igno
     table : tuple of arrays
         Of `room`.
     """
-    key, mask, coarse, fine = table
+    key, mask, coarse, fine, _, _ = table
     for series in range(rows.shape[0]):
         count = counts[series]
         tied = 0.0  # pairs, twice
@@ -119,40 +166,7 @@ def scores(rows, orders, counts, falling, level, variance, table):  # type: igno
 
 
 @_compiled
-def bracketed(  # type: ignore[no-untyped-def]
-    rows, when, counts, falling, level, low, high, rest, table
-):
-    """Slopes on either side of the middle one of each row, with few between them.
-
-    Parameters
-    ----------
-    rows, when : float64 array, shape (series, time)
-    counts : int64 array, shape (series,)
-    falling, level : float64 array, shape (series,)
-        Of `scores`.
-    low, high : float64 array, shape (series,)
-        Filled in.
-    rest : float64 array, shape (series, time)
-        Filled in: the row less `low` times its time.
-    table : tuple of arrays
-        Of `room`.
-    """
-    key, mask, coarse, fine = table
-    for series in range(rows.shape[0]):
-        count = counts[series]
-        y, t = rows[series, :count], when[series, :count]
-        rest[series, count:] = np.inf
-        low[series] = high[series] = 0.0
-        few = count * (count - 1) // 2 <= _FEW
-        if not few and not _level(count, falling[series], level[series]):
-            low[series], high[series] = _bracket(y, t, key, mask, coarse, fine, False)
-        rest[series, :count] = y - low[series] * t
-
-
-@_compiled
-def middle_slopes(  # type: ignore[no-untyped-def]
-    rows, when, counts, falling, level, low, high, rest, orders, slope, table
-):
+def middle_slopes(rows, when, counts, falling, level, slope, table):  # type: ignore[no-untyped-def]
     """Median of the slopes of all pairs of each row.
 
     Parameters
@@ -161,35 +175,28 @@ def middle_slopes(  # type: ignore[no-untyped-def]
     counts : int64 array, shape (series,)
     falling, level : float64 array, shape (series,)
         Of `scores`.
-    low, high, rest : float64 array
-        As `bracketed` gives them.
-    orders : int64 array, shape (series, time)
-        Sorts each row of `rest`.
     slope : float64 array, shape (series,)
         Filled in; NaN where a series has fewer than two values.
     table : tuple of arrays
         Of `room`.
     """
-    key, mask, coarse, fine = table
-    found = np.empty(max(8 * rows.shape[1], _FEW))
+    longest = rows.shape[1]
+    found = np.empty(max(8 * longest, _FEW))
+    rest, places = np.empty(longest), np.empty(longest, np.int64)
     for series in range(rows.shape[0]):
         count = counts[series]
         y, t = rows[series, :count], when[series, :count]
         if count * (count - 1) // 2 <= _FEW:
             slope[series] = _middle_of_few(y, t, found)
-            continue
-        if _level(count, falling[series], level[series]):
+        elif _level(count, falling[series], level[series]):
             slope[series] = _beside_zero(y, t, falling[series], level[series])
-            continue
-        below = _inverted(rest[series, :count], orders[series], key, mask, coarse, fine)
-        middle = _middle(y, t, orders[series], low[series], high[series], below, found)
-        if np.isnan(middle):  # the counts were too rough: values far from all others
-            near, far = _bracket(y, t, key, mask, coarse, fine, True)
-            left = y - near * t
-            order = np.argsort(left)
-            below = _inverted(left, order, key, mask, coarse, fine)
-            middle = _middle(y, t, order, near, far, below, found)
-        slope[series] = middle
+        else:
+            low, high, under, over = _bracket(y, t, rest[:count], table, False)
+            middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
+            if np.isnan(middle):  # slopes crowd: both ends are counted then
+                low, high, under, over = _bracket(y, t, rest[:count], table, True)
+                middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
+            slope[series] = middle
 
 
 @_compiled
@@ -229,79 +236,133 @@ def _keyed(row, order, count, key):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _inverted(row, order, key, mask, coarse, fine):  # type: ignore[no-untyped-def]
-    """Exact number of inversions of a row."""
-    _keyed(row, order, row.size, key)
-    return _inversions(key[: row.size], mask, coarse, fine)
+def _below(y, t, slope, rest, table):  # type: ignore[no-untyped-def]
+    """Number of pairs with a lesser slope.
+
+    Keys are what is left of a value, in 16,384 steps or so. Pairs within a step are looked at.
+    """
+    key, mask, coarse, fine, last, former = table
+    count, digits = y.size, coarse.size
+    bits = 3
+    while 1 << bits < digits:
+        bits += 1
+    _rough(y, t, slope, rest, key, last.size)
+    coarse[:] = 0
+    fine[:] = 0
+    last[:] = -1
+    found = walked = 0
+    for place in range(count):
+        here = key[place]
+        large, small = here >> bits, here & (digits - 1)
+        found += coarse[large] + fine[large, small]
+        before = last[here]
+        while before >= 0:
+            found += rest[before] > rest[place]
+            before = former[before]
+            walked += 1
+        if walked > _WALKS * count:  # some values are far from all others
+            _keyed(rest, np.argsort(rest), count, key)
+            return float(_inversions(key[:count], mask, coarse, fine))
+        former[place] = last[here]
+        last[here] = place
+        for digit in range(digits):
+            coarse[digit] += mask[large, digit]
+        for digit in range(digits):
+            fine[large, digit] += mask[small, digit]
+    return float(found)
 
 
 @_compiled
-def _below(y, t, slope, key, mask, coarse, fine, exact):  # type: ignore[no-untyped-def]
-    """Number of pairs with a lesser slope: roughly, or exactly."""
-    rest = y - slope * t
-    if exact:
-        return float(_inverted(rest, np.argsort(rest), key, mask, coarse, fine))
-    least, most = rest.min(), rest.max()
-    keys = coarse.size * coarse.size
+def _rough(y, t, slope, rest, key, keys):  # type: ignore[no-untyped-def]
+    """What is left of each value, and in which of so many equal steps it is."""
+    least, most = np.inf, -np.inf
+    for place in range(y.size):
+        left = y[place] - slope * t[place]
+        rest[place] = left
+        least, most = min(least, left), max(most, left)
     scale = (keys - 0.5) / (most - least) if most > least else 0.0
     for place in range(y.size):
         key[place] = int((rest[place] - least) * scale)
-    falling = float(_inversions(key[: y.size], mask, coarse, fine))
-    alike = 0.0  # half of the pairs that the keys do not tell apart
-    for large in range(coarse.size):
-        more = coarse[large - 1] - coarse[large] if large else y.size - coarse[0]
-        for small in range(coarse.size):
-            here = fine[large, small - 1] - fine[large, small] if small else more - fine[large, 0]
-            alike += here * (here - 1.0)
-    return falling + 0.25 * alike
 
 
 @_compiled
-def _bracket(y, t, key, mask, coarse, fine, exact):  # type: ignore[no-untyped-def]
-    """Slopes on either side of the middle one, with few between them or next to no distance."""
+def _ordered(y, t, slope, rest, places, table):  # type: ignore[no-untyped-def]
+    """Places of values by what is left of them, equal ones in the order of time."""
+    key, last = table[0], table[4]
+    count = y.size
+    _rough(y, t, slope, rest, key, last.size)
+    last[:] = 0
+    for place in range(count):
+        last[key[place]] += 1
+    crowd = 0
+    first = 0
+    for step in range(last.size):
+        here = last[step]
+        crowd += here * here
+        last[step] = first
+        first += here
+    if crowd > _WALKS * count:
+        places[:count] = np.argsort(rest)
+        _by_time_where_equal(rest, places[:count])
+        return
+    for place in range(count):
+        places[last[key[place]]] = place
+        last[key[place]] += 1
+    for at in range(1, count):  # within a step they are in the order of time
+        one, here = places[at], at
+        while here > 0 and rest[places[here - 1]] > rest[one]:
+            places[here] = places[here - 1]
+            here -= 1
+        places[here] = one
+
+
+@_compiled
+def _bracket(y, t, rest, table, both):  # type: ignore[no-untyped-def]
+    """Slopes on either side of the middle ones, with few between them or next to no distance.
+
+    Returns low and high, and how many slopes are below each: -1 of one of them where that one was
+    not counted, as it need not be unless `both` are asked for.
+    """
     count = y.size
     pairs = count * (count - 1) // 2
-    middle = 0.5 * (pairs - 1)
-    slack = 0.5 if exact else 0.125 * count
+    first, second = (pairs - 1) // 2, pairs // 2
+    middle, aside = 0.5 * pairs, 0.25 * count
     guess, width = _first_guess(y, t)
     low, high = guess - width, guess + width
-    under = _below(y, t, low, key, mask, coarse, fine, exact)
-    over = _below(y, t, high, key, mask, coarse, fine, exact)
+    under, over = _below(y, t, low, rest, table), _below(y, t, high, rest, table)
     for _ in range(_STEPS):
-        if under <= middle - slack:
+        if under <= first:
             break
         high, over, width = low, under, 3.0 * width
         low -= width
-        under = _below(y, t, low, key, mask, coarse, fine, exact)
+        under = _below(y, t, low, rest, table)
     for _ in range(_STEPS):
-        if over >= middle + 1.0 + slack:
+        if over > second:
             break
         low, under, width = high, over, 3.0 * width
         high += width
-        over = _below(y, t, high, key, mask, coarse, fine, exact)
+        over = _below(y, t, high, rest, table)
     for step in range(_STEPS):
         if over - under <= count or high - low <= _TINY * (abs(low) + abs(high)):
             break
         density = (over - under) / (high - low)
-        guess = low + (middle + 0.5 - under) / density
-        margin = max(0.25 * count, 0.02 * (over - under)) / density
+        at = low + (middle - under) / density
         if step % 3 == 2:  # where slopes crowd, a straight line leads nowhere
-            guess, margin = 0.5 * (low + high), 0.0
-        for at in (guess - margin, guess + margin):
-            if not low < at < high:
-                continue
-            here = _below(y, t, at, key, mask, coarse, fine, exact)
-            if here <= middle - slack:
-                low, under = at, here
-            elif here >= middle + 1.0 + slack:
-                high, over = at, here
-            elif here < middle + 0.5:  # too near to tell: the margin is what is left
-                low, under = max(low, at - margin), min(under, here)
-                break
-            else:
-                high, over = min(high, at + margin), max(over, here)
-                break
-    return low, high
+            at = 0.5 * (low + high)
+        here = _below(y, t, at, rest, table)
+        if first < here <= second:  # just between the middle two
+            at = min(at + aside / density, high)
+            here = _below(y, t, at, rest, table)
+        lacking = middle - here
+        if here <= first:
+            if lacking <= count and not both:
+                return at, min(at + (lacking + aside) / density, high), here, -1.0
+            low, under = at, here
+        elif here > second:
+            if -lacking <= count and not both:
+                return max(at - (aside - lacking) / density, low), at, -1.0, here
+            high, over = at, here
+    return low, high, under, over
 
 
 @_compiled
@@ -363,32 +424,33 @@ def _middle_of_few(y, t, found):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _middle(y, t, order, low, high, below, found):  # type: ignore[no-untyped-def]
-    """Median slope, given how many lie below `low`; NaN where it is not between low and high.
+def _middle(y, t, low, high, under, over, rest, places, found, table):  # type: ignore[no-untyped-def]
+    """Median slope, given how many lie below low or high; NaN where it is not between them.
 
     Pairs whose slope is between are those that change places from one order to the other.
     """
     count = y.size
     pairs = count * (count - 1) // 2
-    first, second = (pairs - 1) // 2 - below, pairs // 2 - below
-    places = order[:count].copy()
-    _by_time_where_equal(y - low * t, places)
-    rest = y - high * t
+    _ordered(y, t, low, rest, places, table)
+    for place in range(count):
+        rest[place] = y[place] - high * t[place]
     number = 0
     for at in range(1, count):
         one = places[at]
-        here = at
-        while here > 0 and rest[places[here - 1]] > rest[one]:
+        here, mine = at, rest[one]
+        while here > 0 and rest[places[here - 1]] > mine:
             other = places[here - 1]
             if number == found.size:
                 # More equal slopes than there is room for: any of them will do.
                 alike = high - low <= _TINY * (abs(low) + abs(high))
-                return found[0] if alike and first >= 0 else np.nan
+                return found[0] if alike else np.nan
             found[number] = (y[one] - y[other]) / (t[one] - t[other])
             number += 1
             places[here] = other
             here -= 1
         places[here] = one
+    below = under if under >= 0 else over - number
+    first, second = (pairs - 1) // 2 - int(below), pairs // 2 - int(below)
     if first < 0 or second >= number:
         return np.nan
     return _select(found[:number], first, second)
@@ -407,8 +469,27 @@ def _by_time_where_equal(row, places):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _select(values, first, second):  # type: ignore[no-untyped-def]
-    """Mean of the values of two neighbouring ranks, from 0."""
-    lower = np.partition(values, first)
+    """Mean of the values of two neighbouring ranks, from 0; sorts the values in part (Hoare's)."""
+    low, high = 0, values.size - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while values[right] > pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if first <= right:
+            high = right
+        elif first >= left:
+            low = left
+        else:
+            break
+    lower = values[first]
     if second == first:
-        return lower[first]
-    return 0.5 * (lower[first] + lower[second:].min())
+        return lower
+    return 0.5 * (lower + values[second:].min())

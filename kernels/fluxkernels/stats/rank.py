@@ -121,16 +121,14 @@ def _blocks(series: Array) -> Iterator[Array]:
 def _of_block(series: Array, times: Floats, significance: float) -> tuple[Array, ...]:
     """What `RankTrend` has, of series in rows."""
     many, length = series.shape
-    rows, when, rest = (np.empty((many, length)) for _ in range(3))
+    rows, when = np.empty((many, length)), np.empty((many, length))
     counts = np.empty(many, np.int64)
-    falling, level, variance, low, high, slope = (np.empty(many) for _ in range(6))
+    falling, level, variance, slope = (np.empty(many) for _ in range(4))
     table = inversions.room(length)
     inversions.pack(series, times, rows, when, counts)
     orders = np.argsort(rows, axis=1)
     inversions.scores(rows, orders, counts, falling, level, variance, table)
-    given = rows, when, counts, falling, level
-    inversions.bracketed(*given, low, high, rest, table)
-    inversions.middle_slopes(*given, low, high, rest, np.argsort(rest, axis=1), slope, table)
+    inversions.middle_slopes(rows, when, counts, falling, level, slope, table)
     pairs = counts * (counts - 1) / 2.0
     score = pairs - level - 2.0 * falling
     widened = variance * _widening(rows, when, counts, slope, significance)
@@ -173,24 +171,12 @@ def _widening(
     rows: Floats, when: Floats, counts: Array, slope: Floats, significance: float
 ) -> Floats:
     """By how much autocorrelation widens the variance of each row's score."""
-    there = np.isfinite(rows)
-    with np.errstate(invalid="ignore"):
-        rest = np.where(there, rows - slope[:, None] * when, np.inf)
-    rest = np.where(np.isfinite(rest), rest, np.inf)  # of rows too short for a slope
-    ranks = np.empty_like(rows)
+    rest, ranks, widening = np.empty_like(rows), np.empty_like(rows), np.empty(len(rows))
+    inversions.detrended(rows, when, counts, slope, rest)
     inversions.ranked(rest, np.argsort(rest, axis=1), counts, ranks)
-    many = counts[:, None].astype(float)
-    apart = np.where(there, ranks - (many + 1.0) / 2.0, 0.0)
     length = rows.shape[1]
     size = fft.next_fast_len(2 * length - 1, real=True)
-    spectrum = fft.rfft(apart, size, axis=1)
-    products = fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)[:, :length]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = products / products[:, :1]
-        noise = ndtri(1.0 - significance / 2.0) / np.sqrt(many)
-        lag = np.arange(length)
-        taken = (np.abs(correlation) > noise) & (lag > 0) & (lag < many)
-        weight = (many - lag) * (many - lag - 1.0) * (many - lag - 2.0)
-        total = np.where(taken, weight * correlation, 0.0).sum(axis=1)
-        widening: Floats = 1.0 + 2.0 * total / (counts * (counts - 1.0) * (counts - 2.0))
+    spectrum = fft.rfft(ranks, size, axis=1)
+    products = fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)
+    inversions.widened(products, counts, ndtri(1.0 - significance / 2.0), widening)
     return np.where(widening > 0.0, widening, np.nan)
