@@ -23,6 +23,7 @@ from fluxkernels.stats.rank import rank_trend
 from fluxkernels.stats.trend import linear_trend
 
 SERIES, SLAB = 43_200, 1_800
+STEP = 0.002  # K: that of temperatures in the store
 LENGTHS = {"annual": (29, 1), "monthly": (348, 12), "daily": (10_593, 365.2425)}
 PEERS = {"annual": 400, "monthly": 60, "daily": 1}  # series that pymannkendall does
 
@@ -33,7 +34,7 @@ def slab(length: int, persistence: float, seed: int) -> np.ndarray[Any, Any]:
     made = rng.normal(size=(length, SLAB)).astype(np.float32)
     for step in range(1, length):
         made[step] += persistence * made[step - 1]
-    return np.round(made + 290, 2)
+    return (np.round(made / STEP) * STEP + 290).astype(np.float32)
 
 
 def trends(made: np.ndarray[Any, Any], times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -181,7 +181,7 @@ def middle_slopes(rows, when, counts, falling, level, slope, table):  # type: ig
         Of `room`.
     """
     longest = rows.shape[1]
-    found = np.empty(max(8 * longest, _FEW))
+    found = np.empty(max(16 * longest, _FEW))
     rest, places = np.empty(longest), np.empty(longest, np.int64)
     for series in range(rows.shape[0]):
         count = counts[series]
@@ -191,10 +191,13 @@ def middle_slopes(rows, when, counts, falling, level, slope, table):  # type: ig
         elif _level(count, falling[series], level[series]):
             slope[series] = _beside_zero(y, t, falling[series], level[series])
         else:
-            low, high, under, over = _bracket(y, t, rest[:count], table, False)
+            below_zero, zero = falling[series], level[series]
+            ends = _bracket(y, t, below_zero, zero, rest[:count], table, False)
+            low, high, under, over = ends
             middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
             if np.isnan(middle):  # slopes crowd: both ends are counted then
-                low, high, under, over = _bracket(y, t, rest[:count], table, True)
+                ends = _bracket(y, t, below_zero, zero, rest[:count], table, True)
+                low, high, under, over = ends
                 middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
             slope[series] = middle
 
@@ -317,8 +320,11 @@ def _ordered(y, t, slope, rest, places, table):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bracket(y, t, rest, table, both):  # type: ignore[no-untyped-def]
+def _bracket(y, t, falling, level, rest, table, both):  # type: ignore[no-untyped-def]
     """Slopes on either side of the middle ones, with few between them or next to no distance.
+
+    Where values are often equal, `level` slopes are zero, above `falling` ones: a straight line
+    across that jump leads nowhere.
 
     Returns low and high, and how many slopes are below each: -1 of one of them where that one was
     not counted, as it need not be unless `both` are asked for.
@@ -327,21 +333,29 @@ def _bracket(y, t, rest, table, both):  # type: ignore[no-untyped-def]
     pairs = count * (count - 1) // 2
     first, second = (pairs - 1) // 2, pairs // 2
     middle, aside = 0.5 * pairs, 0.25 * count
-    guess, width = _first_guess(y, t)
-    low, high = guess - width, guess + width
-    under, over = _below(y, t, low, rest, table), _below(y, t, high, rest, table)
+    guess, apart, least = _first_guess(y, t)
+    low = high = guess
+    under = over = _below(y, t, guess, rest, table)
+    width = max(1.3 * abs(middle - under) * apart, aside * apart, least)
     for _ in range(_STEPS):
-        if under <= first:
+        if under > first:
+            low = high - width
+            under = _below(y, t, low, rest, table)
+            if under > first:
+                high, over = low, under
+        elif over <= second:
+            high = low + width
+            over = _below(y, t, high, rest, table)
+            if over <= second:
+                low, under = high, over
+        else:
             break
-        high, over, width = low, under, 3.0 * width
-        low -= width
-        under = _below(y, t, low, rest, table)
-    for _ in range(_STEPS):
-        if over > second:
-            break
-        low, under, width = high, over, 3.0 * width
-        high += width
-        over = _below(y, t, high, rest, table)
+        width *= 3.0
+    if low < 0.0 < high and level > 0.0:
+        if falling + level <= first:
+            low, under = 0.0, falling + level
+        else:
+            high, over = 0.0, falling
     for step in range(_STEPS):
         if over - under <= count or high - low <= _TINY * (abs(low) + abs(high)):
             break
@@ -397,17 +411,22 @@ def _least_slope(y, t, sign):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _first_guess(y, t):  # type: ignore[no-untyped-def]
-    """Median of some slopes over half of the series, and how far off it may be."""
-    apart = y.size // 2
-    stride = max(1, (y.size - apart) // 512)
-    some = np.empty((y.size - apart + stride - 1) // stride)
+    """Median of some slopes over half of the series, and how far apart slopes lie near the middle.
+
+    Of independent values whose differences have the standard deviation s there are about
+    n³ / (6 s (2 pi)^0.5) slopes a unit (of a step of time), and over half of the series slopes vary
+    by 2 s / n. The last number is the least distance that tells slopes apart.
+    """
+    half = y.size // 2
+    stride = max(1, (y.size - half) // 512)
+    some = np.empty((y.size - half + stride - 1) // stride)
     for at in range(some.size):
         place = at * stride
-        some[at] = (y[place + apart] - y[place]) / (t[place + apart] - t[place])
+        some[at] = (y[place + half] - y[place]) / (t[place + half] - t[place])
     some.sort()
     guess, spread = some[some.size // 2], some[3 * some.size // 4] - some[some.size // 4]
-    least = 1e-12 * abs(guess) + 1e-300
-    return guess, max(2.0 * spread / np.sqrt(some.size), least)
+    apart = 7.5 * spread / 1.35 / y.size**2
+    return guess, apart, 1e-12 * abs(guess) + 1e-300
 
 
 @_compiled

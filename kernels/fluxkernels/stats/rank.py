@@ -17,7 +17,7 @@ from fluxkernels.stats.series import FEWEST, as_series, check_times
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-_NUMBERS = 1 << 20  # numbers of a block of series, so that it stays near the processor
+_NUMBERS = 1 << 18  # numbers of a block of series, so that it stays near the processor
 
 
 class RankTrend(NamedTuple):

@@ -14,7 +14,7 @@ from fluxkernels.stats.series import FEWEST, as_series, check_times
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-_NUMBERS = 1 << 17  # numbers of a block of series, so that it stays near the processor
+_NUMBERS = 1 << 18  # numbers of a block of series, so that it stays near the processor
 _SINGULAR = 1e-10  # of what is fitted, beside what it is fitted to
 
 

@@ -139,6 +139,7 @@ def _add_passes(
     for variable in asked.variables:
         tell(f"By pass: {variable.replace('_', ' ')}.")
         values = _annual(dataset, variable, asked, f"{asked.place}: {name}")
+        values = values.reindex(year=np.arange(found.years[0], found.years[1] + 1))
         orbits = records.orbits_of(dataset)
         by_pass = {orbit: values.sel(orbit=orbit, drop=True) for orbit in orbits}
         for orbit, one in by_pass.items():
@@ -181,9 +182,11 @@ def _add_beside(found: Found, series: dict[str, xr.DataArray], tell: Callable[[s
         together = {"record": own}
         for name, other in asked.beside.items():
             dataset = records.read(other, other.dataset, asked)
-            if variable in dataset:
-                tell(f"{name}: {variable.replace('_', ' ')}.")
-                together[name] = _annual(dataset, variable, asked, f"{other.place}")
+            if variable not in dataset:
+                tell(f"{name} has no {variable.replace('_', ' ')}: the record is alone.")
+                continue
+            tell(f"{name}: {variable.replace('_', ' ')}.")
+            together[name] = _annual(dataset, variable, asked, f"{other.place}")
         if len(together) == 1:
             continue
         years = sorted(set.intersection(*(set(v["year"].values) for v in together.values())))
