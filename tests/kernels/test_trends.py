@@ -109,6 +109,16 @@ def test_days_of_decades() -> None:
         assert found.intercept[place] == EXACT(by_scipy[1], rel=1e-10)
 
 
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-300, 1e300, 1e307])
+def test_values_as_small_and_as_large_as_there_are(size: float) -> None:
+    """What is left of them has no width, or none that is a number: no key may leave the table."""
+    times = np.arange(120.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for series in (size * times, size * np.sign(np.sin(times)), size * noise(120, 1)[:, 0]):
+            found, number = rank_trend(series, times), np.isfinite(series).sum()
+            assert found.number == number and abs(found.score) <= number * (number - 1) / 2
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_middle_two_slopes_on_either_side_of_zero(sign: float) -> None:
     """Of a step in a hundred values just half of all pairs are level."""

@@ -285,7 +285,9 @@ def _rough(y, t, slope, rest, key, keys):  # type: ignore[no-untyped-def]
         least, most = min(least, left), max(most, left)
     scale = (keys - 0.5) / (most - least) if most > least else 0.0
     for place in range(y.size):
-        key[place] = int((rest[place] - least) * scale)
+        step = (rest[place] - least) * scale
+        # No step at all where all values are within 1e-300 of one another, or 1e300 apart.
+        key[place] = int(step) if step < keys else keys - 1
 
 
 @_compiled
