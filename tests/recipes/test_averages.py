@@ -167,7 +167,7 @@ def passes() -> dict[str, xr.DataArray]:
         "wind_speed": field(1, 15),
         "sea_surface_temperature": sea,
         "air_temperature": sea - field(0, 3),
-        "specific_humidity": field(0.006, 0.009),
+        "specific_humidity": field(0.004, 0.006),
         "latent_heat_flux": field(20, 300),
         "pass_time": field(0, 24),
     }
@@ -208,6 +208,17 @@ def test_states_of_the_surface_follow_from_the_fluxes() -> None:
     # 100 W m-2 evaporate 3.5 mm a day.
     depth = one["latent_heat_flux"] / 100 * 3.5
     assert got["evaporation"] == pytest.approx(depth, rel=0.02)
+
+
+def test_what_is_within_range_is_so_again_when_it_was_packed() -> None:
+    for variable in surface.QUANTITIES:
+        low, high = variable.valid_range
+        ends = np.array([low, high], np.float32)
+        again = variable.packing.unpack(variable.packing.pack(ends, variable.name))
+        if low == 0.0 and variable.packing.offset == 0.0:
+            assert again[0] == 0.0
+        assert np.abs(again - ends).max() <= variable.packing.scale, variable.name
+    assert surface.wind_stress.packing.offset == 0.0  # of a calm there is none below 0
 
 
 def test_what_a_cell_is_and_when_it_was_seen() -> None:

@@ -62,8 +62,8 @@ wind_stress = Variable(
     "N m-2",
     "magnitude of the wind stress, of the bulk algorithm",
     "magnitude_of_surface_downward_stress",
-    (0, 20),
-    Packing("i2", 0.0005, 15.0, -32768),
+    (0, 19.6),
+    Packing("i2", 0.0006, 0, -32768),  # no offset: a calm must come back as 0
 )
 evaporation = Variable(
     "evaporation",
