@@ -192,12 +192,10 @@ def middle_slopes(rows, when, counts, falling, level, slope, table):  # type: ig
             slope[series] = _beside_zero(y, t, falling[series], level[series])
         else:
             below_zero, zero = falling[series], level[series]
-            ends = _bracket(y, t, below_zero, zero, rest[:count], table, False)
-            low, high, under, over = ends
+            low, high, under, over = _bracket(y, t, below_zero, zero, rest[:count], table, False)
             middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
             if np.isnan(middle):  # slopes crowd: both ends are counted then
-                ends = _bracket(y, t, below_zero, zero, rest[:count], table, True)
-                low, high, under, over = ends
+                low, high, under, over = _bracket(y, t, below_zero, zero, rest[:count], table, True)
                 middle = _middle(y, t, low, high, under, over, rest[:count], places, found, table)
             slope[series] = middle
 

@@ -119,13 +119,8 @@ class Beside:
         record = {
             name: np.concatenate([part.record[name] for part in parts]) for name in parts[0].record
         }
-        whole = cls(_concatenated([part.matchups for part in parts]), record)
+        whole = cls(Matchups.concatenated([part.matchups for part in parts]), record)
         return whole.at(whole.matchups.nearest)
-
-
-def _concatenated(parts: Sequence[Matchups]) -> Matchups:
-    names = Matchups.__dataclass_fields__
-    return Matchups(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 
 def of_month(asked: Asked, month: str) -> Beside | None:

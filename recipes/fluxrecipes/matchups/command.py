@@ -56,7 +56,7 @@ def matchup(
     if period is None:
         raise ConfigError("it needs a period.", where=str(config), mend="Add `period`.")
     asked = beside.Asked(chosen.place, period.first, period.last, Rules(within, nominal))
-    beside.check_reports(asked.location, asked.months)
+    beside.check_reports(asked.location, asked.months)  # before a cluster is waited for
     with clusters.mapper(chosen.cluster, show.notice) as mapped, show.bars("months") as progress:
         progress.begin("matchups", len(asked.months))
         parts = mapped(partial(beside.of_month, asked), asked.months)

@@ -128,10 +128,14 @@ class Matchups:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Several together; of two of one cell, pass and platform the nearer in time."""
-        names = [one.name for one in fields(cls)]
-        columns = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
-        whole = cls(**columns)
+        whole = cls.concatenated(parts)
         return whole.at(whole.nearest)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """Several one after the other, all of them kept."""
+        names = [one.name for one in fields(cls)]
+        return cls(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
     @property
     def cell(self) -> tuple[Array, Array, Array, Array]:

@@ -61,13 +61,13 @@ def validate(
 
     Example: fluxforge validate --models -c validate.yaml
     """
+    if matchups is not None:
+        against_reports(matchups, held_out=held_out, purpose=purpose, out=out, as_json=as_json)
+        return
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxrecipes.skill import report, settings
 
-    if matchups is not None:
-        against_reports(matchups, held_out=held_out, purpose=purpose, out=out, as_json=as_json)
-        return
     if not models:
         raise ConfigError(
             "it is not said what to validate.",

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from fluxkernels.stats.agreement import Interval
+
 Floats = npt.NDArray[np.floating[Any]]
 
 LEVELS = (0.68, 0.95)
@@ -107,14 +109,6 @@ def _intervals(error: Floats, spread: Floats, w: Floats) -> dict[str, float]:
         "crps": float(w @ score),
         "width": float(w @ spread),
     }
-
-
-class Interval(NamedTuple):
-    """A number and its 95 % confidence interval by resampling of days."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
