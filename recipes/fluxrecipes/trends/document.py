@@ -13,6 +13,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.trends import attribution, estimates, records
 from fluxrecipes.trends.annual import annual
 from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.recovery import LOST
 from fluxrecipes.trends.settings import Trends
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Found:
         Of other records, and the record itself, on cells and years that all have.
     causes : dict of str to list of Estimate
         By flux: what contributes to its trend, the variable being the cause.
+    observable : dict of str to DataArray
+        By variable: codes of `fluxrecipes.trends.recovery`, of those that were tested.
     """
 
     asked: Trends
@@ -55,6 +58,7 @@ class Found:
     sizes: dict[str, dict[str, float]] = field(default_factory=dict)
     beside: dict[str, list[Estimate]] = field(default_factory=dict)
     causes: dict[str, list[Estimate]] = field(default_factory=dict)
+    observable: dict[str, xr.DataArray] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For machines: all but the maps."""
@@ -66,8 +70,18 @@ class Found:
             "regions": [one.as_json() for one in self.regions],
             "share_of_cells_with_p_below_0.05": self.sizes,
             "beside": {k: [one.as_json() for one in v] for k, v in self.beside.items()},
+            "share_of_cells_not_observable": self.lost,
             "causes": {k: [one.as_json() for one in v] for k, v in self.causes.items()},
         }
+
+    @property
+    def lost(self) -> dict[str, float]:
+        """Share of the cells of each tested variable in which a trend cannot be observed."""
+        told = {}
+        for name, codes in self.observable.items():
+            there = np.isfinite(self.maps[name, MEAN]["trend"].values)
+            told[name] = float((codes.values[there] == LOST).mean()) if there.any() else 0.0
+        return told
 
 
 def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
@@ -100,6 +114,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     found = Found(asked, (int(years[0]), int(years[-1])), removed)
     for values in series.values():
         _add(found, values, regressors, MEAN)
+        if asked.recovered is not None:
+            found.observable.update(records.observable(asked.recovered, values))
     if asked.passes:
         _add_passes(found, asked.passes, regressors, tell)
     if asked.attribution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from fluxengine.registry import suggestion
 from fluxrecipes.stages.averages import reanalysis_share
 from fluxrecipes.stored import opened
 from fluxrecipes.trends.annual import years_of
+from fluxrecipes.trends.recovery import UNTESTED
 from fluxrecipes.trends.regions import NINO34, TROPICS, mean_over
 from fluxrecipes.trends.settings import Record, Trends
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FEWEST = 3  # years
+OBSERVABLE = "_observable"  # after a variable's name, in maps of recovered trends
 
 
 class NoTrend(FluxforgeError, ValueError):
@@ -162,6 +165,43 @@ def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray
 def orbits_of(dataset: xr.Dataset) -> Sequence[str]:
     """Names along the axis ``orbit``."""
     return [str(name) for name in dataset["orbit"].values] if "orbit" in dataset.dims else []
+
+
+def observable(recovered: Path, values: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Where a trend of a variable can be observed, on its own grid.
+
+    Parameters
+    ----------
+    recovered : Path
+        Maps of `fluxforge recovery`.
+    values : DataArray
+        On (..., lat, lon).
+
+    Returns
+    -------
+    dict of str to DataArray
+        By the variable's name; empty where it was not tested.
+
+    Raises
+    ------
+    NoTrend
+        FF751: the file cannot be read, or has none of these maps.
+    """
+    import xarray as xr
+
+    mend = "`fluxforge recovery` makes it."
+    try:
+        maps = xr.load_dataset(recovered, engine="netcdf4")
+    except (OSError, ValueError) as error:
+        raise NoTrend(f"it cannot be read ({error}).", where=str(recovered), mend=mend) from error
+    name = f"{values.name}{OBSERVABLE}"
+    if name not in maps:
+        if not any(str(one).endswith(OBSERVABLE) for one in maps):
+            raise NoTrend("it has no maps of recovered trends.", where=str(recovered), mend=mend)
+        return {}
+    grid = {axis: values[axis] for axis in ("lat", "lon")}
+    codes = maps[name].reindex(grid, method="nearest", tolerance=0.01, fill_value=UNTESTED)
+    return {str(values.name): codes}
 
 
 def check_grids(together: Mapping[str, xr.DataArray]) -> None:

@@ -14,6 +14,8 @@ from fluxengine.repository import storage_errors
 from fluxrecipes.report.maps import Panel, draw
 from fluxrecipes.trends.document import MEAN, Found
 from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.records import OBSERVABLE
+from fluxrecipes.trends.recovery import LOST
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +64,8 @@ def tables(found: Found) -> None:
         for variable in dict.fromkeys(one.variable for one in found.beside["record"]):
             _beside(found, variable)
     _sizes(found)
+    if found.observable:
+        _lost(found)
     show.out.print(
         "\n± 95 %: by least squares with AR(1) residuals, which p is of too; r1: their"
         " autocorrelation. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
@@ -124,6 +128,13 @@ def _sizes(found: Found) -> None:
     show.table(title, heads, rows, wide=True)
 
 
+def _lost(found: Found) -> None:
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {100 * share:.0f} %" for name, share in found.lost.items()
+    )
+    show.out.print(f"\nCells in which too little of a known trend is given back: {told}.")
+
+
 def write(found: Found) -> Files:
     """Write maps as NetCDF, numbers as JSON, and a picture, into the folder that was asked for."""
     folder = found.asked.out
@@ -141,6 +152,11 @@ def write(found: Found) -> Files:
             title=f"Linear trends per decade, {found.years[0]}–{found.years[1]}: {_world(found)}",
             note="Dots: significant, of which 10 % or fewer are expected by chance"
             f" (false discovery rate {found.asked.false_discoveries:g})."
+            + (
+                " Crosses: not observable, less than half of a known trend is given back."
+                if found.observable
+                else " Whether trends can be observed here was not tested."
+            )
             + (f" Taken out: {', '.join(found.removed)}." if found.removed else ""),
         )
     return Files(maps, numbers, picture)
@@ -177,6 +193,8 @@ def as_dataset(found: Found) -> xr.Dataset:
             kind = "i1" if what == "significant" else "i2" if what == "years" else "f4"
             plain = values.astype(kind).drop_attrs(deep=False)
             made[f"{variable}_{what}{suffix}"] = plain.assign_attrs(attrs)
+    for variable, codes in found.observable.items():
+        made[f"{variable}{OBSERVABLE}"] = codes
     first, last = found.years
     title = f"Linear trends of annual means, {first} to {last}, of {_world(found)}"
     attrs = {"title": title, "Conventions": "CF-1.11", "source": found.asked.dataset}
@@ -200,4 +218,5 @@ def _panels(found: Found) -> Iterator[Panel]:
             (-largest, largest) if largest > 0 else (-1.0, 1.0),
             (f"{unit} per decade", scale, 0.0),
             dots,
+            crosses=found.observable[variable] == LOST if variable in found.observable else None,
         )

@@ -95,6 +95,10 @@ class Trends(Record, extra="forbid", frozen=True):
         description="other records, on the same grid, whose trends are told beside: another SST,"
         " another product, other satellites",
     )
+    recovered: Path | None = Field(
+        None,
+        description="maps of `fluxforge recovery`: where a trend cannot be observed is marked",
+    )
     simulated: str = Field(
         "", description="of which simulated world the record is; none where it is real"
     )
@@ -140,4 +144,6 @@ def load(path: Path) -> Trends:
     }
     own = {"store": at(made.store), "dataset": named(made.dataset), "out": Path(at(str(made.out)))}
     passes = named(made.passes) if made.passes else None
-    return made.model_copy(update={**own, "passes": passes, "beside": beside})
+    recovered = Path(at(str(made.recovered))) if made.recovered else None
+    others = {"passes": passes, "beside": beside, "recovered": recovered}
+    return made.model_copy(update={**own, **others})
