@@ -30,11 +30,14 @@ def trends(
       regions: {Indian Ocean: {south: -30, north: 20, west: 40, east: 100}}
       out: trends
 
-    What a reviewer asks, each with one line more: `steps: \[2000-05-08]` fits jumps where
-    satellites change, `without_enso: true` takes Niño 3.4 out, `reanalysis_at_most: 0.2` leaves
+    What a reviewer asks, each with one line more: `of: months` instead of annual means,
+    `steps: \[2000-05-08]` fits jumps where satellites change, `overlaps: \[{on: 2000-05-08, before:
+    {store: f11-store}, after: {store: f13-store}}]` takes away the offsets found where both flew,
+    `without_enso: true` takes Niño 3.4 out, `reanalysis_at_most: 0.2` leaves
     out months with more of a reanalysis, `leave_out: \[2016]` years, and `beside: {oaflux: {store:
     other, dataset: ...}}` tells other records' trends on the same cells and years: another SST
-    product, other satellites, other fluxes. `recovered: recovery/recovery.nc`, which `fluxforge
+    product, other fluxes, the record with each satellite left out in turn (a store for each, made
+    with the others as `sensors`). `recovered: recovery/recovery.nc`, which `fluxforge
     recovery` makes, marks where such a trend cannot be observed.
 
     Monthly means are a product: `fluxforge products deepflux-monthly --run-file > monthly.yaml`,

@@ -32,8 +32,8 @@ class Estimate:
     variable, orbit, region : str
     units : str
         Of the variable.
-    years : int
-        With a value.
+    values : int
+        Years or months with one.
     slope, interval : float
         Least squares, and half the width of its 95 % interval.
     p : float
@@ -48,7 +48,7 @@ class Estimate:
     orbit: str
     region: str
     units: str
-    years: int
+    values: int
     slope: float
     interval: float
     p: float
@@ -90,7 +90,7 @@ def maps(
     dict of str to DataArray
         ``trend`` and ``interval`` (half of the 95 % interval) a decade, ``p``, ``autocorrelation``,
         ``theil_sen``, ``p_mann_kendall``, ``p_hamed_rao``, ``significant`` by false discoveries,
-        and ``years``. Tests by rank know no regressors: with these they are NaN.
+        and the number of ``values``. Tests by rank know no regressors: with these they are NaN.
     """
     times = decades(annual)
     by_squares = linear_trend(annual.values, times, regressors)
@@ -104,7 +104,7 @@ def maps(
         "p_mann_kendall": by_rank.p_mann_kendall,
         "p_hamed_rao": by_rank.p_hamed_rao,
         "significant": _significant(by_squares.p_value, annual.dims[1:], false_discoveries),
-        "years": by_squares.number,
+        "values": by_squares.number,
     }
     empty = annual.isel(year=0, drop=True)
     return {name: empty.copy(data=np.asarray(one)) for name, one in found.items()}
@@ -157,7 +157,7 @@ def of_regions(
             orbit=orbit,
             region=name,
             units=units,
-            years=int(linear.number),
+            values=int(linear.number),
             slope=float(linear.slope),
             interval=float(linear.within(CONFIDENCE)),
             p=float(linear.p_value),

@@ -51,7 +51,14 @@ def _world(found: Found) -> str:
 def tables(found: Found) -> None:
     """Print what was found."""
     first, last = found.years
-    show.out.print(f"[bold]Trends per decade of {_world(found)}[/], annual means {first} to {last}")
+    show.out.print(
+        f"[bold]Trends per decade of {_world(found)}[/], {OF[found.asked.of]} {first} to {last}"
+    )
+    for one in found.offsets:
+        unit, scale, digits = shown(one.units)
+        size = f"{one.mean * scale:+.{digits}f} ± {one.error * scale:.{digits}f} {unit}"
+        what = one.variable.replace("_", " ")
+        show.out.print(f"Taken away: offset of {what} on {one.on}, {size}, {one.months} months.")
     if found.removed:
         show.out.print(f"Taken out beside the trend: {', '.join(found.removed)}.")
     for variable in dict.fromkeys(one.variable for one in found.regions):
@@ -91,7 +98,7 @@ def _table(title: str, by: str, several: Sequence[Estimate]) -> None:
 
 def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
     unit, scale, digits = shown(several[0][1].units)
-    tests = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#years")
+    tests = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#values")
     heads = ("region", by, "#trend", "#± 95 %", *tests)
     rows = [
         (
@@ -104,7 +111,7 @@ def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
             _number(one.theil_sen * scale, digits, "+"),
             _number(one.p_mann_kendall, 3),
             _number(one.p_hamed_rao, 3),
-            str(one.years),
+            str(one.values),
         )
         for name, one in several
     ]
@@ -171,8 +178,9 @@ LONG = {
     "p_mann_kendall": "probability of no trend of {}, Mann-Kendall",
     "p_hamed_rao": "probability of no trend of {}, Hamed-Rao",
     "significant": "whether the trend of {} is significant, by false discovery rate",
-    "years": "years of {} with a value",
+    "values": "number of values of {}, of years or months",
 }
+OF = {"years": "annual means", "months": "departures of months"}
 PER_DECADE = ("trend", "interval", "theil_sen")
 
 
@@ -190,13 +198,13 @@ def as_dataset(found: Found) -> xr.Dataset:
                 "long_name": LONG[what].format(variable.replace("_", " ")),
                 "units": decade if what in PER_DECADE else "1",
             }
-            kind = "i1" if what == "significant" else "i2" if what == "years" else "f4"
+            kind = "i1" if what == "significant" else "i2" if what == "values" else "f4"
             plain = values.astype(kind).drop_attrs(deep=False)
             made[f"{variable}_{what}{suffix}"] = plain.assign_attrs(attrs)
     for variable, codes in found.observable.items():
         made[f"{variable}{OBSERVABLE}"] = codes
     first, last = found.years
-    title = f"Linear trends of annual means, {first} to {last}, of {_world(found)}"
+    title = f"Linear trends of {OF[found.asked.of]}, {first} to {last}, of {_world(found)}"
     attrs = {"title": title, "Conventions": "CF-1.11", "source": found.asked.dataset}
     return xr.Dataset(made, attrs=attrs)
 
