@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError
 from fluxkernels.bulk import bulk_flux
+from fluxrecipes.nature.record import _NOTICE as NOTICE
 from fluxrecipes.trends import command, document, records, report, settings
 from fluxrecipes.trends.regions import REGIONS, Region, mean_over
 from fluxrecipes.trends.series import annual
@@ -283,6 +284,15 @@ def test_what_cannot_be_told_says_why(folder: Path, changes: dict[str, Any], sai
         )
     with pytest.raises((records.NoTrend, ConfigError), match=said):
         document.of(asked(folder, **{"variables": ["air_temperature"], **changes}))
+
+
+def test_a_simulated_record_says_so_by_itself(folder: Path, tmp_path: Path) -> None:
+    record = xr.open_zarr(folder / "monthly.zarr", chunks=None)[["wind_speed"]].load()
+    record.attrs["notice"] = NOTICE.format(seed=4) + "A network filled its gaps."
+    record.drop_encoding().to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    assert document.of(asked(tmp_path, **given)).simulated == "an imagined world (seed 4)"
+    assert document.of(asked(folder, **given)).simulated == ""
 
 
 def test_a_misspelt_key_is_told(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.stored import simulated_world
 from fluxrecipes.trends import attribution, estimates, records
 from fluxrecipes.trends.estimates import Estimate
 from fluxrecipes.trends.offsets import Offset, estimated, mended
@@ -33,6 +34,8 @@ class Found:
     Parameters
     ----------
     asked : Trends
+    simulated : str
+        Of which world the record is; empty where it is real.
     years : (int, int)
         The first and the last.
     removed : tuple of str
@@ -54,6 +57,7 @@ class Found:
     """
 
     asked: Trends
+    simulated: str
     years: tuple[int, int]
     removed: tuple[str, ...]
     offsets: list[Offset] = field(default_factory=list)
@@ -67,7 +71,7 @@ class Found:
     def as_json(self) -> dict[str, Any]:
         """For machines: all but the maps."""
         return {
-            "simulated": self.asked.simulated or None,
+            "simulated": self.simulated or None,
             "dataset": self.asked.dataset,
             "years": list(self.years),
             "of": self.asked.of,
@@ -126,7 +130,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
         warmth = series[sea] if sea in series else own(sea)
     removed, regressors = records.regressors(asked, years, warmth)
     told = [one for several in offsets.values() for one in several]
-    found = Found(asked, (int(years[0]), int(years[-1])), removed, told)
+    simulated = asked.simulated or simulated_world(dataset)
+    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed, told)
     for values in series.values():
         _add(found, values, regressors, MEAN)
         if asked.recovered is not None:

@@ -45,7 +45,7 @@ def shown(units: str) -> tuple[str, float, int]:
 
 
 def _world(found: Found) -> str:
-    return f"SIMULATED ({found.asked.simulated})" if found.asked.simulated else "the record"
+    return f"SIMULATED ({found.simulated})" if found.simulated else "the record"
 
 
 def tables(found: Found) -> None:

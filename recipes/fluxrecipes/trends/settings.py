@@ -115,7 +115,7 @@ class Trends(Record, extra="forbid", frozen=True):
         description="maps of `fluxforge recovery`: where a trend cannot be observed is marked",
     )
     simulated: str = Field(
-        "", description="of which simulated world the record is; none where it is real"
+        "", description="of which simulated world the record is, where its notice does not say it"
     )
     out: Path = Field(Path("trends"), description="folder of maps, tables and pictures")
 
