@@ -176,6 +176,40 @@ def test_trends_of_months_are_those_of_years_and_know_of_autocorrelation(folder:
     assert abs(one(stepped, "air_temperature").slope - 0.1) < 0.01
 
 
+def test_trends_of_days_know_neither_season_nor_tiles(tmp_path: Path) -> None:
+    days = np.datetime64("2001-01-01") + np.arange(1826)
+    when = np.arange(days.size) / 3652.5
+    turn = 2 * np.pi * np.arange(days.size) / 365.25
+    lat, lon = np.arange(-35.0, 40.0, 10.0), np.arange(5.0, 360.0, 40.0)
+    shape = (days.size, lat.size, lon.size)
+    rng = np.random.default_rng(5)
+    slopes = np.where(lat > 0, 0.5, -0.2)[:, None]
+    values = 300.0 + rng.normal(0, 0.3, shape) + slopes * when[:, None, None]
+    values += (6.0 * np.cos(turn) + 2.0 * np.sin(2 * turn))[:, None, None]
+    values[rng.random(shape) < 0.3] = np.nan
+    values[:, 0, 0] = np.nan
+    grid = {"time": days.astype("M8[ns]"), "lat": lat, "lon": lon}
+    record = xr.DataArray(values.astype("f4"), grid, ("time", "lat", "lon"), attrs={"units": "K"})
+    chunks = {"air_temperature": {"chunks": (30, 3, 4)}}
+    record.to_dataset(name="air_temperature").to_zarr(
+        tmp_path / "daily.zarr", zarr_format=3, consolidated=False, encoding=chunks
+    )
+    given: dict[str, Any] = {"dataset": "daily.zarr", "variables": ["air_temperature"]}
+    found = document.of(asked(tmp_path, of="days", **given))
+    maps = found.maps["air_temperature", "mean"]
+    known = np.isfinite(maps["trend"].values)
+    assert known.sum() == known.size - 1 and maps["values"].values[0, 0] == 0
+    error = (maps["trend"].values - slopes) / maps["interval"].values * 1.96
+    assert 0.8 < np.nanstd(error) < 1.2 and abs(np.nanmean(error)) < 0.3
+    np.testing.assert_allclose(
+        maps["theil_sen"].values[known], maps["trend"].values[known], atol=0.05
+    )
+    tropics = one(found, "air_temperature", region="tropics, 5-20 N")
+    assert tropics.slope == pytest.approx(0.5, abs=0.02) and tropics.values == days.size
+    with pytest.raises(ConfigError, match="'without_enso' is of months"):
+        asked(tmp_path, of="days", without_enso=True, **given)
+
+
 def test_offsets_of_overlaps_mend_a_jump_and_leave_the_trend(tmp_path: Path) -> None:
     """The sensor after 2002-05 is 0.5 too high in the north; both fly for a year and a half."""
     true = 7.0 + trend(0.2) + season() * 0.2 + noise(0.05)

@@ -30,7 +30,8 @@ def trends(
       regions: {Indian Ocean: {south: -30, north: 20, west: 40, east: 100}}
       out: trends
 
-    What a reviewer asks, each with one line more: `of: months` instead of annual means,
+    What a reviewer asks, each with one line more: `of: months` (or `days`, of a daily
+    dataset) instead of annual means,
     `steps: \[2000-05-08]` fits jumps where satellites change, `overlaps: \[{on: 2000-05-08, before:
     {store: f11-store}, after: {store: f13-store}}]` takes away the offsets found where both flew,
     `without_enso: true` takes Niño 3.4 out, `reanalysis_at_most: 0.2` leaves

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stored import simulated_world
-from fluxrecipes.trends import attribution, estimates, records
+from fluxrecipes.trends import attribution, daily, estimates, records
 from fluxrecipes.trends.estimates import Estimate
 from fluxrecipes.trends.offsets import Offset, estimated, mended
 from fluxrecipes.trends.recovery import LOST
@@ -111,6 +111,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     """
     dataset = records.read(asked, asked.dataset, asked)
     where = f"{asked.place}: {asked.dataset}"
+    if asked.of == "days":
+        return _of_days(asked, dataset, where, tell)
     offsets = {name: estimated(asked, name, tell) for name in _offset(asked)}
 
     def monthly(name: str) -> xr.DataArray:
@@ -142,6 +144,32 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
         _add_causes(found, monthly, regressors, tell)
     if asked.beside:
         _add_beside(found, series, tell)
+    return found
+
+
+def _of_days(asked: Trends, dataset: xr.Dataset, where: str, tell: Callable[[str], None]) -> Found:
+    """Maps and regions of days, one variable after the other."""
+    several = [records.unread(dataset, name, where) for name in asked.variables]
+    years = daily.days_of(several[0])
+    removed, regressors = records.regressors(asked, years, None)
+    simulated = asked.simulated or simulated_world(dataset)
+    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed)
+    for values in several:
+        name = str(values.name)
+        tell(f"Days of {name.replace('_', ' ')}.")
+        maps, regions = daily.of(
+            values,
+            asked.boxes,
+            regressors,
+            false_discoveries=asked.false_discoveries,
+            units=str(values.attrs.get("units", "1")),
+            orbit=MEAN,
+        )
+        found.maps[name, MEAN] = maps
+        found.sizes[name] = estimates.sizes(maps)
+        found.regions.extend(regions)
+        if asked.recovered is not None:
+            found.observable.update(records.observable(asked.recovered, values))
     return found
 
 

@@ -59,7 +59,8 @@ def read(record: Record, name: str, asked: Trends, fewest: int = FEWEST) -> xr.D
     if asked.period is not None:
         first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
         dataset = dataset.sel(time=slice(first, last))
-    _check_months(dataset, where)
+    if asked.of != "days":
+        _check_months(dataset, where)
     dataset = dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out))
     found = len(np.unique(years_of(dataset)))
     if found < fewest:
@@ -83,17 +84,14 @@ def _check_months(dataset: xr.Dataset, where: str) -> None:
 
 
 def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
-    """A variable, with the months left out that are a reanalysis's by too large a share.
+    """A variable, loaded, with the months left out that are a reanalysis's by too large a share.
 
     Raises
     ------
     NoTrend
         FF751: it is not there; the message lists what is.
     """
-    if name not in dataset:
-        known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
-        raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
-    values = dataset[name]
+    values = unread(dataset, name, where)
     share = reanalysis_share.name
     if asked.reanalysis_at_most < 1.0:
         if share not in dataset:
@@ -106,6 +104,20 @@ def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.Da
     return values.load()
 
 
+def unread(dataset: xr.Dataset, name: str, where: str) -> xr.DataArray:
+    """A variable.
+
+    Raises
+    ------
+    NoTrend
+        FF751: it is not there; the message lists what is.
+    """
+    if name not in dataset:
+        known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
+        raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
+    return dataset[name]
+
+
 def regressors(
     asked: Trends, years: Floats, sea: xr.DataArray | None
 ) -> tuple[tuple[str, ...], Floats | None]:
@@ -115,7 +127,7 @@ def regressors(
     ----------
     asked : Trends
     years : array
-        Of annual values; of those of months, the middle of each, with fractions.
+        Of annual values; of those of months and days, the middle of each, with fractions.
     sea : DataArray, on (year, lat, lon), optional
         Sea surface temperature, for Niño 3.4.
 
@@ -125,7 +137,7 @@ def regressors(
     """
     names: list[str] = []
     columns: list[Floats] = []
-    length = 1.0 if asked.of == "years" else 1.0 / 12.0
+    length = {"years": 1.0, "months": 1.0 / 12.0, "days": 1.0 / 365.25}[asked.of]
     for day in asked.steps:
         column = _after(day, years, length)
         if np.ptp(column) == 0.0:

@@ -180,7 +180,11 @@ LONG = {
     "significant": "whether the trend of {} is significant, by false discovery rate",
     "values": "number of values of {}, of years or months",
 }
-OF = {"years": "annual means", "months": "departures of months"}
+OF = {
+    "years": "annual means",
+    "months": "departures of months",
+    "days": "departures of days",
+}
 PER_DECADE = ("trend", "interval", "theil_sen")
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = npt.NDArray[np.floating]
-Of = Literal["years", "months"]
+Of = Literal["years", "months", "days"]
 
 
 def years_of(monthly: xr.DataArray | xr.Dataset) -> npt.NDArray[np.int64]:
@@ -117,7 +117,7 @@ def anomalies(monthly: xr.DataArray) -> xr.DataArray:
     known = np.isfinite(means)
     base = np.where(known, means, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     whole = np.arange(times.min(), times.max() + 1)
-    made = np.full((len(whole), *monthly.shape[1:]), np.nan)
+    made = np.full((len(whole), *monthly.shape[1:]), np.nan, apart.dtype)
     made[times - whole[0]] = apart + base
     coords = {name: c for name, c in monthly.coords.items() if "time" not in c.dims}
     years = 1970 + (whole + 0.5) / 12

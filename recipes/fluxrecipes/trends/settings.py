@@ -79,7 +79,11 @@ class Trends(Record, extra="forbid", frozen=True):
     regions: dict[str, Box] = Field(
         default_factory=dict, description="regions of your own beside those that are known"
     )
-    of: Of = Field("years", description="annual means, or departures of months")
+    of: Of = Field(
+        "years",
+        description="annual means, departures of months, or of days: maps and regions of a daily"
+        " dataset alone",
+    )
     min_months: int = Field(9, ge=1, le=12, description="with a value that a year needs")
     reanalysis_at_most: float = Field(
         1.0,
@@ -123,6 +127,16 @@ class Trends(Record, extra="forbid", frozen=True):
     def _regions_are_new(self) -> Self:
         if known := sorted(set(self.regions) & set(REGIONS)):
             raise ValueError(f"the regions {known} are known already: choose other names")
+        return self
+
+    @model_validator(mode="after")
+    def _days_stand_alone(self) -> Self:
+        if self.of == "days":
+            others = ("passes", "overlaps", "without_enso", "beside")
+            told = [name for name in others if getattr(self, name)]
+            if told or self.reanalysis_at_most < 1.0:
+                name = (*told, "reanalysis_at_most")[0]
+                raise ValueError(f"'{name}' is of months: of days it cannot be asked for")
         return self
 
     @property
