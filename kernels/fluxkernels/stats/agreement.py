@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 _SEED = 20180101  # the same sample has the same intervals
+_AT_ONCE = 20_000_000  # draws: ships come by the hundred thousand
 
 
 class Interval(NamedTuple):
@@ -132,10 +133,13 @@ def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
         Of no resample where there are fewer than two clusters. The same sums give the same.
     """
     number = len(sums)
-    share = np.full(number, 1.0 / number) if number else np.empty(0)
-    size = resamples if number > 1 else 0
-    draws = np.random.default_rng(_SEED).multinomial(number, share, size=size)
-    return np.asarray(np.tensordot(draws, sums, axes=1))
+    made = np.empty((resamples if number > 1 else 0, *sums.shape[1:]))
+    rng, share = np.random.default_rng(_SEED), np.full(number, 1.0 / max(number, 1))
+    at_once = max(1, _AT_ONCE // max(number, 1))
+    for begin in range(0, len(made), at_once):
+        some = made[begin : begin + at_once]
+        some[:] = np.tensordot(rng.multinomial(number, share, size=len(some)), sums, axes=1)
+    return made
 
 
 def as_intervals(whole: Floats, samples: Floats) -> list[Interval]:

@@ -116,11 +116,8 @@ def _counted(parts: Iterator[Any], progress: Bars) -> Iterator[Any]:
 
 def _tell(stored: Stored) -> None:
     """Counts: why some do not count, sets, and by satellite and feed."""
-    import numpy as np
-
     from fluxengine import show
-    from fluxrecipes.matchups import beside, file
-    from fluxrecipes.sources.reports import FEEDS
+    from fluxrecipes.matchups import beside, counts
 
     told = beside.counts(stored.verdicts, beside.VERDICTS)
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in told.items()]
@@ -130,13 +127,5 @@ def _tell(stored: Stored) -> None:
     show.out.print()
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in of_sets.items()]
     show.table("Kept, by set", ("set", "#number"), rows)
-    satellites = np.unique(kept.matchups.satellite)
-    heads = ("satellite", *(f"#{name}" for name in FEEDS.values()), "#platforms")
-    names = file.satellites(satellites)
-    by_satellite: list[tuple[str, ...]] = []
-    for code in satellites:
-        mine = kept.matchups.at(kept.matchups.satellite == code)
-        numbers = (f"{int((mine.feed == feed).sum()):,}" for feed in FEEDS)
-        by_satellite.append((names[int(code)], *numbers, f"{len(np.unique(mine.platform)):,}"))
     show.out.print()
-    show.table("Kept, by satellite and feed", heads, by_satellite)
+    counts.table(counts.counted(kept.matchups))

@@ -33,8 +33,7 @@ Columns = dict[str, Array]
 RECORD, DATASET = "record", "deepflux"
 # Air of a product is compared at its own height: with that of the report at 10 m, or at 2 m.
 VARIABLES = tuple(
-    v.name
-    for v in (*cf.NEAR_SURFACE, cf.air_temperature_2m, cf.specific_humidity_2m, *cf.FLUXES)
+    v.name for v in (*cf.NEAR_SURFACE, cf.air_temperature_2m, cf.specific_humidity_2m, *cf.FLUXES)
 )
 QUARTERS = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -221,7 +220,7 @@ def _means(reports: xr.Dataset | None, matchups: Matchups, grid: xr.Dataset) -> 
     slot = place * QUARTERS + quarter
     there = wanted[place] == of_reports
     number = np.bincount(slot[there], minlength=QUARTERS * len(wanted)).reshape(-1, QUARTERS)
-    whole = (number > 0).all(axis=1)
+    whole = np.asarray((number > 0).all(axis=1))
     if not whole.any():
         return None
     kept = np.flatnonzero(there & whole[place])
@@ -325,9 +324,7 @@ def _opened(asked: Asked, name: str, dataset: str) -> tuple[xr.Dataset, str]:
         return opened(asked.location, dataset)
     except UnknownName as error:
         option = "--daily" if name == RECORD else f"--beside {name}"
-        raise UnknownName(
-            f"{option}: {error.what}", where=error.where, mend=error.mend
-        ) from error
+        raise UnknownName(f"{option}: {error.what}", where=error.where, mend=error.mend) from error
 
 
 def _on_grid(dataset: xr.Dataset, grid: xr.Dataset, where: str) -> xr.Dataset:

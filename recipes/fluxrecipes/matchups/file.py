@@ -142,7 +142,8 @@ def _of_days(days: Days) -> xr.Dataset:
                 "quantity": name,
             }
             made[f"{product}_{name}"] = ("day", values, attrs)
-    attrs = {"Conventions": "CF-1.11", "featureType": "point", "products": list(days.products)}
+    names = " ".join(days.products)
+    attrs = {"Conventions": "CF-1.11", "featureType": "point", "products": names}
     return xr.Dataset(made, attrs=attrs).set_coords(["time", "latitude", "longitude"])
 
 
@@ -187,8 +188,8 @@ def _days(dataset: xr.Dataset) -> Days:
     }
     plain["platform"] = plain["platform"].astype("S16")
     plain["day"] = plain["day"].astype("M8[D]")
-    names = np.atleast_1d(dataset.attrs["products"])
-    told: dict[str, Columns] = {str(name): {} for name in (IN_SITU_DAYS, *names)}
+    names = str(dataset.attrs["products"]).split()
+    told: dict[str, Columns] = {name: {} for name in (IN_SITU_DAYS, *names)}
     for values in dataset.data_vars.values():
         if "quantity" in values.attrs:
             told[values.attrs["product"]][values.attrs["quantity"]] = values.values

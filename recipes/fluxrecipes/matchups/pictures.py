@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Agreement
+from fluxrecipes.matchups.matching import WITHHELD, WITHHELD_PLACES
 from fluxrecipes.matchups.scores import COMPARED
+from fluxrecipes.matchups.stations import BOTH, Series
+from fluxrecipes.vocabulary import KELVIN
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +53,7 @@ def densities(
     shown = compared[:6]
     figure, axes = plt.subplots(2, 3, figsize=(13, 8.6), layout="constrained", squeeze=False)
     for axis, (variable, unit, x, y) in zip(axes.flat, shown, strict=False):
-        offset = 273.15 if unit == "°C" else 0.0
+        offset = KELVIN if unit == "°C" else 0.0
         ours, theirs = x - offset, y - offset
         low, high = np.nanpercentile(np.concatenate([ours, theirs]), (0.1, 99.9))
         drawn = axis.hexbin(
@@ -142,6 +145,68 @@ def _taylor_axis(axis: Any) -> None:
     )  # fmt: skip
 
 
+def series(several: Sequence[Series], path: Path, *, title: str) -> Path:
+    """Monthly means: a column for each station, a row for each variable.
+
+    Parameters
+    ----------
+    several : sequence of Series
+    path : Path
+        Of the PNG; a PDF goes beside it.
+    title : str
+    """
+    plt = _pyplot()
+    stations = list(dict.fromkeys(one.station for one in several))
+    names = [name for name in dict.fromkeys(one.name for one in several) if name != BOTH]
+    looks = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(names)}
+    rows, columns = len(VARIABLES), len(stations)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(6.2 * columns + 1, 2.4 * rows + 1), layout="constrained",
+        squeeze=False, sharex="col",
+    )  # fmt: skip
+    for column, station in enumerate(stations):
+        axes[0, column].set_title(station, loc="left", fontsize=11)
+        for axis, variable in zip(axes[:, column], VARIABLES, strict=True):
+            mine = [s for s in several if (s.station, s.variable) == (station, variable)]
+            for one in mine:
+                offset = KELVIN if one.units == "°C" else 0.0
+                if one.name == BOTH:
+                    _line(axis, one.means.months, one.means.reference - offset, "black", "reports")
+                else:
+                    means = one.means
+                    _line(axis, means.months, means.estimate - offset, looks[one.name], one.name)
+            axis.grid(color="0.9")
+            if mine and not column:
+                axis.set_ylabel(f"{variable}\n[{mine[0].units}]")
+    handles = {
+        line.get_label(): line for axis in axes.flat for line in axis.get_lines()
+    }  # a station may lack one of them
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 6),
+        title="reports: at the passes of the satellites, air at 10 m",
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return _saved(figure, path)
+
+
+def _line(axis: Any, months: Array, values: Array, colour: str, label: str) -> None:
+    """A line with marks, broken where months are missing."""
+    every = np.arange(months.min(), months.max() + 1)
+    whole = np.full(len(every), np.nan)
+    whole[np.searchsorted(every, months)] = values
+    wide = 1.8 if label == "reports" else 1.0
+    with _pyplot().rc_context({"date.converter": "concise"}):
+        axis.plot(
+            every.astype("M8[D]"),
+            whole,
+            ".-",
+            color=colour,
+            linewidth=wide,
+            markersize=4,
+            label=label,
+        )
+
+
 def places(
     latitude: Array, longitude: Array, feeds: Mapping[str, npt.NDArray[np.bool_]], path: Path,
     *, title: str,
@@ -182,12 +247,21 @@ def places(
                 cells[1], cells[0], _MARKS[at], markersize=1.8, color=_COLOURS[at],
                 transform=ccrs.PlateCarree(), label=f"{name}: {int(members.sum()):,}",
             )  # fmt: skip
+    for name, (north, east) in zip(WITHHELD, WITHHELD_PLACES, strict=False):
+        axis.plot(
+            east, north, "s", markersize=9, markerfacecolor="none", markeredgecolor="black",
+            transform=ccrs.PlateCarree(),
+        )  # fmt: skip
+        axis.annotate(
+            name, (east, north), (7, 5), textcoords="offset points", fontsize=8,
+            xycoords=ccrs.PlateCarree()._as_mpl_transform(axis),
+        )  # fmt: skip
     axis.set_extent([20.01, 379.99, -65, 65], ccrs.PlateCarree())
     lines = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
     lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
-    axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(feeds), fontsize=9,
-        title="matchups", markerscale=2,
+    figure.legend(
+        loc="outside lower center", ncols=len(feeds), fontsize=9, markerscale=2,
+        title="matchups; squares: withheld for the last test",
     )  # fmt: skip
     figure.suptitle(title, fontsize=14, fontweight="bold")
     return _saved(figure, path)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fluxrecipes.matchups.report import Validated
 
 
 def validate(
@@ -23,6 +28,10 @@ def validate(
         bool, typer.Option("--held-out", help="Of matchups, also 2018 and withheld stations.")
     ] = False,
     purpose: Annotated[str, typer.Option(help="What held-out matchups are looked at for.")] = "",
+    station: Annotated[
+        list[str] | None,
+        typer.Option(help="Of matchups, where to tell monthly means; several times."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is drawn of matchups.")] = Path(
         "validation"
     ),
@@ -62,7 +71,12 @@ def validate(
     Example: fluxforge validate --models -c validate.yaml
     """
     if matchups is not None:
-        against_reports(matchups, held_out=held_out, purpose=purpose, out=out, as_json=as_json)
+        from fluxrecipes.matchups import report as of_matchups
+
+        against = of_matchups.of(
+            matchups, held_out=held_out, purpose=purpose, at_stations=station or ()
+        )
+        tell_matchups(against, out, as_json=as_json)
         return
     from fluxengine import show
     from fluxengine.errors import ConfigError
@@ -82,19 +96,23 @@ def validate(
         report.tables(found)
 
 
-def against_reports(path: Path, *, held_out: bool, purpose: str, out: Path, as_json: bool) -> None:
-    """Score a file of matchups, write numbers and pictures, and tell."""
-    from fluxengine import show
-    from fluxrecipes.matchups import report
+def tell_matchups(found: Validated, out: Path, *, as_json: bool) -> None:
+    """Write numbers and pictures of matchups, and tell."""
+    from fluxrecipes.matchups import report, tables
 
-    found = report.of(path, held_out=held_out, purpose=purpose)
     written = report.write(found, out)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
         return
-    report.tables(found)
+    tables.tables(found)
+    tell_files(written)
+
+
+def tell_files(written: Sequence[Path]) -> None:
+    """What was written, a line each."""
+    from fluxengine import show
+
     show.out.print()
     for one in written:
-        show.out.print(
-            f"{'numbers' if one.suffix == '.json' else 'picture':<8} {one}", soft_wrap=True
-        )
+        kind = "numbers" if one.suffix == ".json" else "picture"
+        show.out.print(f"{kind:<8} {one}", soft_wrap=True)
