@@ -195,16 +195,9 @@ def _line(axis: Any, months: Array, values: Array, colour: str, label: str) -> N
     whole = np.full(len(every), np.nan)
     whole[np.searchsorted(every, months)] = values
     wide = 1.8 if label == "reports" else 1.0
+    look = {"color": colour, "linewidth": wide, "markersize": 4, "label": label}
     with _pyplot().rc_context({"date.converter": "concise"}):
-        axis.plot(
-            every.astype("M8[D]"),
-            whole,
-            ".-",
-            color=colour,
-            linewidth=wide,
-            markersize=4,
-            label=label,
-        )
+        axis.plot(every.astype("M8[D]"), whole, ".-", **look)
 
 
 def places(

@@ -80,3 +80,19 @@ STATIONS = (
     Monthly("STRATUS", "specific humidity", "descending", 0.65),
 )
 STATIONS_PAPER = "Wang, Wang and Li (2026), section 4.2"
+
+
+class Range(NamedTuple):
+    """Between what monthly global means lie, 1992 to 2020, in section 4.3; W m-2."""
+
+    variable: str
+    product: str
+    low: float
+    high: float
+
+
+GLOBAL_MEANS = (
+    Range("sensible_heat_flux", "DeepFlux", 4.0, 9.0),
+    Range("latent_heat_flux", "DeepFlux", 80.0, 90.0),
+)
+GLOBAL_PAPER = "Wang, Wang and Li (2026), section 4.3"

@@ -45,14 +45,8 @@ def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
         FF751: fewer than three years.
     NotOurStore, UnknownName
     """
-    dataset, where = opened(record.place, name)
-    if "time" not in dataset.dims:
-        raise NoTrend("it has no time.", where=where, mend="Name monthly means.")
-    if asked.period is not None:
-        first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
-        dataset = dataset.sel(time=slice(first, last))
+    dataset, where = of_period(record, name, asked)
     _check_months(dataset, where)
-    dataset = dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out))
     found = len(np.unique(years_of(dataset)))
     if found < FEWEST:
         raise NoTrend(
@@ -61,6 +55,24 @@ def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
             mend="Give a longer period, or run the record for more years.",
         )
     return dataset
+
+
+def of_period(record: Record, name: str, asked: Trends) -> tuple[xr.Dataset, str]:
+    """A dataset of a record with the times that count, however many, and what to call it.
+
+    Raises
+    ------
+    NoTrend
+        FF751: it has no time.
+    NotOurStore, UnknownName
+    """
+    dataset, where = opened(record.place, name)
+    if "time" not in dataset.dims:
+        raise NoTrend("it has no time.", where=where, mend="Name monthly means.")
+    if asked.period is not None:
+        first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
+        dataset = dataset.sel(time=slice(first, last))
+    return dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out)), where
 
 
 def _check_months(dataset: xr.Dataset, where: str) -> None:
