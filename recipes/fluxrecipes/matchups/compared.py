@@ -114,20 +114,20 @@ def pairs(days: Days, product: str) -> Iterator[Pair]:
 
 def common(days: Days) -> Flags:
     """Days on which the reports and all products have all that each has at all."""
-    given = [one for product in days.products for one in pairs(days, product)]
-    return np.logical_and.reduce(
-        [np.isfinite(p.estimate) & np.isfinite(p.reference) for p in given]
-    )
+    there = np.ones(len(days), bool)
+    for product in days.products:
+        for pair in pairs(days, product):
+            there &= np.isfinite(pair.estimate) & np.isfinite(pair.reference)
+    return there
 
 
 def alone(days: Days) -> dict[str, int]:
     """On how many days each product has all that it has at all."""
-    return {
-        product: int(
-            np.logical_and.reduce([np.isfinite(p.estimate) for p in pairs(days, product)]).sum()
-        )
-        for product in days.products
-    }
+    found = {}
+    for product in days.products:
+        there = [np.isfinite(pair.estimate) for pair in pairs(days, product)]
+        found[product] = int(np.stack(there).all(axis=0).sum())
+    return found
 
 
 def scores(days: Days) -> list[OfProduct]:

@@ -13,6 +13,7 @@ from fluxkernels.stats.agreement import Agreement
 from fluxrecipes.matchups.matching import WITHHELD, WITHHELD_PLACES
 from fluxrecipes.matchups.scores import COMPARED
 from fluxrecipes.matchups.stations import BOTH, Series
+from fluxrecipes.report import lines
 from fluxrecipes.vocabulary import KELVIN
 
 Array = npt.NDArray[Any]
@@ -170,34 +171,20 @@ def series(several: Sequence[Series], path: Path, *, title: str) -> Path:
             mine = [s for s in several if (s.station, s.variable) == (station, variable)]
             for one in mine:
                 offset = KELVIN if one.units == "°C" else 0.0
+                months, ours, theirs = one.means
                 if one.name == BOTH:
-                    _line(axis, one.means.months, one.means.reference - offset, "black", "reports")
+                    look = {"color": "black", "linewidth": 1.8, "label": "reports"}
+                    lines.monthly(axis, months, theirs - offset, **look)
                 else:
-                    means = one.means
-                    _line(axis, means.months, means.estimate - offset, looks[one.name], one.name)
+                    look = {"color": looks[one.name], "linewidth": 1.0, "label": one.name}
+                    lines.monthly(axis, months, ours - offset, **look)
             axis.grid(color="0.9")
             if mine and not column:
                 axis.set_ylabel(f"{variable}\n[{mine[0].units}]")
-    handles = {
-        line.get_label(): line for axis in axes.flat for line in axis.get_lines()
-    }  # a station may lack one of them
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 6),
-        title="reports: at the passes of the satellites, air at 10 m",
-    )  # fmt: skip
+    where = "reports: at the passes of the satellites, air at 10 m"
+    lines.legend(figure, axes.flat, title=where)
     figure.suptitle(title, fontsize=14, fontweight="bold")
     return _saved(figure, path)
-
-
-def _line(axis: Any, months: Array, values: Array, colour: str, label: str) -> None:
-    """A line with marks, broken where months are missing."""
-    every = np.arange(months.min(), months.max() + 1)
-    whole = np.full(len(every), np.nan)
-    whole[np.searchsorted(every, months)] = values
-    wide = 1.8 if label == "reports" else 1.0
-    look = {"color": colour, "linewidth": wide, "markersize": 4, "label": label}
-    with _pyplot().rc_context({"date.converter": "concise"}):
-        axis.plot(every.astype("M8[D]"), whole, ".-", **look)
 
 
 def places(
@@ -250,8 +237,8 @@ def places(
             xycoords=ccrs.PlateCarree()._as_mpl_transform(axis),
         )  # fmt: skip
     axis.set_extent([20.01, 379.99, -65, 65], ccrs.PlateCarree())
-    lines = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
-    lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
+    grid = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
+    grid.xlabel_style = grid.ylabel_style = {"size": 8, "color": "0.3"}
     figure.legend(
         loc="outside lower center", ncols=len(feeds), fontsize=9, markerscale=2,
         title="matchups; squares: withheld for the last test",

@@ -68,6 +68,13 @@ def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     return Panel(values, title, variable.units, colours, limits)
 
 
+def even(values: Any) -> tuple[float, float]:
+    """Limits of colours that are even about zero, between which 98 of 100 values lie."""
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(np.percentile(sizes, 98)) if sizes.size else 0.0
+    return (-largest, largest) if largest > 0 else (-1.0, 1.0)
+
+
 def draw(
     panels: Sequence[Panel], path: Path, *, title: str, note: str = "", land: Any = None
 ) -> Path:

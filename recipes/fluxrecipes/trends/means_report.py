@@ -12,7 +12,8 @@ import numpy as np
 from fluxengine import show
 from fluxengine.repository import storage_errors
 from fluxrecipes.matchups import published
-from fluxrecipes.report.maps import STYLES, Panel, draw
+from fluxrecipes.report import lines
+from fluxrecipes.report.maps import STYLES, Panel, draw, even
 from fluxrecipes.report.units import shown
 from fluxrecipes.trends.means import RECORD, VARIABLES, Mean, Means, apart
 
@@ -76,7 +77,10 @@ def _maps(found: Means, folder: Path) -> Iterator[Path]:
     period = f"{first} to {last}: {found.asked.world}"
     own = [found.of(variable)[0] for variable in VARIABLES]
     yield draw(
-        [_panel(one) for one in own], folder / "annual_means.png", title=f"Annual means, {period}"
+        [_panel(one) for one in own],
+        folder / "annual_means.png",
+        title=f"Annual means, {period}",
+        note="On cells that the record and all beside it have." if found.asked.beside else "",
     )
     for record in own:
         others = [one for one in found.of(record.variable) if one.member != RECORD]
@@ -91,16 +95,15 @@ def _maps(found: Means, folder: Path) -> Iterator[Path]:
 
 
 def _panel(one: Mean) -> Panel:
-    colours, limits = STYLES[one.variable]
+    colours, (low, high) = STYLES[one.variable]
+    limits = even(one.map.values) if low == -high else None
     return Panel(one.map, one.variable.replace("_", " "), one.units, colours, limits)
 
 
 def _difference(one: Mean, record: Mean) -> Panel:
     unit = shown(one.units)
     values = one.map.copy(data=one.map.values - record.map.values)
-    sizes = np.abs(values.values[np.isfinite(values.values)]) * unit.scale
-    largest = float(np.percentile(sizes, 98)) if sizes.size else 0.0
-    limits = (-largest, largest) if largest > 0 else (-1.0, 1.0)
+    limits = even(values.values * unit.scale)
     heights = f", {one.height}" if one.height == record.height else f", {one.height} less 10 m"
     title = f"{one.member}{heights if one.height else ''}"
     return Panel(values, title, "", "RdBu_r", limits, (unit.unit, unit.scale, 0.0))
@@ -126,22 +129,11 @@ def _series(found: Means, path: Path) -> Path:
                 "linestyle": "--" if one.height == "2 m" else "-",
                 "label": f"{one.member}, 2 m" if one.height == "2 m" else one.member,
             }
-            every, whole = _whole(one.months, values)
-            with plt.rc_context({"date.converter": "concise"}):
-                axis.plot(every, whole, marker=".", markersize=4, linewidth=1.2, **look)
+            lines.monthly(axis, one.months, values, linewidth=1.2, **look)
         axis.set_ylabel(f"{variable.replace('_', ' ')}\n[{unit.unit}]")
         axis.grid(color="0.9")
-    handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6)
+    lines.legend(figure, axes)
     figure.suptitle(f"Monthly means over common cells: {found.asked.world}", fontweight="bold")
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path
-
-
-def _whole(months: Any, values: Any) -> tuple[Any, Any]:
-    """A series with the months that it lacks, so that lines break there."""
-    every = np.arange(months.min(), months.max() + 1)
-    whole = np.full(len(every), np.nan)
-    whole[np.searchsorted(every, months)] = values
-    return every.astype("M8[D]"), whole

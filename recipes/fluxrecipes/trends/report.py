@@ -11,7 +11,7 @@ import numpy as np
 
 from fluxengine import show
 from fluxengine.repository import storage_errors
-from fluxrecipes.report.maps import Panel, draw
+from fluxrecipes.report.maps import Panel, draw, even
 from fluxrecipes.report.units import shown
 from fluxrecipes.trends.document import MEAN, Found
 from fluxrecipes.trends.estimates import Estimate
@@ -174,14 +174,13 @@ def _panels(found: Found) -> Iterator[Panel]:
             continue
         values = maps["trend"]
         unit, scale, *_ = shown(str(values.attrs.get("units", "1")))
-        largest = float(np.nanpercentile(np.abs(values.values * scale), 98))
         dots = maps["significant"].astype(bool)
         yield Panel(
             values,
             variable.replace("_", " "),
             "",
             "RdBu_r",
-            (-largest, largest) if largest > 0 else (-1.0, 1.0),
+            even(values.values * scale),
             (f"{unit} per decade", scale, 0.0),
             dots,
         )
