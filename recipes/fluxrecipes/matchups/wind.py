@@ -54,8 +54,8 @@ def _groups(
 ) -> Iterator[tuple[str, str, Flags]]:
     """Satellites and thirds that have points.
 
-    Thirds are of the mean of both winds: by either alone, what is noise in it would count as bias
-    of the other, high wind too high and low wind too low.
+    Thirds are of the mean of both winds: by either alone its noise would count as bias, high wind
+    of it too high and low wind too low. What is left of that is due to unlike noise of the two.
     """
     if not seen.any():
         return
