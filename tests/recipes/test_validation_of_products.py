@@ -16,8 +16,8 @@ from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.matchups import (
     beside,
-    compared,
     counts,
+    day_scores,
     file,
     pictures,
     published,
@@ -145,7 +145,7 @@ def test_products_are_scored_on_the_days_that_all_have(found: report.Validated) 
     days = found.days
     assert not (days.platform == b"WHOTS").any()  # withheld
     both = np.isfinite(days.products["shares"]["latent_heat_flux"])
-    np.testing.assert_array_equal(compared.common(days), both)
+    np.testing.assert_array_equal(day_scores.common(days), both)
     assert {one.score.agreement.points for one in found.products} == {int(both.sum())}
     for one in found.products:
         if one.score.variable != "latent heat flux":
@@ -155,7 +155,7 @@ def test_products_are_scored_on_the_days_that_all_have(found: report.Validated) 
         assert one.score.agreement.rmse.value == pytest.approx(np.sqrt(np.mean((x - y) ** 2)))
         assert one.score.agreement.correlation.value == pytest.approx(np.corrcoef(x, y)[0, 1])
         assert one.score.agreement.rmse.low < one.score.agreement.rmse.value
-    assert compared.alone(days) == {
+    assert day_scores.alone(days) == {
         "record": len(days), "good": len(days), "shares": int(both.sum())
     }  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_errors_of_three_are_told_and_contradictions_too(found: report.Validated
 def test_too_few_days_have_no_collocation(stored: file.Stored) -> None:
     assert stored.days is not None
     few = stored.days.at(np.arange(1, 8))
-    assert compared.triples(few) == [] and len(compared.scores(few)) > 0
+    assert day_scores.triples(few) == [] and len(day_scores.scores(few)) > 0
 
 
 # --- wind ----------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_monthly_means_are_of_the_months_with_enough(found: report.Validated) ->
     assert names["good"].height == "2 m" and "record, days" in names
     few = stations.monthly(
         np.array(["2014-01-01"] * 9 + ["2014-02-01"] * 10, "M8[D]"),
-        compared.Pair("x", "K", "", np.arange(19.0), np.zeros(19)),
+        day_scores.Pair("x", "K", "", np.arange(19.0), np.zeros(19)),
         np.ones(19, bool),
     )
     assert few.months.tolist() == [np.datetime64("2014-02").item()]

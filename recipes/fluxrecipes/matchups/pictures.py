@@ -37,6 +37,7 @@ def densities(
     path: Path,
     *,
     title: str,
+    of: str = "record",
 ) -> Path:
     """Estimates over reports, counted in hexagons, with the line of equality and ± 2 σ about it.
 
@@ -49,10 +50,14 @@ def densities(
     path : Path
         Of the PNG; a PDF goes beside it.
     title : str
+    of : str
+        Whose estimates they are.
     """
     plt = _pyplot()
     shown = compared[:6]
-    figure, axes = plt.subplots(2, 3, figsize=(13, 8.6), layout="constrained", squeeze=False)
+    columns = 2 if len(shown) <= 4 else 3
+    size = (4.4 * columns, 8.6)
+    figure, axes = plt.subplots(2, columns, figsize=size, layout="constrained", squeeze=False)
     for axis, (variable, unit, x, y) in zip(axes.flat, shown, strict=False):
         offset = KELVIN if unit == "°C" else 0.0
         ours, theirs = x - offset, y - offset
@@ -69,19 +74,19 @@ def densities(
             axis.plot(ends, ends + agreed.bias.value + side, "--", color=_COLOURS[1], linewidth=1)
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axis.set_xlabel(f"report [{unit}]")
-        axis.set_ylabel(f"record [{unit}]")
+        axis.set_ylabel(f"{of} [{unit}]")
         axis.set_title(variable, loc="left", fontsize=11)
         axis.text(
             0.03,
             0.97,
             f"RMSE {agreed.rmse.value:.2f} {unit}\nbias {agreed.bias.value:+.2f} {unit}\n"
-            f"r {agreed.correlation.value:.3f}\n{agreed.points:,} matchups",
+            f"r {agreed.correlation.value:.3f}\n{agreed.points:,} points",
             transform=axis.transAxes,
             va="top",
             fontsize=9,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
         )
-        figure.colorbar(drawn, ax=axis, shrink=0.75, label="matchups")
+        figure.colorbar(drawn, ax=axis, shrink=0.75, label="points")
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=14, fontweight="bold")

@@ -16,8 +16,8 @@ from fluxengine.errors import ConfigError
 from fluxengine.repository import storage_errors
 from fluxkernels.stats.agreement import Agreement
 from fluxrecipes.matchups import (
-    compared,
     counts,
+    day_scores,
     file,
     pictures,
     published,
@@ -26,9 +26,9 @@ from fluxrecipes.matchups import (
     wind,
 )
 from fluxrecipes.matchups.beside import KEPT, KEPT_BACK, SETS, TEST
-from fluxrecipes.matchups.compared import OfProduct, Triple
 from fluxrecipes.matchups.counts import Count
 from fluxrecipes.matchups.daily import Days
+from fluxrecipes.matchups.day_scores import OfProduct, Triple
 from fluxrecipes.matchups.file import Stored
 from fluxrecipes.matchups.scores import ALL, Score
 from fluxrecipes.matchups.stations import Series
@@ -139,7 +139,7 @@ def of(path: Path, *, held_out: bool, purpose: str, at_stations: Sequence[str] =
     if stored.days is not None:
         open_days = held_out | ~np.isin(stored.days.sets, HELD_OUT)
         some = stored.days.at(open_days)
-        days = some if compared.common(some).any() else None
+        days = some if day_scores.common(some).any() else None
     found = scores.scores(stored, counted)
     if not found:
         raise ConfigError(
@@ -154,8 +154,8 @@ def of(path: Path, *, held_out: bool, purpose: str, at_stations: Sequence[str] =
         wind.scores(stored, counted),
         stations.series(stored, days, counted, named),
         days,
-        compared.scores(days) if days else [],
-        compared.triples(days) if days else [],
+        day_scores.scores(days) if days else [],
+        day_scores.triples(days) if days else [],
         counts.counted(stored.found.matchups.at(counted)),
         before,
     )
@@ -200,12 +200,8 @@ def _pictures(found: Validated, folder: Path) -> Iterable[Path]:
     yield pictures.densities(by_pass, overall, folder / "densities.png", title=title)
     labelled = {v: _labelled(found.scores, v) for v in pictures.VARIABLES if v in overall}
     yield pictures.taylor(labelled, folder / "taylor.png", title=title)
-    if found.products:
-        yield pictures.taylor(
-            _by_product(found.products),
-            folder / "taylor_products.png",
-            title=f"Daily products on common days: {found.world}",
-        )
+    if found.days is not None:
+        yield from _of_products(found, found.days, folder)
     if found.series:
         yield pictures.series(
             found.series, folder / "stations.png", title=f"Monthly means at stations: {found.world}"
@@ -219,6 +215,25 @@ def _pictures(found: Validated, folder: Path) -> Iterable[Path]:
         folder / "places.png",
         title=f"Matchups: {found.world}",
     )
+
+
+def _of_products(found: Validated, days: Days, folder: Path) -> Iterable[Path]:
+    """A Taylor diagram of all products, and densities of each, on common days."""
+    title, both = f"on common days: {found.world}", day_scores.common(days)
+    told = _by_product(found.products)
+    yield pictures.taylor(told, folder / "taylor_products.png", title=f"Daily products {title}")
+    for product in days.products:
+        own = {name: several[product] for name, several in told.items() if product in several}
+        yield pictures.densities(
+            [
+                (pair.variable, pair.units, pair.estimate[both], pair.reference[both])
+                for pair in day_scores.pairs(days, product)
+            ],
+            own,
+            folder / f"densities_{product}_days.png",
+            title=f"Days of {product} against those of reports, {title}",
+            of=product,
+        )
 
 
 def _by_product(several: list[OfProduct]) -> dict[str, dict[str, Agreement]]:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from fluxengine.errors import ConfigError, UnknownName
 from fluxkernels.stats.agreement import Agreement, agreement
-from fluxrecipes.matchups import compared, scores
-from fluxrecipes.matchups.compared import Pair
+from fluxrecipes.matchups import day_scores, scores
 from fluxrecipes.matchups.daily import RECORD, Days
+from fluxrecipes.matchups.day_scores import Pair
 from fluxrecipes.matchups.file import Stored
 from fluxrecipes.matchups.matching import WITHHELD
 from fluxrecipes.matchups.scores import COMPARED, ORBITS, as_json, plain
@@ -171,10 +171,10 @@ def _of_days(days: Days | None, station: str) -> Iterator[_Told]:
     if days is None:
         return
     named = np.char.upper(np.char.strip(days.platform.astype("U16"))) == station
-    mine = compared.common(days) & named
+    mine = day_scores.common(days) & named
     for product in days.products:
         name = "record, days" if product == RECORD else product
-        for pair in compared.pairs(days, product):
+        for pair in day_scores.pairs(days, product):
             yield pair, name, monthly(days.day, pair, mine)
 
 

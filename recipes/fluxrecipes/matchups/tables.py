@@ -8,7 +8,7 @@ import numpy as np
 
 from fluxengine import show
 from fluxkernels.stats.agreement import Agreement, Interval
-from fluxrecipes.matchups import compared, counts, pictures, published, scores, wind
+from fluxrecipes.matchups import counts, day_scores, pictures, published, scores, wind
 from fluxrecipes.matchups.daily import RECORD
 from fluxrecipes.matchups.report import Validated
 from fluxrecipes.matchups.scores import ALL, Score
@@ -164,7 +164,7 @@ def _products(found: Validated) -> None:
             show.out.print("\nDaily products: there is no day that all of them and reports have.")
         return
     show.out.print(f"\n[bold]Daily products against daily means of reports[/]: {found.world}")
-    alone = ", ".join(f"{k} {n:,}" for k, n in compared.alone(found.days).items())
+    alone = ", ".join(f"{k} {n:,}" for k, n in day_scores.alone(found.days).items())
     show.out.print(f"Of {len(found.days):,} days of reports products have: {alone}.")
     scored = [one.score for one in found.products]
     for variable, several in scores.by_variable(scored).items():
