@@ -234,6 +234,12 @@ def test_what_is_no_product_is_refused(options: list[str]) -> None:
     assert daily.products_of([], "deepflux") == ()
 
 
+def test_a_path_is_whole_for_workers_elsewhere() -> None:
+    found = dict(daily.products_of(["a=x.zarr", "b=s3://bucket/x.zarr", "c=name"], "deepflux"))
+    assert Path(found["a"]).is_absolute() and found["a"].endswith("x.zarr")
+    assert found["b"] == "s3://bucket/x.zarr" and found["c"] == "name"
+
+
 def test_a_product_that_cannot_be_compared_is_told(
     known: dict[str, xr.Dataset], tmp_path: Path
 ) -> None:

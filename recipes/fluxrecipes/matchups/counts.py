@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fluxengine import show
 from fluxrecipes.matchups.file import satellites
@@ -30,16 +29,12 @@ def counted(matchups: Matchups) -> list[Count]:
     networks = {name: matchups.feed == code for code, name in FEEDS.items()}
     every = np.ones(len(matchups), bool)
     by_satellite = {name: matchups.satellite == code for code, name in names.items()}
-    return [
-        Count(satellite, network, int(both.sum()), len(np.unique(matchups.platform[both])))
-        for satellite, seen in (by_satellite | {ALL: every}).items()
-        for network, of in (networks | {ALL: every}).items()
-        for both in (_both(seen, of),)
-    ]
-
-
-def _both(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return one & other
+    found = []
+    for satellite, seen in (by_satellite | {ALL: every}).items():
+        for network, of in (networks | {ALL: every}).items():
+            platforms = matchups.platform[seen & of]
+            found.append(Count(satellite, network, len(platforms), len(np.unique(platforms))))
+    return found
 
 
 def table(found: list[Count]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from fluxrecipes.at_10m import at_2m, at_10m
 from fluxrecipes.matchups import beside, by_month
 from fluxrecipes.matchups.beside import DUPLICATE, KEPT, OUTLIER, Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, cell_of, edges_of, sensed, usable
-from fluxrecipes.stored import opened
+from fluxrecipes.stored import is_plain, opened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,8 +114,8 @@ def products_of(options: Iterable[str], record: str) -> tuple[tuple[str, str], .
     ConfigError
         FF201: an option that says something else, or a name twice.
     """
-    found = {RECORD: record}
-    for option in options:
+    found: dict[str, str] = {}
+    for option in (f"{RECORD}={record}", *options):
         name, _, dataset = option.partition("=")
         if not _NAME.fullmatch(name) or not dataset or name in found:
             raise ConfigError(
@@ -123,7 +124,8 @@ def products_of(options: Iterable[str], record: str) -> tuple[tuple[str, str], .
                 where="--beside",
                 mend="Such as `--beside oaflux=comparison-oaflux`.",
             )
-        found[name] = dataset
+        local = is_plain(dataset) and "://" not in dataset
+        found[name] = str(Path(dataset).absolute()) if local else dataset  # workers are elsewhere
     return tuple(found.items()) if len(found) > 1 else ()
 
 

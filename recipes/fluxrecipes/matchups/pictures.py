@@ -254,6 +254,7 @@ def places(
 
 def _saved(figure: Any, path: Path) -> Path:
     figure.savefig(path, dpi=130)
+    figure.set_layout_engine("none")  # all is in its place
     figure.savefig(path.with_suffix(".pdf"))
     _pyplot().close(figure)
     return path
