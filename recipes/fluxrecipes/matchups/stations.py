@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from fluxrecipes.matchups import day_scores, scores
 from fluxrecipes.matchups.daily import RECORD, Days
 from fluxrecipes.matchups.day_scores import Pair
 from fluxrecipes.matchups.file import Stored
-from fluxrecipes.matchups.matching import WITHHELD
+from fluxrecipes.matchups.matching import WITHHELD, Matchups
 from fluxrecipes.matchups.scores import COMPARED, ORBITS, as_json, plain
 
 Array = npt.NDArray[Any]
@@ -91,11 +92,7 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
     ConfigError
         FF201: a station is withheld, and not opened.
     """
-    names = np.char.upper(np.char.strip(stored.found.matchups.platform[which].astype("U16")))
-    months = stored.found.matchups.day[which].astype("M8[M]")
-    pairs = np.unique(np.stack([names, months.astype("U7")]), axis=1)
-    there, number = np.unique(pairs[0], return_counts=True)
-    longest = there[np.argsort(-number, kind="stable")]
+    longest = _longest(stored.found.matchups.at(which))
     for name in asked:
         if name.upper() in WITHHELD and not held_out:
             raise ConfigError(
@@ -103,7 +100,7 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
                 where="--station",
                 mend="Open it with `--held-out --purpose WHY`, or name another station.",
             )
-        if name.upper() not in there:
+        if name.upper() not in longest:
             raise UnknownName(
                 f"no matchup of '{name}' counts.",
                 where="--station",
@@ -111,8 +108,18 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
             )
     if asked:
         return [name.upper() for name in asked]
-    withheld = [name for name in WITHHELD if name in there] if held_out else []
-    return withheld or [str(name) for name in longest[:_SHOWN]]
+    withheld = [name for name in WITHHELD if name in longest] if held_out else []
+    return withheld or longest[:_SHOWN]
+
+
+def _longest(matchups: Matchups) -> list[str]:
+    """All platforms, those with matchups in the most months first."""
+    platform, code = np.unique(matchups.platform, return_inverse=True)
+    of, _ = np.unique(np.stack([code, matchups.day.astype("M8[M]").astype(int)]), axis=1)
+    months = Counter[str]()
+    for name, number in zip(platform, np.bincount(of), strict=True):
+        months[name.decode().strip().upper()] += int(number)
+    return [name for name, _ in months.most_common()]
 
 
 def series(

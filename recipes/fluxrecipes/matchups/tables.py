@@ -10,6 +10,7 @@ from fluxengine import show
 from fluxkernels.stats.agreement import Agreement, Interval
 from fluxrecipes.matchups import counts, day_scores, pictures, published, scores, wind
 from fluxrecipes.matchups.daily import RECORD
+from fluxrecipes.matchups.day_scores import Triple
 from fluxrecipes.matchups.report import Validated
 from fluxrecipes.matchups.scores import ALL, Score
 
@@ -189,37 +190,9 @@ def _triples(found: Validated) -> None:
     """Errors of the record, the reports and each product, none of them taken for the truth."""
     if not found.triples:
         return
-    rows = []
-    for one in found.triples:
-        digits = _digits(one.units)
-        for at, name in enumerate(one.names):
-            told = one.found
-            rows.append(
-                (
-                    one.variable,
-                    one.names[2],
-                    name,
-                    f"{told.points:,}",
-                    _value(told.error[at], digits) or f"variance {told.variance[at]:.3g}",
-                    _range(told.error[at], digits),
-                    _value(told.correlation[at], 3),
-                    _range(told.correlation[at], 3),
-                    _value(told.scale[at], 3),
-                    _doubt(told.variance[at], told.contradicted[at]),
-                )
-            )
+    rows = [_errors(one, at) for one in found.triples for at in range(len(one.names))]
     show.out.print()
-    heads = (
-        "variable",
-        "with",
-        "errors of",
-        "#days",
-        "#σ of error",
-        "95 %",
-        "#r",
-        "95 %",
-        "#scale",
-    )
+    heads = ("variable", "with", "errors of", "#days", "#σ of error", "95 %", "#r", "95 %")
     title = f"Triple collocation, errors in °C, g/kg, W/m²: {found.world}"
     show.table(title, (*heads, "#scale", "assumptions"), rows, wide=True)
     show.out.print(
@@ -230,9 +203,26 @@ def _triples(found: Validated) -> None:
     )
     if any(one.contradicted for one in found.triples):
         show.out.print(
-            "[bold]CONTRADICTED[/]: a variance of errors is below zero. These three have no"
-            " independent errors: read none of their figures as an error."
+            "[bold]CONTRADICTED[/]: a variance of errors is below zero. The errors of these three"
+            " are not independent, or one is too small for so few days: trust none of the three."
         )
+
+
+def _errors(one: Triple, at: int) -> tuple[str, ...]:
+    """A row of one of the three."""
+    told, digits = one.found, _digits(one.units)
+    return (
+        one.variable,
+        one.names[2],
+        one.names[at],
+        f"{told.points:,}",
+        _value(told.error[at], digits) or f"variance {told.variance[at]:.3g}",
+        _range(told.error[at], digits),
+        _value(told.correlation[at], 3),
+        _range(told.correlation[at], 3),
+        _value(told.scale[at], 3),
+        _doubt(told.variance[at], told.contradicted[at]),
+    )
 
 
 def _doubt(variance: float, share: float) -> str:
