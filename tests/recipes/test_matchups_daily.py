@@ -260,6 +260,9 @@ def test_a_product_that_cannot_be_compared_is_told(
     known["other"] = product(["latent_heat_flux"]).assign_coords(time=DAYS + 400)
     with pytest.raises(ConfigError, match="no day from"):
         checked("other")
+    known["other"] = product(["latent_heat_flux"]).isel(time=[0, 31])
+    with pytest.raises(ConfigError, match="31 days apart"):  # of months
+        checked("other")
     plain = tmp_path / "plain.zarr"
     product(["latent_heat_flux"]).to_zarr(plain, zarr_format=3, consolidated=False)
     checked(str(plain))

@@ -137,7 +137,8 @@ def check(asked: Asked) -> None:
     UnknownName
         It is not in the store, which the message lists.
     ConfigError
-        FF201: it has no day of the period, nothing to compare, or is on another grid.
+        FF201: it has no day of the period, or is not daily, has nothing to compare, or is on
+        another grid.
     NotOurStore
     """
     if not asked.daily:
@@ -310,15 +311,25 @@ def _datasets(asked: Asked, grid: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]
                 where=where,
                 mend="Name a daily product, such as comparison-oaflux.",
             )
-        days = found["time"].values.astype("M8[D]")
-        first, last = np.datetime64(asked.first, "D"), np.datetime64(asked.last, "D")
-        if not ((days >= first) & (days <= last)).any():
-            raise ConfigError(
-                f"it has no day from {asked.first} to {asked.last}.",
-                where=where,
-                mend="Run it for the period.",
-            )
+        _check_days(asked, found["time"].values.astype("M8[D]"), where)
         yield name, _on_grid(found[there], grid, where)
+
+
+def _check_days(asked: Asked, days: Array, where: str) -> None:
+    """Raise where a product has no days of the period, or means of longer than days."""
+    if len(days) > 1 and (apart := np.median(np.diff(days).astype(int))) != 1:
+        raise ConfigError(
+            f"its times are {apart:g} days apart.",
+            where=where,
+            mend="Name a daily product: means of months are none of days.",
+        )
+    first, last = np.datetime64(asked.first, "D"), np.datetime64(asked.last, "D")
+    if not ((days >= first) & (days <= last)).any():
+        raise ConfigError(
+            f"it has no day from {asked.first} to {asked.last}.",
+            where=where,
+            mend="Run it for the period.",
+        )
 
 
 def _opened(asked: Asked, name: str, dataset: str) -> tuple[xr.Dataset, str]:
