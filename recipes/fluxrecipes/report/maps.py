@@ -11,21 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fluxengine.declare import Variable
-from fluxrecipes import vocabulary as cf
+from fluxrecipes.report.units import shown
 
 if TYPE_CHECKING:
     import xarray as xr
 
 LAND, NO_VALUE = "0.55", "0.90"
-# Units for the eye: scale and offset from the stored unit.
-SHOWN = {
-    "K": ("°C", 1.0, -cf.KELVIN),
-    "kg kg-1": ("g kg⁻¹", 1000.0, 0.0),
-    "W m-2": ("W m⁻²", 1.0, 0.0),
-    "m s-1": ("m s⁻¹", 1.0, 0.0),
-    "kg m-2": ("mm", 1.0, 0.0),
-    "mm h-1": ("mm h⁻¹", 1.0, 0.0),
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,8 @@ class Panel:
     limits : (float, float), optional
         In the shown unit; by default the 1st and 99th percentile.
     shown : (str, float, float), optional
-        The shown unit, and scale and offset from the stored one; by default those of `SHOWN`.
+        The shown unit, and scale and offset from the stored one; by default as of
+        `fluxrecipes.report.units`.
     dots, crosses : bool DataArray, optional
         On (lat, lon): cells that get one or the other, every third of them.
     """
@@ -74,6 +66,13 @@ def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     """A panel in the variable's usual colours."""
     colours, limits = STYLES.get(variable.name, ("viridis", None))
     return Panel(values, title, variable.units, colours, limits)
+
+
+def even(values: Any) -> tuple[float, float]:
+    """Limits of colours that are even about zero, between which 98 of 100 values lie."""
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(np.percentile(sizes, 98)) if sizes.size else 0.0
+    return (-largest, largest) if largest > 0 else (-1.0, 1.0)
 
 
 def draw(
@@ -162,7 +161,7 @@ def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     import cartopy.crs as ccrs
 
-    unit, scale, offset = one.shown or SHOWN.get(one.units, (one.units, 1.0, 0.0))
+    unit, scale, offset = one.shown or shown(one.units)[:3]
     values = one.values.values * scale + offset
     low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
     lat, lon = one.values["lat"].values, one.values["lon"].values
