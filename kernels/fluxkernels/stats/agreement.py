@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
 
 from fluxkernels.errors import ShapeError
 
@@ -111,9 +112,37 @@ def agreement(
         return _named(x.size, number, [nothing] * 7, (np.nan, np.nan))
     middle = y.mean()
     parts = sums_of(x - middle, y - middle)
-    sums = np.stack([np.bincount(member, one, number) for one in parts], axis=1)
+    sums: Floats = np.zeros((number, len(parts)))
+    np.add.at(sums, member, parts.T)
     tails = np.quantile(x, (0.95, 0.99)) - np.quantile(y, (0.95, 0.99))
     return agreement_of_sums(sums, x.size, tails, resamples=resamples)
+
+
+def estimate(statistic: Callable[[Floats], Floats], sums: Floats) -> Interval:
+    """One number of sums and its 95 % interval, where clusters may be few.
+
+    Resampling so few as ten blocks gives intervals that are too narrow: these are widened as
+    Student's t is wider than a normal distribution, and by the bias of a small sample's variance.
+
+    Parameters
+    ----------
+    statistic : callable
+        From sums over clusters, shape (..., *shape), to numbers, shape (...,).
+    sums : float64 array, shape (cluster, *shape)
+
+    Returns
+    -------
+    Interval
+        NaN where there is no cluster, or no number; NaN bounds with one cluster.
+    """
+    number = len(sums)
+    if not number:
+        return Interval(np.nan, np.nan, np.nan)
+    value, low, high = (float(one) for one in interval(statistic, sums))
+    if number > 1:
+        widened = float(stdtrit(number - 1, 0.975) / ndtri(0.975)) * (number / (number - 1)) ** 0.5
+        low, high = value - widened * (value - low), value + widened * (high - value)
+    return Interval(value, low, high)
 
 
 def sums_of(x: Floats, y: Floats, weights: Array | float = 1.0) -> Floats:

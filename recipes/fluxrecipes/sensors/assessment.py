@@ -242,10 +242,10 @@ def _merged(store: Store, sensor: str, beside: str) -> tuple[xr.Dataset | None, 
     merged = open_dataset(store.root, MERGED)
     flags = merged["satellite"].attrs
     named = dict(zip(str(flags["flag_meanings"]).split(), flags["flag_values"], strict=True))
-    both = [named.get(name.replace("-", "_")) for name in (sensor, beside)]
-    if None in both:
+    words = [name.replace("-", "_") for name in (sensor, beside)]
+    if not set(words) <= set(named):
         return None, (0, 0)
-    return merged, (int(both[0]), int(both[1]))
+    return merged, (int(named[words[0]]), int(named[words[1]]))
 
 
 def _met(

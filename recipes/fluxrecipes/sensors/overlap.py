@@ -1,14 +1,15 @@
 """Two satellites over the same cells: sums of their differences, by day, pass and region.
 
-A pass of the new sensor is compared with that pass of the reference that is nearest in time over
-the same cell, if it is near enough. The hours between hold weather, which is alike in both
-directions, and a part of the daily cycle, which is not: its first harmonic falls out of the mean of
-passes twelve hours apart, and half the difference of both passes bounds it.
+A pass of the new sensor is compared with that pass of the reference, of the day or of its
+neighbours, that is nearest in time over the same cell, if it is near enough. The hours between hold
+weather, which is alike in both directions, and a part of the daily cycle, which is not: its first
+harmonic falls out of the mean of passes twelve hours apart, and half the difference of both passes
+bounds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from fluxkernels.stats.agreement import (
     Agreement,
     Interval,
     agreement_of_sums,
-    interval,
+    estimate,
     scores,
     sums_of,
 )
@@ -129,7 +130,7 @@ def of_datasets(
     theirs: xr.Dataset,
     days: Array,
     hours: float,
-    tell: Any = lambda done: None,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> Overlap:
     """Compare two satellites on the days that both have.
 
@@ -160,25 +161,37 @@ def of_datasets(
     names = ["pass_time", *VARIABLES]
     done = 0
     for some in in_parts(days):
-        times = some.astype("M8[ns]")
-        mine, other = (d[names].sel(time=times).load() for d in (ours, theirs))
-        for at in range(len(some)):
-            _add_day(found, done, mine.isel(time=at), other.isel(time=at), inside, area, hours)
+        mine = ours[names].sel(time=some.astype("M8[ns]")).load()
+        around = np.unique(np.add.outer(some, (-1, 0, 1)))  # midnight lies between many passes
+        there = np.intersect1d(around.astype("M8[ns]"), theirs["time"].values)
+        other = theirs[names].sel(time=there).load().reindex(time=around.astype("M8[ns]"))
+        for at, day in enumerate(some):
+            near = _three_days(other, int(np.searchsorted(around, day)))
+            _add_day(found, done, mine.isel(time=at), near, inside, area, hours)
             done += 1
         tell(len(some))
     return found
+
+
+def _three_days(passes: xr.Dataset, middle: int) -> dict[str, Floats]:
+    """Passes of a day and of its neighbours, shape (pass, lat, lon), by hours of that day."""
+    part = passes.isel(time=slice(middle - 1, middle + 2))
+    shape = (-1, part.sizes["lat"], part.sizes["lon"])
+    found = {name: part[name].values.reshape(shape) for name in VARIABLES}
+    hours = part["pass_time"].values + np.array([-24.0, 0.0, 24.0])[:, None, None, None]
+    return {**found, "pass_time": hours.reshape(shape)}
 
 
 def _add_day(
     found: Overlap,
     day: int,
     ours: xr.Dataset,
-    theirs: xr.Dataset,
+    theirs: dict[str, Floats],
     inside: Array,
     area: Floats,
     hours: float,
 ) -> None:
-    when = theirs["pass_time"].values
+    when = theirs["pass_time"]
     for orbit in range(len(ORBITS)):
         mine = ours["pass_time"].values[orbit]
         apart = np.where(np.isfinite(when), np.abs(when - mine), np.inf)
@@ -191,7 +204,7 @@ def _add_day(
             found.clocks[orbit, side] += np.exp(1j * turn[near]).sum()
         for name in VARIABLES:
             x = ours[name].values[orbit]
-            y = np.take_along_axis(theirs[name].values, nearest[None], axis=0)[0]
+            y = np.take_along_axis(theirs[name], nearest[None], axis=0)[0]
             both = near & np.isfinite(x) & np.isfinite(y)
             cells = np.flatnonzero(both.ravel())
             parts = sums_of(x.ravel()[cells], y.ravel()[cells], area[cells])
@@ -218,7 +231,7 @@ def agreement_in(
 def spread_ratio(found: Overlap, variable: str, block: int) -> Interval:
     """Standard deviation of the new sensor over the reference's, over the whole ocean."""
     sums = found.sums[variable][:, :, list(PLACES).index(GLOBAL)].sum(axis=1)
-    return Interval(*map(float, interval(_ratio_of_spreads, found.blocks(sums, block))))
+    return estimate(_ratio_of_spreads, found.blocks(sums, block))
 
 
 def _ratio_of_spreads(sums: Floats) -> Floats:
@@ -240,14 +253,16 @@ def daily_cycle(found: Overlap, variable: str, block: int, region: str = GLOBAL)
 
 
 def _of_passes(
-    found: Overlap, variable: str, block: int, region: str, season: str | None, statistic: Any
+    found: Overlap,
+    variable: str,
+    block: int,
+    region: str,
+    season: str | None,
+    statistic: Callable[[Floats], Floats],
 ) -> Interval:
     sums = found.sums[variable][:, :, list(PLACES).index(region)]
     blocks = found.blocks(sums, block, found.during(season))
-    blocks = blocks[blocks[..., 0].sum(axis=1) > 0]
-    if not len(blocks):
-        return Interval(np.nan, np.nan, np.nan)
-    return Interval(*map(float, interval(statistic, blocks)))
+    return estimate(statistic, blocks[blocks[..., 0].sum(axis=1) > 0])
 
 
 def _biases(sums: Floats) -> Floats:
@@ -282,8 +297,7 @@ def drift(found: Overlap, variable: str, block: int) -> Interval:
     there = np.isfinite(y)
     y, t = np.where(there, y, 0.0), np.where(there, t, 0.0)
     parts = np.stack([there.astype(float), t, y, t * t, t * y], axis=1)
-    blocks = found.blocks(parts, block)
-    return Interval(*map(float, interval(_slope, blocks)))
+    return estimate(_slope, found.blocks(parts, block))
 
 
 def _slope(sums: Floats) -> Floats:
@@ -293,10 +307,16 @@ def _slope(sums: Floats) -> Floats:
     return slope
 
 
-def mean_maps(found: Overlap, fewest: int) -> Mapping[str, Floats]:
-    """Mean difference of each cell with so many of them, NaN elsewhere; shape (lat, lon)."""
+def mean_maps(found: Overlap, cells: int, fewest: int) -> dict[str, Floats]:
+    """Mean differences of boxes of so many cells each way, NaN where there are fewer pairs.
+
+    Of boxes, not of cells: the weather of the hours between is noise.
+    """
     made = {}
-    for name, (number, total) in found.maps.items():
+    for name, sums in found.maps.items():
+        _, rows, columns = sums.shape
+        boxes = sums.reshape(2, rows // cells, cells, columns // cells, cells).sum(axis=(2, 4))
+        number, total = boxes
         made[name] = np.where(number >= fewest, total / np.maximum(number, 1), np.nan)
     return made
 

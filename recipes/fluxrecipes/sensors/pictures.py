@@ -17,7 +17,7 @@ from fluxrecipes.sensors.verdict import UNITS
 
 # For every eye: all, then the seasons.
 COLOURS = {"all": "#000000", "DJF": "#0072B2", "MAM": "#009E73", "JJA": "#D55E00", "SON": "#CC79A7"}
-FEWEST = 5  # differences that a cell of a map needs
+BOX, FEWEST = 5, 50  # degrees of a box of a map, and pairs that it needs
 
 
 def _axes(rows: int, columns: int, size: tuple[float, float], **more: Any) -> tuple[Any, Any, Any]:
@@ -81,15 +81,16 @@ def maps(found: Overlap, asked: Thresholds, path: Path, title: str) -> Path:
     """Where both sensors differ on average."""
     import xarray as xr
 
-    coords = {"lat": found.latitude, "lon": found.longitude}
+    middles = (one.reshape(-1, BOX).mean(axis=1) for one in (found.latitude, found.longitude))
+    coords = dict(zip(("lat", "lon"), middles, strict=True))
     panels = []
-    for name, values in overlap.mean_maps(found, FEWEST).items():
-        limit = 2.0 * asked.of(name).regional
+    for name, values in overlap.mean_maps(found, BOX, FEWEST).items():
+        limit = asked.of(name).regional
         shown = xr.DataArray(values, coords, ("lat", "lon"))
         words = name.replace("_", " ")
         limits = (-limit, limit)
         panels.append(Panel(shown, words, "", "RdBu_r", limits, (UNITS[name], 1.0, 0.0)))
-    note = f"Cells with {FEWEST} or more pairs; the ends of a bar are twice what a region may have."
+    note = f"Means of {BOX}° boxes; the ends of a bar are what a region may have."
     return draw(panels, path, title=f"{title}: mean difference", note=note)
 
 

@@ -120,9 +120,9 @@ def _merging(found: Assessed) -> None:
     show.out.print()
     show.table("Merged maps", (*heads, "#step with choice", "95 %"), rows, wide=True)
     show.out.print(
-        "Jumps are over those of the reference alone in the same hours. Where a sensor lost the wind"
-        " to rain the other is chosen: such seams, and what that choice of drier cells adds to the"
-        " step, are merging's and not this sensor's, and are not judged.",
+        "Jumps are over those of the reference alone in the same hours. Where a sensor lost the"
+        " wind to rain the other is chosen: such seams, and what that choice of drier cells adds to"
+        " the step, are merging's and not this sensor's, and are not judged.",
         soft_wrap=True,
     )
 
@@ -185,5 +185,5 @@ def _pictures(found: Assessed, folder: Path) -> Iterator[Path]:
 
 
 def _of_taylor(found: Assessed) -> str:
-    world = "SIMULATED, " if found.is_simulated else ""
-    return f"{found.asked.sensor} and {found.beside} against {world}{found.stations}"
+    world = " (SIMULATED)" if found.is_simulated else ""
+    return f"{found.asked.sensor} and {found.beside} against reports of {found.stations}{world}"

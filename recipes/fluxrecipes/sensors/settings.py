@@ -95,7 +95,7 @@ def load(path: Path | None) -> Thresholds:
         FF201: naming the key that is wrong and what to do.
     """
     if path is None:
-        return Thresholds()
+        return Thresholds.model_validate({})
     content = config.read_yaml(path, "file of thresholds", "`fluxforge validate --help` tells.")
     try:
         return Thresholds.model_validate(content)

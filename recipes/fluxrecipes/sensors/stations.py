@@ -20,7 +20,7 @@ from fluxkernels.stats.agreement import (
     Agreement,
     Interval,
     agreement,
-    interval,
+    estimate,
     scores,
     sums_of,
 )
@@ -174,7 +174,7 @@ def ratio(ours: Met, theirs: Met, name: str) -> Interval:
         parts = sums_of(one.estimates[name], one.reported(name))
         at, there = _places(stations, one.matchups.platform)
         np.add.at(sums[:, side], at, parts.T[there])
-    return _told(lambda total: scores(total)[..., 0, 0] / scores(total)[..., 1, 0], sums)
+    return estimate(lambda total: scores(total)[..., 0, 0] / scores(total)[..., 1, 0], sums)
 
 
 def _between(ours: Met, theirs: Met, values: Callable[[Met], Floats]) -> Interval:
@@ -188,16 +188,10 @@ def _between(ours: Met, theirs: Met, values: Callable[[Met], Floats]) -> Interva
         mean[side] = total / np.maximum(number[side], 1)
     weight = number.prod(axis=0) / number.sum(axis=0)
     sums = np.stack([weight, weight * (mean[0] - mean[1])], axis=1)
-    return _told(lambda total: total[..., 1] / total[..., 0], sums)
+    return estimate(lambda total: total[..., 1] / total[..., 0], sums)
 
 
 def _places(stations: Array, platform: Array) -> tuple[Array, Array]:
     """Place among the stations of each matchup that is at one, and which these are."""
     there = np.isin(platform, stations)
     return np.searchsorted(stations, platform[there]), there
-
-
-def _told(statistic: Callable[[Floats], Floats], sums: Floats) -> Interval:
-    if not len(sums):
-        return Interval(np.nan, np.nan, np.nan)
-    return Interval(*map(float, interval(statistic, sums)))

@@ -1,7 +1,7 @@
 """The verdict: each thing that a sensor must show, what was measured, and whether it holds.
 
-A check holds where the whole 95 % interval lies within its limit, and fails where the measured
-value itself lies beyond. Between them it is open: what there is does not tell.
+A check holds where the whole 95 % interval lies within its limit, and fails where all of it lies
+beyond. Between them it is open: what there is does not tell.
 """
 
 from __future__ import annotations
@@ -50,13 +50,10 @@ class Check:
     @property
     def result(self) -> str:
         """Whether it holds, fails or is open."""
-        value, lowest, highest = self.measured
-        if not np.isfinite(value):
-            return OPEN
-        if not self.low <= value <= self.high:
-            return FAILS
-        # Without an interval nothing is known of what chance did.
-        return HOLDS if self.low <= lowest and highest <= self.high else OPEN
+        _, lowest, highest = self.measured  # not finite, nothing is known of what chance did
+        if self.low <= lowest and highest <= self.high:
+            return HOLDS
+        return FAILS if highest < self.low or lowest > self.high else OPEN
 
     def as_json(self) -> dict[str, Any]:
         """For machines; None where there is no number."""
@@ -167,7 +164,8 @@ def _of_stations(beside: tuple[Met, Met] | None, asked: Thresholds) -> Iterator[
 def _hours(beside: tuple[Met, Met]) -> str:
     """What the hours between the passes make, by the reports themselves."""
     cycle = stations.daily_cycle(*beside, WIND)
-    return f"reports of both hours differ by {cycle.value:+.2f} ({cycle.low:+.2f} to {cycle.high:+.2f})"
+    between = f"{cycle.low:+.2f} to {cycle.high:+.2f}"
+    return f"reports of both hours differ by {cycle.value:+.2f} ({between})"
 
 
 def _errors(beside: tuple[Met, Met], name: str) -> str:

@@ -142,7 +142,7 @@ def of_sensor(
     """Assess a sensor of a run file's store, write numbers and pictures, and tell."""
     from fluxengine import config as configuration
     from fluxengine import show
-    from fluxrecipes.products.deepflux import RECORD
+    from fluxrecipes.constellation import RECORD
     from fluxrecipes.sensors import assessment, report, settings
     from fluxrecipes.sensors.verdict import FIT
 
