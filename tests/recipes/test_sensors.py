@@ -38,7 +38,7 @@ from fluxrecipes.sensors import assessment, overlap, seams, stations, verdict
 from fluxrecipes.sensors import settings as limits
 from fluxrecipes.sensors.settings import VARIABLES
 from fluxrecipes.sensors.stations import COMPARED, Met
-from fluxrecipes.sensors.verdict import FAILS, FIT, HOLDS, OPEN, UNFIT, UNTOLD, Check
+from fluxrecipes.sensors.verdict import FAILS, FIT, HOLDS, OPEN, UNFIT, UNDECIDED, Check
 from fluxrecipes.skill import command
 
 AMSR2, F17 = 31, 17
@@ -346,7 +346,7 @@ def test_a_check_holds_by_its_whole_interval(measured: tuple[float, ...], result
     check = Check("bias", "wind_speed", "m/s", Interval(*measured), -0.2, 0.2)
     assert check.result == result
     assert json.loads(json.dumps(check.as_json(), allow_nan=False))["result"] == result
-    assert verdict.verdict([check]) == {HOLDS: FIT, FAILS: UNFIT, OPEN: UNTOLD}[result]
+    assert verdict.verdict([check]) == {HOLDS: FIT, FAILS: UNFIT, OPEN: UNDECIDED}[result]
 
 
 def test_one_failure_is_enough_and_one_open_check_leaves_it_open() -> None:
@@ -355,8 +355,19 @@ def test_one_failure_is_enough_and_one_open_check_leaves_it_open() -> None:
         for value, high in ((0.0, 0.0), (0.0, 2.0), (1.5, 2.0))
     )
     assert verdict.verdict([good, good]) == FIT
-    assert verdict.verdict([good, unknown]) == UNTOLD
+    assert verdict.verdict([good, unknown]) == UNDECIDED
     assert verdict.verdict([good, unknown, bad]) == UNFIT
+
+
+def test_a_region_that_fails_is_not_hidden_behind_one_that_is_open() -> None:
+    several = {"far, open": (0.1, -2.0, 2.2), "fails": (0.7, 0.6, 0.8), "fine": (0.0, -0.1, 0.1)}
+    made = [
+        Check("bias", "", "m/s", Interval(*one), -0.5, 0.5, place) for place, one in several.items()
+    ]
+    assert verdict._worst(made).note == "fails"
+    assert verdict._worst([made[0], made[2]]).note == "far, open"
+    unknown = replace(made[0], measured=Interval(np.nan, np.nan, np.nan))
+    assert verdict._worst([unknown]).result == OPEN
 
 
 def test_thresholds_of_ones_own(tmp_path: Path) -> None:
@@ -494,7 +505,7 @@ def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) 
     done = call(folder, *own)
     assert done.exit_code == 1, (done.output, done.exception)  # type: ignore[attr-defined]
     printed = done.output  # type: ignore[attr-defined]
-    assert "amsr2 is not fit (SIMULATED DATA of a test)" in printed
+    assert "amsr2: not fit (SIMULATED DATA of a test)" in printed
     assert "amsr2 beside f17" in printed and "5 days, 2017-12-27 to 2017-12-31" in printed
     told = json.loads((folder / "out" / "assessment.json").read_text())
     assert told["simulated"] == "SIMULATED DATA of a test" and told["opened_before"] is None
@@ -537,6 +548,6 @@ def test_the_reference_is_the_sensor_that_shares_most_days(folder: Path) -> None
     thresholds = limits.load(folder / "limits.yaml")
     store = Store.at(folder / "store")
     asked = assessment.Asked(store.root, "amsr2", "", ("f17", "amsr2"), None, thresholds)
-    passes = assessment._passes(store, "amsr2")
-    name, when = assessment._reference(store, asked, passes)
+    own = assessment._passes(store, "amsr2", asked)
+    name, when = assessment._reference(store, asked, own)
     assert name == "f17" and len(when) == 5

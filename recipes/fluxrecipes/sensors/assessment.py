@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,21 +153,20 @@ def of(asked: Asked, progress: Bars) -> Assessed:
         FF201: held-out data without a purpose.
     NotOurStore
     """
-    store, limits = Store.at(asked.location), asked.thresholds
-    ours = _passes(store, asked.sensor)
+    store, limits, before = Store.at(asked.location), asked.thresholds, None
+    ours = _passes(store, asked.sensor, asked)
+    if asked.held_out:
+        what = f"sensor {asked.sensor}: withheld stations and the test year"
+        before = protocol.opened(asked.location, protocol.Opening(what, asked.purpose, {}))
     beside, days = _reference(store, asked, ours)
     overlap.check(days, limits.days, f"{asked.sensor} and {beside} in {store.root}")
-    before = None
-    if asked.held_out:
-        what = f"sensor {asked.sensor}: withheld stations, {days[0]} to {days[-1]}"
-        before = protocol.opened(asked.location, protocol.Opening(what, asked.purpose, {}))
-    theirs, tell = _passes(store, beside), _counting(progress, len(days))
+    theirs, tell = _passes(store, beside, asked), _counting(progress, len(days))
     found = overlap.of_datasets(ours, theirs, days, limits.hours, tell("passes"))
     jumps, enters = None, None
-    merged, codes = _merged(store, asked.sensor, beside)
+    merged, codes = _merged(store, asked, beside)
     if merged is not None:
         jumps = seams.of_datasets(ours, theirs, merged, codes, days, tell("seams"))
-        enters = seams.entry(ours, theirs, merged, codes[0], days, limits.block)
+        enters = seams.entry(ours, theirs, merged, codes[0], days, limits.block, tell("entering"))
     met = _met(store, asked, (ours, theirs), days, progress)
     told = verdict.checks(found, jumps, enters, met, limits)
     notice = str(ours.attrs.get("notice", "")).partition("\n")[0].rstrip(".")
@@ -183,8 +181,8 @@ def _counting(progress: Bars, days: int) -> Callable[[str], Callable[[int], None
     return of_step
 
 
-def _passes(store: Store, sensor: str) -> xr.Dataset:
-    """Passes of one satellite on the grid of the record."""
+def _passes(store: Store, sensor: str, asked: Asked) -> xr.Dataset:
+    """Passes of one satellite on the grid of the record, on the days that count."""
     name = f"deepflux-{sensor}"
     if not store.has(name):
         known = [n.removeprefix("deepflux-") for n in store.names if _is_sensor(n)]
@@ -194,7 +192,7 @@ def _passes(store: Store, sensor: str) -> xr.Dataset:
             mend=f"It has those of {', '.join(known) or 'none'}; `fluxforge run` of deepflux-merged"
             f" with `options: {{sensors: [..., {sensor}]}}` brings them.",
         )
-    return open_dataset(store.root, name)
+    return _counted(open_dataset(store.root, name), asked)
 
 
 def _is_sensor(dataset: str) -> bool:
@@ -203,9 +201,9 @@ def _is_sensor(dataset: str) -> bool:
 
 def _reference(store: Store, asked: Asked, ours: xr.Dataset) -> tuple[str, Array]:
     """The reference and the days that both have, the test year left out unless it is asked for."""
-    own = _counted(overlap.days_of(ours), asked)
-    names: Iterable[str] = (asked.beside,) if asked.beside else _candidates(store, asked)
-    shared = {n: np.intersect1d(own, overlap.days_of(_passes(store, n))) for n in names}
+    own = overlap.days_of(ours)
+    names = (asked.beside,) if asked.beside else _candidates(store, asked)
+    shared = {n: np.intersect1d(own, overlap.days_of(_passes(store, n, asked))) for n in names}
     if not shared:
         raise UnknownName(
             f"there is no other sensor to compare {asked.sensor} with.",
@@ -215,37 +213,37 @@ def _reference(store: Store, asked: Asked, ours: xr.Dataset) -> tuple[str, Array
     return max(shared.items(), key=lambda pair: len(pair[1]))
 
 
-def _candidates(store: Store, asked: Asked) -> list[str]:
+def _candidates(store: Store, asked: Asked) -> tuple[str, ...]:
     names = dict.fromkeys((*asked.sensors, *RECORD, *CODES))
-    return [n for n in names if n != asked.sensor and store.has(f"deepflux-{n}")]
+    return tuple(n for n in names if n != asked.sensor and store.has(f"deepflux-{n}"))
 
 
-def _counted(days: Array, asked: Asked) -> Array:
-    """Days of the period, without the test year unless it is asked for."""
+def _counted(passes: xr.Dataset, asked: Asked) -> xr.Dataset:
+    """Days of the period; of the test year nothing is read unless it is asked for."""
+    days = passes["time"].values.astype("M8[D]")
 
-    def within(first: date, last: date) -> Array:
-        inside: Array = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
+    def within(period: Period) -> Array:
+        first, last = np.datetime64(period.first), np.datetime64(period.last)
+        inside: Array = (days >= first) & (days <= last)
         return inside
 
-    fine = np.ones(len(days), bool)
-    if asked.period is not None:
-        fine &= within(asked.period.first, asked.period.last)
+    fine = np.ones(len(days), bool) if asked.period is None else within(asked.period)
     if not asked.held_out:
-        fine &= ~within(protocol.TEST_YEAR.first, protocol.TEST_YEAR.last)
-    return days[fine]
+        fine = fine & ~within(protocol.TEST_YEAR)
+    return passes.isel(time=np.flatnonzero(fine))
 
 
-def _merged(store: Store, sensor: str, beside: str) -> tuple[xr.Dataset | None, tuple[int, int]]:
+def _merged(store: Store, asked: Asked, beside: str) -> tuple[xr.Dataset | None, tuple[int, int]]:
     """The merged record with the codes of both sensors; none where it lacks one of them."""
     if not store.has(MERGED):
         return None, (0, 0)
     merged = open_dataset(store.root, MERGED)
     flags = merged["satellite"].attrs
     named = dict(zip(str(flags["flag_meanings"]).split(), flags["flag_values"], strict=True))
-    words = [name.replace("-", "_") for name in (sensor, beside)]
+    words = [name.replace("-", "_") for name in (asked.sensor, beside)]
     if not set(words) <= set(named):
         return None, (0, 0)
-    return merged, (int(named[words[0]]), int(named[words[1]]))
+    return _counted(merged, asked), (int(named[words[0]]), int(named[words[1]]))
 
 
 def _met(

@@ -148,7 +148,7 @@ def _row(one: Check) -> tuple[str, ...]:
 def in_words(found: Assessed) -> str:
     """The verdict in a sentence or two."""
     by = {r: [c for c in found.checks if c.result == r] for r in (FAILS, OPEN)}
-    said = f"{found.asked.sensor} is {found.verdict}"
+    said = f"{found.asked.sensor}: {found.verdict}"
     if found.is_simulated:
         said += f" ({found.notice})"
     if found.verdict == FIT:

@@ -285,7 +285,13 @@ class Entry:
 
 
 def entry(
-    ours: xr.Dataset, theirs: xr.Dataset, merged: xr.Dataset, code: int, days: Array, block: int
+    ours: xr.Dataset,
+    theirs: xr.Dataset,
+    merged: xr.Dataset,
+    code: int,
+    days: Array,
+    block: int,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> Entry | None:
     """Step of the ocean's mean on the day that the new sensor enters the merged record.
 
@@ -301,6 +307,8 @@ def entry(
         Of the overlap.
     block : int
         Days that are resampled together.
+    tell : callable, optional
+        Takes how many days of the overlap more are done.
 
     Returns
     -------
@@ -327,6 +335,7 @@ def entry(
                     total = (weight * np.nan_to_num(apart)).sum()
                     sums[name][done + at, part] = weight.sum(), total
         done += len(some)
+        tell(int(np.isin(some, days).sum()))
     if not enters.any():
         return None
     first = wanted[enters][0]

@@ -7,7 +7,7 @@ beyond. Between them it is open: what there is does not tell.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from fluxrecipes.sensors.settings import VARIABLES, Thresholds
 from fluxrecipes.sensors.stations import LATENT, WIND, Met
 
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
-FIT, UNFIT, UNTOLD = "fit", "not fit", "not told yet"
+FIT, UNFIT, UNDECIDED = "fit", "not fit", "undecided"
 UNITS = {"wind_speed": "m/s", "water_vapour": "mm", "cloud_liquid_water": "mm", "rain_rate": "mm/h"}
 
 
@@ -69,11 +69,11 @@ def _plain(value: float) -> float | None:
 
 
 def verdict(checks: list[Check]) -> str:
-    """Fit where all holds, not fit where anything fails; else it cannot be told yet."""
+    """Fit where all holds, not fit where anything fails; else it is undecided."""
     results = {check.result for check in checks}
     if FAILS in results:
         return UNFIT
-    return UNTOLD if OPEN in results else FIT
+    return UNDECIDED if OPEN in results else FIT
 
 
 def checks(
@@ -100,22 +100,28 @@ def _seasons(found: Overlap, asked: Thresholds) -> Check:
 
 def _of_overlap(found: Overlap, asked: Thresholds) -> Iterator[Check]:
     for name in VARIABLES:
-        limits, units = asked.of(name), UNITS[name]
-        whole = overlap.bias(found, name, asked.block)
-        cycle = overlap.daily_cycle(found, name, asked.block)
+        limits, units, block = asked.of(name), UNITS[name], asked.block
+        cycle = overlap.daily_cycle(found, name, block)
         note = f"passes differ by ±{abs(cycle.value):.2g} from it: daily cycle or sensor"
-        yield _within("bias", name, units, whole, limits.bias, note)
-        for what, by in (("bias, worst region", "region"), ("bias, worst season", "season")):
-            place, worst = _worst(found, name, asked.block, by)
-            yield _within(what, name, units, worst, limits.regional, place)
-        drift = overlap.drift(found, name, asked.block)
+        yield _within("bias", name, units, overlap.bias(found, name, block), limits.bias, note)
+        regions = {r: overlap.bias(found, name, block, r) for r in PLACES if r != GLOBAL}
+        seasons = {s: overlap.bias(found, name, block, season=s) for s in found.seasons}
+        for what, several in (("region", regions), ("season", seasons)):
+            yield _worst(
+                [
+                    _within(f"bias, worst {what}", name, units, one, limits.regional, place)
+                    for place, one in several.items()
+                ]
+            )
+        drift = overlap.drift(found, name, block)
         yield _within("drift", name, f"{units} a year", drift, limits.drift)
-        spread = overlap.agreement_in(found, name, asked.block)
-        ratio = overlap.spread_ratio(found, name, asked.block)
-        note = (
-            f"r {spread.correlation.value:.3f}, σ of differences {spread.centred.value:.2g} {units}"
+        told = overlap.agreement_in(found, name, block)
+        spread = f"σ of differences {told.centred.value:.2g} {units}"
+        note, edges = (
+            f"r {told.correlation.value:.3f}, {spread}",
+            (1 - asked.spread, 1 + asked.spread),
         )
-        edges = (1.0 - asked.spread, 1.0 + asked.spread)
+        ratio = overlap.spread_ratio(found, name, block)
         yield Check("ratio of spreads", name, "", ratio, *edges, note)
 
 
@@ -125,16 +131,12 @@ def _within(
     return Check(what, name, units, found, -limit, limit, note)
 
 
-def _worst(found: Overlap, name: str, block: int, by: str) -> tuple[str, Interval]:
-    """The region, or season, whose interval reaches furthest from 0."""
-    if by == "region":
-        named = {r: overlap.bias(found, name, block, r) for r in PLACES if r != GLOBAL}
-    else:
-        named = {s: overlap.bias(found, name, block, season=s) for s in found.seasons}
-    known = {place: one for place, one in named.items() if np.isfinite(one.value)}
+def _worst(several: list[Check]) -> Check:
+    """One that fails before others, and then whose interval reaches furthest from 0."""
+    known = [one for one in several if np.isfinite(one.measured.value)]
     if not known:
-        return "nowhere", Interval(np.nan, np.nan, np.nan)
-    return max(known.items(), key=lambda pair: np.nanmax(np.abs(pair[1])))
+        return replace(several[0], note="nowhere enough pairs")
+    return max(known, key=lambda one: (one.result == FAILS, np.nanmax(np.abs(one.measured))))
 
 
 def _of_seams(jumps: Seams | None, enters: Entry | None, asked: Thresholds) -> Iterator[Check]:

@@ -78,7 +78,7 @@ def validate(
     intervals, drift, what may be the daily cycle; both against reports of the table `insitu`, with
     a Taylor diagram (the withheld stations with `--held-out --purpose WHY`, else the others); jumps
     at seams of merged maps, and the step on entering; and a verdict. Exit code 1 where it is not
-    fit, or cannot be told yet. A file of `--limits` changes thresholds:
+    fit, or undecided. A file of `--limits` changes thresholds:
 
     \b
       days: 60
