@@ -38,7 +38,7 @@ from fluxrecipes.sensors import assessment, overlap, seams, stations, verdict
 from fluxrecipes.sensors import settings as limits
 from fluxrecipes.sensors.settings import VARIABLES
 from fluxrecipes.sensors.stations import COMPARED, Met
-from fluxrecipes.sensors.verdict import FAILS, FIT, HOLDS, OPEN, UNFIT, UNDECIDED, Check
+from fluxrecipes.sensors.verdict import FAILS, FIT, HOLDS, OPEN, UNDECIDED, UNFIT, Check
 from fluxrecipes.skill import command
 
 AMSR2, F17 = 31, 17

@@ -290,9 +290,9 @@ def _differences(found: Overlap, name: str, block: int) -> dict[str, Any]:
 
 
 def _seasons_of(found: Overlap, name: str, block: int, place: str) -> dict[str, Any]:
-    told = {s: overlap.bias(found, name, block, place, s) for s in found.seasons}
-    return {key: _numbers(one) for key, one in
-            {"all": overlap.bias(found, name, block, place), **told}.items()}  # fmt: skip
+    kinds = {"all": None} | {season: season for season in found.seasons}
+    biases = {k: overlap.bias(found, name, block, place, season) for k, season in kinds.items()}
+    return {kind: _numbers(one) for kind, one in biases.items()}
 
 
 def _merging(jumps: Seams, enters: Entry | None, block: int) -> dict[str, Any]:

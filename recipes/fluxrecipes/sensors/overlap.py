@@ -9,7 +9,7 @@ bounds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -321,7 +321,7 @@ def mean_maps(found: Overlap, cells: int, fewest: int) -> dict[str, Floats]:
     return made
 
 
-def check(days: Sequence[Any] | Array, fewest: int, where: str) -> None:
+def check(days: Array, fewest: int, where: str) -> None:
     """Refuse to judge by too few days.
 
     Raises
