@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import typer
 import xarray as xr
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fluxengine import show
 from fluxengine.declare import Source
 from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.grid import Grid, days, degrees, labels
@@ -34,7 +36,7 @@ from fluxkernels.stats.agreement import (
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import satellite_of
 from fluxrecipes.matchups.matching import Matchups
-from fluxrecipes.sensors import assessment, overlap, seams, stations, verdict
+from fluxrecipes.sensors import assessment, overlap, report, seams, stations, verdict
 from fluxrecipes.sensors import settings as limits
 from fluxrecipes.sensors.settings import VARIABLES
 from fluxrecipes.sensors.stations import COMPARED, Met
@@ -493,7 +495,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def call(folder: Path, *more: str) -> object:
+def call(folder: Path, *more: str) -> Result:
     app = typer.Typer()
     app.command()(command.validate)
     words = ["--sensor", "amsr2", "-c", str(folder / "run.yaml"), "--out", str(folder / "out")]
@@ -503,8 +505,8 @@ def call(folder: Path, *more: str) -> object:
 def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) -> None:
     own = ("--limits", str(folder / "limits.yaml"))
     done = call(folder, *own)
-    assert done.exit_code == 1, (done.output, done.exception)  # type: ignore[attr-defined]
-    printed = done.output  # type: ignore[attr-defined]
+    assert done.exit_code == 1, (done.output, done.exception)
+    printed = done.output
     assert "amsr2: not fit (SIMULATED DATA of a test)" in printed
     assert "amsr2 beside f17" in printed and "5 days, 2017-12-27 to 2017-12-31" in printed
     told = json.loads((folder / "out" / "assessment.json").read_text())
@@ -520,13 +522,16 @@ def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) 
         assert (folder / "out" / f"{name}.png").stat().st_size > 10_000
 
 
-def test_the_test_year_is_opened_only_in_writing(folder: Path) -> None:
+def test_the_test_year_is_opened_only_in_writing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_pictures", lambda found, out: iter(()))
     own = ("--limits", str(folder / "limits.yaml"), "--held-out", "--json")
     done = call(folder, *own)
-    assert isinstance(done.exception, ConfigError)  # type: ignore[attr-defined]
+    assert isinstance(done.exception, ConfigError)
     assert not (folder / "store" / "openings.jsonl").exists()
     done = call(folder, *own, "--purpose", "a test")
-    told = json.loads(done.stdout)  # type: ignore[attr-defined]
+    told = json.loads(done.stdout)
     assert json.loads((folder / "out" / "assessment.json").read_text()) == told
     assert told["days"] == DAYS and told["last"] == "2018-01-03" and told["opened_before"] == 0
     assert told["which_stations"] == "withheld stations"
@@ -535,19 +540,51 @@ def test_the_test_year_is_opened_only_in_writing(folder: Path) -> None:
 
 def test_what_is_not_there_is_told(folder: Path) -> None:
     done = call(folder)
-    found = done.exception  # type: ignore[attr-defined]
+    found = done.exception
     assert isinstance(found, overlap.TooLittleOverlap)
     assert "on 5 days; 30 are needed" in str(found)
     done = call(folder, "--beside", "f16")
-    found = done.exception  # type: ignore[attr-defined]
+    found = done.exception
     assert isinstance(found, UnknownName) and "no passes of 'f16'" in str(found)
     assert "amsr2, f17" in str(found)
 
 
-def test_the_reference_is_the_sensor_that_shares_most_days(folder: Path) -> None:
-    thresholds = limits.load(folder / "limits.yaml")
-    store = Store.at(folder / "store")
-    asked = assessment.Asked(store.root, "amsr2", "", ("f17", "amsr2"), None, thresholds)
-    own = assessment._passes(store, "amsr2", asked)
-    name, when = assessment._reference(store, asked, own)
-    assert name == "f17" and len(when) == 5
+@pytest.fixture(scope="module")
+def assessed(folder: Path) -> assessment.Assessed:
+    """Beside the reference that was found."""
+    store, own = Store.at(folder / "store"), limits.load(folder / "limits.yaml")
+    asked = assessment.Asked(store.root, "amsr2", "", ("f17", "amsr2"), None, own)
+    with show.bars("days") as progress:
+        return assessment.of(asked, progress)
+
+
+def test_the_reference_is_the_sensor_that_shares_most_days(assessed: assessment.Assessed) -> None:
+    assert assessed.beside == "f17" and len(assessed.overlap.days) == 5
+    assert assessed.met is None and assessed.jumps is not None
+
+
+@pytest.mark.parametrize(
+    ("interval_of_one", "words", "code"),
+    [
+        ((0.0, 0.1), "amsr2: fit (SIMULATED DATA of a test): all 2 checks hold", 0),
+        ((0.0, 0.3), "amsr2: undecided (SIMULATED DATA of a test): 1 of 2 open: bias wind", 1),
+        ((0.25, 0.3), "amsr2: not fit (SIMULATED DATA of a test): 1 of 2 fails: bias wind", 1),
+    ],
+)
+def test_the_exit_code_is_0_only_for_a_fit_sensor(
+    assessed: assessment.Assessed,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interval_of_one: tuple[float, float],
+    words: str,
+    code: int,
+) -> None:
+    good, one = (
+        Check(what, "wind_speed", "m/s", Interval(high, low, high), -0.2, 0.2)
+        for what, (low, high) in (("drift", (0.0, 0.1)), ("bias", interval_of_one))
+    )
+    made = replace(assessed, checks=[good, one])
+    monkeypatch.setattr(assessment, "of", lambda asked, progress: made)
+    monkeypatch.setattr(report, "write", lambda found, out: [])
+    done = call(folder)
+    assert done.exit_code == code and words in done.output.replace("\n", " ")
