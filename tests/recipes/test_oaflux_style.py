@@ -211,6 +211,14 @@ def test_what_cannot_be_written_so_is_refused(store: Store, tmp_path: Path) -> N
         list(files(record[["specific_humidity"]]))
     with pytest.raises(ConfigError, match="has none of them"):
         list(files(record.assign_coords(lon=record["lon"] + 0.25)))
+    edges = record["time_bnds"].values.copy()
+    edges[:, 1] = edges[:, 0] + np.timedelta64(31, "D")  # as monthly means have them
+    for monthly in (
+        record.assign(time_bnds=(("time", "bounds"), edges)),
+        record.drop_vars("time_bnds").isel(time=[0, 2]),
+    ):
+        with pytest.raises(ConfigError, match="hold daily fluxes"):
+            list(files(monthly))
     record[LATENT.name][0, 0, 0] = 5000.0
     with pytest.raises(OutOfRange, match="lhtfl = 5000"):
         list(files(record))

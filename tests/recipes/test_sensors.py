@@ -547,6 +547,7 @@ def test_what_is_not_there_is_told(folder: Path) -> None:
     found = done.exception
     assert isinstance(found, UnknownName) and "no passes of 'f16'" in str(found)
     assert "amsr2, f17" in str(found)
+    assert "beside itself" in str(call(folder, "--beside", "amsr2").exception)
 
 
 @pytest.fixture(scope="module")

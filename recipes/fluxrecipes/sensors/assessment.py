@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.config import Period
-from fluxengine.errors import UnknownName
+from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.place import Place
 from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import CODES, RECORD
@@ -150,7 +150,7 @@ def of(asked: Asked, progress: Bars) -> Assessed:
     TooLittleOverlap
         FF761: both share too few days.
     ConfigError
-        FF201: held-out data without a purpose.
+        FF201: held-out data without a purpose, or a sensor beside itself.
     NotOurStore
     """
     store, limits, before = Store.at(asked.location), asked.thresholds, None
@@ -201,6 +201,9 @@ def _is_sensor(dataset: str) -> bool:
 
 def _reference(store: Store, asked: Asked, ours: xr.Dataset) -> tuple[str, Array]:
     """The reference and the days that both have, the test year left out unless it is asked for."""
+    if asked.beside == asked.sensor:
+        what = f"{asked.sensor} beside itself shows nothing."
+        raise ConfigError(what, where="--beside", mend="Name another sensor.")
     own = overlap.days_of(ours)
     names = (asked.beside,) if asked.beside else _candidates(store, asked)
     shared = {n: np.intersect1d(own, overlap.days_of(_passes(store, n, asked))) for n in names}

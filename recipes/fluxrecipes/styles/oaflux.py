@@ -33,6 +33,7 @@ SIGN = "Fluxes are positive upward: a positive flux is heat that the ocean loses
 BROUGHT = "Brought from 10 m to 2 m by COARE 3.6, from the daily means of the record."
 OF_10M = "One standard deviation, of the value at 10 m."
 CORRECTED = "wind_speed_corrected"  # where there is one, the fluxes rest on it
+NAMING = ("units", "units_metadata", "long_name", "standard_name", "ancillary_variables")
 HEIGHT = {
     "standard_name": "height",
     "long_name": "height above the surface",
@@ -60,17 +61,10 @@ def files(year: xr.Dataset) -> Iterator[File]:
     OutOfRange
         FF304: a value that OAFlux's packing cannot hold.
     """
+    _check(year)
     whole = _with_air_at_2m(year)
     named = {prefix: _name(whole, one.variable) for prefix, one in QUANTITIES.items()}
     lat, lon = (GRID.axes[axis].coordinate() for axis in DIMS[1:])
-    fits = all(np.isin(year[axis], cells).all() for axis, cells in (("lat", lat), ("lon", lon)))
-    if not fits or not any(named.values()):
-        raise ConfigError(
-            "files of the style oaflux hold daily fluxes, wind, sea and air on whole degrees; this"
-            " dataset has none of them.",
-            where="--style",
-            mend="Export deepflux.",
-        )
     days = year["time"].values.astype("M8[D]")
     first = days[0].astype("M8[Y]")
     times = np.arange(first.astype("M8[D]"), days[-1] + 1).astype("M8[ns]")
@@ -86,6 +80,21 @@ def files(year: xr.Dataset) -> Iterator[File]:
 
 
 OAFLUX_V3 = Style("oaflux", "year", files, "NETCDF3_CLASSIC")
+
+
+def _check(year: xr.Dataset) -> None:
+    """Refuse what is not of days, not on OAFlux's cells, or of other things."""
+    steps = np.diff(year["time_bnds"].values if "time_bnds" in year else year["time"].values)
+    daily = (steps.astype("m8[D]") == np.timedelta64(1, "D")).all()
+    fits = all(np.isin(year[one], GRID.axes[one].coordinate()).all() for one in DIMS[1:])
+    here = any(_name(year, one.variable) for one in QUANTITIES.values())
+    if not (daily and fits and here):
+        raise ConfigError(
+            "files of the style oaflux hold daily fluxes, wind, sea and air on whole degrees; this"
+            " dataset has none of them.",
+            where="--style",
+            mend="Export deepflux.",
+        )
 
 
 def _name(dataset: xr.Dataset, variable: Variable) -> str:
@@ -130,21 +139,20 @@ def _dataset(
 
     variable, values, error = quantity.variable, whole[name], f"{name}_standard_error"
     packing, is_temperature = variable.packing, variable.units == "K"
-    sign = SIGN if variable.name in FLUXES else ""
-    comment = f"{values.attrs.get('comment', '')} {sign}".strip()
+    plain = f"daily mean {variable.long_name.removesuffix(', over land and ice too')}"
     attrs = {
-        "long_name": f"daily mean {variable.long_name.removesuffix(', over land and ice too')}",
+        **_kept(values, SIGN if variable.name in FLUXES else ""),
+        "long_name": plain,
         "standard_name": str(variable.standard_name),
-        **({"comment": comment} if comment else {}),
         **(cf.ON_SCALE if is_temperature else {}),
     }
     made = {quantity.names[0]: _packed(values, packing, quantity, attrs, cells)}
     if error in whole:
         made[quantity.names[0]].attrs["ancillary_variables"] = "err"
         attrs = {
-            "long_name": f"standard error of {attrs['long_name']}",
+            **_kept(whole[error]),
+            "long_name": f"standard error of {plain}",
             "standard_name": f"{variable.standard_name} standard_error",
-            "comment": str(whole[error].attrs.get("comment", "One standard deviation.")),
             **(cf.DIFFERENCE if is_temperature else {}),
         }
         spread = replace(packing, offset=0.0)
@@ -157,11 +165,18 @@ def _dataset(
     return dataset.assign_attrs(_told(whole))
 
 
+def _kept(values: xr.DataArray, more: str = "") -> dict[str, Any]:
+    """What the record tells of a variable beside its name and unit, and something more."""
+    kept = {k: v for k, v in values.attrs.items() if k not in NAMING}
+    comment = f"{kept.pop('comment', '')} {more}".strip()
+    return {**kept, "comment": comment} if comment else kept
+
+
 def _packed(
     values: xr.DataArray,
     packing: Packing,
     quantity: Quantity,
-    attrs: Mapping[str, str],
+    attrs: Mapping[str, Any],
     cells: Mapping[str, Any],
 ) -> xr.DataArray:
     """As OAFlux's integers: the packing in our unit has them, the attributes tell theirs."""
