@@ -25,14 +25,7 @@ from fluxengine.run import run
 from fluxengine.stand import Request
 from fluxengine.store import Store
 from fluxengine.task import run_block
-from fluxkernels.stats.agreement import (
-    Interval,
-    agreement,
-    agreement_of_sums,
-    estimate,
-    interval,
-    sums_of,
-)
+from fluxkernels.stats.agreement import Interval
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import satellite_of
 from fluxrecipes.matchups.matching import Matchups
@@ -384,31 +377,6 @@ def test_thresholds_of_ones_own(tmp_path: Path) -> None:
     path.write_text("wind_speed: {bias: 0.1}\n")
     with pytest.raises(ConfigError, match=r"'wind_speed.regional' is missing"):
         limits.load(path)
-
-
-def test_intervals_of_few_blocks_are_wide_enough() -> None:
-    """Of seven blocks the mean holds in about 95 of 100 samples; plainly resampled in 88."""
-    inside = {True: [], False: []}
-    for seed in range(400):
-        values = np.random.default_rng(seed).normal(0, 1, 7)
-        sums = np.stack([np.ones(7), values], axis=1)
-        for widened in inside:
-            told = (estimate if widened else interval)(lambda t: t[..., 1] / t[..., 0], sums)
-            inside[widened].append(told[1] <= 0.0 <= told[2])
-    assert np.mean(inside[True]) == pytest.approx(0.95, abs=0.03)
-    assert np.mean(inside[False]) < 0.91
-
-
-def test_sums_give_the_agreement_of_points() -> None:
-    rng = np.random.default_rng(7)
-    x, y, member = rng.normal(5, 2, 500), rng.normal(5, 2, 500), rng.integers(0, 9, 500)
-    sums = np.zeros((9, 7))
-    np.add.at(sums, member, sums_of(x, y).T)
-    ours, theirs = agreement_of_sums(sums, 500), agreement(x, y, member)
-    for name in ("rmse", "bias", "correlation", "centred", "slope"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
-    value, low, high = interval(lambda total: total[..., 1] / total[..., 0], sums)
-    assert low < value < high and value == pytest.approx(x.mean())
 
 
 # --- the whole, from a store ---------------------------------------------------------------------
