@@ -537,7 +537,7 @@ def test_the_reference_is_the_sensor_that_shares_most_days(assessed: assessment.
     [
         ((0.0, 0.1), "amsr2: fit (SIMULATED DATA of a test): all 2 checks hold", 0),
         ((0.0, 0.3), "amsr2: undecided (SIMULATED DATA of a test): 1 of 2 open: bias wind", 1),
-        ((0.25, 0.3), "amsr2: not fit (SIMULATED DATA of a test): 1 of 2 fails: bias wind", 1),
+        ((0.25, 0.3), "amsr2: not fit (SIMULATED DATA of a test): 1 of 2 fail: bias wind", 1),
     ],
 )
 def test_the_exit_code_is_0_only_for_a_fit_sensor(

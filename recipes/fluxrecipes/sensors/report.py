@@ -147,14 +147,17 @@ def _row(one: Check) -> tuple[str, ...]:
 
 def in_words(found: Assessed) -> str:
     """The verdict in a sentence or two."""
-    by = {r: [c for c in found.checks if c.result == r] for r in (FAILS, OPEN)}
+    by = {
+        word: [one for one in found.checks if one.result == result]
+        for word, result in (("fail", FAILS), ("open", OPEN))
+    }
     said = f"{found.asked.sensor}: {found.verdict}"
     if found.is_simulated:
         said += f" ({found.notice})"
     if found.verdict == FIT:
         return f"{said}: all {len(found.checks)} checks hold, by their whole intervals."
-    parts = [f"{len(c)} of {len(found.checks)} {r}: {_names(c)}" for r, c in by.items() if c]
-    more = " Open: what there is does not tell; a longer overlap may." if by[OPEN] else ""
+    parts = [f"{len(c)} of {len(found.checks)} {w}: {_names(c)}" for w, c in by.items() if c]
+    more = " Open: what there is does not tell; a longer overlap may." if by["open"] else ""
     return f"{said}: {'. '.join(parts)}.{more}"
 
 
