@@ -344,7 +344,8 @@ def merged(o: Options) -> Product:
     """Passes of all satellites, in each cell of the one that is believed first."""
     gridded_by = {sensor: gridded(o, sensor) for sensor in o.sensors}
     sources = {sensor: source_of(sensor) for sensor in o.sensors}
-    merge = MergeSatellites(_retrieved(o), Constellation.of(o.merge, sources, o.ranking))
+    order = Constellation.of(o.merge, sources, o.ranking)
+    merge = MergeSatellites(_retrieved(o), order, (cf.cloud_liquid_water.name, cf.rain_rate.name))
     taken, fill = merged_inputs(_retrieved(o)), FillLostDays(_retrieved(o))
     with_era5 = o.lost_days == "era5"
     given = tuple(n.removeprefix(PREFIX) for n in fill.inputs if n.startswith(PREFIX))

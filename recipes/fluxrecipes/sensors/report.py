@@ -120,8 +120,8 @@ def _merging(found: Assessed) -> None:
     show.out.print()
     show.table("Merged maps", (*heads, "#step with choice", "95 %"), rows, wide=True)
     show.out.print(
-        "Jumps are over those of the reference alone in the same hours. Where a sensor lost the"
-        " wind to rain the other is chosen: such seams, and what that choice of drier cells adds to"
+        "Jumps are over those of the reference alone in the same hours. Where a sensor looked and"
+        " retrieved no cloud or rain the other is chosen: such seams, and what that choice adds to"
         " the step, are merging's and not this sensor's, and are not judged.",
         soft_wrap=True,
     )

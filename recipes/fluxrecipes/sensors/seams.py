@@ -8,10 +8,9 @@ D(h) = D(0) + (D(12 h) - D(0)) (1 - q^(h/12)) / (1 - q) with q = (D(24 h) - D(0)
 - 1, so that what the hours of each seam should make is known without the new sensor. Squared
 differences are compared band by band of latitude, and by direction on the map.
 
-Some seams are no edges of a swath: merging prefers a satellite that retrieved all variables of a
-cell, and rain takes the wind away, so that the drier of two satellites is chosen. Such seams, and
-what that choice does to the ocean's mean, are told apart: a perfect sensor has them, too. What is
-left at the edges of swaths is a little drier and calmer than all cells, and jumps by less.
+Some seams are no edges of a swath: a satellite that looked and retrieved nothing steady leaves the
+cell to the other (`fluxrecipes.stages.merge`). Such seams, and what that choice does to the ocean's
+mean, are told apart: a perfect sensor has them, too.
 """
 
 from __future__ import annotations

@@ -31,18 +31,23 @@ TIME = cf.pass_time
 class MergeSatellites(PlainStage):
     """The most believed satellite of each cell.
 
-    The first in the day's order that has all variables is taken; where none has, the first that has
-    any. Values, counts, states and the time of observation come from one pass of one satellite.
+    The first in the day's order that has all `steady` variables is taken; where none has, the first
+    that has any. Values, counts, states and the time of observation come from one pass of one
+    satellite.
 
     Parameters
     ----------
     variables : tuple of Variable
         Each with count and state, under the names ``<satellite>_<name>``.
     constellation : Constellation
+    steady : tuple of str
+        Names of those that weather takes from no pass: where rain hides the wind of one satellite,
+        another's would be of a drier hour, and more satellites would make a drier record.
     """
 
     variables: tuple[Variable, ...]
     constellation: Constellation
+    steady: tuple[str, ...]
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -79,9 +84,10 @@ class MergeSatellites(PlainStage):
         order = self.constellation.order(day)
         state = {name: self._states(arrays, name, at) for name in order}
         open_cells = np.ones(merged[TIME.name].shape[1:], bool)
-        for enough in (np.all, np.any):
+        steady = [at for at, v in enumerate(self.variables) if v.name in self.steady]
+        for which, enough in ((steady, np.all), (slice(None), np.any)):
             for name in order:
-                chosen = open_cells & enough(state[name] == cf.OBSERVED, axis=0)
+                chosen = open_cells & enough(state[name][which] == cf.OBSERVED, axis=0)
                 self._take(merged, arrays, at, name, chosen)
                 self._sign(merged, at, name, day, chosen)
                 open_cells &= ~chosen
