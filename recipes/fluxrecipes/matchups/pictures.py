@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Agreement
 from fluxrecipes.matchups.scores import COMPARED
+from fluxrecipes.report.maps import PRINT
 
 Array = npt.NDArray[Any]
 
@@ -194,7 +195,7 @@ def places(
 
 
 def _saved(figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=PRINT)
     figure.savefig(path.with_suffix(".pdf"))
     _pyplot().close(figure)
     return path

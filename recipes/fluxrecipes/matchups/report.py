@@ -25,6 +25,11 @@ from fluxrecipes.sources.reports import FEEDS
 Flags = npt.NDArray[np.bool_]
 
 HELD_OUT = (TEST, KEPT_BACK)
+# Of the table of scores; numbers begin with '#'.
+HEADS = (
+    *("by", "group", "#points", "#stations", "#RMSE", "95 %", "#bias", "95 %"),
+    *("#r", "#centred", "#σ ratio", "#slope", "#95th", "#99th"),
+)
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,7 @@ def tables(found: Validated) -> None:
     for variable, several in scores.by_variable(found.scores).items():
         unit = several[0].units
         show.out.print()
-        heads = ("by", "group", "#points", "#stations", "#RMSE", "95 %", "#bias", "95 %")
-        more = ("#r", "#centred", "#σ ratio", "#slope", "#95th", "#99th")
-        rows = [_row(one) for one in several]
-        show.table(f"{variable} [{unit}]", (*heads, *more), rows, wide=True)
+        show.table(f"{variable} [{unit}]", HEADS, [row(one) for one in several], wide=True)
     show.out.print(
         "\nAll variables of a group are on the same points. 95 %: by resampling whole stations."
         " σ ratio: standard deviation of the record over the reports'. 95th, 99th: percentiles of"
@@ -132,7 +134,8 @@ def tables(found: Validated) -> None:
     )
 
 
-def _row(one: Score) -> tuple[str, ...]:
+def row(one: Score) -> tuple[str, ...]:
+    """Cells of a table with `HEADS`."""
     agreed = one.agreement
     digits = 3 if one.units in ("°C", "g/kg", "m/s") else 2
     ratio = agreed.spread.value / agreed.spread_of_reference.value

@@ -38,7 +38,8 @@ truth/       the truth itself, as Zarr stores
 
 Which of them are here, and for which days: world.json.
 """
-_NOTICE = "SIMULATED DATA of an imagined world (seed {seed}): no observation went into it.\n"
+SIMULATED = "SIMULATED DATA"
+_NOTICE = SIMULATED + " of an imagined world (seed {seed}): no observation went into it.\n"
 
 
 class ForeignFolder(FluxforgeError, ValueError):

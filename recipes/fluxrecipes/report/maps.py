@@ -26,6 +26,15 @@ SHOWN = {
     "kg m-2": ("mm", 1.0, 0.0),
     "mm h-1": ("mm h⁻¹", 1.0, 0.0),
 }
+PRINT = 300  # dots an inch
+
+
+def shown_as(units: object) -> tuple[str, float, float]:
+    """Unit for the eye, and scale and offset from the stored one; pure numbers have none."""
+    if units in SHOWN:
+        return SHOWN[str(units)]
+    raised = str(units).replace("-1", "⁻¹").replace("-2", "⁻²").replace("-3", "⁻³")
+    return ("" if units == "1" else raised), 1.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,11 @@ def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     return Panel(values, title, variable.units, colours, limits)
 
 
+def title_of(long_name: str) -> str:
+    """The head of a map: what a variable is, without its particulars."""
+    return long_name.partition(",")[0].replace(" at the sea surface", "")
+
+
 def draw(
     panels: Sequence[Panel], path: Path, *, title: str, note: str = "", land: Any = None
 ) -> Path:
@@ -94,17 +108,29 @@ def draw(
     Path
         `path`.
     """
+    import matplotlib.pyplot as plt
+
+    figure = drawn(panels, title=title, note=note, land=land)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def drawn(
+    panels: Sequence[Panel], *, title: str, note: str = "", land: Any = None, abreast: int = 2
+) -> Any:
+    """The figure that `draw` writes, its panels so many abreast."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import cartopy.crs as ccrs
     import matplotlib.pyplot as plt
 
-    rows = -(-len(panels) // 2)
+    rows = -(-len(panels) // abreast)
     figure, axes = plt.subplots(
         rows,
-        2,
-        figsize=(13, 2.35 * rows + 1.1),
+        abreast,
+        figsize=(6.5 * abreast, 2.35 * rows + 1.1),
         subplot_kw={"projection": ccrs.PlateCarree(central_longitude=200)},
         layout="constrained",
         squeeze=False,
@@ -118,10 +144,9 @@ def draw(
     figure.suptitle(title, fontsize=14, fontweight="bold")
     if note:
         grey = "Dark grey: land; light grey: no value. " if land is not None else ""
-        figure.supxlabel("\n".join(textwrap.wrap(grey + note, 170)), fontsize=9, color="0.3")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+        wrapped = textwrap.wrap(grey + note, 85 * abreast)
+        figure.supxlabel("\n".join(wrapped), fontsize=9, color="0.3")
+    return figure
 
 
 def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
@@ -164,7 +189,7 @@ def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     import cartopy.crs as ccrs
 
-    unit, scale, offset = one.shown or SHOWN.get(one.units, (one.units, 1.0, 0.0))
+    unit, scale, offset = one.shown or shown_as(one.units)
     values = one.values.values * scale + offset
     low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
     lat, lon = one.values["lat"].values, one.values["lon"].values

@@ -85,26 +85,31 @@ def _table(title: str, by: str, several: Sequence[Estimate]) -> None:
     _rows(title, by, [(getattr(one, by).replace("_", " "), one) for one in several])
 
 
+TESTS = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#years")
+
+
+def row(name: str, one: Estimate) -> tuple[str, ...]:
+    """Cells of a table with the heads region, `name`'s, trend, ± 95 % and `TESTS`."""
+    _, scale, digits = shown(one.units)
+    return (
+        one.region,
+        name,
+        _number(one.slope * scale, digits, "+"),
+        _number(one.interval * scale, digits),
+        _number(one.p, 3),
+        _number(one.autocorrelation, 2),
+        _number(one.theil_sen * scale, digits, "+"),
+        _number(one.p_mann_kendall, 3),
+        _number(one.p_hamed_rao, 3),
+        str(one.years),
+    )
+
+
 def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
-    unit, scale, digits = shown(several[0][1].units)
-    tests = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#years")
-    heads = ("region", by, "#trend", "#± 95 %", *tests)
-    rows = [
-        (
-            one.region,
-            name,
-            _number(one.slope * scale, digits, "+"),
-            _number(one.interval * scale, digits),
-            _number(one.p, 3),
-            _number(one.autocorrelation, 2),
-            _number(one.theil_sen * scale, digits, "+"),
-            _number(one.p_mann_kendall, 3),
-            _number(one.p_hamed_rao, 3),
-            str(one.years),
-        )
-        for name, one in several
-    ]
+    unit, _, _ = shown(several[0][1].units)
+    heads = ("region", by, "#trend", "#± 95 %", *TESTS)
     show.out.print()
+    rows = [row(name, one) for name, one in several]
     show.table(f"{title} [{unit} per decade]", heads, rows, wide=True)
 
 
@@ -188,16 +193,28 @@ def _panels(found: Found) -> Iterator[Panel]:
     for (variable, orbit), maps in found.maps.items():
         if orbit != MEAN:
             continue
-        values = maps["trend"]
-        unit, scale, _ = shown(str(values.attrs.get("units", "1")))
-        largest = float(np.nanpercentile(np.abs(values.values * scale), 98))
-        dots = maps["significant"].astype(bool)
-        yield Panel(
-            values,
-            variable.replace("_", " "),
-            "",
-            "RdBu_r",
-            (-largest, largest) if largest > 0 else (-1.0, 1.0),
-            (f"{unit} per decade", scale, 0.0),
-            dots,
-        )
+        yield panel(maps["trend"], maps["significant"])
+
+
+def panel(trend: xr.DataArray, significant: xr.DataArray) -> Panel:
+    """A map of a trend, with dots where it is significant.
+
+    Parameters
+    ----------
+    trend : DataArray
+        On (lat, lon), by the name of its variable and in the unit of it, a decade.
+    significant : DataArray
+        Of the same shape.
+    """
+    unit, scale, _ = shown(str(trend.attrs.get("units", "1")))
+    known = np.abs(trend.values[np.isfinite(trend.values)] * scale)
+    largest = float(np.percentile(known, 98)) if known.size else 0.0
+    return Panel(
+        trend,
+        str(trend.name).replace("_", " "),
+        "",
+        "RdBu_r",
+        (-largest, largest) if largest > 0 else (-1.0, 1.0),
+        (f"{unit} per decade", scale, 0.0),
+        significant.astype(bool),
+    )
