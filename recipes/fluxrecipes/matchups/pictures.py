@@ -195,8 +195,8 @@ def places(
 
 
 def _saved(figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=PRINT)
-    figure.savefig(path.with_suffix(".pdf"))
+    for kind in (".png", ".pdf"):
+        figure.savefig(path.with_suffix(kind), dpi=PRINT, bbox_inches="tight", pad_inches=0.1)
     _pyplot().close(figure)
     return path
 

@@ -13,8 +13,7 @@ Slots = npt.NDArray[np.int_]
 
 WIDTH = 1000
 LEFT, TOP = 44, 22  # for the names of years and months
-# Where months begin, and the last one ends, in a year that has every day of any other.
-BEGINS = (np.arange("2000-01", "2001-02", dtype="M8[M]").astype("M8[D]") - np.datetime64("2000-01-01")).astype(int)
+BEGINS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 366)  # of months, and the end
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 APART = 8.0  # cells that are wider have a gap between them
 
@@ -41,22 +40,19 @@ class Calendar:
 
 
 def places(days: Days) -> tuple[Slots, Slots]:
-    """Year of each day, and its place in it: 29 February has one in every year."""
+    """Year of each day, and its place in it, from 0."""
     years = days.astype("M8[Y]")
-    months = days.astype("M8[M]")
-    month = months.astype(int) % 12
-    day = (days - months.astype("M8[D]")).astype(int)
-    return years.astype(int) + 1970, BEGINS[month] + day
+    return years.astype(int) + 1970, (days - years.astype("M8[D]")).astype(int)
 
 
 def drawn(coverage: Coverage) -> Calendar:
     """The calendar of a period; of one year, the months that lie in it."""
     year, slot = places(coverage.days)
-    first_month, last_month = 0, 11
+    shown = range(12)
     if year[0] == year[-1]:
         ends = coverage.days[[0, -1]].astype("M8[M]").astype(int) % 12
-        first_month, last_month = int(ends[0]), int(ends[1])
-    begin, end = int(BEGINS[first_month]), int(BEGINS[last_month + 1])
+        shown = range(int(ends[0]), int(ends[1]) + 1)
+    begin, end = BEGINS[shown[0]], BEGINS[shown[-1] + 1] + (shown[-1] == 1)
     cell = (WIDTH - LEFT) / (end - begin)
     rows = int(year[-1] - year[0]) + 1
     tall = 16.0 if rows > 5 else 30.0
@@ -73,11 +69,10 @@ def drawn(coverage: Coverage) -> Calendar:
         ]
         if parts:
             paths.append((kind.name.lower(), "".join(parts)))
-    named = range(first_month, last_month + 1)
     return Calendar(
         TOP + rows * tall + 2,
         tuple((TOP + (at + 0.5) * tall - 1, str(year[0] + at)) for at in range(rows)),
-        tuple((LEFT + (int(BEGINS[m]) - begin) * cell, MONTHS[m]) for m in named),
+        tuple((LEFT + (BEGINS[m] - begin) * cell, MONTHS[m]) for m in shown),
         tuple(paths),
     )
 

@@ -58,7 +58,7 @@ def line(title: str, units: str, days: Days, values: Floats) -> Chart:
     marks = MaxNLocator(5).tick_values(low, high)
     up = _vertical(marks)
     down = TOP + (HEIGHT - TOP - BOTTOM) * (marks[-1] - values) / (marks[-1] - marks[0])
-    points = list(zip(_horizontal(days), down, strict=True))
+    points = list(zip(_horizontal(days, days), down, strict=True))
     path, pen = [], "M"
     for x, y in points:
         if np.isfinite(y):
@@ -85,24 +85,27 @@ def areas(title: str, days: Days, shares: Floats, names: tuple[str, ...]) -> Cha
         Their sums are 1.
     names : tuple of str
     """
-    x = _horizontal(days)
-    if len(x) == 1:  # an area needs a width
-        x, shares = np.array([LEFT, WIDTH - RIGHT], float), np.repeat(shares, 2, axis=0)
-    stacked = np.cumsum(np.column_stack([np.zeros(len(x)), shares]), axis=1).clip(0, 1)
+    stacked = np.cumsum(np.column_stack([np.zeros(len(days)), shares]), axis=1).clip(0, 1)
     y = TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - stacked)
+    # Each share holds for its whole day or month: a step.
+    length = days[-1] - days[-2] if len(days) > 1 else np.timedelta64(1, "D")
+    edges = np.append(days, days[-1] + length)
+    x = np.repeat(_horizontal(edges, edges), 2)[1:-1]
     shapes = []
     for at, name in enumerate(names):
-        upper = [f"{a:.1f} {b:.1f}" for a, b in zip(x, y[:, at + 1], strict=True)]
-        lower = [f"{a:.1f} {b:.1f}" for a, b in zip(x[::-1], y[::-1, at], strict=True)]
-        shapes.append((name, f"M{'L'.join([*upper, *lower])}Z"))
+        lower, upper = (np.repeat(y[:, row], 2) for row in (at, at + 1))
+        points = [*zip(x, upper, strict=True), *zip(x[::-1], lower[::-1], strict=True)]
+        shapes.append((name, f"M{'L'.join(f'{a:.1f} {b:.1f}' for a, b in points)}Z"))
     mean = ", ".join(f"{n} {100 * s:.1f} %" for n, s in zip(names, shares.mean(0), strict=True))
     up = _vertical(np.array([0.0, 25.0, 50.0, 75.0, 100.0]))
-    return Chart(title, "%", _dates(days), up, tuple(shapes), f"{title}: on average {mean}.")
+    return Chart(title, "%", _dates(edges), up, tuple(shapes), f"{title}: on average {mean}.")
 
 
-def _horizontal(days: Days) -> Floats:
-    since = (days - days[0]).astype(float)
-    return np.asarray(LEFT + (WIDTH - LEFT - RIGHT) * since / max(since[-1], 1.0))
+def _horizontal(days: Days, over: Days) -> Floats:
+    """Places of days in a picture of a period."""
+    span = max((over[-1] - over[0]).astype(float), 1.0)
+    since = (days - over[0]).astype(float)
+    return np.asarray(LEFT + (WIDTH - LEFT - RIGHT) * since / span)
 
 
 def _vertical(marks: Floats) -> tuple[Tick, ...]:
@@ -112,20 +115,18 @@ def _vertical(marks: Floats) -> tuple[Tick, ...]:
 
 
 def _dates(days: Days) -> tuple[Tick, ...]:
-    """Ticks at round dates: at most about six."""
-    from matplotlib.dates import AutoDateLocator, date2num, num2date
+    """Ticks at round dates of a period: at most about six."""
+    from matplotlib.dates import AutoDateLocator, num2date
 
     ends = days[[0, -1]].astype("M8[s]").tolist()
     if ends[0] == ends[1]:
         return ((float(LEFT), str(days[0])),)
     locator = AutoDateLocator(minticks=3, maxticks=6)
     marks = [num2date(mark).replace(tzinfo=None) for mark in locator.tick_values(*ends)]
-    marks = [mark for mark in marks if ends[0] <= mark <= ends[1]]
-    years = all((mark.month, mark.day) == (1, 1) for mark in marks)
-    first, last = date2num(ends)
-    share = (np.asarray(date2num(marks)) - first) / (last - first)
-    places = LEFT + (WIDTH - LEFT - RIGHT) * share
+    inside = [np.datetime64(mark, "D") for mark in marks if ends[0] <= mark <= ends[1]]
+    years = all(mark == mark.astype("M8[Y]") for mark in inside)
+    places = _horizontal(np.array(inside, "M8[D]"), days)
     return tuple(
-        (float(x), str(mark.year) if years else str(mark.date()))
-        for x, mark in zip(places, marks, strict=True)
+        (float(x), str(mark)[:4] if years else str(mark))
+        for x, mark in zip(places, inside, strict=True)
     )

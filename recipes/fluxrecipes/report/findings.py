@@ -178,9 +178,7 @@ def tables_of(validated: Validated) -> tuple[Table, ...]:
     rows = tuple((one.variable, one.units, *report.row(one)[2:]) for one in together)
     first = Table("all matchups", heads, rows)
     several = (
-        Table(
-            f"{variable} [{some[0].units}]", report.HEADS, tuple(report.row(one) for one in some)
-        )
+        Table(f"{variable} [{some[0].units}]", report.HEADS, tuple(report.row(one) for one in some))
         for variable, some in by_variable(validated.scores).items()
     )
     return (first, *several)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fluxrecipes.report.maps import STYLES, shown_as
+from fluxrecipes.report.maps import shown_as, style
 from fluxrecipes.trends.annual import annual
 
 if TYPE_CHECKING:
@@ -158,10 +158,8 @@ def scale_of(values: xr.DataArray) -> Scale:
     from matplotlib.ticker import MaxNLocator
 
     units, factor, offset = shown_as(values.attrs.get("units", "1"))
-    name, limits = STYLES.get(str(values.name), ("viridis", None))
-    if limits is None:
-        finite = values.values[np.isfinite(values.values)] * factor + offset
-        limits = tuple(np.percentile(finite, (1, 99))) if finite.size else (0.0, 1.0)
+    days = _step(labels_of(values)) == "day"
+    name, limits = style(str(values.name), values.values * factor + offset, days=days)
     edges = MaxNLocator(INTERVALS, steps=[1, 2, 2.5, 5, 10]).tick_values(*limits)
     picked = mpl.colormaps[name](np.linspace(0, 1, len(edges) - 1), bytes=True)[:, :3]
     colours = tuple((int(r), int(g), int(b)) for r, g, b in picked)

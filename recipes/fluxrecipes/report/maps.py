@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.declare import Variable
+from fluxengine.declare import Array, Variable
 from fluxrecipes import vocabulary as cf
 
 if TYPE_CHECKING:
@@ -79,6 +79,30 @@ STYLES = {
 }
 
 
+def style(name: str, shown: Array, *, days: bool) -> tuple[str, tuple[float, float]]:
+    """Colours of a variable, and their limits.
+
+    Of days the usual ones; of means, which vary less, nearly all that there is: even about zero
+    where colours part there.
+
+    Parameters
+    ----------
+    name : str
+        Of the variable.
+    shown : float array
+        All that is to be shown, in the unit for the eye.
+    days : bool
+    """
+    colours, usual = STYLES.get(name, ("viridis", None))
+    if days and usual is not None:
+        return colours, usual
+    known = shown[np.isfinite(shown)]
+    low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0.0, 1.0)
+    if usual is not None and usual[0] == -usual[1]:
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    return colours, (float(low), float(high) if high > low else float(low) + 1.0)
+
+
 def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     """A panel in the variable's usual colours."""
     colours, limits = STYLES.get(variable.name, ("viridis", None))
@@ -117,7 +141,12 @@ def draw(
 
 
 def drawn(
-    panels: Sequence[Panel], *, title: str, note: str = "", land: Any = None, abreast: int = 2
+    panels: Sequence[Panel],
+    *,
+    title: str = "",
+    note: str = "",
+    land: Any = None,
+    abreast: int = 2,
 ) -> Any:
     """The figure that `draw` writes, its panels so many abreast."""
     import matplotlib as mpl
@@ -141,7 +170,8 @@ def drawn(
             _shade(axis, land)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle(title, fontsize=14, fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=14, fontweight="bold")
     if note:
         grey = "Dark grey: land; light grey: no value. " if land is not None else ""
         wrapped = textwrap.wrap(grey + note, 85 * abreast)

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from fluxengine import history
-from fluxengine.declare import Dataset, Product, Source
+from fluxengine.declare import Dataset, Product
 from fluxengine.key import listed
 from fluxengine.layout import MARK
 from fluxengine.ledger import (
@@ -23,7 +21,6 @@ from fluxengine.ledger import (
     KEPT,
     MISSING_STEP,
     VALID,
-    Ledger,
 )
 from fluxengine.repository import MAIN, Repository
 from fluxrecipes.report.subject import Subject

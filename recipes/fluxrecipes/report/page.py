@@ -149,6 +149,7 @@ def make(
             tables=() if scored is None else findings.tables_of(scored),
             pictures={one.name: one for one in drawn},
             chain=chain,
+            weights={file: digest for one in chain for file, digest in one.weights.items()},
             troubles=origins.troubles(chain),
             attributes=origins.attributes(subject),
             versions=origins.versions(subject),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fluxrecipes.report.calendar import BEGINS, MONTHS, places
 from fluxrecipes.report.coverage import KINDS, Coverage, Days, Kind
-from fluxrecipes.report.maps import PRINT, STYLES, Panel, drawn
+from fluxrecipes.report.maps import PRINT, Panel, drawn, shown_as, style
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,8 +71,9 @@ def means(
     """
     panels = []
     for name, values in maps.items():
-        colours, limits = STYLES.get(name, ("viridis", None))
         units = str(values.attrs.get("units", "1"))
+        _, factor, offset = shown_as(units)
+        colours, limits = style(name, values.values * factor + offset, days=False)
         panels.append(Panel(values, titles[name], units, colours, limits))
     same = next(iter(maps.values()))
     shaded = same.copy(data=land) if land.shape == same.shape and land.any() else None
@@ -100,7 +101,7 @@ def calendar(folder: Path, coverage: Coverage, what: str) -> Picture:
         interpolation="nearest",
         extent=(0, 366, rows, 0),
     )
-    axis.set_xticks(BEGINS[:-1], MONTHS, ha="left")
+    axis.set_xticks(list(BEGINS[:-1]), MONTHS, ha="left")
     every = max(1, rows // 15)
     marked = np.arange(0, rows, every)
     axis.set_yticks(marked + 0.5, [str(year[0] + at) for at in marked])
@@ -145,7 +146,8 @@ def trends(folder: Path, found: Trends) -> Iterator[Picture]:
         note = "Dots: significant by false discovery rate."
         if panel.lines is not None:
             note += " Hatched: such a trend could not be observed there."
-        figure = drawn([panel], title="Linear trend", note=f"{found.title}.{world} {note}", abreast=1)
+        headed = replace(panel, title=f"Linear trend: {panel.title}")
+        figure = drawn([headed], note=f"{found.title}.{world} {note}", abreast=1)
         yield _saved(figure, folder / f"trend_{name}", caption)
 
 
@@ -174,8 +176,8 @@ def _pyplot() -> Any:
 
 
 def _saved(figure: Any, path: Path, caption: str) -> Picture:
-    figure.savefig(path.with_suffix(".pdf"), dpi=PRINT)
-    figure.savefig(path.with_suffix(".png"), dpi=PRINT)
+    for kind in (".pdf", ".png"):
+        figure.savefig(path.with_suffix(kind), dpi=PRINT, bbox_inches="tight", pad_inches=0.1)
     _pyplot().close(figure)
     return _copied(path.with_suffix(".png"), caption)
 

@@ -134,7 +134,7 @@ def of(run_file: RunFile, location: Place, chosen: Sequence[str] = ()) -> Subjec
             where=str(store.root),
             mend="Give another `period`, or run the record for this one.",
         )
-    months, version, remark = _months(store, product.name, first, last)
+    months, version, remark = _months(store, product.name, max(first, ends[0]), min(last, ends[1]))
     return Subject(
         store,
         product,
@@ -207,9 +207,7 @@ def _variables(record: xr.Dataset, chosen: Sequence[str], where: str) -> tuple[s
 # --- monthly means -------------------------------------------------------------------------------
 
 
-def _months(
-    store: Store, days: str, first: date, last: date
-) -> tuple[xr.Dataset | None, str, str]:
+def _months(store: Store, days: str, first: date, last: date) -> tuple[xr.Dataset | None, str, str]:
     """Monthly means of the period and their version; or why they are not used."""
     mend = "`fluxforge run` of deepflux-monthly makes them."
     if days != "deepflux" or (np.datetime64(last) - np.datetime64(first)).astype(int) < BY_DAYS:

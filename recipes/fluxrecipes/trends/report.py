@@ -190,7 +190,7 @@ def as_dataset(found: Found) -> xr.Dataset:
 
 def _panels(found: Found) -> Iterator[Panel]:
     """A map of each variable of the mean of passes, in colours that are even about zero."""
-    for (variable, orbit), maps in found.maps.items():
+    for (_, orbit), maps in found.maps.items():
         if orbit != MEAN:
             continue
         yield panel(maps["trend"], maps["significant"])
