@@ -146,10 +146,14 @@ class Coverage:
     def _of_cells(self, days: list[int], kind: Kind) -> str:
         """Of what the cells of some days are, on average."""
         mean = 100.0 * self.shares[days].mean(axis=0)
-        named = {Kind.PARTIAL: WITHOUT, Kind.REANALYSIS: REANALYSIS, Kind.UNSEEN: FILLED}
-        group = named.get(kind, OBSERVED)
+        named = {
+            Kind.PARTIAL: (WITHOUT, "without a value"),
+            Kind.REANALYSIS: (REANALYSIS, "from reanalysis"),
+            Kind.UNSEEN: (FILLED, "filled"),
+        }
+        group, words = named.get(kind, (OBSERVED, "observed"))
         share = "less than 0.1" if 0 < mean[group] < 0.1 else f"{mean[group]:.1f}"
-        return f"{share} % of the cells {list(GROUPS)[group]}"
+        return f"{share} % of the cells {words}"
 
     def table(self) -> str:
         """All days as comma-separated values: kind, and shares of the open sea's cells."""
