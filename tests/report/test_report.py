@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -151,6 +152,15 @@ def test_a_short_record_is_told_by_days_and_for_machines(
     assert len(told["remarks"]) == 2  # neither matchups nor trends
 
 
+def test_days_without_any_value_make_a_report_too(
+    call: Call, world: Path, tmp_path: Path
+) -> None:
+    run_file = write_run_file(world, "empty.yaml", first=date(2020, 2, 28), last=date(2020, 2, 29))
+    told = json.loads(call("-c", run_file, "-o", tmp_path, "--json"))
+    assert told["days"]["missing"] == 2
+    assert "no value anywhere" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_report_of_months_is_of_their_days(world: Path, tmp_path: Path) -> None:
     run_file = write_run_file(tmp_path, product="small-months")
     loaded = config.load(run_file)
@@ -210,8 +220,6 @@ def test_an_unknown_product_is_refused(refused: Refused, world: Path) -> None:
 
 
 def test_a_period_without_a_day_is_refused(refused: Refused, world: Path) -> None:
-    from datetime import date
-
     run_file = write_run_file(world, "later.yaml", first=date(2021, 1, 1), last=date(2021, 2, 1))
     problem = refused(run_file)
     assert isinstance(problem, ConfigError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -58,20 +59,18 @@ def line(title: str, units: str, days: Days, values: Floats) -> Chart:
     marks = MaxNLocator(5).tick_values(low, high)
     up = _vertical(marks)
     down = TOP + (HEIGHT - TOP - BOTTOM) * (marks[-1] - values) / (marks[-1] - marks[0])
-    points = list(zip(_horizontal(days, days), down, strict=True))
-    path, pen = [], "M"
-    for x, y in points:
-        if np.isfinite(y):
-            path.append(f"{pen}{x:.1f} {y:.1f}")
-            pen = "L"
-        else:
-            pen = "M"
+    points = zip(_horizontal(days, days), down, strict=True)
+    path = " ".join(
+        "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in some) + "h0"  # a lone point is a dot
+        for there, some in groupby(points, key=lambda point: bool(np.isfinite(point[1])))
+        if there
+    )
     if known.size:
         ends = f"from {known.min():.4g} to {known.max():.4g} {units}, mean {known.mean():.4g}"
         told = f"{title}, {days[0]} to {days[-1]}: {ends}."
     else:
         told = f"{title}: no value."
-    return Chart(title, units, _dates(days), up, (("line", " ".join(path)),), told)
+    return Chart(title, units, _dates(days), up, (("line", path),), told)
 
 
 def areas(title: str, days: Days, shares: Floats, names: tuple[str, ...]) -> Chart:
@@ -115,13 +114,13 @@ def _vertical(marks: Floats) -> tuple[Tick, ...]:
 
 
 def _dates(days: Days) -> tuple[Tick, ...]:
-    """Ticks at round dates of a period: at most about six."""
+    """Ticks at round dates of a period: a few."""
     from matplotlib.dates import AutoDateLocator, num2date
 
     ends = days[[0, -1]].astype("M8[s]").tolist()
     if ends[0] == ends[1]:
         return ((float(LEFT), str(days[0])),)
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator = AutoDateLocator(minticks=3, maxticks=7)
     marks = [num2date(mark).replace(tzinfo=None) for mark in locator.tick_values(*ends)]
     inside = [np.datetime64(mark, "D") for mark in marks if ends[0] <= mark <= ends[1]]
     years = all(mark == mark.astype("M8[Y]") for mark in inside)

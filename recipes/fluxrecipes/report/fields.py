@@ -66,14 +66,20 @@ def steps_to_read(subject: Subject, name: str) -> int:
 
 
 def _read(part: xr.DataArray, advance: Tell) -> xr.DataArray:
-    """Some steps, on a grid that is no finer than maps are shown."""
-    values = part.drop_vars([c for c in part.coords if c not in part.dims]).astype(np.float32)
-    times = -(-values.sizes["lon"] // COLUMNS)
-    if times > 1:
-        values = values.coarsen(lat=times, lon=times, boundary="trim").mean()
-    loaded: xr.DataArray = values.load()
+    """Some steps, loaded."""
+    plain = part.drop_vars([c for c in part.coords if c not in part.dims])
+    loaded: xr.DataArray = coarse(plain.astype(np.float32)).load()
     advance(part.sizes["time"])
     return loaded
+
+
+def coarse(values: xr.DataArray) -> xr.DataArray:
+    """On a grid that is no finer than maps are shown: means over whole numbers of cells."""
+    times = -(-values.sizes["lon"] // COLUMNS)
+    if times == 1:
+        return values
+    made: xr.DataArray = values.coarsen(lat=times, lon=times, boundary="trim").mean()  # type: ignore[attr-defined]
+    return made
 
 
 def _joined(origin: xr.DataArray, parts: Iterator[xr.DataArray]) -> xr.DataArray:

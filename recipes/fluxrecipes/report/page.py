@@ -122,7 +122,7 @@ def make(
         FF201: what was given is none of these.
     """
     found = None if trends is None else findings.trends(trends)
-    scored = None if matchups is None else findings.scores(matchups)
+    scored = None if matchups is None else _scored(matchups, bars)
     remarks = (*subject.remarks, *_lacking(trends, matchups))
     days = _counted(subject, bars)
     shown = _variables(subject, days, bars)
@@ -139,7 +139,7 @@ def make(
             listed=listed,
             calendar=calendar.drawn(days),
             shares=_shares(days),
-            sheet=Sheet(*(subject_axis(shown[0].mean, axis) for axis in ("lat", "lon"))),
+            sheet=Sheet(*(_degrees(shown[0].mean, axis) for axis in ("lat", "lon"))),
             chosen=chosen,
             lines=[charts.line(s.title, s.units, s.times, s.series) for s in shown],
             shown=shown,
@@ -162,11 +162,6 @@ def make(
     return Report(out / "report.html", size, tuple(kept), numbers, chosen.told, remarks)
 
 
-def subject_axis(values: xr.DataArray, name: str) -> Floats:
-    """Coordinates of an axis in degrees."""
-    return np.asarray(values[name].values, np.float64)
-
-
 def _lacking(trends: Path | None, matchups: Path | None) -> Iterator[str]:
     if matchups is None:
         yield (
@@ -181,6 +176,13 @@ def _lacking(trends: Path | None, matchups: Path | None) -> Iterator[str]:
 
 
 # --- parts ---------------------------------------------------------------------------------------
+
+
+def _scored(matchups: Path, bars: Bars) -> Validated:
+    bars.begin("scores", 1)
+    found = findings.scores(matchups)
+    bars.advance("scores")
+    return found
 
 
 def _counted(subject: Subject, bars: Bars) -> Coverage:
@@ -202,13 +204,18 @@ def _variable(subject: Subject, name: str, days: Coverage, budget: int, bars: Ba
     title = title_of(str(values.attrs.get("long_name", name.replace("_", " "))))
     title = title[:1].upper() + title[1:]
     units, factor, offset = shown_as(values.attrs.get("units", "1"))
-    sheet = Sheet(subject_axis(values, "lat"), subject_axis(values, "lon"))
-    land = days.land if days.land.shape == values.shape[1:] else None
+    sheet = Sheet(_degrees(values, "lat"), _degrees(values, "lon"))
+    land = fields.coarse(subject.record[name][0].copy(data=days.land.astype(np.float32)))
     series, share = fields.global_mean(values)
     times = values["time"].values.astype("M8[D]")
-    made = films(values, title, sheet, land, budget)
+    made = films(values, title, sheet, land.values > 0.5, budget)
     mean = fields.over_time(values)
     return Shown(name, title, units, made, mean, times, series * factor + offset, share)
+
+
+def _degrees(values: xr.DataArray, name: str) -> Floats:
+    """Coordinates of an axis in degrees."""
+    return np.asarray(values[name].values, np.float64)
 
 
 def _chain(subject: Subject, bars: Bars) -> list[origins.Link]:
