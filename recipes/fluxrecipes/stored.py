@@ -11,6 +11,8 @@ from fluxengine.store import open_dataset
 if TYPE_CHECKING:
     import xarray as xr
 
+SIMULATED = "SIMULATED DATA of "  # begins the notice of a simulated archive, then its world
+
 
 def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
     """A dataset by its name in a store, or a plain Zarr store by its path, and what to call it.
@@ -33,6 +35,17 @@ def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
             where=name,
             mend="`fluxforge simulate --with reanalysis` makes one.",
         ) from error
+
+
+def simulated_world(dataset: xr.Dataset) -> str:
+    """Of which simulated world a dataset is, as its notice says; empty where it says nothing.
+
+    The notice of a simulated archive travels from its files into all that is made of them.
+    """
+    for line in str(dataset.attrs.get("notice", "")).splitlines():
+        if line.startswith(SIMULATED):
+            return line.removeprefix(SIMULATED).partition(":")[0]
+    return ""
 
 
 def is_plain(name: str) -> bool:

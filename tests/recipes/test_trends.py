@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError
 from fluxkernels.bulk import bulk_flux
+from fluxrecipes.nature.record import _NOTICE as NOTICE
 from fluxrecipes.trends import command, document, records, report, settings
-from fluxrecipes.trends.annual import annual
 from fluxrecipes.trends.regions import REGIONS, Region, mean_over
+from fluxrecipes.trends.series import annual
 
 LAT, LON = np.arange(-55.0, 60.0, 10.0), np.arange(5.0, 360.0, 10.0)
 YEARS = 20
@@ -114,7 +115,7 @@ def test_known_trends_are_found(folder: Path) -> None:
     np.testing.assert_allclose(np.nanmean(maps["trend"]), 0.3, atol=0.003)
     land = np.isnan(maps["trend"].values)
     assert land.sum() == 6 and maps["significant"].values[~land].all()
-    assert not maps["significant"].values[land].any() and (maps["years"].values[land] == 0).all()
+    assert not maps["significant"].values[land].any() and (maps["values"].values[land] == 0).all()
     assert found.maps["wind_speed", "mean"]["significant"].values.mean() < 0.01
     assert found.sizes["wind_speed"]["least squares"] < 0.09
     assert {e.region for e in found.regions} == set(REGIONS)
@@ -162,6 +163,87 @@ def test_a_jump_is_taken_for_a_trend_unless_a_step_is_fitted(tmp_path: Path) -> 
         document.of(asked(tmp_path, steps=["2012-05-01"], **given))
 
 
+def test_trends_of_months_are_those_of_years_and_know_of_autocorrelation(folder: Path) -> None:
+    given: dict[str, Any] = {"variables": ["air_temperature", "wind_speed"], "attribution": False}
+    years, months_of = (document.of(asked(folder, of=of, **given)) for of in ("years", "months"))
+    for name in given["variables"]:
+        annual_one, monthly_one = one(years, name), one(months_of, name)
+        assert (annual_one.values, monthly_one.values) == (YEARS, 12 * YEARS)
+        assert monthly_one.slope == pytest.approx(annual_one.slope, abs=2 * annual_one.interval)
+        assert abs(monthly_one.autocorrelation) < 0.2  # neither the season nor steps are left
+    assert months_of.as_json()["of"] == "months"
+    stepped = document.of(asked(folder, of="months", steps=["2000-05-16"], **given))
+    assert abs(one(stepped, "air_temperature").slope - 0.1) < 0.01
+
+
+def test_trends_of_days_know_neither_season_nor_tiles(tmp_path: Path) -> None:
+    days = np.datetime64("2001-01-01") + np.arange(1826)
+    when = np.arange(days.size) / 3652.5
+    turn = 2 * np.pi * np.arange(days.size) / 365.25
+    lat, lon = np.arange(-35.0, 40.0, 10.0), np.arange(5.0, 360.0, 40.0)
+    shape = (days.size, lat.size, lon.size)
+    rng = np.random.default_rng(5)
+    slopes = np.where(lat > 0, 0.5, -0.2)[:, None]
+    values = 300.0 + rng.normal(0, 0.3, shape) + slopes * when[:, None, None]
+    values += (6.0 * np.cos(turn) + 2.0 * np.sin(2 * turn))[:, None, None]
+    values[rng.random(shape) < 0.3] = np.nan
+    values[:, 0, 0] = np.nan
+    grid = {"time": days.astype("M8[ns]"), "lat": lat, "lon": lon}
+    record = xr.DataArray(values.astype("f4"), grid, ("time", "lat", "lon"), attrs={"units": "K"})
+    chunks = {"air_temperature": {"chunks": (30, 3, 4)}}
+    record.to_dataset(name="air_temperature").to_zarr(
+        tmp_path / "daily.zarr", zarr_format=3, consolidated=False, encoding=chunks
+    )
+    given: dict[str, Any] = {"dataset": "daily.zarr", "variables": ["air_temperature"]}
+    found = document.of(asked(tmp_path, of="days", **given))
+    maps = found.maps["air_temperature", "mean"]
+    known = np.isfinite(maps["trend"].values)
+    assert known.sum() == known.size - 1 and maps["values"].values[0, 0] == 0
+    error = (maps["trend"].values - slopes) / maps["interval"].values * 1.96
+    assert 0.8 < np.nanstd(error) < 1.2 and abs(np.nanmean(error)) < 0.3
+    np.testing.assert_allclose(
+        maps["theil_sen"].values[known], maps["trend"].values[known], atol=0.05
+    )
+    tropics = one(found, "air_temperature", region="tropics, 5-20 N")
+    assert tropics.slope == pytest.approx(0.5, abs=0.02) and tropics.values == days.size
+    with pytest.raises(ConfigError, match="'without_enso' is of months"):
+        asked(tmp_path, of="days", without_enso=True, **given)
+
+
+def test_offsets_of_overlaps_mend_a_jump_and_leave_the_trend(tmp_path: Path) -> None:
+    """The sensor after 2002-05 is 0.5 too high in the north; both fly for a year and a half."""
+    true = 7.0 + trend(0.2) + season() * 0.2 + noise(0.05)
+    high = 0.5 * (LAT > 0)[:, None]
+    later = (np.datetime64("2002-05") <= MONTHS)[:, None, None]
+    both = (np.datetime64("2001-02") <= MONTHS) & (np.datetime64("2002-07") >= MONTHS)
+    store = {"zarr_format": 3, "consolidated": False}
+    for name, values in {
+        "monthly": true + later * high,
+        "before": np.where((np.datetime64("2002-07") >= MONTHS)[:, None, None], true, np.nan),
+        "after": np.where(both[:, None, None] | later, true + high, np.nan),
+    }.items():
+        record = xr.Dataset({"wind_speed": months(values, "m s-1")})
+        record.to_zarr(tmp_path / f"{name}.zarr", **store)
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    assert one(document.of(asked(tmp_path, **given)), "wind_speed").slope > 0.3
+    overlap = {
+        "on": "2002-05-02",
+        "before": {"store": ".", "dataset": "before.zarr"},
+        "after": {"store": ".", "dataset": "after.zarr"},
+    }
+    found = document.of(asked(tmp_path, overlaps=[overlap], **given))
+    assert one(found, "wind_speed").slope == pytest.approx(0.2, abs=0.01)
+    (offset,) = found.offsets
+    assert offset.months == 18 and offset.mean == pytest.approx(0.25, abs=0.01)
+    np.testing.assert_allclose(offset.field.sel(lat=slice(0, None)), 0.5, atol=1e-5)
+    np.testing.assert_allclose(offset.field.sel(lat=slice(None, 0)), 0.0, atol=1e-5)
+    short = xr.open_zarr(tmp_path / "after.zarr", chunks=None).sel(time=slice("2002-05", None))
+    short.load().drop_encoding().to_zarr(tmp_path / "short.zarr", **store)
+    overlap["after"] = {"store": ".", "dataset": "short.zarr"}
+    with pytest.raises(records.NoTrend, match="3 months of wind_speed in common"):
+        document.of(asked(tmp_path, overlaps=[overlap], **given))
+
+
 def test_enso_can_be_taken_out(tmp_path: Path) -> None:
     mode = np.repeat(RNG.normal(0, 1, YEARS), 12)[:, None, None]
     pattern = np.exp(-((LAT / 15.0) ** 2))[:, None] * ((LON > 180) & (LON < 270))
@@ -193,9 +275,9 @@ def test_other_records_are_told_on_common_cells_and_years(folder: Path, tmp_path
         name: next(e for e in several if e.region == "global")
         for name, several in found.beside.items()
     }
-    assert {e.years for e in slopes.values()} == {17}
+    assert {e.values for e in slopes.values()} == {17}
     assert slopes["warmer"].slope - slopes["record"].slope == pytest.approx(0.1, abs=1e-3)
-    assert {e.region: e.years for e in found.beside["record"]}["Agulhas Current"] == 0
+    assert {e.region: e.values for e in found.beside["record"]}["Agulhas Current"] == 0
     coarse = other.isel(lat=slice(None, None, 2))
     coarse.to_zarr(tmp_path / "coarse.zarr", zarr_format=3, consolidated=False)
     beside["warmer"]["dataset"] = str(tmp_path / "coarse.zarr")
@@ -213,7 +295,7 @@ def test_months_of_a_reanalysis_and_years_can_be_left_out(tmp_path: Path) -> Non
     spoilt = one(document.of(asked(tmp_path, **given)), "air_temperature")
     for change in ({"reanalysis_at_most": 0.5}, {"leave_out": [1994]}):
         mended = one(document.of(asked(tmp_path, **given, **change)), "air_temperature")
-        assert mended.years == 19 and spoilt.years == 20
+        assert mended.values == 19 and spoilt.values == 20
         assert mended.slope == pytest.approx(0.1, abs=0.003) and abs(spoilt.slope - 0.1) > 0.1
 
 
@@ -236,6 +318,15 @@ def test_what_cannot_be_told_says_why(folder: Path, changes: dict[str, Any], sai
         )
     with pytest.raises((records.NoTrend, ConfigError), match=said):
         document.of(asked(folder, **{"variables": ["air_temperature"], **changes}))
+
+
+def test_a_simulated_record_says_so_by_itself(folder: Path, tmp_path: Path) -> None:
+    record = xr.open_zarr(folder / "monthly.zarr", chunks=None)[["wind_speed"]].load()
+    record.attrs["notice"] = NOTICE.format(seed=4) + "A network filled its gaps."
+    record.drop_encoding().to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    assert document.of(asked(tmp_path, **given)).simulated == "an imagined world (seed 4)"
+    assert document.of(asked(folder, **given)).simulated == ""
 
 
 def test_a_misspelt_key_is_told(folder: Path) -> None:

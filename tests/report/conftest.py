@@ -20,8 +20,8 @@ from reportworld import write_archive, write_run_file
 from fluxengine import config, registry
 from fluxengine.executors import serial
 from fluxengine.run import run
-from fluxrecipes.nature.record import SIMULATED
 from fluxrecipes.report.command import report
+from fluxrecipes.stored import SIMULATED
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +40,7 @@ def made(folder: Path, product: str = "small-flux") -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with archive, store and run file; not to be changed."""
     folder = tmp_path_factory.mktemp("world")
-    write_archive(folder / "archive", f"{SIMULATED} of a test.")
+    write_archive(folder / "archive", f"{SIMULATED}a test: no observation.")
     for product in ("small-flux", "small-months", "small-passes"):
         made(folder, product)
     write_run_file(folder)

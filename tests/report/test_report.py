@@ -152,9 +152,7 @@ def test_a_short_record_is_told_by_days_and_for_machines(
     assert len(told["remarks"]) == 2  # neither matchups nor trends
 
 
-def test_days_without_any_value_make_a_report_too(
-    call: Call, world: Path, tmp_path: Path
-) -> None:
+def test_days_without_any_value_make_a_report_too(call: Call, world: Path, tmp_path: Path) -> None:
     run_file = write_run_file(world, "empty.yaml", first=date(2020, 2, 28), last=date(2020, 2, 29))
     told = json.loads(call("-c", run_file, "-o", tmp_path, "--json"))
     assert told["days"]["missing"] == 2
@@ -256,19 +254,19 @@ def test_matchups_that_are_none_are_refused(refused: Refused, short: Path, tmp_p
     assert "matchup" in str(refused(short, "--matchups", tmp_path / "none.nc"))
 
 
-def test_cells_whose_trend_could_not_be_observed_are_hatched(trends: Path, tmp_path: Path) -> None:
+def test_cells_whose_trend_cannot_be_observed_get_crosses(trends: Path, tmp_path: Path) -> None:
     folder = tmp_path / "observable"
     shutil.copytree(trends, folder)
     with xr.open_dataset(trends / "trends.nc") as opened:
         maps = opened.load()
-    there = maps["latent_heat_flux_trend"].notnull()
-    maps["latent_heat_flux_observable"] = (there & (maps["lat"] > 0)).astype("i1")
+    north = (maps["lat"] > 0) & maps["latent_heat_flux_trend"].notnull()
+    maps["latent_heat_flux_observable"] = north.astype("i1")
     maps.to_netcdf(folder / "trends.nc")
-    panel = findings.trends(folder).panels["latent_heat_flux"]
-    assert panel.lines is not None
-    assert (panel.lines.values == (maps["lat"].values < 0)[:, None]).all()
-    assert findings.trends(folder).has_unobservable
-    assert not findings.trends(trends).has_unobservable
+    crosses = findings.trends(folder).panels["latent_heat_flux"].crosses
+    assert crosses is not None
+    assert (crosses.values == (maps["lat"].values < 0)[:, None]).all()
+    assert findings.trends(folder).is_tested
+    assert not findings.trends(trends).is_tested
 
 
 def test_the_trends_of_the_table_are_those_that_were_found(trends: Path) -> None:

@@ -32,7 +32,8 @@ def matchup(
         float, typer.Option(help="Standard deviations from the month's mean of a region.")
     ] = 2.8,
     simulated: Annotated[
-        str, typer.Option(help="Of which simulated world the record is; none where it is real.")
+        str,
+        typer.Option(help="Of which simulated world the record is, where its notice says none."),
     ] = "",
 ) -> None:
     """Bring reports from the sea together with the record, month by month on the cluster.
@@ -50,6 +51,7 @@ def matchup(
     from fluxengine.errors import ConfigError
     from fluxrecipes.matchups import beside, file
     from fluxrecipes.matchups.matching import Rules
+    from fluxrecipes.stored import opened, simulated_world
 
     run_file = configuration.load(config)
     chosen, period = run_file.profile(profile), run_file.period
@@ -70,7 +72,7 @@ def matchup(
     sets = beside.sets_of(found.matchups)
     told = {
         "title": f"Reports from the sea beside deepflux, {period.first} to {period.last}",
-        "simulated": simulated or "no",
+        "simulated": simulated or simulated_world(opened(chosen.place, beside.PASSES)[0]) or "no",
         "source": str(asked.location),
     }
     stored = file.Stored(found, beside.verdicts(found, sets, limit), sets, told)

@@ -13,6 +13,7 @@ from fluxengine.errors import FluxforgeError
 from fluxengine.files import NOTICE
 from fluxrecipes.nature.files.kinds import whole
 from fluxrecipes.nature.world import World
+from fluxrecipes.stored import SIMULATED
 
 VERSION = 3  # of the world: raise it when the same seed no longer gives the same bytes
 Periods = list[tuple[date, date]]  # first and last days, both included
@@ -38,8 +39,7 @@ truth/       the truth itself, as Zarr stores
 
 Which of them are here, and for which days: world.json.
 """
-SIMULATED = "SIMULATED DATA"
-_NOTICE = SIMULATED + " of an imagined world (seed {seed}): no observation went into it.\n"
+_NOTICE = SIMULATED + "an imagined world (seed {seed}): no observation went into it.\n"
 
 
 class ForeignFolder(FluxforgeError, ValueError):

@@ -57,9 +57,9 @@ class Trends:
     tables: tuple[Table, ...]
 
     @property
-    def has_unobservable(self) -> bool:
-        """Whether some cells are told whose trend could not be observed."""
-        return any(panel.lines is not None for panel in self.panels.values())
+    def is_tested(self) -> bool:
+        """Whether it is known where such trends can be observed."""
+        return any(panel.crosses is not None for panel in self.panels.values())
 
 
 def trends(folder: Path) -> Trends:
@@ -72,6 +72,8 @@ def trends(folder: Path) -> Trends:
     """
     import xarray as xr
 
+    from fluxrecipes.trends.report import OF
+
     numbers, maps = folder / "trends.json", folder / "trends.nc"
     for path in (numbers, maps):
         if not path.is_file():
@@ -79,7 +81,8 @@ def trends(folder: Path) -> Trends:
     try:
         told = json.loads(numbers.read_text(encoding="utf-8"))
         tables = tuple(_tables(told))
-        title = f"{told['dataset']}, {told['years'][0]} to {told['years'][1]}"
+        first, last = told["years"]
+        title = f"{OF[told['of']]} of {told['dataset']}, {first} to {last}"
         simulated, removed = str(told["simulated"] or ""), tuple(map(str, told["removed"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         what = f"these are no trends ({type(error).__name__}: {error})."
@@ -96,9 +99,8 @@ def trends(folder: Path) -> Trends:
 
 
 def _panels(maps: xr.Dataset) -> dict[str, Panel]:
-    """Of the mean of passes: dots where significant, hatched where not observable."""
-    from dataclasses import replace
-
+    """Of the mean of passes."""
+    from fluxrecipes.trends.records import OBSERVABLE
     from fluxrecipes.trends.report import panel
 
     found = {}
@@ -108,11 +110,9 @@ def _panels(maps: xr.Dataset) -> dict[str, Panel]:
         if trend.dims != ("lat", "lon"):
             continue
         units = str(trend.attrs.get("units", "1")).removesuffix("decade-1").strip() or "1"
-        drawn = panel(trend.assign_attrs(units=units), maps[f"{name}_significant"] == 1)
-        if f"{name}_observable" in maps:
-            hidden = (maps[f"{name}_observable"] == 0) & np.isfinite(trend)
-            drawn = replace(drawn, lines=hidden)
-        found[name] = drawn
+        observable = maps.get(f"{name}{OBSERVABLE}")
+        own = trend.assign_attrs(units=units)
+        found[name] = panel(own, maps[f"{name}_significant"] == 1, observable)
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes.report.maps import shown_as, style
-from fluxrecipes.trends.annual import annual
+from fluxrecipes.trends.series import annual
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -54,8 +54,8 @@ class Panel:
         In the shown unit; by default the 1st and 99th percentile.
     shown : (str, float, float), optional
         The shown unit, and scale and offset from the stored one; by default those of `SHOWN`.
-    dots, lines : bool DataArray, optional
-        On (lat, lon): cells that get a dot, or are hatched.
+    dots, crosses : bool DataArray, optional
+        On (lat, lon): cells that get one or the other, every third of them.
     """
 
     values: xr.DataArray
@@ -65,7 +65,7 @@ class Panel:
     limits: tuple[float, float] | None = None
     shown: tuple[str, float, float] | None = None
     dots: xr.DataArray | None = None
-    lines: xr.DataArray | None = None
+    crosses: xr.DataArray | None = None
 
 
 STYLES = {
@@ -195,25 +195,23 @@ def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
 
 
 def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
-    """Dots, on every third cell so that the colours stay visible, and hatching."""
+    """Dots and crosses, on every third cell so that the colours stay visible."""
     import cartopy.crs as ccrs
 
     lat, lon = one.values["lat"].values, one.values["lon"].values
-    if one.dots is not None:
-        every = np.zeros(one.dots.shape, bool)
-        every[1::3, 1::3] = True
-        row, column = np.nonzero(one.dots.values & every)
-        axis.plot(lon[column], lat[row], ".k", markersize=0.9, transform=ccrs.PlateCarree())
-    if one.lines is not None and one.lines.values.any():
-        axis.contourf(
-            lon,
-            lat,
-            one.lines.values.astype(float),
-            levels=[0.5, 1.5],
-            hatches=["////"],
-            colors="none",
-            transform=ccrs.PlateCarree(),
-        )
+    every = np.zeros((len(lat), len(lon)), bool)
+    every[1::3, 1::3] = True
+    for cells, mark, size in ((one.dots, ".k", 0.9), (one.crosses, "xk", 2.2)):
+        if cells is not None:
+            row, column = np.nonzero(cells.values & every)
+            axis.plot(
+                lon[column],
+                lat[row],
+                mark,
+                markersize=size,
+                markeredgewidth=0.5,
+                transform=ccrs.PlateCarree(),
+            )
 
 
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]

@@ -142,12 +142,12 @@ def trends(folder: Path, found: Trends) -> Iterator[Picture]:
     """A map for each variable."""
     world = f" SIMULATED ({found.simulated})." if found.simulated else ""
     for name, panel in found.panels.items():
-        caption = f"Trend of {panel.title}: {found.title}.{world}"
+        caption = f"Trend of {panel.title}, of {found.title}.{world}"
         note = "Dots: significant by false discovery rate."
-        if panel.lines is not None:
-            note += " Hatched: such a trend could not be observed there."
+        if panel.crosses is not None:
+            note += " Crosses: not observable, less than half of a known trend is given back."
         headed = replace(panel, title=f"Linear trend: {panel.title}")
-        figure = drawn([headed], note=f"{found.title}.{world} {note}", abreast=1)
+        figure = drawn([headed], note=f"Of {found.title}.{world} {note}", abreast=1)
         yield _saved(figure, folder / f"trend_{name}", caption)
 
 

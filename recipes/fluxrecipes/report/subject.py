@@ -21,7 +21,7 @@ from fluxengine.registry import recipe, suggestion
 from fluxengine.repository import MAIN
 from fluxengine.store import Store, open_dataset
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.nature.record import SIMULATED
+from fluxrecipes.stored import simulated_world
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -100,7 +100,7 @@ class Subject:
     @property
     def is_simulated(self) -> bool:
         """Whether its input is of an imagined world."""
-        return any(line.startswith(SIMULATED) for line in self.notices)
+        return bool(simulated_world(self.record))
 
 
 def of(run_file: RunFile, location: Place, chosen: Sequence[str] = ()) -> Subject:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.trends.annual import annual, departures
+from fluxrecipes.trends.series import Of, departures, series_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,9 +21,9 @@ REST = "rest"
 
 
 def contributions(
-    monthly: Mapping[str, xr.DataArray], flux: str, algorithm: str, min_months: int
+    monthly: Mapping[str, xr.DataArray], flux: str, algorithm: str, of: Of, min_months: int
 ) -> dict[str, xr.DataArray]:
-    """Annual series whose trends add up to that of a flux, to first order.
+    """Series whose trends add up to that of a flux, to first order.
 
     A cause's departure of a month from its usual value, times what the flux changes with it in the
     usual state of that month. The rest is what the flux did beside: products of departures, of days
@@ -37,8 +37,9 @@ def contributions(
         Name of one of `fluxrecipes.vocabulary.FLUXES`.
     algorithm : str
         As `fluxkernels.bulk.bulk_flux` names it.
+    of : {"years", "months"}
     min_months : int
-        As of `annual`.
+        As of `series_of`.
 
     Returns
     -------
@@ -65,6 +66,6 @@ def contributions(
     for name in names:
         part = apart[name] * getattr(slopes[name], output)[month]
         left = left - part
-        found[name] = annual(given.copy(data=part), min_months)
-    found[REST] = annual(given.copy(data=left), min_months)
+        found[name] = series_of(given.copy(data=part), of, min_months)
+    found[REST] = series_of(given.copy(data=left), of, min_months)
     return found

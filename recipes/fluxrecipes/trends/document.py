@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.trends import attribution, estimates, records
-from fluxrecipes.trends.annual import annual
+from fluxrecipes.stored import simulated_world
+from fluxrecipes.trends import attribution, daily, estimates, records
 from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.offsets import Offset, estimated, mended
+from fluxrecipes.trends.recovery import LOST
+from fluxrecipes.trends.series import series_of
 from fluxrecipes.trends.settings import Trends
 
 if TYPE_CHECKING:
@@ -31,10 +34,14 @@ class Found:
     Parameters
     ----------
     asked : Trends
+    simulated : str
+        Of which world the record is; empty where it is real.
     years : (int, int)
         The first and the last.
     removed : tuple of str
         What was taken out of the series beside the trend.
+    offsets : list of Offset
+        Taken from what comes after each change of satellites.
     maps : dict
         By variable and orbit: see `estimates.maps`.
     regions : list of Estimate
@@ -45,29 +52,46 @@ class Found:
         Of other records, and the record itself, on cells and years that all have.
     causes : dict of str to list of Estimate
         By flux: what contributes to its trend, the variable being the cause.
+    observable : dict of str to DataArray
+        By variable: codes of `fluxrecipes.trends.recovery`, of those that were tested.
     """
 
     asked: Trends
+    simulated: str
     years: tuple[int, int]
     removed: tuple[str, ...]
+    offsets: list[Offset] = field(default_factory=list)
     maps: dict[tuple[str, str], Maps] = field(default_factory=dict)
     regions: list[Estimate] = field(default_factory=list)
     sizes: dict[str, dict[str, float]] = field(default_factory=dict)
     beside: dict[str, list[Estimate]] = field(default_factory=dict)
     causes: dict[str, list[Estimate]] = field(default_factory=dict)
+    observable: dict[str, xr.DataArray] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For machines: all but the maps."""
         return {
-            "simulated": self.asked.simulated or None,
+            "simulated": self.simulated or None,
             "dataset": self.asked.dataset,
             "years": list(self.years),
+            "of": self.asked.of,
             "removed": list(self.removed),
+            "offsets": [one.as_json() for one in self.offsets],
             "regions": [one.as_json() for one in self.regions],
             "share_of_cells_with_p_below_0.05": self.sizes,
             "beside": {k: [one.as_json() for one in v] for k, v in self.beside.items()},
+            "share_of_cells_not_observable": self.lost,
             "causes": {k: [one.as_json() for one in v] for k, v in self.causes.items()},
         }
+
+    @property
+    def lost(self) -> dict[str, float]:
+        """Share of the cells of each tested variable in which a trend cannot be observed."""
+        told = {}
+        for name, codes in self.observable.items():
+            there = np.isfinite(self.maps[name, MEAN]["trend"].values)
+            told[name] = float((codes.values[there] == LOST).mean()) if there.any() else 0.0
+        return told
 
 
 def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
@@ -87,30 +111,75 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     """
     dataset = records.read(asked, asked.dataset, asked)
     where = f"{asked.place}: {asked.dataset}"
+    if asked.of == "days":
+        return _of_days(asked, dataset, where, tell)
+    offsets = {name: estimated(asked, name, tell) for name in _offset(asked)}
+
+    def monthly(name: str) -> xr.DataArray:
+        return mended(records.variable(dataset, name, asked, where), offsets.get(name, ()))
+
+    def own(name: str) -> xr.DataArray:
+        return series_of(monthly(name), asked.of, asked.min_months)
+
     series = {}
     for name in asked.variables:
-        tell(f"Annual means of {name.replace('_', ' ')}.")
-        series[name] = _annual(dataset, name, asked, where)
-    years = next(iter(series.values()))["year"].values
+        tell(f"Series of {name.replace('_', ' ')}.")
+        series[name] = own(name)
+    years = np.asarray(next(iter(series.values()))["year"].values, np.float64)
     sea = cf.sea_surface_temperature.name
     warmth = None
     if asked.without_enso and sea in dataset:
-        warmth = series[sea] if sea in series else _annual(dataset, sea, asked, where)
+        warmth = series[sea] if sea in series else own(sea)
     removed, regressors = records.regressors(asked, years, warmth)
-    found = Found(asked, (int(years[0]), int(years[-1])), removed)
+    told = [one for several in offsets.values() for one in several]
+    simulated = asked.simulated or simulated_world(dataset)
+    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed, told)
     for values in series.values():
         _add(found, values, regressors, MEAN)
+        if asked.recovered is not None:
+            found.observable.update(records.observable(asked.recovered, values))
     if asked.passes:
-        _add_passes(found, asked.passes, regressors, tell)
+        _add_passes(found, asked.passes, years, regressors, tell)
     if asked.attribution:
-        _add_causes(found, dataset, regressors, where, tell)
+        _add_causes(found, monthly, regressors, tell)
     if asked.beside:
         _add_beside(found, series, tell)
     return found
 
 
-def _annual(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
-    return annual(records.variable(dataset, name, asked, where), asked.min_months)
+def _of_days(asked: Trends, dataset: xr.Dataset, where: str, tell: Callable[[str], None]) -> Found:
+    """Maps and regions of days, one variable after the other."""
+    several = [records.unread(dataset, name, where) for name in asked.variables]
+    years = daily.days_of(several[0])
+    removed, regressors = records.regressors(asked, years, None)
+    simulated = asked.simulated or simulated_world(dataset)
+    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed)
+    for values in several:
+        name = str(values.name)
+        tell(f"Days of {name.replace('_', ' ')}.")
+        maps, regions = daily.of(
+            values,
+            asked.boxes,
+            regressors,
+            false_discoveries=asked.false_discoveries,
+            units=str(values.attrs.get("units", "1")),
+            orbit=MEAN,
+        )
+        found.maps[name, MEAN] = maps
+        found.sizes[name] = estimates.sizes(maps)
+        found.regions.extend(regions)
+        if asked.recovered is not None:
+            found.observable.update(records.observable(asked.recovered, values))
+    return found
+
+
+def _offset(asked: Trends) -> tuple[str, ...]:
+    """Variables whose offsets are asked for: those of the trends, and what contributes to them."""
+    if not asked.overlaps:
+        return ()
+    fluxes = any(v.name in asked.variables for v in cf.FLUXES)
+    causes = [v.name for v in attribution.CAUSES] if asked.attribution and fluxes else []
+    return tuple(dict.fromkeys((*asked.variables, *causes)))
 
 
 def _add(found: Found, values: xr.DataArray, regressors: Floats | None, orbit: str) -> None:
@@ -131,15 +200,19 @@ def _of_regions(
 
 
 def _add_passes(
-    found: Found, name: str, regressors: Floats | None, tell: Callable[[str], None]
+    found: Found,
+    name: str,
+    years: Floats,
+    regressors: Floats | None,
+    tell: Callable[[str], None],
 ) -> None:
     """The same by pass, and the difference of the passes."""
     asked = found.asked
     dataset = records.read(asked, name, asked)
     for variable in asked.variables:
         tell(f"By pass: {variable.replace('_', ' ')}.")
-        values = _annual(dataset, variable, asked, f"{asked.place}: {name}")
-        values = values.reindex(year=np.arange(found.years[0], found.years[1] + 1))
+        monthly = records.variable(dataset, variable, asked, f"{asked.place}: {name}")
+        values = series_of(monthly, asked.of, asked.min_months).reindex(year=years)
         orbits = records.orbits_of(dataset)
         by_pass = {orbit: values.sel(orbit=orbit, drop=True) for orbit in orbits}
         for orbit, one in by_pass.items():
@@ -153,9 +226,8 @@ def _add_passes(
 
 def _add_causes(
     found: Found,
-    dataset: xr.Dataset,
+    monthly: Callable[[str], xr.DataArray],
     regressors: Floats | None,
-    where: str,
     tell: Callable[[str], None],
 ) -> None:
     """What contributes to the trend of each flux that was asked for."""
@@ -163,9 +235,9 @@ def _add_causes(
     for flux in (v.name for v in cf.FLUXES if v.name in asked.variables):
         tell(f"What contributes to the trend of {flux.replace('_', ' ')}.")
         needed = (*(v.name for v in attribution.CAUSES), flux)
-        monthly = {name: records.variable(dataset, name, asked, where) for name in needed}
-        parts = attribution.contributions(monthly, flux, "coare36", asked.min_months)
-        units = str(monthly[flux].attrs.get("units", "1"))
+        given = {name: monthly(name) for name in needed}
+        parts = attribution.contributions(given, flux, "coare36", asked.of, asked.min_months)
+        units = str(given[flux].attrs.get("units", "1"))
         found.causes[flux] = [
             estimate
             for cause, values in parts.items()
@@ -186,7 +258,8 @@ def _add_beside(found: Found, series: dict[str, xr.DataArray], tell: Callable[[s
                 tell(f"{name} has no {variable.replace('_', ' ')}: the record is alone.")
                 continue
             tell(f"{name}: {variable.replace('_', ' ')}.")
-            together[name] = _annual(dataset, variable, asked, f"{other.place}")
+            monthly = records.variable(dataset, variable, asked, f"{other.place}")
+            together[name] = series_of(monthly, asked.of, asked.min_months)
         if len(together) == 1:
             continue
         years = sorted(set.intersection(*(set(v["year"].values) for v in together.values())))

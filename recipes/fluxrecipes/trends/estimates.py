@@ -32,8 +32,8 @@ class Estimate:
     variable, orbit, region : str
     units : str
         Of the variable.
-    years : int
-        With a value.
+    values : int
+        Years or months with one.
     slope, interval : float
         Least squares, and half the width of its 95 % interval.
     p : float
@@ -48,7 +48,7 @@ class Estimate:
     orbit: str
     region: str
     units: str
-    years: int
+    values: int
     slope: float
     interval: float
     p: float
@@ -66,10 +66,9 @@ def _or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def decades(annual: xr.DataArray) -> Floats:
+def decades(years: npt.NDArray[Any]) -> Floats:
     """Times at which slopes are per decade, zero in the middle."""
-    years: Floats = annual["year"].values.astype(np.float64)
-    return np.asarray((years - years.mean()) / 10.0)
+    return np.asarray((years - years.mean(dtype=np.float64)) / 10.0)
 
 
 def maps(
@@ -90,9 +89,15 @@ def maps(
     dict of str to DataArray
         ``trend`` and ``interval`` (half of the 95 % interval) a decade, ``p``, ``autocorrelation``,
         ``theil_sen``, ``p_mann_kendall``, ``p_hamed_rao``, ``significant`` by false discoveries,
-        and ``years``. Tests by rank know no regressors: with these they are NaN.
+        and the number of ``values``. Tests by rank know no regressors: with these they are NaN.
     """
-    times = decades(annual)
+    found = tests(annual, regressors)
+    return found | {"significant": significant_of(found["p"], false_discoveries)}
+
+
+def tests(annual: xr.DataArray, regressors: Floats | None) -> dict[str, xr.DataArray]:
+    """All of `maps` that is of each cell by itself."""
+    times = decades(annual["year"].values)
     by_squares = linear_trend(annual.values, times, regressors)
     by_rank = _by_rank(annual.values, times, regressors)
     found = {
@@ -103,19 +108,19 @@ def maps(
         "theil_sen": by_rank.slope,
         "p_mann_kendall": by_rank.p_mann_kendall,
         "p_hamed_rao": by_rank.p_hamed_rao,
-        "significant": _significant(by_squares.p_value, annual.dims[1:], false_discoveries),
-        "years": by_squares.number,
+        "values": by_squares.number,
     }
     empty = annual.isel(year=0, drop=True)
     return {name: empty.copy(data=np.asarray(one)) for name, one in found.items()}
 
 
-def _significant(p: Floats, dims: tuple[Any, ...], share: float) -> npt.NDArray[np.bool_]:
-    """Of each map by itself, where there are several."""
-    if dims[-2:] == dims:
-        return significant(p, share)
-    flat = p.reshape(-1, *p.shape[-2:])
-    return np.stack([significant(one, share) for one in flat]).reshape(p.shape)
+def significant_of(p: xr.DataArray, share: float) -> xr.DataArray:
+    """By false discoveries, of each map by itself where there are several."""
+    if p.ndim == 2:
+        return p.copy(data=significant(p.values, share))
+    flat = p.values.reshape(-1, *p.shape[-2:])
+    found = np.stack([significant(one, share) for one in flat])
+    return p.copy(data=found.reshape(p.shape))
 
 
 def _by_rank(values: Floats, times: Floats, regressors: Floats | None) -> RankTrend:
@@ -146,26 +151,39 @@ def of_regions(
     units, orbit : str
         As they are to be told.
     """
-    times = decades(annual)
+    times = decades(annual["year"].values)
     latitude, longitude = (annual[name].values.astype(float) for name in ("lat", "lon"))
     for name, region in regions.items():
         series = mean_over(region, annual.values, latitude, longitude)
-        linear = linear_trend(series, times, regressors)
-        by_rank = _by_rank(series, times, regressors)
-        yield Estimate(
-            variable=str(annual.name),
-            orbit=orbit,
-            region=name,
-            units=units,
-            years=int(linear.number),
-            slope=float(linear.slope),
-            interval=float(linear.within(CONFIDENCE)),
-            p=float(linear.p_value),
-            autocorrelation=float(linear.autocorrelation),
-            theil_sen=float(by_rank.slope),
-            p_mann_kendall=float(by_rank.p_mann_kendall),
-            p_hamed_rao=float(by_rank.p_hamed_rao),
-        )
+        yield estimate(series, times, regressors, str(annual.name), orbit, name, units)
+
+
+def estimate(
+    series: Floats,
+    times: Floats,
+    regressors: Floats | None,
+    variable: str,
+    orbit: str,
+    region: str,
+    units: str,
+) -> Estimate:
+    """The trend of one series, by all tests."""
+    linear = linear_trend(series, times, regressors)
+    by_rank = _by_rank(series, times, regressors)
+    return Estimate(
+        variable=variable,
+        orbit=orbit,
+        region=region,
+        units=units,
+        values=int(linear.number),
+        slope=float(linear.slope),
+        interval=float(linear.within(CONFIDENCE)),
+        p=float(linear.p_value),
+        autocorrelation=float(linear.autocorrelation),
+        theil_sen=float(by_rank.slope),
+        p_mann_kendall=float(by_rank.p_mann_kendall),
+        p_hamed_rao=float(by_rank.p_hamed_rao),
+    )
 
 
 def sizes(found: Mapping[str, xr.DataArray]) -> dict[str, float]:

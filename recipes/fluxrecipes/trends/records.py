@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +14,18 @@ from fluxengine.errors import ConfigError, FluxforgeError
 from fluxengine.registry import suggestion
 from fluxrecipes.stages.averages import reanalysis_share
 from fluxrecipes.stored import opened
-from fluxrecipes.trends.annual import years_of
+from fluxrecipes.trends.recovery import UNTESTED
 from fluxrecipes.trends.regions import NINO34, TROPICS, mean_over
+from fluxrecipes.trends.series import years_of
 from fluxrecipes.trends.settings import Record, Trends
 
 if TYPE_CHECKING:
     import xarray as xr
 
+Floats = npt.NDArray[np.float64]
+
 FEWEST = 3  # years
+OBSERVABLE = "_observable"  # after a variable's name, in maps of recovered trends
 
 
 class NoTrend(FluxforgeError, ValueError):
@@ -28,7 +34,7 @@ class NoTrend(FluxforgeError, ValueError):
     code = "FF751"
 
 
-def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
+def read(record: Record, name: str, asked: Trends, fewest: int = FEWEST) -> xr.Dataset:
     """A dataset of a record with the months that count.
 
     Parameters
@@ -38,11 +44,13 @@ def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
         Of the dataset: the record's own, or the one by pass.
     asked : Trends
         Which months count.
+    fewest : int
+        Years that must be there.
 
     Raises
     ------
     NoTrend
-        FF751: fewer than three years.
+        FF751: fewer years.
     NotOurStore, UnknownName
     """
     dataset, where = opened(record.place, name)
@@ -51,12 +59,13 @@ def read(record: Record, name: str, asked: Trends) -> xr.Dataset:
     if asked.period is not None:
         first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
         dataset = dataset.sel(time=slice(first, last))
-    _check_months(dataset, where)
+    if asked.of != "days":
+        _check_months(dataset, where)
     dataset = dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out))
     found = len(np.unique(years_of(dataset)))
-    if found < FEWEST:
+    if found < fewest:
         raise NoTrend(
-            f"{found} years are there: a trend needs {FEWEST}, and tells little of fewer than ten.",
+            f"{found} years are there: a trend needs {fewest}, and tells little of fewer than ten.",
             where=where,
             mend="Give a longer period, or run the record for more years.",
         )
@@ -75,17 +84,14 @@ def _check_months(dataset: xr.Dataset, where: str) -> None:
 
 
 def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
-    """A variable, with the months left out that are a reanalysis's by too large a share.
+    """A variable, loaded, with the months left out that are a reanalysis's by too large a share.
 
     Raises
     ------
     NoTrend
         FF751: it is not there; the message lists what is.
     """
-    if name not in dataset:
-        known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
-        raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
-    values = dataset[name]
+    values = unread(dataset, name, where)
     share = reanalysis_share.name
     if asked.reanalysis_at_most < 1.0:
         if share not in dataset:
@@ -98,31 +104,45 @@ def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.Da
     return values.load()
 
 
+def unread(dataset: xr.Dataset, name: str, where: str) -> xr.DataArray:
+    """A variable.
+
+    Raises
+    ------
+    NoTrend
+        FF751: it is not there; the message lists what is.
+    """
+    if name not in dataset:
+        known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
+        raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
+    return dataset[name]
+
+
 def regressors(
-    asked: Trends, years: npt.NDArray[np.int64], sea: xr.DataArray | None
-) -> tuple[tuple[str, ...], npt.NDArray[np.float64] | None]:
+    asked: Trends, years: Floats, sea: xr.DataArray | None
+) -> tuple[tuple[str, ...], Floats | None]:
     """What is taken out of annual series beside the trend.
 
     Parameters
     ----------
     asked : Trends
-    years : int array
+    years : array
+        Of annual values; of those of months and days, the middle of each, with fractions.
     sea : DataArray, on (year, lat, lon), optional
-        Annual sea surface temperature, for Niño 3.4.
+        Sea surface temperature, for Niño 3.4.
 
     Returns
     -------
     tuple of str, and float array of shape (year, regressors) or None
     """
     names: list[str] = []
-    columns: list[npt.NDArray[np.float64]] = []
+    columns: list[Floats] = []
+    length = {"years": 1.0, "months": 1.0 / 12.0, "days": 1.0 / 365.25}[asked.of]
     for day in asked.steps:
-        length = 366.0 if day.year % 4 == 0 and (day.year % 100 or day.year % 400 == 0) else 365.0
-        into = (day.timetuple().tm_yday - 1) / length
-        column = np.where(years > day.year, 1.0, np.where(years == day.year, 1.0 - into, 0.0))
+        column = _after(day, years, length)
         if np.ptp(column) == 0.0:
             raise ConfigError(
-                f"{day} does not lie within {years.min()} to {years.max()}.",
+                f"{day} does not lie within {int(years.min())} to {int(years.max())}.",
                 where="steps",
                 mend="Leave it out: nothing is known of one side of it.",
             )
@@ -134,7 +154,15 @@ def regressors(
     return tuple(names), np.stack(columns, axis=1) if columns else None
 
 
-def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray[np.float64]:
+def _after(day: date, years: Floats, length: float) -> Floats:
+    """Share of each year, or of each month, that comes after a day."""
+    leap = day.year % 4 == 0 and (day.year % 100 != 0 or day.year % 400 == 0)
+    when = day.year + (day.timetuple().tm_yday - 1) / (366.0 if leap else 365.0)
+    start = years if length == 1.0 else years - length / 2
+    return np.asarray(np.clip((start + length - when) / length, 0.0, 1.0))
+
+
+def _nino(years: Floats, sea: xr.DataArray | None) -> Floats:
     """Relative Niño 3.4: its sea surface temperature less that of all the tropics.
 
     So the index does not warm with them, and may keep the trend that ENSO itself had in these
@@ -152,7 +180,7 @@ def _nino(years: npt.NDArray[np.int64], sea: xr.DataArray | None) -> npt.NDArray
     there = np.isfinite(index)
     if not there.all():
         raise NoTrend(
-            f"Niño 3.4 is not known in {', '.join(map(str, years[~there]))}.",
+            f"Niño 3.4 is not known in {', '.join(f'{year:.6g}' for year in years[~there])}.",
             where="without_enso",
             mend="Leave these years out.",
         )
@@ -164,7 +192,44 @@ def orbits_of(dataset: xr.Dataset) -> Sequence[str]:
     return [str(name) for name in dataset["orbit"].values] if "orbit" in dataset.dims else []
 
 
-def check_grids(together: Mapping[str, xr.DataArray]) -> None:
+def observable(recovered: Path, values: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Where a trend of a variable can be observed, on its own grid.
+
+    Parameters
+    ----------
+    recovered : Path
+        Maps of `fluxforge recovery`.
+    values : DataArray
+        On (..., lat, lon).
+
+    Returns
+    -------
+    dict of str to DataArray
+        By the variable's name; empty where it was not tested.
+
+    Raises
+    ------
+    NoTrend
+        FF751: the file cannot be read, or has none of these maps.
+    """
+    import xarray as xr
+
+    mend = "`fluxforge recovery` makes it."
+    try:
+        maps = xr.load_dataset(recovered, engine="netcdf4")
+    except (OSError, ValueError) as error:
+        raise NoTrend(f"it cannot be read ({error}).", where=str(recovered), mend=mend) from error
+    name = f"{values.name}{OBSERVABLE}"
+    if name not in maps:
+        if not any(str(one).endswith(OBSERVABLE) for one in maps):
+            raise NoTrend("it has no maps of recovered trends.", where=str(recovered), mend=mend)
+        return {}
+    grid = {axis: values[axis] for axis in ("lat", "lon")}
+    codes = maps[name].reindex(grid, method="nearest", tolerance=0.01, fill_value=UNTESTED)
+    return {str(values.name): codes}
+
+
+def check_grids(together: Mapping[str, xr.DataArray], where: str = "beside") -> None:
     """Raise where records that are told side by side are on different grids."""
     own = together["record"]
     for name, values in together.items():
@@ -176,6 +241,6 @@ def check_grids(together: Mapping[str, xr.DataArray]) -> None:
         if not same:
             raise NoTrend(
                 "it is on another grid than the record.",
-                where=f"beside: {name}",
+                where=f"{where}: {name}",
                 mend="Bring it to the record's grid first, as the products comparison-* are.",
             )

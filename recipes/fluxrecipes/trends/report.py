@@ -14,6 +14,8 @@ from fluxengine.repository import storage_errors
 from fluxrecipes.report.maps import Panel, draw
 from fluxrecipes.trends.document import MEAN, Found
 from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.records import OBSERVABLE
+from fluxrecipes.trends.recovery import LOST
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,13 +45,20 @@ def shown(units: str) -> tuple[str, float, int]:
 
 
 def _world(found: Found) -> str:
-    return f"SIMULATED ({found.asked.simulated})" if found.asked.simulated else "the record"
+    return f"SIMULATED ({found.simulated})" if found.simulated else "the record"
 
 
 def tables(found: Found) -> None:
     """Print what was found."""
     first, last = found.years
-    show.out.print(f"[bold]Trends per decade of {_world(found)}[/], annual means {first} to {last}")
+    show.out.print(
+        f"[bold]Trends per decade of {_world(found)}[/], {OF[found.asked.of]} {first} to {last}"
+    )
+    for one in found.offsets:
+        unit, scale, digits = shown(one.units)
+        size = f"{one.mean * scale:+.{digits}f} ± {one.error * scale:.{digits}f} {unit}"
+        what = one.variable.replace("_", " ")
+        show.out.print(f"Taken away: offset of {what} on {one.on}, {size}, {one.months} months.")
     if found.removed:
         show.out.print(f"Taken out beside the trend: {', '.join(found.removed)}.")
     for variable in dict.fromkeys(one.variable for one in found.regions):
@@ -62,6 +71,8 @@ def tables(found: Found) -> None:
         for variable in dict.fromkeys(one.variable for one in found.beside["record"]):
             _beside(found, variable)
     _sizes(found)
+    if found.observable:
+        _lost(found)
     show.out.print(
         "\n± 95 %: by least squares with AR(1) residuals, which p is of too; r1: their"
         " autocorrelation. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
@@ -85,7 +96,7 @@ def _table(title: str, by: str, several: Sequence[Estimate]) -> None:
     _rows(title, by, [(getattr(one, by).replace("_", " "), one) for one in several])
 
 
-TESTS = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#years")
+TESTS = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#values")
 
 
 def row(name: str, one: Estimate) -> tuple[str, ...]:
@@ -101,7 +112,7 @@ def row(name: str, one: Estimate) -> tuple[str, ...]:
         _number(one.theil_sen * scale, digits, "+"),
         _number(one.p_mann_kendall, 3),
         _number(one.p_hamed_rao, 3),
-        str(one.years),
+        str(one.values),
     )
 
 
@@ -129,6 +140,13 @@ def _sizes(found: Found) -> None:
     show.table(title, heads, rows, wide=True)
 
 
+def _lost(found: Found) -> None:
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {100 * share:.0f} %" for name, share in found.lost.items()
+    )
+    show.out.print(f"\nCells in which too little of a known trend is given back: {told}.")
+
+
 def write(found: Found) -> Files:
     """Write maps as NetCDF, numbers as JSON, and a picture, into the folder that was asked for."""
     folder = found.asked.out
@@ -146,6 +164,11 @@ def write(found: Found) -> Files:
             title=f"Linear trends per decade, {found.years[0]}–{found.years[1]}: {_world(found)}",
             note="Dots: significant, of which 10 % or fewer are expected by chance"
             f" (false discovery rate {found.asked.false_discoveries:g})."
+            + (
+                " Crosses: not observable, less than half of a known trend is given back."
+                if found.observable
+                else " Whether trends can be observed here was not tested."
+            )
             + (f" Taken out: {', '.join(found.removed)}." if found.removed else ""),
         )
     return Files(maps, numbers, picture)
@@ -160,7 +183,12 @@ LONG = {
     "p_mann_kendall": "probability of no trend of {}, Mann-Kendall",
     "p_hamed_rao": "probability of no trend of {}, Hamed-Rao",
     "significant": "whether the trend of {} is significant, by false discovery rate",
-    "years": "years of {} with a value",
+    "values": "number of values of {}, of years or months",
+}
+OF = {
+    "years": "annual means",
+    "months": "departures of months",
+    "days": "departures of days",
 }
 PER_DECADE = ("trend", "interval", "theil_sen")
 
@@ -179,25 +207,26 @@ def as_dataset(found: Found) -> xr.Dataset:
                 "long_name": LONG[what].format(variable.replace("_", " ")),
                 "units": decade if what in PER_DECADE else "1",
             }
-            kind = "i1" if what == "significant" else "i2" if what == "years" else "f4"
+            kind = "i1" if what == "significant" else "i2" if what == "values" else "f4"
             plain = values.astype(kind).drop_attrs(deep=False)
             made[f"{variable}_{what}{suffix}"] = plain.assign_attrs(attrs)
+    for variable, codes in found.observable.items():
+        made[f"{variable}{OBSERVABLE}"] = codes
     first, last = found.years
-    title = f"Linear trends of annual means, {first} to {last}, of {_world(found)}"
+    title = f"Linear trends of {OF[found.asked.of]}, {first} to {last}, of {_world(found)}"
     attrs = {"title": title, "Conventions": "CF-1.11", "source": found.asked.dataset}
     return xr.Dataset(made, attrs=attrs)
 
 
 def _panels(found: Found) -> Iterator[Panel]:
     """A map of each variable of the mean of passes, in colours that are even about zero."""
-    for (_, orbit), maps in found.maps.items():
-        if orbit != MEAN:
-            continue
-        yield panel(maps["trend"], maps["significant"])
+    for (variable, orbit), maps in found.maps.items():
+        if orbit == MEAN:
+            yield panel(maps["trend"], maps["significant"], found.observable.get(variable))
 
 
-def panel(trend: xr.DataArray, significant: xr.DataArray) -> Panel:
-    """A map of a trend, with dots where it is significant.
+def panel(trend: xr.DataArray, significant: xr.DataArray, observable: xr.DataArray | None) -> Panel:
+    """A map of a trend, with dots where it is significant, and crosses where it is not observable.
 
     Parameters
     ----------
@@ -205,6 +234,8 @@ def panel(trend: xr.DataArray, significant: xr.DataArray) -> Panel:
         On (lat, lon), by the name of its variable and in the unit of it, a decade.
     significant : DataArray
         Of the same shape.
+    observable : DataArray, optional
+        Of the same shape, as `fluxforge recovery` writes it.
     """
     unit, scale, _ = shown(str(trend.attrs.get("units", "1")))
     known = np.abs(trend.values[np.isfinite(trend.values)] * scale)
@@ -217,4 +248,5 @@ def panel(trend: xr.DataArray, significant: xr.DataArray) -> Panel:
         (-largest, largest) if largest > 0 else (-1.0, 1.0),
         (f"{unit} per decade", scale, 0.0),
         significant.astype(bool),
+        None if observable is None else observable == LOST,
     )

@@ -15,6 +15,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.surface import sea_minus_air_humidity, sea_minus_air_temperature
 from fluxrecipes.stored import is_plain
 from fluxrecipes.trends.regions import REGIONS, Region
+from fluxrecipes.trends.series import Of
 
 # The figures 11 and 12 of the paper, and the wind.
 VARIABLES = (
@@ -57,6 +58,14 @@ class Record(BaseModel, extra="forbid", frozen=True):
         return place.at(self.store, self.storage)
 
 
+class Overlap(BaseModel, extra="forbid", frozen=True):
+    """Records of the satellites before and after a change, which have months in common."""
+
+    on: date = Field(description="first day of the satellite after it in the record")
+    before: Record
+    after: Record
+
+
 class Trends(Record, extra="forbid", frozen=True):
     """A trends.yaml. Paths are relative to the folder of the file."""
 
@@ -70,6 +79,11 @@ class Trends(Record, extra="forbid", frozen=True):
     regions: dict[str, Box] = Field(
         default_factory=dict, description="regions of your own beside those that are known"
     )
+    of: Of = Field(
+        "years",
+        description="annual means, departures of months, or of days: maps and regions of a daily"
+        " dataset alone",
+    )
     min_months: int = Field(9, ge=1, le=12, description="with a value that a year needs")
     reanalysis_at_most: float = Field(
         1.0,
@@ -80,6 +94,11 @@ class Trends(Record, extra="forbid", frozen=True):
     leave_out: tuple[int, ...] = Field((), description="years that do not count")
     steps: tuple[date, ...] = Field(
         (), description="days on which the record may jump, such as changes of satellites"
+    )
+    overlaps: tuple[Overlap, ...] = Field(
+        (),
+        description="changes of satellites whose offset is estimated where both flew, and taken"
+        " from all that comes after, of the mean of passes",
     )
     without_enso: bool = Field(
         False, description="take out what goes with Niño 3.4, relative to the tropics"
@@ -95,8 +114,12 @@ class Trends(Record, extra="forbid", frozen=True):
         description="other records, on the same grid, whose trends are told beside: another SST,"
         " another product, other satellites",
     )
+    recovered: Path | None = Field(
+        None,
+        description="maps of `fluxforge recovery`: where a trend cannot be observed is marked",
+    )
     simulated: str = Field(
-        "", description="of which simulated world the record is; none where it is real"
+        "", description="of which simulated world the record is, where its notice does not say it"
     )
     out: Path = Field(Path("trends"), description="folder of maps, tables and pictures")
 
@@ -104,6 +127,16 @@ class Trends(Record, extra="forbid", frozen=True):
     def _regions_are_new(self) -> Self:
         if known := sorted(set(self.regions) & set(REGIONS)):
             raise ValueError(f"the regions {known} are known already: choose other names")
+        return self
+
+    @model_validator(mode="after")
+    def _days_stand_alone(self) -> Self:
+        if self.of == "days":
+            others = ("passes", "overlaps", "without_enso", "beside")
+            told = [name for name in others if getattr(self, name)]
+            if told or self.reanalysis_at_most < 1.0:
+                name = (*told, "reanalysis_at_most")[0]
+                raise ValueError(f"'{name}' is of months: of days it cannot be asked for")
         return self
 
     @property
@@ -134,10 +167,21 @@ def load(path: Path) -> Trends:
     def named(one: str) -> str:
         return at(one) if is_plain(one) else one
 
-    beside = {
-        name: one.model_copy(update={"store": at(one.store), "dataset": named(one.dataset)})
-        for name, one in made.beside.items()
-    }
+    def located(one: Record) -> Record:
+        return one.model_copy(update={"store": at(one.store), "dataset": named(one.dataset)})
+
+    beside = {name: located(one) for name, one in made.beside.items()}
+    overlaps = tuple(
+        one.model_copy(update={"before": located(one.before), "after": located(one.after)})
+        for one in made.overlaps
+    )
     own = {"store": at(made.store), "dataset": named(made.dataset), "out": Path(at(str(made.out)))}
     passes = named(made.passes) if made.passes else None
-    return made.model_copy(update={**own, "passes": passes, "beside": beside})
+    recovered = Path(at(str(made.recovered))) if made.recovered else None
+    others = {
+        "passes": passes,
+        "beside": beside,
+        "overlaps": overlaps,
+        "recovered": recovered,
+    }
+    return made.model_copy(update={**own, **others})

@@ -1,8 +1,8 @@
-"""Annual means of monthly ones."""
+"""What trends are taken of: annual means of monthly ones, or departures of months."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = npt.NDArray[np.floating]
+Of = Literal["years", "months", "days"]
 
 
 def years_of(monthly: xr.DataArray | xr.Dataset) -> npt.NDArray[np.int64]:
@@ -88,3 +89,54 @@ def annual(monthly: xr.DataArray, min_months: int = 9) -> xr.DataArray:
     coords = {name: c for name, c in monthly.coords.items() if "time" not in c.dims}
     dims = ("year", *monthly.dims[1:])
     return xr.DataArray(made, {**coords, "year": whole}, dims, monthly.name, monthly.attrs)
+
+
+def anomalies(monthly: xr.DataArray) -> xr.DataArray:
+    """Departures of months from the mean of their month of the year, about the record's mean.
+
+    All departures of a year from such means would be alike where there is a trend, a step a year:
+    Decembers are later than Januaries, and so is their mean. What the trend makes of that is given
+    back.
+
+    Parameters
+    ----------
+    monthly : DataArray
+        On (time, ...), with months as times.
+
+    Returns
+    -------
+    DataArray
+        On (year, ...), every month from the first to the last; `year` is that of its middle, with
+        fractions.
+    """
+    import xarray as xr
+
+    times = monthly["time"].values.astype("datetime64[M]").astype(int)
+    apart, means = departures(monthly.values, times % 12)
+    apart += _slope(apart, years_of(monthly)) * _along((times % 12 - 5.5) / 12.0, apart)
+    known = np.isfinite(means)
+    base = np.where(known, means, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    whole = np.arange(times.min(), times.max() + 1)
+    made = np.full((len(whole), *monthly.shape[1:]), np.nan, apart.dtype)
+    made[times - whole[0]] = apart + base
+    coords = {name: c for name, c in monthly.coords.items() if "time" not in c.dims}
+    years = 1970 + (whole + 0.5) / 12
+    dims = ("year", *monthly.dims[1:])
+    return xr.DataArray(made, {**coords, "year": years}, dims, monthly.name, monthly.attrs)
+
+
+def _slope(values: Floats, years: npt.NDArray[np.int64]) -> Floats:
+    """A year, by least squares over what is there."""
+    when = _along(years - years.mean(), values)
+    there = np.isfinite(values)
+    spread = (there * when**2).sum(axis=0)
+    return np.asarray((np.where(there, values, 0.0) * when).sum(axis=0) / np.maximum(spread, 1e-9))
+
+
+def _along(times: Floats, values: Floats) -> Floats:
+    return times.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def series_of(monthly: xr.DataArray, of: Of, min_months: int) -> xr.DataArray:
+    """What a trend is taken of, on (year, ...)."""
+    return annual(monthly, min_months) if of == "years" else anomalies(monthly)
