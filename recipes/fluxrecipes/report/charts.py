@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def line(title: str, units: str, days: Days, values: Floats) -> Chart:
 
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
-    marks = MaxNLocator(5).tick_values(low, high)
+    marks = np.asarray(MaxNLocator(5).tick_values(low, high))
     up = _vertical(marks)
     down = TOP + (HEIGHT - TOP - BOTTOM) * (marks[-1] - values) / (marks[-1] - marks[0])
     points = zip(_horizontal(days, days), down, strict=True)
@@ -115,14 +116,14 @@ def _vertical(marks: Floats) -> tuple[Tick, ...]:
 
 def _dates(days: Days) -> tuple[Tick, ...]:
     """Ticks at round dates of a period: a few."""
-    from matplotlib.dates import AutoDateLocator, num2date
+    from matplotlib import dates
 
     ends = days[[0, -1]].astype("M8[s]").tolist()
     if ends[0] == ends[1]:
         return ((float(LEFT), str(days[0])),)
-    locator = AutoDateLocator(minticks=3, maxticks=7)
-    marks = [num2date(mark).replace(tzinfo=None) for mark in locator.tick_values(*ends)]
-    inside = [np.datetime64(mark, "D") for mark in marks if ends[0] <= mark <= ends[1]]
+    locator: Any = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+    marks = np.asarray(locator.tick_values(*ends)).astype(int).astype("M8[D]")  # since 1970
+    inside = [mark for mark in marks if days[0] <= mark <= days[-1]]
     years = all(mark == mark.astype("M8[Y]") for mark in inside)
     places = _horizontal(np.array(inside, "M8[D]"), days)
     return tuple(

@@ -122,7 +122,7 @@ class Coverage:
 
     def spans(self, kind: Kind) -> list[Span]:
         """Days of a kind, those that follow on each other and are alike as one."""
-        which = np.flatnonzero(self.kinds == kind)
+        which = np.flatnonzero(self.kinds == kind).tolist()
         why = [self._why(day) if kind is Kind.MISSING else "" for day in which]
         return [
             Span(
@@ -165,11 +165,11 @@ class Coverage:
         return text.getvalue()
 
 
-def _runs(which: npt.NDArray[np.intp], why: list[str]) -> Iterator[tuple[list[int], str]]:
+def _runs(which: list[int], why: list[str]) -> Iterator[tuple[list[int], str]]:
     """Numbers that follow on each other and have the same words."""
     held: list[int] = []
     words = ""
-    for number, told in zip(which.tolist(), why, strict=True):
+    for number, told in zip(which, why, strict=True):
         if held and (number != held[-1] + 1 or told != words):
             yield held, words
             held = []

@@ -148,8 +148,8 @@ def _estimate(told: Mapping[str, Any]) -> Estimate:
     """From JSON, where what has no value is None; a newer file may say more."""
     from fluxrecipes.trends.estimates import Estimate
 
-    known = {one.name: told[one.name] for one in fields(Estimate)}
-    return Estimate(**{name: np.nan if v is None else v for name, v in known.items()})
+    known: dict[str, Any] = {one.name: told[one.name] for one in fields(Estimate)}
+    return Estimate(**known | {name: np.nan for name, value in known.items() if value is None})
 
 
 # --- against reports -----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Subject:
     @property
     def days(self) -> Days:
         """Every day of the period."""
-        return np.arange(self.first, np.datetime64(self.last) + 1, dtype="M8[D]")
+        return np.arange(np.datetime64(self.first, "D"), np.datetime64(self.last, "D") + 1)
 
     @property
     def by_days(self) -> bool:
