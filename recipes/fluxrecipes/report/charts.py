@@ -121,12 +121,12 @@ def _dates(days: Days) -> tuple[Tick, ...]:
     ends = days[[0, -1]].astype("M8[s]").tolist()
     if ends[0] == ends[1]:
         return ((float(LEFT), str(days[0])),)
-    locator: Any = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+    locator: Any = dates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
     marks = np.asarray(locator.tick_values(*ends)).astype(int).astype("M8[D]")  # since 1970
     inside = [mark for mark in marks if days[0] <= mark <= days[-1]]
-    years = all(mark == mark.astype("M8[Y]") for mark in inside)
+    unit = next((u for u in "YM" if all(mark == mark.astype(f"M8[{u}]") for mark in inside)), "D")
     places = _horizontal(np.array(inside, "M8[D]"), days)
     return tuple(
-        (float(x), str(mark)[:4] if years else str(mark))
+        (float(x), str(mark.astype(f"M8[{unit}]")))
         for x, mark in zip(places, inside, strict=True)
     )
