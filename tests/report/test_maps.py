@@ -178,3 +178,14 @@ def test_shares_fill_the_chart() -> None:
     assert made.told == "x: on average a 25.0 %, b 75.0 %."
     numbers = [float(n) for point in made.shapes[0][1][1:-1].split("L") for n in point.split()]
     assert min(numbers[::2]) == charts.LEFT and max(numbers[::2]) == charts.WIDTH - charts.RIGHT
+
+
+def test_a_finer_grid_is_averaged_to_what_a_page_shows() -> None:
+    lat, lon = np.arange(-0.75, 1.0, 0.5), np.arange(0.25, 360.0, 0.5)
+    values = np.arange(4.0)[:, None] + np.zeros(720)
+    values[0, 1] = np.nan
+    given = xr.DataArray(values, {"lat": lat, "lon": lon}, ("lat", "lon"))
+    made = fields.coarse(given)
+    assert made.shape == (2, 360)
+    assert made["lat"].values.tolist() == [-0.5, 0.5] and made["lon"].values[0] == 0.5
+    assert made.values[0, 0] == pytest.approx((0 + 1 + 1) / 3) and made.values[1, 5] == 2.5

@@ -8,10 +8,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
@@ -19,7 +22,7 @@ from reportworld import HOSTILE, write_run_file
 
 from fluxengine import config
 from fluxengine.errors import ConfigError, FluxforgeError, NotOurStore, UnknownName
-from fluxrecipes.report import findings, page, subject
+from fluxrecipes.report import fields, findings, page, subject
 
 Call = Callable[..., str]
 Refused = Callable[..., FluxforgeError]
@@ -166,20 +169,37 @@ def test_a_report_of_months_is_of_their_days(world: Path, tmp_path: Path) -> Non
     assert subject.of(loaded, store).product.name == "small-flux"
 
 
-def test_monthly_means_that_are_no_longer_true_are_seen(world: Path, tmp_path: Path) -> None:
-    from contextlib import nullcontext
-
+def test_monthly_means_of_the_store_are_used_while_they_are_of_these_days(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fluxengine.executors import serial
     from fluxengine.run import run
-    from fluxengine.store import Store
 
+    monkeypatch.setitem(subject.MONTHLY, "small-flux", "small-months")
     shutil.copytree(world, tmp_path / "w")
-    store = Store.at(tmp_path / "w" / "store")
-    assert subject.is_current(store, "small-months", "small-flux")
-    (tmp_path / "w" / "archive" / "20200210.txt").write_text("half")
     run_file = config.load(write_run_file(tmp_path / "w"))
+    store = run_file.profile(None).place
+    used = subject.of(run_file, store)
+    assert used.months_from == "small-months v1" and not used.remarks
+    of_days = replace(used, months=None)
+    months, days = (fields.fields(one, "latent_heat_flux") for one in (used, of_days))
+    np.testing.assert_allclose(months.values, days.values, atol=1e-4)
+
+    (tmp_path / "w" / "archive" / "20200210.txt").write_text("half")
     run(config.request(run_file, run_file.profile(None), create=True), lambda: nullcontext(serial))
-    assert not subject.is_current(store, "small-months", "small-flux")
+    now = subject.of(run_file, store)
+    assert now.months is None
+    assert "made from other days" in now.remarks[0] and "`fluxforge run`" in now.remarks[0]
+
+
+def test_a_record_without_monthly_means_says_what_makes_them(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(subject.MONTHLY, "small-flux", "small-years")
+    run_file = config.load(world / "run.yaml")
+    found = subject.of(run_file, run_file.profile(None).place)
+    assert found.months is None
+    assert found.remarks[0].endswith("`fluxforge run` of small-years makes them.")
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -127,6 +127,5 @@ def _dates(days: Days) -> tuple[Tick, ...]:
     unit = next((u for u in "YM" if all(mark == mark.astype(f"M8[{u}]") for mark in inside)), "D")
     places = _horizontal(np.array(inside, "M8[D]"), days)
     return tuple(
-        (float(x), str(mark.astype(f"M8[{unit}]")))
-        for x, mark in zip(places, inside, strict=True)
+        (float(x), str(mark.astype(f"M8[{unit}]"))) for x, mark in zip(places, inside, strict=True)
     )

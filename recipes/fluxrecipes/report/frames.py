@@ -96,6 +96,15 @@ class Film:
         """Bytes of its images in a page."""
         return sum(len(frame.image) for frame in self.frames)
 
+    def as_json(self) -> dict[str, Any]:
+        """For the script of a page."""
+        return {
+            "title": self.title,
+            "labels": [frame.label for frame in self.frames],
+            "told": [frame.told for frame in self.frames],
+            "images": [frame.image for frame in self.frames],
+        }
+
 
 @dataclass(frozen=True)
 class Sheet:

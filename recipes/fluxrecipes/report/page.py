@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from fluxrecipes.report.frames import Film, Sheet, choose, films
 from fluxrecipes.report.maps import shown_as, title_of
 from fluxrecipes.report.pictures import Picture
 from fluxrecipes.report.subject import Subject
+from fluxrecipes.report.template import rendered
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fluxrecipes.matchups.report import Validated
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 BUDGET = 15_000_000  # bytes of the page
 TEXT = 1_000_000  # of them, what is neither picture nor list of days, at most
@@ -125,14 +126,15 @@ def make(
     scored = None if matchups is None else _scored(matchups, bars)
     remarks = (*subject.remarks, *_lacking(trends, matchups))
     days = _counted(subject, bars)
-    shown = _variables(subject, days, bars)
+    land = _land(subject, days)
+    shown = _variables(subject, land, bars)
     chain = _chain(subject, bars)
     with _folder(out) as unfinished:
-        drawn = _pictures(unfinished, subject, days, shown, found, scored, bars)
+        drawn = _pictures(unfinished, subject, days, land, shown, found, scored, bars)
         listed = base64.b64encode(days.table().encode()).decode("ascii")
         taken = TEXT + len(listed) + sum(len(one.image) for one in drawn)
         chosen = choose([one.films for one in shown], BUDGET - taken)
-        text = _rendered(
+        text = rendered(
             subject=subject,
             remarks=remarks,
             days=days,
@@ -141,6 +143,7 @@ def make(
             shares=_shares(days),
             sheet=Sheet(*(_degrees(shown[0].mean, axis) for axis in ("lat", "lon"))),
             chosen=chosen,
+            films=[one.as_json() for one in chosen.films],
             lines=[charts.line(s.title, s.units, s.times, s.series) for s in shown],
             shown=shown,
             note=_note(subject, shown),
@@ -154,6 +157,8 @@ def make(
             attributes=origins.attributes(subject),
             versions=origins.versions(subject),
             commit=code_commit(),
+            kinds=[(kind.name.lower(), *KINDS[kind], kind) for kind in Kind],
+            listed_at_most=LISTED,
         )
         (unfinished / "report.html").write_text(text, encoding="utf-8")
     kept = [out / "pictures" / f"{p.name}.{kind}" for p in drawn for kind in ("png", "pdf")]
@@ -192,23 +197,28 @@ def _counted(subject: Subject, bars: Bars) -> Coverage:
     return coverage.read(states, subject.days, lambda days: bars.advance("coverage", days))
 
 
-def _variables(subject: Subject, days: Coverage, bars: Bars) -> list[Shown]:
+def _land(subject: Subject, days: Coverage) -> Flags:
+    """Where there is land, on the grid that maps are shown on."""
+    cells = subject.record[subject.state][0].copy(data=days.land.astype(np.float32))
+    return np.asarray(fields.coarse(cells).values > 0.5)
+
+
+def _variables(subject: Subject, land: Flags, bars: Bars) -> list[Shown]:
     """One variable after the other: of each, no more is kept than is shown."""
     bars.begin("maps", sum(fields.steps_to_read(subject, name) for name in subject.variables))
     share = FRAMES // len(subject.variables)
-    return [_variable(subject, name, days, share, bars) for name in subject.variables]
+    return [_variable(subject, name, land, share, bars) for name in subject.variables]
 
 
-def _variable(subject: Subject, name: str, days: Coverage, budget: int, bars: Bars) -> Shown:
+def _variable(subject: Subject, name: str, land: Flags, budget: int, bars: Bars) -> Shown:
     values = fields.fields(subject, name, lambda steps: bars.advance("maps", steps))
     title = title_of(str(values.attrs.get("long_name", name.replace("_", " "))))
     title = title[:1].upper() + title[1:]
     units, factor, offset = shown_as(values.attrs.get("units", "1"))
     sheet = Sheet(_degrees(values, "lat"), _degrees(values, "lon"))
-    land = fields.coarse(subject.record[name][0].copy(data=days.land.astype(np.float32)))
     series, share = fields.global_mean(values)
     times = values["time"].values.astype("M8[D]")
-    made = films(values, title, sheet, land.values > 0.5, budget)
+    made = films(values, title, sheet, land, budget)
     mean = fields.over_time(values)
     return Shown(name, title, units, made, mean, times, series * factor + offset, share)
 
@@ -248,6 +258,7 @@ def _pictures(
     folder: Path,
     subject: Subject,
     days: Coverage,
+    land: Flags,
     shown: Sequence[Shown],
     found: findings.Trends | None,
     scored: Validated | None,
@@ -262,7 +273,7 @@ def _pictures(
     def each() -> Iterator[Picture]:
         yield pictures.calendar(into, days, what)
         titles = {one.name: one.title for one in shown}
-        yield pictures.means(into, {s.name: s.mean for s in shown}, titles, days.land, what)
+        yield pictures.means(into, {s.name: s.mean for s in shown}, titles, land, what)
         lines = [(s.title, s.units, s.times, s.series) for s in shown]
         yield pictures.series(into, lines, _note(subject, shown), what)
         if scored is not None:
@@ -278,52 +289,6 @@ def _pictures(
 
 
 # --- the page ------------------------------------------------------------------------------------
-
-
-def _rendered(**told: Any) -> str:
-    """The template filled in; all that is told is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=PackageLoader("fluxrecipes.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (_part(name) for name in ("page.css", "page.js"))
-    return environment.get_template("page.html").render(
-        **told,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        kinds=[(kind.name.lower(), *KINDS[kind], kind) for kind in Kind],
-        listed_at_most=LISTED,
-    )
-
-
-def _part(name: str) -> str:
-    from importlib.resources import files
-
-    return (files("fluxrecipes.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """What a browser may do with the page: show it, with its own style and script alone."""
-
-    def digest(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    rules: Mapping[str, str] = {
-        "default-src": "'none'",
-        "img-src": "data:",
-        "style-src": digest(style),
-        "script-src": digest(script),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
 @contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fluxrecipes.report.findings import Trends
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 # Okabe and Ito's colours, which every eye tells apart; the page has the same.
 COLOURS = {
@@ -55,7 +56,11 @@ class Picture:
 
 
 def means(
-    folder: Path, maps: Mapping[str, xr.DataArray], titles: Mapping[str, str], land: Any, what: str
+    folder: Path,
+    maps: Mapping[str, xr.DataArray],
+    titles: Mapping[str, str],
+    land: Flags,
+    what: str,
 ) -> Picture:
     """Maps of the means over the period.
 
@@ -76,7 +81,7 @@ def means(
         colours, limits = style(name, values.values * factor + offset, days=False)
         panels.append(Panel(values, titles[name], units, colours, limits))
     same = next(iter(maps.values()))
-    shaded = same.copy(data=land) if land.shape == same.shape and land.any() else None
+    shaded = same.copy(data=land) if land.any() else None
     figure = drawn(panels, title=f"Means of {what}", land=shaded)
     return _saved(figure, folder / "means", f"Means over the period: {what}.")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Days = npt.NDArray[np.datetime64]
 
-MONTHS = "deepflux-monthly"
+MONTHLY = {"deepflux": "deepflux-monthly"}  # monthly means that are a product
 USUAL = (
     *reversed(cf.FLUXES),
     *cf.NEAR_SURFACE,
@@ -60,7 +60,8 @@ class Subject:
     variables : tuple of str
     months : Dataset or None
         Published monthly means of the very same days, in whole months of the period.
-    months_version : str
+    months_from : str
+        Name and version of these.
     remarks : tuple of str
         What is not there, or not used, and the command that mends it.
     """
@@ -74,7 +75,7 @@ class Subject:
     state: str
     variables: tuple[str, ...]
     months: xr.Dataset | None
-    months_version: str
+    months_from: str
     remarks: tuple[str, ...]
 
     @property
@@ -134,7 +135,9 @@ def of(run_file: RunFile, location: Place, chosen: Sequence[str] = ()) -> Subjec
             where=str(store.root),
             mend="Give another `period`, or run the record for this one.",
         )
-    months, version, remark = _months(store, product.name, max(first, ends[0]), min(last, ends[1]))
+    months, months_from, remark = _months(
+        store, product.name, max(first, ends[0]), min(last, ends[1])
+    )
     return Subject(
         store,
         product,
@@ -145,7 +148,7 @@ def of(run_file: RunFile, location: Place, chosen: Sequence[str] = ()) -> Subjec
         _state(product),
         _variables(record, chosen, str(store.root)),
         months,
-        version,
+        months_from,
         (remark,) if remark else (),
     )
 
@@ -208,23 +211,24 @@ def _variables(record: xr.Dataset, chosen: Sequence[str], where: str) -> tuple[s
 
 
 def _months(store: Store, days: str, first: date, last: date) -> tuple[xr.Dataset | None, str, str]:
-    """Monthly means of the period and their version; or why they are not used."""
-    mend = "`fluxforge run` of deepflux-monthly makes them."
-    if days != "deepflux" or (np.datetime64(last) - np.datetime64(first)).astype(int) < BY_DAYS:
+    """Monthly means of the period, name and version; or a remark on why they are not used."""
+    name = MONTHLY.get(days)
+    if name is None or (last - first).days < BY_DAYS:
         return None, "", ""
-    if not store.has(MONTHS) or not store.repository(MONTHS).is_published:
+    mend = f"`fluxforge run` of {name} makes them."
+    if not store.has(name) or not store.repository(name).is_published:
         return None, "", f"Monthly means are taken from the days: {mend}"
-    months = open_dataset(store.root, MONTHS)
+    months = open_dataset(store.root, name)
     there = months["time"].values.astype("M8[M]")
     begin, end = _whole_months(first, last)
     wanted = (there >= begin) & (there <= end)
     if wanted.sum() != (end - begin).astype(int) + 1:
-        words = f"{MONTHS} has months from {there[0]} to {there[-1]} only"
-        return None, "", f"Monthly means are taken from the days, for {words}: {mend}"
-    if not is_current(store, MONTHS, days):
-        words = f"{MONTHS} was made from other days than are published now"
-        return None, "", f"Monthly means are taken from the days, for {words}: {mend}"
-    return months.isel(time=wanted), store.repository(MONTHS).versions[-1], ""
+        words = f"{name} has months from {there[0]} to {there[-1]} only"
+    elif not is_current(store, name, days):
+        words = f"{name} was made from other days than are published now"
+    else:
+        return months.isel(time=wanted), f"{name} {store.repository(name).versions[-1]}", ""
+    return None, "", f"Monthly means are taken from the days, for {words}: {mend}"
 
 
 def _whole_months(first: date, last: date) -> tuple[np.datetime64, np.datetime64]:

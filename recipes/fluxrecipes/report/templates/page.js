@@ -9,9 +9,9 @@
   const show = () => {
     const chosen = films[film.value], at = Number(step.value);
     frame.setAttribute("href", "data:image/png;base64," + chosen.images[at]);
-    by("label").textContent = chosen.frames[at];
-    by("map-told").textContent = `${chosen.title}, ${chosen.frames[at]}: ${chosen.told[at]}.`;
-    step.setAttribute("aria-valuetext", chosen.frames[at]);
+    by("label").textContent = chosen.labels[at];
+    by("map-told").textContent = `${chosen.title}, ${chosen.labels[at]}: ${chosen.told[at]}.`;
+    step.setAttribute("aria-valuetext", chosen.labels[at]);
     bars.forEach((bar, number) => { bar.toggleAttribute("hidden", number !== Number(film.value)); });
   };
   let timer = 0;
@@ -22,7 +22,7 @@
     play.textContent = "Play";
   };
   const forward = () => {
-    step.value = (Number(step.value) + 1) % films[film.value].frames.length;
+    step.value = (Number(step.value) + 1) % films[film.value].labels.length;
     show();
   };
   play.addEventListener("click", () => {
