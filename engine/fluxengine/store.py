@@ -84,7 +84,7 @@ class Store:
         """An existing dataset."""
         if not self.has(name):
             raise UnknownName(
-                f"the store has no dataset '{name}'",
+                f"the store has no dataset '{name}'.",
                 where=str(self.root),
                 mend=f"It has: {', '.join(self.names) or 'none yet'}.",
             )

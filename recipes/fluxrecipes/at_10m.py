@@ -51,6 +51,45 @@ def at_10m(
         In a calm below warm air the profiles of similarity theory run away, by tens of kelvin:
         temperature and humidity change no more on the way than from the sea to their sensors.
     """
+    return _brought(
+        10.0, wind_speed, sea_surface_temperature, air_temperature, specific_humidity, **options
+    )
+
+
+def at_2m(
+    wind_speed: Floats,
+    sea_surface_temperature: Floats,
+    air_temperature: Floats,
+    specific_humidity: Floats,
+    **options: Any,
+) -> tuple[Floats, Floats]:
+    """Air temperature and specific humidity at 2 m, where many products have them.
+
+    Parameters
+    ----------
+    wind_speed, sea_surface_temperature, air_temperature, specific_humidity, **options
+        As of `at_10m`.
+
+    Returns
+    -------
+    air_temperature, specific_humidity : ndarray
+        K and kg kg-1, held as those at 10 m are.
+    """
+    made = _brought(
+        2.0, wind_speed, sea_surface_temperature, air_temperature, specific_humidity, **options
+    )
+    return made.air_temperature, made.specific_humidity
+
+
+def _brought(
+    height: float,
+    wind_speed: Floats,
+    sea_surface_temperature: Floats,
+    air_temperature: Floats,
+    specific_humidity: Floats,
+    **options: Any,
+) -> At10m:
+    """Air and wind at a height; the neutral wind is that at 10 m."""
     from fluxkernels.bulk import bulk_flux
 
     made = bulk_flux(
@@ -58,7 +97,7 @@ def at_10m(
         sea_surface_temperature,
         air_temperature,
         specific_humidity,
-        at_height=10.0,
+        at_height=height,
         outputs=(
             "neutral_wind_10m",
             "wind_speed_at_height",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from fluxengine.errors import ConfigError
@@ -28,7 +29,9 @@ def opened(store: Place, name: str) -> tuple[xr.Dataset, str]:
     import xarray as xr
 
     try:
-        return xr.open_zarr(name, chunks=None), name
+        with warnings.catch_warnings():  # metadata in one place or in many: both are fine
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+            return xr.open_zarr(name, chunks=None), name
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"this is no Zarr store that can be read ({error}).",

@@ -66,5 +66,15 @@ def test_the_same_sample_has_the_same_intervals() -> None:
         agreement(x, y[1:], of)
 
 
+def test_resamples_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ships come by the hundred thousand: draws of all of them at once would not fit."""
+    sums = RNG.normal(size=(50, 3))
+    whole = module.resampled(sums, 40)
+    assert whole.shape == (40, 3)
+    monkeypatch.setattr(module, "_AT_ONCE", 350)
+    np.testing.assert_allclose(module.resampled(sums, 40), whole)
+    assert module.resampled(sums[:1], 40).shape == (0, 3)
+
+
 def test_examples() -> None:
     assert doctest.testmod(module).failed == 0

@@ -23,7 +23,7 @@ from fluxkernels.errors import (
     TimeError,
 )
 from fluxkernels.stats import field, inversions, rank, trend
-from fluxkernels.stats.collocation import triple_collocation
+from fluxkernels.stats.collocation import resampled_collocation, triple_collocation
 from fluxkernels.stats.field import significant
 from fluxkernels.stats.rank import rank_trend
 from fluxkernels.stats.trend import linear_trend
@@ -312,11 +312,50 @@ def test_three_measurements_tell_their_errors() -> None:
     np.testing.assert_allclose(again.error, found.error)
 
 
+def test_intervals_of_three_measurements_know_of_stations() -> None:
+    """The same numbers as of the plain sample; 95 of 100 intervals hold the error, nearly."""
+    inside, errors = [], np.array([0.5, 1.0, 0.3])
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        station = np.repeat(np.arange(40), 60)
+        size = np.exp(rng.normal(0, 0.3, 40))[station]  # stations differ in their errors
+        size = size / np.sqrt(np.exp(2 * 0.3**2))
+        truth = 3.0 * rng.normal(size=station.size)
+        seen = [truth + e * size * rng.normal(size=station.size) for e in errors]
+        seen[1][:7] = np.nan
+        found = resampled_collocation(*seen, station, resamples=200)
+        plain = triple_collocation(*seen)
+        np.testing.assert_allclose([one.value for one in found.error], plain.error)
+        np.testing.assert_allclose([one.value for one in found.scale], plain.scale)
+        np.testing.assert_allclose([one.value for one in found.correlation], plain.correlation)
+        assert (found.points, found.clusters) == (plain.points, 40)
+        assert found.contradicted[1] == 0.0
+        inside.append(found.error[1].low <= 1.0 <= found.error[1].high)
+    assert np.mean(inside) == pytest.approx(0.93, abs=0.05)
+
+
+def test_a_variance_below_zero_is_told() -> None:
+    """The errors of two are opposite: what the third has in common with both looks too much."""
+    rng = np.random.default_rng(5)
+    truth, shared, own = rng.normal(size=(3, 4000))
+    first = truth + 0.1 * own
+    second, third = truth - 0.5 * shared, truth + 0.5 * shared
+    found = resampled_collocation(first, second, third, np.arange(4000) % 50)
+    assert found.variance[0] < 0 and found.contradicted[0] > 0.9
+    assert found.variance[1] > 0 and found.contradicted[1] == 0.0
+    assert np.isnan(found.error[0].value)
+    alone = resampled_collocation(first, second, third, np.zeros(4000), resamples=10)
+    assert alone.clusters == 1 and np.isnan(alone.error[0].low)
+    assert np.isnan(alone.contradicted).all()
+
+
 def test_what_cannot_be_collocated() -> None:
     with pytest.raises(SampleError):
         triple_collocation(*(np.arange(9.0) for _ in range(3)))
     with pytest.raises(ShapeError):
         triple_collocation(np.zeros(20), np.zeros(20), np.zeros(21))
+    with pytest.raises(ShapeError):
+        resampled_collocation(np.zeros(20), np.zeros(20), np.zeros(20), np.zeros(21))
     rng = np.random.default_rng(1)
     unlike = triple_collocation(*rng.normal(size=(3, 30)))
     assert unlike.points == 30  # nothing in common: some errors are not known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from fluxkernels.nets.quantities import Vocabulary
 from fluxrecipes import networks
+
+sys.path.insert(0, str(Path(__file__).parent))  # matchupworld
 
 Files = Callable[..., Path]
 

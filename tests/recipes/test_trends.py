@@ -325,8 +325,8 @@ def test_a_simulated_record_says_so_by_itself(folder: Path, tmp_path: Path) -> N
     record.attrs["notice"] = NOTICE.format(seed=4) + "A network filled its gaps."
     record.drop_encoding().to_zarr(tmp_path / "monthly.zarr", zarr_format=3, consolidated=False)
     given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
-    assert document.of(asked(tmp_path, **given)).simulated == "an imagined world (seed 4)"
-    assert document.of(asked(folder, **given)).simulated == ""
+    assert document.of(asked(tmp_path, **given)).asked.simulated == "an imagined world (seed 4)"
+    assert document.of(asked(folder, **given)).asked.simulated == ""
 
 
 def test_a_misspelt_key_is_told(folder: Path) -> None:

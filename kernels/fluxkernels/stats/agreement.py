@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 _SEED = 20180101  # the same sample has the same intervals
+_AT_ONCE = 20_000_000  # draws: ships come by the hundred thousand
 
 
 class Interval(NamedTuple):
@@ -112,17 +113,50 @@ def agreement(
     middle = y.mean()
     sums = _sums(x - middle, y - middle, member, number)
     whole = _scores(sums.sum(axis=0))
-    low = high = np.full_like(whole, np.nan)
-    if resamples and number > 1:
-        draws = np.random.default_rng(_SEED).multinomial(
-            number, np.full(number, 1.0 / number), size=resamples
-        )
-        with warnings.catch_warnings():  # of a score that no sample has
-            warnings.simplefilter("ignore", RuntimeWarning)
-            low, high = np.nanquantile(_scores(draws @ sums), (0.025, 0.975), axis=0)
-    intervals = [Interval(*map(float, three)) for three in zip(whole, low, high, strict=True)]
+    intervals = as_intervals(whole, _scores(resampled(sums, resamples)))
     tails = np.quantile(x, (0.95, 0.99)) - np.quantile(y, (0.95, 0.99))
     return _named(x.size, number, intervals, tails)
+
+
+def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
+    """Sums over samples of whole clusters, drawn with replacement.
+
+    Parameters
+    ----------
+    sums : float array, shape (cluster, ...)
+        Of each cluster: what statistics are made of.
+    resamples : int
+
+    Returns
+    -------
+    float array, shape (resample, ...)
+        Of no resample where there are fewer than two clusters. The same sums give the same.
+    """
+    number = len(sums)
+    made = np.empty((resamples if number > 1 else 0, *sums.shape[1:]))
+    rng, share = np.random.default_rng(_SEED), np.full(number, 1.0 / max(number, 1))
+    at_once = max(1, _AT_ONCE // max(number, 1))
+    for begin in range(0, len(made), at_once):
+        some = made[begin : begin + at_once]
+        some[:] = np.tensordot(rng.multinomial(number, share, size=len(some)), sums, axes=1)
+    return made
+
+
+def as_intervals(whole: Floats, samples: Floats) -> list[Interval]:
+    """Numbers of the whole sample with what 95 % of the resamples lie between.
+
+    Parameters
+    ----------
+    whole : float array, shape (statistic,)
+    samples : float array, shape (resample, statistic)
+        NaN does not count; of no resample the limits are NaN.
+    """
+    low = high = np.full_like(whole, np.nan)
+    if len(samples):
+        with warnings.catch_warnings():  # of a statistic that no sample has
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = np.nanquantile(samples, (0.025, 0.975), axis=0)
+    return [Interval(*map(float, three)) for three in zip(whole, low, high, strict=True)]
 
 
 def _named(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.errors import SampleError, ShapeError
+from fluxkernels.stats.agreement import RESAMPLES, Interval, as_intervals, resampled
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -67,20 +68,118 @@ def triple_collocation(first: Array, second: Array, third: Array) -> Collocation
     ----------
     McColl et al.: Extended triple collocation. Geophys. Res. Lett. 41, 6229-6236, 2014.
     """
-    given = [np.asarray(one, np.float64) for one in (first, second, third)]
-    if len({one.shape for one in given}) > 1:
-        raise ShapeError(f"shapes {[one.shape for one in given]} differ.", "first, second, third")
+    together = _together(first, second, third)
+    variance, correlation, scale = _told(np.cov(together))
+    with np.errstate(invalid="ignore"):
+        return Collocation(together.shape[1], np.sqrt(variance), correlation, scale)
+
+
+class Resampled(NamedTuple):
+    """What three measurements tell of one another, with intervals; tuples of three.
+
+    Parameters
+    ----------
+    points, clusters : int
+        Where all three are finite, and of how many clusters.
+    variance : tuple of float
+        Of each one's random error, as the sample gives it: below zero where the sample contradicts
+        what is assumed.
+    error, correlation, scale : tuple of Interval
+        As of `Collocation`.
+    contradicted : tuple of float
+        Share of the resamples in which each one's variance of error is below zero.
+    """
+
+    points: int
+    clusters: int
+    variance: tuple[float, ...]
+    error: tuple[Interval, ...]
+    correlation: tuple[Interval, ...]
+    scale: tuple[Interval, ...]
+    contradicted: tuple[float, ...]
+
+
+def resampled_collocation(
+    first: Array, second: Array, third: Array, clusters: Array, *, resamples: int = RESAMPLES
+) -> Resampled:
+    """Triple collocation with 95 % intervals by resampling whole clusters, such as stations.
+
+    Parameters
+    ----------
+    first, second, third : float array, shape (point,)
+        As of `triple_collocation`.
+    clusters : array, shape (point,)
+        What each point belongs to: any labels. With fewer than two there are no intervals.
+    resamples : int
+
+    Returns
+    -------
+    Resampled
+
+    Raises
+    ------
+    ShapeError, SampleError
+        As of `triple_collocation`.
+    """
+    together = _together(first, second, third, labels=clusters)
+    there = np.isfinite(np.stack([np.asarray(one) for one in (first, second, third)])).all(axis=0)
+    _, member = np.unique(np.asarray(clusters)[there], return_inverse=True)
+    number = int(member.max()) + 1
+    sums = _sums(together - together.mean(axis=1, keepdims=True), member, number)
+    whole = np.stack(_told(_covariance(sums.sum(axis=0))))
+    samples = np.stack(_told(_covariance(resampled(sums, resamples))), axis=-2)
+    with np.errstate(invalid="ignore"):
+        below = (samples[:, 0] < 0).mean(axis=0) if len(samples) else np.full(3, np.nan)
+        error = as_intervals(np.sqrt(whole[0]), np.sqrt(samples[:, 0]))
+    return Resampled(
+        together.shape[1],
+        number,
+        tuple(map(float, whole[0])),
+        tuple(error),
+        tuple(as_intervals(whole[1], samples[:, 1])),
+        tuple(as_intervals(whole[2], samples[:, 2])),
+        tuple(map(float, below)),
+    )
+
+
+def _together(*three: Array, labels: Array | None = None) -> Floats:
+    """Points that all have, shape (3, point)."""
+    given = [np.asarray(one, np.float64) for one in three]
+    shapes = [one.shape for one in (*given, *(() if labels is None else (np.asarray(labels),)))]
+    if len(set(shapes)) > 1:
+        raise ShapeError(f"shapes {shapes} differ.", "first, second, third")
     together = np.stack([one.ravel() for one in given])
     together = together[:, np.isfinite(together).all(axis=0)]
-    points = together.shape[1]
-    if points < _FEWEST:
-        raise SampleError(f"{points} points have all three.", "first, second, third")
-    q = np.cov(together)
+    if together.shape[1] < _FEWEST:
+        raise SampleError(f"{together.shape[1]} points have all three.", "first, second, third")
+    return together
+
+
+def _told(q: Floats) -> tuple[Floats, Floats, Floats]:
+    """Variance of error, correlation and scale of covariances of shape (..., 3, 3)."""
     after, last = np.array([1, 2, 0]), np.array([2, 0, 1])
-    own, here = np.arange(3), np.diag(q)
+    own = np.arange(3)
+    here = q[..., own, own]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shared = q[own, after] * q[own, last] / q[after, last]
+        shared = q[..., own, after] * q[..., own, last] / q[..., after, last]
         correlation = np.sqrt(np.where(shared >= 0, shared, np.nan) / here)
-        error = np.sqrt(here - shared)
-        scale = np.array([1.0, q[1, 2] / q[0, 2], q[1, 2] / q[0, 1]])
-    return Collocation(points, error, correlation, scale)
+        ratios = (q[..., 1, 2] / q[..., 0, 2], q[..., 1, 2] / q[..., 0, 1])
+    scale = np.stack([np.ones_like(ratios[0]), *ratios], axis=-1)
+    return here - shared, correlation, scale
+
+
+def _sums(together: Floats, member: Array, number: int) -> Floats:
+    """Of each cluster: points, the three, and their products; shape (cluster, 4, 4)."""
+    with_one = np.concatenate([np.ones((1, together.shape[1])), together])
+    made = np.empty((number, 4, 4))
+    for row, column in np.ndindex(4, 4):
+        made[:, row, column] = np.bincount(member, with_one[row] * with_one[column], number)
+    return made
+
+
+def _covariance(sums: Floats) -> Floats:
+    """Covariances of sums of shape (..., 4, 4), as of `_sums`."""
+    n = sums[..., :1, :1]
+    mean = sums[..., 1:, :1] / n
+    centred = sums[..., 1:, 1:] / n - mean * np.swapaxes(mean, -1, -2)
+    return np.asarray(centred * n / np.maximum(n - 1.0, 1.0))

@@ -73,17 +73,16 @@ class Asked:
     first, last : date
         Of the passes, both included.
     rules : Rules
-    merged, filled, passes : str
-        Datasets: before and after the gap filling, and with the fluxes.
+    daily : tuple of (str, str)
+        Names of daily products to stand beside the reports' means of days, and their datasets: of
+        the store, or plain Zarr stores by their paths. None where none is asked for.
     """
 
     location: Place
     first: date
     last: date
     rules: Rules
-    merged: str = by_month.MERGED
-    filled: str = by_month.FILLED
-    passes: str = PASSES
+    daily: tuple[tuple[str, str], ...] = ()
 
     @property
     def months(self) -> list[str]:
@@ -130,38 +129,42 @@ def of_month(asked: Asked, month: str) -> Beside | None:
     ------
     NotOurStore, UnknownName
     """
-    found = by_month.of_month(
-        asked.location,
-        month,
-        (asked.first, asked.last),
-        rules=asked.rules,
-        merged=asked.merged,
-        filled=asked.filled,
-    )
+    period = asked.first, asked.last
+    found = by_month.of_month(asked.location, month, period, rules=asked.rules)
     if found is None or not len(found):
         return None
     record: Columns = {}
-    for name, wanted in ((asked.filled, OF_FILLED), (asked.passes, OF_PASSES)):
+    cell = {"orbit": found.orbit, "lat": found.row, "lon": found.column}
+    for name, wanted in ((by_month.FILLED, OF_FILLED), (PASSES, OF_PASSES)):
         dataset = open_dataset(asked.location, name)
         there = [one for one in wanted if one in dataset]
-        record |= _taken(dataset[there], found)
+        record |= taken(dataset[there], found.day, cell)
     return Beside(found, record)
 
 
-def _taken(dataset: xr.Dataset, matchups: Matchups) -> Columns:
-    """Values at the matchups' cells; NaN on days that the dataset has not."""
-    days, inverse = np.unique(matchups.day, return_inverse=True)
+def taken(dataset: xr.Dataset, day: Array, cell: Mapping[str, Array]) -> Columns:
+    """Values in cells on days; NaN on days that the dataset has not.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        On time and the axes of the cells.
+    day : datetime64[D] array
+    cell : mapping of str to int array
+        Of each axis the indices.
+    """
+    days, inverse = np.unique(day, return_inverse=True)
     times = dataset["time"].values.astype("datetime64[D]")
     place = np.searchsorted(times, days).clip(max=len(times) - 1)
     there = times[place] == days
-    some = dataset.isel(time=place[there]).transpose("time", "orbit", "lat", "lon").load()
+    some = dataset.isel(time=place[there]).transpose("time", *cell).load()
     number = np.cumsum(there) - 1
-    cell = (number[inverse], matchups.orbit, matchups.row, matchups.column)
+    at = (number[inverse], *cell.values())
     known = there[inverse]
     made = {}
     for name, values in some.items():
-        column = np.full(len(matchups), np.nan, np.float32)
-        column[known] = values.values[tuple(one[known] for one in cell)]
+        column = np.full(len(day), np.nan, np.float32)
+        column[known] = values.values[tuple(one[known] for one in at)]
         made[str(name)] = column
     return made
 

@@ -129,6 +129,11 @@ def reports_of(location: Place, month: str) -> xr.Dataset | None:
         raise
 
 
+def grid_of(location: Place) -> xr.Dataset:
+    """Latitudes and longitudes of the passes, without anything on them."""
+    return open_dataset(location, MERGED)[["lat", "lon"]]
+
+
 def _days(
     before: xr.Dataset, after: xr.Dataset, first: Sequence[Any], last: Sequence[Any]
 ) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,17 @@ def matchup(
     limit: Annotated[
         float, typer.Option(help="Standard deviations from the month's mean of a region.")
     ] = 2.8,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="NAME=DATASET",
+            help="A daily product of the store, or a plain Zarr (*.zarr); several times.",
+        ),
+    ] = None,
+    daily: Annotated[
+        str, typer.Option(help="The record by days, to stand with what `--beside` names.")
+    ] = "deepflux",
     simulated: Annotated[
         str,
         typer.Option(help="Of which simulated world the record is, where its notice says none."),
@@ -44,12 +55,20 @@ def matchup(
     the same report, implausible, no value of the record), and to which set it belongs: training
     years, 2016-17, the test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
 
+    With `--beside`, daily products and the record's own days are also taken beside daily means of
+    the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge
+    validate` tells them on the days that all of them have.
+
     Example: fluxforge matchup -c run.yaml --out matchups.nc
+
+    Example: fluxforge matchup -c run.yaml --beside oaflux=comparison-oaflux --beside
+    era5=comparison-era5
     """
     from fluxengine import clusters, show
     from fluxengine import config as configuration
     from fluxengine.errors import ConfigError
     from fluxrecipes.matchups import beside, file
+    from fluxrecipes.matchups import daily as of_days
     from fluxrecipes.matchups.matching import Rules
     from fluxrecipes.stored import opened, simulated_world
 
@@ -57,12 +76,16 @@ def matchup(
     chosen, period = run_file.profile(profile), run_file.period
     if period is None:
         raise ConfigError("it needs a period.", where=str(config), mend="Add `period`.")
-    asked = beside.Asked(chosen.place, period.first, period.last, Rules(within, nominal))
+    products = of_days.products_of(also or (), daily)
+    rules = Rules(within, nominal)
+    asked = beside.Asked(chosen.place, period.first, period.last, rules, products)
     beside.check_reports(asked.location, asked.months)  # before a cluster is waited for
+    of_days.check(asked)
     with clusters.mapper(chosen.cluster, show.notice) as mapped, show.bars("months") as progress:
         progress.begin("matchups", len(asked.months))
-        parts = mapped(partial(beside.of_month, asked), asked.months)
-        found = beside.whole(_counted(parts, progress))
+        parts = _counted(mapped(partial(of_days.of_month, asked), asked.months), progress)
+        by_pass, by_day = zip(*parts, strict=True)
+        found = beside.whole(by_pass)
     if found is None:
         raise ConfigError(
             "no report lies in a cell of a pass of these days.",
@@ -75,13 +98,19 @@ def matchup(
         "simulated": simulated or simulated_world(opened(chosen.place, beside.PASSES)[0]) or "no",
         "source": str(asked.location),
     }
-    stored = file.Stored(found, beside.verdicts(found, sets, limit), sets, told)
+    verdicts = beside.verdicts(found, sets, limit)
+    days = of_days.judged([one for one in by_day if one], found.matchups, verdicts, sets)
+    stored = file.Stored(found, verdicts, sets, told, days)
     file.write(out, stored)
     _tell(stored)
+    if products:
+        number = f"{len(days):,}" if days else "No"
+        names = ", ".join(name for name, _ in products)
+        show.out.print(f"\n{number} days of platforms with reports all day, beside: {names}.")
     show.out.print(f"\nmatchups {out}", soft_wrap=True)
 
 
-def _counted(parts: Iterator[Beside | None], progress: Bars) -> Iterator[Beside | None]:
+def _counted(parts: Iterator[Any], progress: Bars) -> Iterator[Any]:
     for part in parts:
         progress.advance("matchups")
         yield part
@@ -89,11 +118,8 @@ def _counted(parts: Iterator[Beside | None], progress: Bars) -> Iterator[Beside 
 
 def _tell(stored: Stored) -> None:
     """Counts: why some do not count, sets, and by satellite and feed."""
-    import numpy as np
-
     from fluxengine import show
-    from fluxrecipes.matchups import beside, file
-    from fluxrecipes.sources.reports import FEEDS
+    from fluxrecipes.matchups import beside, counts
 
     told = beside.counts(stored.verdicts, beside.VERDICTS)
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in told.items()]
@@ -103,13 +129,5 @@ def _tell(stored: Stored) -> None:
     show.out.print()
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in of_sets.items()]
     show.table("Kept, by set", ("set", "#number"), rows)
-    satellites = np.unique(kept.matchups.satellite)
-    heads = ("satellite", *(f"#{name}" for name in FEEDS.values()), "#platforms")
-    names = file.satellites(satellites)
-    by_satellite: list[tuple[str, ...]] = []
-    for code in satellites:
-        mine = kept.matchups.at(kept.matchups.satellite == code)
-        numbers = (f"{int((mine.feed == feed).sum()):,}" for feed in FEEDS)
-        by_satellite.append((names[int(code)], *numbers, f"{len(np.unique(mine.platform)):,}"))
     show.out.print()
-    show.table("Kept, by satellite and feed", heads, by_satellite)
+    counts.table(counts.counted(kept.matchups))

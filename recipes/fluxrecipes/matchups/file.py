@@ -15,6 +15,7 @@ from fluxengine.repository import storage_errors
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES
 from fluxrecipes.matchups.beside import SETS, VERDICTS, Beside
+from fluxrecipes.matchups.daily import PLAIN, Columns, Days
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.sources.reports import FEEDS, KINDS
 
@@ -36,6 +37,7 @@ PLACES = {
     "latitude": ("degrees_north", "latitude of the report"),
     "longitude": ("degrees_east", "longitude of the report"),
 }
+DAYS, IN_SITU_DAYS = "days", "in_situ"  # a group of the file, and the reports in it
 UNITS = {
     "K": {"air_temperature", "sea_surface_temperature"},
     "kg kg-1": {"specific_humidity"},
@@ -56,12 +58,15 @@ class Stored(NamedTuple):
         Codes of `fluxrecipes.matchups.beside`.
     attrs : dict
         Global attributes: of which store and period, and whether it is simulated.
+    days : Days or None
+        Daily products beside means of days; None where none was asked for, or no day counts.
     """
 
     found: Beside
     verdicts: Array
     sets: Array
     attrs: dict[str, Any]
+    days: Days | None = None
 
 
 def write(path: Path, stored: Stored) -> None:
@@ -95,13 +100,51 @@ def write(path: Path, stored: Stored) -> None:
         made[f"record_{name}"] = ("matchup", values, attrs)
     attrs = {"Conventions": "CF-1.11", "featureType": "point", **stored.attrs}
     dataset = xr.Dataset(made, attrs=attrs).set_coords(["time", "latitude", "longitude"])
-    numbers = [name for name, v in dataset.variables.items() if v.dtype.kind != "S"]
-    packed = {name: {"zlib": True, "complevel": 2} for name in numbers}
     unfinished = path.with_suffix(".unfinished")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.to_netcdf(unfinished, engine="netcdf4", encoding=packed)
+        dataset.to_netcdf(unfinished, engine="netcdf4", encoding=_packed(dataset))
+        if stored.days is not None:
+            daily = _of_days(stored.days)
+            daily.to_netcdf(
+                unfinished, mode="a", group=DAYS, engine="netcdf4", encoding=_packed(daily)
+            )
         unfinished.replace(path)
+
+
+def _packed(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
+    numbers = [name for name, v in dataset.variables.items() if v.dtype.kind != "S"]
+    return {name: {"zlib": True, "complevel": 2} for name in numbers}
+
+
+def _of_days(days: Days) -> xr.Dataset:
+    """The group of daily products: which one a variable is of stands in its attributes."""
+    import xarray as xr
+
+    counts = {"long_name": "number of reports in the mean"}
+    made: dict[str, Any] = {
+        "platform": ("day", days.platform, {"cf_role": "timeseries_id"}),
+        "time": ("day", days.day.astype("M8[ns]"), {"long_name": "day of the mean, UTC"}),
+        "row": ("day", days.row.astype("i2"), {"long_name": "row of the cell"}),
+        "column": ("day", days.column.astype("i2"), {"long_name": "column of the cell"}),
+        "reports": ("day", days.reports.astype("i2"), counts),
+        "feed": _flags(days.feed, FEEDS, "day"),
+        "set": _flags(days.sets, SETS, "day"),
+    }
+    for name, (units, said) in PLACES.items():
+        made[name] = ("day", getattr(days, name).astype("f4"), {"units": units, "long_name": said})
+    for product, columns in ((IN_SITU_DAYS, days.in_situ), *days.products.items()):
+        for name, values in columns.items():
+            attrs = {
+                "units": _units(name),
+                "long_name": f"{name.replace('_', ' ')}, daily mean, {product}",
+                "product": product,
+                "quantity": name,
+            }
+            made[f"{product}_{name}"] = ("day", values, attrs)
+    names = " ".join(days.products)
+    attrs = {"Conventions": "CF-1.11", "featureType": "point", "products": names}
+    return xr.Dataset(made, attrs=attrs).set_coords(["time", "latitude", "longitude"])
 
 
 def read(path: Path) -> Stored:
@@ -116,12 +159,16 @@ def read(path: Path) -> Stored:
 
     mend = "`fluxforge matchup` writes such a file."
     try:
-        with xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
-            dataset = opened.load()
+        groups = xr.open_groups(path, engine="netcdf4", mask_and_scale=False)
+        loaded = {name: one.load() for name, one in groups.items()}
+        for one in groups.values():
+            one.close()
     except (OSError, ValueError) as error:
         raise ConfigError(f"it cannot be read ({error}).", where=str(path), mend=mend) from error
     try:
+        dataset = loaded["/"]
         matchups = _matchups(dataset)
+        days = _days(loaded[f"/{DAYS}"]) if f"/{DAYS}" in loaded else None
         verdicts, sets = dataset["verdict"].values, dataset["set"].values
     except KeyError as error:
         raise ConfigError(f"it has no {error}.", where=str(path), mend=mend) from error
@@ -130,7 +177,23 @@ def read(path: Path) -> Stored:
         for name, values in dataset.data_vars.items()
         if str(name).startswith("record_")
     }
-    return Stored(Beside(matchups, record), verdicts, sets, dict(dataset.attrs))
+    return Stored(Beside(matchups, record), verdicts, sets, dict(dataset.attrs), days)
+
+
+def _days(dataset: xr.Dataset) -> Days:
+    plain = {
+        one.name: dataset[{"day": "time", "sets": "set"}.get(one.name, one.name)].values
+        for one in fields(Days)
+        if one.name in PLAIN
+    }
+    plain["platform"] = plain["platform"].astype("S16")
+    plain["day"] = plain["day"].astype("M8[D]")
+    names = str(dataset.attrs["products"]).split()
+    told: dict[str, Columns] = {name: {} for name in (IN_SITU_DAYS, *names)}
+    for values in dataset.data_vars.values():
+        if "quantity" in values.attrs:
+            told[values.attrs["product"]][values.attrs["quantity"]] = values.values
+    return Days(**plain, in_situ=told.pop(IN_SITU_DAYS), products=told)
 
 
 def _matchups(dataset: xr.Dataset) -> Matchups:
@@ -148,10 +211,12 @@ def _matchups(dataset: xr.Dataset) -> Matchups:
     return Matchups(**columns)
 
 
-def _flags(codes: Array, meanings: Mapping[int, str]) -> tuple[str, Array, dict[str, Any]]:
+def _flags(
+    codes: Array, meanings: Mapping[int, str], along: str = "matchup"
+) -> tuple[str, Array, dict[str, Any]]:
     values = np.array(list(meanings), np.uint8)
     words = " ".join(str(word).replace(" ", "_") for word in meanings.values())
-    return "matchup", codes.astype(np.uint8), {"flag_values": values, "flag_meanings": words}
+    return along, codes.astype(np.uint8), {"flag_values": values, "flag_meanings": words}
 
 
 def satellites(codes: Array) -> dict[int, str]:

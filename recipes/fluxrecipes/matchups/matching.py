@@ -215,7 +215,7 @@ class Passes:
         states = (_codes(filled[f"{name}_state"].values) for name in ("wind_speed", "water_vapour"))
         return cls(
             merged["time"].values.astype("datetime64[D]"),
-            *_edges(merged),
+            *edges_of(merged),
             merged["pass_time"].values,
             np.maximum(*states),
             serving(_codes(merged["satellite"].values)),
@@ -227,7 +227,7 @@ class Passes:
         seen = np.isfinite(passes["wind_speed"].values) & np.isfinite(passes["pass_time"].values)
         return cls(
             passes["time"].values.astype("datetime64[D]"),
-            *_edges(passes),
+            *edges_of(passes),
             passes["pass_time"].values,
             np.where(seen, cf.OBSERVED, cf.NO_OBSERVATION).astype(np.uint8),
             np.full(seen.shape, code, np.uint8),
@@ -251,7 +251,8 @@ def serving(satellite: Array) -> Array:
     return found
 
 
-def _edges(dataset: xr.Dataset) -> tuple[float, float]:
+def edges_of(dataset: xr.Dataset) -> tuple[float, float]:
+    """Southern and western edge of a grid of whole degrees."""
     south, west = (float(dataset[name].values[0]) - 0.5 for name in ("lat", "lon"))
     return south, west
 
@@ -321,8 +322,7 @@ def _candidates(
     A pass may be early on the day after the report's, or late on the day before.
     """
     rows, columns = passes.state.shape[-2:]
-    row = np.floor(latitude - passes.south).astype(np.intp)
-    column = np.floor((longitude - passes.west) % 360.0).astype(np.intp)
+    row, column = cell_of(latitude, longitude, passes.south, passes.west)
     inside = np.flatnonzero((row >= 0) & (row < rows) & (column < columns))
     day = np.floor(hours / 24.0).astype(np.intp)
     numbers = passes.days.astype(np.intp)
@@ -341,6 +341,14 @@ def _candidates(
             near = seen & (np.abs(apart) <= rules.within)
             near |= filled & (np.abs(apart) <= rules.nominal)
             yield some[near], cell[near], apart[near]
+
+
+def cell_of(
+    latitude: Floats, longitude: Floats, south: float, west: float
+) -> tuple[Indices, Indices]:
+    """Row and column on a grid of whole degrees with such edges; rows may lie outside of it."""
+    row = np.floor(latitude - south).astype(np.intp)
+    return row, np.floor((longitude - west) % 360.0).astype(np.intp)
 
 
 def _when(passes: Passes) -> Floats:
@@ -362,16 +370,7 @@ def _nearest(cell: tuple[Array, ...], platform: Array, apart: Array) -> Indices:
 
 
 def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) -> Matchups:
-    given = {name: reports[name].values.astype(float) for name in (*NEEDED, *HEIGHTS)}
-    latitude = reports["latitude"].values.astype(float)
-    made = at_10m(
-        *(given[name] for name in NEEDED),
-        height_wind=given["height_wind"],
-        height_temperature=given["height_air_temperature"],
-        height_humidity=given["height_humidity"],
-        pressure=_pressure(reports),
-        latitude=latitude,
-    )
+    made = at_10m(**sensed(reports))
     time, orbit, row, column = cell.T
     found = tuple(cell.T)
     return Matchups(
@@ -381,11 +380,11 @@ def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) 
         passes.days[time],
         row,
         column,
-        latitude,
+        reports["latitude"].values.astype(float),
         reports["longitude"].values.astype(float) % 360.0,
         made.air_temperature,
         made.specific_humidity,
-        given["sea_surface_temperature"],
+        reports["sea_surface_temperature"].values.astype(float),
         made.wind_speed,
         made.neutral_wind,
         made.sensible_heat_flux,
@@ -396,6 +395,17 @@ def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) 
         reports["feed"].values.astype(np.uint8),
         reports["platform_kind"].values.astype(np.uint8),
     )
+
+
+def sensed(reports: xr.Dataset) -> dict[str, Floats]:
+    """What reports say, and at which heights: the arguments of `fluxrecipes.at_10m.at_10m`."""
+    given = {name: reports[name].values.astype(float) for name in (*NEEDED, "latitude")}
+    return given | {
+        "height_wind": reports["height_wind"].values.astype(float),
+        "height_temperature": reports["height_air_temperature"].values.astype(float),
+        "height_humidity": reports["height_humidity"].values.astype(float),
+        "pressure": _pressure(reports),
+    }
 
 
 def _pressure(reports: xr.Dataset) -> Floats:

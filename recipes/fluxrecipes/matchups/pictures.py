@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Agreement
+from fluxrecipes.matchups.matching import WITHHELD, WITHHELD_PLACES
 from fluxrecipes.matchups.scores import COMPARED
+from fluxrecipes.matchups.stations import BOTH, Series
+from fluxrecipes.report import lines
 from fluxrecipes.report.maps import PRINT
+from fluxrecipes.vocabulary import KELVIN
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +38,7 @@ def densities(
     path: Path,
     *,
     title: str,
+    of: str = "record",
 ) -> Path:
     """Estimates over reports, counted in hexagons, with the line of equality and ± 2 σ about it.
 
@@ -46,12 +51,16 @@ def densities(
     path : Path
         Of the PNG; a PDF goes beside it.
     title : str
+    of : str
+        Whose estimates they are.
     """
     plt = _pyplot()
     shown = compared[:6]
-    figure, axes = plt.subplots(2, 3, figsize=(13, 8.6), layout="constrained", squeeze=False)
+    columns = 2 if len(shown) <= 4 else 3
+    size = (4.4 * columns, 8.6)
+    figure, axes = plt.subplots(2, columns, figsize=size, layout="constrained", squeeze=False)
     for axis, (variable, unit, x, y) in zip(axes.flat, shown, strict=False):
-        offset = 273.15 if unit == "°C" else 0.0
+        offset = KELVIN if unit == "°C" else 0.0
         ours, theirs = x - offset, y - offset
         low, high = np.nanpercentile(np.concatenate([ours, theirs]), (0.1, 99.9))
         drawn = axis.hexbin(
@@ -66,19 +75,19 @@ def densities(
             axis.plot(ends, ends + agreed.bias.value + side, "--", color=_COLOURS[1], linewidth=1)
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axis.set_xlabel(f"report [{unit}]")
-        axis.set_ylabel(f"record [{unit}]")
+        axis.set_ylabel(f"{of} [{unit}]")
         axis.set_title(variable, loc="left", fontsize=11)
         axis.text(
             0.03,
             0.97,
             f"RMSE {agreed.rmse.value:.2f} {unit}\nbias {agreed.bias.value:+.2f} {unit}\n"
-            f"r {agreed.correlation.value:.3f}\n{agreed.points:,} matchups",
+            f"r {agreed.correlation.value:.3f}\n{agreed.points:,} points",
             transform=axis.transAxes,
             va="top",
             fontsize=9,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
         )
-        figure.colorbar(drawn, ax=axis, shrink=0.75, label="matchups")
+        figure.colorbar(drawn, ax=axis, shrink=0.75, label="points")
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=14, fontweight="bold")
@@ -143,6 +152,47 @@ def _taylor_axis(axis: Any) -> None:
     )  # fmt: skip
 
 
+def series(several: Sequence[Series], path: Path, *, title: str) -> Path:
+    """Monthly means: a column for each station, a row for each variable.
+
+    Parameters
+    ----------
+    several : sequence of Series
+    path : Path
+        Of the PNG; a PDF goes beside it.
+    title : str
+    """
+    plt = _pyplot()
+    stations = list(dict.fromkeys(one.station for one in several))
+    names = [name for name in dict.fromkeys(one.name for one in several) if name != BOTH]
+    looks = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(names)}
+    rows, columns = len(VARIABLES), len(stations)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(6.2 * columns + 1, 2.4 * rows + 1), layout="constrained",
+        squeeze=False, sharex="col",
+    )  # fmt: skip
+    for column, station in enumerate(stations):
+        axes[0, column].set_title(station, loc="left", fontsize=11)
+        for axis, variable in zip(axes[:, column], VARIABLES, strict=True):
+            mine = [s for s in several if (s.station, s.variable) == (station, variable)]
+            for one in mine:
+                offset = KELVIN if one.units == "°C" else 0.0
+                months, ours, theirs = one.means
+                if one.name == BOTH:
+                    look = {"color": "black", "linewidth": 1.8, "label": "reports"}
+                    lines.monthly(axis, months, theirs - offset, **look)
+                else:
+                    look = {"color": looks[one.name], "linewidth": 1.0, "label": one.name}
+                    lines.monthly(axis, months, ours - offset, **look)
+            axis.grid(color="0.9")
+            if mine and not column:
+                axis.set_ylabel(f"{variable}\n[{mine[0].units}]")
+    where = "reports: at the passes of the satellites, air at 10 m"
+    lines.legend(figure, axes.flat, title=where)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return _saved(figure, path)
+
+
 def places(
     latitude: Array, longitude: Array, feeds: Mapping[str, npt.NDArray[np.bool_]], path: Path,
     *, title: str,
@@ -183,20 +233,31 @@ def places(
                 cells[1], cells[0], _MARKS[at], markersize=1.8, color=_COLOURS[at],
                 transform=ccrs.PlateCarree(), label=f"{name}: {int(members.sum()):,}",
             )  # fmt: skip
+    for name, (north, east) in zip(WITHHELD, WITHHELD_PLACES, strict=False):
+        axis.plot(
+            east, north, "s", markersize=9, markerfacecolor="none", markeredgecolor="black",
+            transform=ccrs.PlateCarree(),
+        )  # fmt: skip
+        axis.annotate(
+            name, (east, north), (7, 5), textcoords="offset points", fontsize=8,
+            xycoords=ccrs.PlateCarree()._as_mpl_transform(axis),
+        )  # fmt: skip
     axis.set_extent([20.01, 379.99, -65, 65], ccrs.PlateCarree())
-    lines = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
-    lines.xlabel_style = lines.ylabel_style = {"size": 8, "color": "0.3"}
-    axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(feeds), fontsize=9,
-        title="matchups", markerscale=2,
+    grid = axis.gridlines(draw_labels=["left", "bottom"], color="0.8", linewidth=0.5)
+    grid.xlabel_style = grid.ylabel_style = {"size": 8, "color": "0.3"}
+    figure.legend(
+        loc="outside lower center", ncols=len(feeds), fontsize=9, markerscale=2,
+        title="matchups; squares: withheld for the last test",
     )  # fmt: skip
     figure.suptitle(title, fontsize=14, fontweight="bold")
     return _saved(figure, path)
 
 
 def _saved(figure: Any, path: Path) -> Path:
-    for kind in (".png", ".pdf"):
-        figure.savefig(path.with_suffix(kind), dpi=PRINT, bbox_inches="tight", pad_inches=0.1)
+    tight = {"bbox_inches": "tight", "pad_inches": 0.1}
+    figure.savefig(path, dpi=PRINT, **tight)
+    figure.set_layout_engine("none")  # all is in its place
+    figure.savefig(path.with_suffix(".pdf"), **tight)
     _pyplot().close(figure)
     return path
 

@@ -46,3 +46,54 @@ TABLE_4 = (
     Published("DeepFlux", "descending", {AIR: 0.53, HUMIDITY: 0.70}, {AIR: 0.99, HUMIDITY: 0.97}),
     Published("DeepFlux", "", {SENSIBLE: 5.53, LATENT: 25.28}, {SENSIBLE: 0.88, LATENT: 0.87}),
 )
+
+
+class Monthly(NamedTuple):
+    """Root mean square error of monthly means at a withheld station, in section 4.2.
+
+    Parameters
+    ----------
+    station : str
+    variable : str
+        In words, as of `fluxrecipes.matchups.scores.COMPARED`.
+    series : str
+        Pass, or product.
+    rmse : float
+        In °C, g/kg and W m-2.
+    """
+
+    station: str
+    variable: str
+    series: str
+    rmse: float
+
+
+# Where the text gives one figure after the other for both passes, they are taken in this order. Its
+# sentences on humidity can be read otherwise: 0.69 as ERA5's own, 0.71 and 0.65 as IFREMER's.
+STATIONS = (
+    Monthly("WHOTS", "air temperature", "ascending", 0.40),
+    Monthly("WHOTS", "air temperature", "descending", 0.41),
+    Monthly("WHOTS", "specific humidity", "ascending", 0.61),
+    Monthly("WHOTS", "specific humidity", "descending", 0.69),
+    Monthly("WHOTS", "sensible heat flux", "both passes", 3.93),
+    Monthly("WHOTS", "latent heat flux", "both passes", 15.2),
+    Monthly("STRATUS", "specific humidity", "ascending", 0.71),
+    Monthly("STRATUS", "specific humidity", "descending", 0.65),
+)
+STATIONS_PAPER = "Wang, Wang and Li (2026), section 4.2"
+
+
+class Range(NamedTuple):
+    """Between what monthly global means lie, 1992 to 2020, in section 4.3; W m-2."""
+
+    variable: str
+    product: str
+    low: float
+    high: float
+
+
+GLOBAL_MEANS = (
+    Range("sensible_heat_flux", "DeepFlux", 4.0, 9.0),
+    Range("latent_heat_flux", "DeepFlux", 80.0, 90.0),
+)
+GLOBAL_PAPER = "Wang, Wang and Li (2026), section 4.3"

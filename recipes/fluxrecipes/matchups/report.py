@@ -1,9 +1,9 @@
-"""Validation against reports: tables for the eye, numbers for machines, pictures."""
+"""Validation against reports: all that is found, in numbers for machines and pictures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,25 +11,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine import place, show
+from fluxengine import place
 from fluxengine.errors import ConfigError
 from fluxengine.repository import storage_errors
-from fluxkernels.stats.agreement import Agreement, Interval
-from fluxrecipes.matchups import file, pictures, published, scores
+from fluxkernels.stats.agreement import Agreement
+from fluxrecipes.matchups import (
+    counts,
+    day_scores,
+    file,
+    pictures,
+    published,
+    scores,
+    stations,
+    wind,
+)
 from fluxrecipes.matchups.beside import KEPT, KEPT_BACK, SETS, TEST
+from fluxrecipes.matchups.counts import Count
+from fluxrecipes.matchups.daily import Days
+from fluxrecipes.matchups.day_scores import OfProduct, Triple
 from fluxrecipes.matchups.file import Stored
 from fluxrecipes.matchups.scores import ALL, Score
+from fluxrecipes.matchups.stations import Series
 from fluxrecipes.skill import protocol
 from fluxrecipes.sources.reports import FEEDS
 
 Flags = npt.NDArray[np.bool_]
 
 HELD_OUT = (TEST, KEPT_BACK)
-# Of the table of scores; numbers begin with '#'.
-HEADS = (
-    *("by", "group", "#points", "#stations", "#RMSE", "95 %", "#bias", "95 %"),
-    *("#r", "#centred", "#σ ratio", "#slope", "#95th", "#99th"),
-)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,19 @@ class Validated:
     counted : bool array
         Matchups that were scored.
     scores : list of Score
+        Of the record at the passes.
+    wind : list of Score
+        By satellite and wind, before and after the correction.
+    series : list of Series
+        Monthly means at stations.
+    days : Days or None
+        Means of days that were scored; None where no daily product stands beside.
+    products : list of OfProduct
+        Of daily products, on common days.
+    triples : list of Triple
+        Record, reports and each product.
+    counts : list of Count
+        By satellite and network.
     opened_before : int or None
         How often held-out matchups were looked at before; None where they were not.
     """
@@ -49,6 +70,12 @@ class Validated:
     stored: Stored
     counted: Flags
     scores: list[Score]
+    wind: list[Score]
+    series: list[Series]
+    days: Days | None
+    products: list[OfProduct]
+    triples: list[Triple]
+    counts: list[Count]
     opened_before: int | None
 
     @property
@@ -65,12 +92,18 @@ class Validated:
             "source": self.stored.attrs.get("source"),
             "points": int(self.counted.sum()),
             "opened_before": self.opened_before,
+            "counts": [one._asdict() for one in self.counts],
             "scores": [one.as_json() for one in self.scores],
+            "wind": [one.as_json() for one in self.wind],
+            "products": [one.as_json() for one in self.products],
+            "triple_collocation": [one.as_json() for one in self.triples],
+            "stations": [one.as_json() for one in self.series],
             "published": [row._asdict() for row in published.TABLE_4],
+            "published_stations": [row._asdict() for row in published.STATIONS],
         }
 
 
-def of(path: Path, *, held_out: bool, purpose: str) -> Validated:
+def of(path: Path, *, held_out: bool, purpose: str, at_stations: Sequence[str] = ()) -> Validated:
     """Score a file of matchups.
 
     Parameters
@@ -80,111 +113,66 @@ def of(path: Path, *, held_out: bool, purpose: str) -> Validated:
         Also of the test year and of the withheld stations: that is written down.
     purpose : str
         What for, where held-out matchups are looked at.
+    at_stations : sequence of str, optional
+        Stations of which to tell monthly means; by default see `stations.chosen`.
 
     Raises
     ------
     ConfigError
-        FF201: no such file, no purpose, or no matchup counts.
+        FF201: no such file, no purpose, no matchup counts, or a station is withheld.
+    UnknownName
+        FF102: there is no such station.
     """
-    stored = file.read(path)
+    stored, days = file.read(path), None
     counted = stored.verdicts == KEPT
     kept_back = counted & np.isin(stored.sets, HELD_OUT)
-    before = None
-    if held_out and kept_back.any():
-        if not purpose:
-            raise ConfigError(
-                "the test year and the withheld stations are to be looked at, and it is not said"
-                " what for.",
-                where="--held-out",
-                mend="Say it with --purpose: it is written into openings.jsonl beside the file.",
-            )
-        names = [SETS[code] for code in HELD_OUT if (stored.sets[kept_back] == code).any()]
-        what = "matchups: " + ", ".join(names)
-        log = place.at(path.resolve().parent)
-        before = protocol.opened(log, protocol.Opening(what, purpose, {}))
     if not held_out:
         counted = counted & ~kept_back
-    found = scores.scores(stored, counted)
-    if not found:
+    if not counted.any():
         raise ConfigError(
             "no matchup counts: all are left out, or held out.",
             where=str(path),
             mend="`fluxforge matchup` tells why matchups do not count.",
         )
-    return Validated(stored, counted, found, before)
-
-
-# --- tables --------------------------------------------------------------------------------------
-
-
-def tables(found: Validated) -> None:
-    """Print what was found."""
-    show.out.print(f"[bold]Record against reports from the sea[/]: {found.world}")
-    if found.opened_before is not None:
-        show.out.print(f"Held out: opened {found.opened_before} times before this.")
-    _as_table_4(found)
-    for variable, several in scores.by_variable(found.scores).items():
-        unit = several[0].units
-        show.out.print()
-        show.table(f"{variable} [{unit}]", HEADS, [row(one) for one in several], wide=True)
-    show.out.print(
-        "\nAll variables of a group are on the same points. 95 %: by resampling whole stations."
-        " σ ratio: standard deviation of the record over the reports'. 95th, 99th: percentiles of"
-        " the record less the reports'."
+    named = stations.chosen(stored, counted, at_stations, held_out=held_out)
+    before = _opened(path, stored, kept_back, purpose) if held_out and kept_back.any() else None
+    if stored.days is not None:
+        open_days = held_out | ~np.isin(stored.days.sets, HELD_OUT)
+        some = stored.days.at(open_days)
+        days = some if day_scores.common(some).any() else None
+    found = scores.scores(stored, counted)
+    if not found:
+        raise ConfigError(
+            "no matchup has a value of all that is compared.",
+            where=str(path),
+            mend="`fluxforge matchup` takes what the record has: look whether it is whole.",
+        )
+    return Validated(
+        stored,
+        counted,
+        found,
+        wind.scores(stored, counted),
+        stations.series(stored, days, counted, named),
+        days,
+        day_scores.scores(days) if days else [],
+        day_scores.triples(days) if days else [],
+        counts.counted(stored.found.matchups.at(counted)),
+        before,
     )
 
 
-def row(one: Score) -> tuple[str, ...]:
-    """Cells of a table with `HEADS`."""
-    agreed = one.agreement
-    digits = 3 if one.units in ("°C", "g/kg", "m/s") else 2
-    ratio = agreed.spread.value / agreed.spread_of_reference.value
-    return (
-        one.by,
-        "" if one.group == ALL else one.group,
-        f"{agreed.points:,}",
-        str(agreed.clusters),
-        f"{agreed.rmse.value:.{digits}f}",
-        _range(agreed.rmse, digits),
-        f"{agreed.bias.value:+.{digits}f}",
-        _range(agreed.bias, digits, "+"),
-        f"{agreed.correlation.value:.3f}",
-        f"{agreed.centred.value:.{digits}f}",
-        f"{ratio:.3f}",
-        f"{agreed.slope.value:.3f}",
-        f"{agreed.p95:+.{digits}f}",
-        f"{agreed.p99:+.{digits}f}",
-    )
-
-
-def _range(interval: Interval, digits: int, sign: str = "") -> str:
-    if not np.isfinite(interval.low):
-        return ""
-    return f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}"
-
-
-def _as_table_4(found: Validated) -> None:
-    """The paper's table 4 with its published figures, and ours beside."""
-    names = (published.AIR, published.HUMIDITY, published.SENSIBLE, published.LATENT)
-    heads = ("dataset", "figures", "#Ta [°C]", "#Qa [g/kg]", "#SHF [W/m²]", "#LHF [W/m²]")
-    for what in ("rmse", "correlation"):
-        rows: list[tuple[str, ...]] = []
-        for row in published.TABLE_4:
-            given = getattr(row, what)
-            values = (f"{given[name]:.2f}" if name in given else "" for name in names)
-            rows.append((f"{row.product} {row.orbit}".strip(), "published", *values))
-        for group, by in (("ascending", "pass"), ("descending", "pass"), (ALL, ALL)):
-            agreed = [scores.one(found.scores, v, by, group) for v in pictures.VARIABLES]
-            values = (f"{getattr(a, what).value:.2f}" if a else "" for a in agreed)
-            label = "both passes" if group == ALL else group
-            rows.append((f"this record, {label}", found.world, *values))
-        show.out.print()
-        title = "RMSE" if what == "rmse" else "correlation"
-        show.table(f"{title}; published: {published.PAPER}", heads, rows, wide=True)
-    show.out.print(
-        "Published figures are of real reports of 1992 to 2020 and of other cells and days: they"
-        " stand beside ours, and are no common sample."
-    )
+def _opened(path: Path, stored: Stored, kept_back: Flags, purpose: str) -> int:
+    """Write down that held-out matchups are looked at; how often they were before."""
+    if not purpose:
+        raise ConfigError(
+            "the test year and the withheld stations are to be looked at, and it is not said"
+            " what for.",
+            where="--held-out",
+            mend="Say it with --purpose: it is written into openings.jsonl beside the file.",
+        )
+    names = [SETS[code] for code in HELD_OUT if (stored.sets[kept_back] == code).any()]
+    what = "matchups: " + ", ".join(names)
+    return protocol.opened(place.at(path.resolve().parent), protocol.Opening(what, purpose, {}))
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -201,24 +189,23 @@ def write(found: Validated, folder: Path) -> list[Path]:
 
 def _pictures(found: Validated, folder: Path) -> Iterable[Path]:
     overall = {s.variable: s.agreement for s in found.scores if s.by == ALL}
-    wind = [name for name in ("wind of the satellite", "wind, corrected") if name in overall]
+    winds = [name for name in (wind.BEFORE, wind.AFTER) if name in overall]
     members = found.counted
-    compared = [
+    by_pass = [
         (variable, units, x[members], y[members])
         for variable, units, x, y in scores.compared(found.stored)
-        if variable in (*pictures.VARIABLES, *wind)
+        if variable in (*pictures.VARIABLES, *winds)
     ]
-    yield pictures.densities(
-        compared,
-        overall,
-        folder / "densities.png",
-        title=f"Record against reports: {found.world}",
-    )
-    yield pictures.taylor(
-        {v: _labelled(found.scores, v) for v in pictures.VARIABLES if v in overall},
-        folder / "taylor.png",
-        title=f"Record against reports: {found.world}",
-    )
+    title = f"Record against reports: {found.world}"
+    yield pictures.densities(by_pass, overall, folder / "densities.png", title=title)
+    labelled = {v: _labelled(found.scores, v) for v in pictures.VARIABLES if v in overall}
+    yield pictures.taylor(labelled, folder / "taylor.png", title=title)
+    if found.days is not None:
+        yield from _of_products(found, found.days, folder)
+    if found.series:
+        yield pictures.series(
+            found.series, folder / "stations.png", title=f"Monthly means at stations: {found.world}"
+        )
     matchups = found.stored.found.matchups
     feeds = {name: members & (matchups.feed == code) for code, name in FEEDS.items()}
     yield pictures.places(
@@ -228,6 +215,34 @@ def _pictures(found: Validated, folder: Path) -> Iterable[Path]:
         folder / "places.png",
         title=f"Matchups: {found.world}",
     )
+
+
+def _of_products(found: Validated, days: Days, folder: Path) -> Iterable[Path]:
+    """A Taylor diagram of all products, and densities of each, on common days."""
+    title, both = f"on common days: {found.world}", day_scores.common(days)
+    told = _by_product(found.products)
+    yield pictures.taylor(told, folder / "taylor_products.png", title=f"Daily products {title}")
+    for product in days.products:
+        own = {name: several[product] for name, several in told.items() if product in several}
+        yield pictures.densities(
+            [
+                (pair.variable, pair.units, pair.estimate[both], pair.reference[both])
+                for pair in day_scores.pairs(days, product)
+            ],
+            own,
+            folder / f"densities_{product}_days.png",
+            title=f"Days of {product} against those of reports, {title}",
+            of=product,
+        )
+
+
+def _by_product(several: list[OfProduct]) -> dict[str, dict[str, Agreement]]:
+    """Of each variable the agreement of each product on all common days."""
+    made: dict[str, dict[str, Agreement]] = {}
+    for one in several:
+        if one.score.by == ALL:
+            made.setdefault(one.score.variable, {})[one.product] = one.score.agreement
+    return made
 
 
 def _labelled(several: list[Score], variable: str) -> dict[str, Agreement]:

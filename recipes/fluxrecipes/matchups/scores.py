@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fluxkernels.stats.agreement import Agreement, agreement
+from fluxkernels.stats.agreement import Agreement, Interval, agreement
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES
 from fluxrecipes.matchups.beside import KEPT, SETS
@@ -72,23 +72,22 @@ class Score:
 
     def as_json(self) -> dict[str, Any]:
         """For machines; None where there is no number."""
-        told: dict[str, Any] = {
-            "variable": self.variable,
-            "units": self.units,
-            "by": self.by,
-            "group": self.group,
-        }
-        for name, value in self.agreement._asdict().items():
-            parts = value._asdict() if hasattr(value, "_asdict") else value
-            told[name] = (
-                {k: _plain(v) for k, v in parts.items()}
-                if isinstance(parts, dict)
-                else _plain(parts)
-            )
-        return told
+        told = {"variable": self.variable, "units": self.units, "by": self.by, "group": self.group}
+        return told | as_json(self.agreement)
 
 
-def _plain(value: Any) -> Any:
+def as_json(agreed: Agreement) -> dict[str, Any]:
+    """An agreement for machines; None where there is no number."""
+    return {
+        name: {k: plain(v) for k, v in value._asdict().items()}
+        if isinstance(value, Interval)
+        else plain(value)
+        for name, value in agreed._asdict().items()
+    }
+
+
+def plain(value: Any) -> Any:
+    """A number for machines: rounded, None where there is none."""
     if isinstance(value, float):
         return round(value, 6) if np.isfinite(value) else None
     return value

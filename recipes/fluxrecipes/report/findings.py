@@ -117,12 +117,13 @@ def _panels(maps: xr.Dataset) -> dict[str, Panel]:
 
 
 def _tables(told: Mapping[str, Any]) -> Iterable[Table]:
-    from fluxrecipes.trends.report import TESTS, shown
+    from fluxrecipes.report.units import shown
+    from fluxrecipes.trends.report import TESTS
 
     def table(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> Table:
         from fluxrecipes.trends.report import row
 
-        unit = shown(several[0][1].units)[0]
+        unit = shown(several[0][1].units).unit
         heads = ("region", by, "#trend", "#± 95 %", *TESTS)
         return Table(f"{title} [{unit} per decade]", heads, tuple(row(n, e) for n, e in several))
 
@@ -170,15 +171,15 @@ def scores(path: Path) -> Validated:
 
 def tables_of(validated: Validated) -> tuple[Table, ...]:
     """All matchups together, then each variable in groups."""
-    from fluxrecipes.matchups import report
+    from fluxrecipes.matchups import tables
     from fluxrecipes.matchups.scores import ALL, by_variable
 
     together = [one for one in validated.scores if one.by == ALL]
-    heads = ("variable", "unit", *report.HEADS[2:])
-    rows = tuple((one.variable, one.units, *report.row(one)[2:]) for one in together)
+    heads = ("variable", "unit", *tables.HEADS[2:])
+    rows = tuple((one.variable, one.units, *tables.row(one)[2:]) for one in together)
     first = Table("all matchups", heads, rows)
     several = (
-        Table(f"{variable} [{some[0].units}]", report.HEADS, tuple(report.row(one) for one in some))
+        Table(f"{variable} [{some[0].units}]", tables.HEADS, tuple(tables.row(one) for one in some))
         for variable, some in by_variable(validated.scores).items()
     )
     return (first, *several)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fluxrecipes.report.maps import shown_as, style
+from fluxrecipes.report.maps import style
+from fluxrecipes.report.units import shown
 from fluxrecipes.trends.series import annual
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def scale_of(values: xr.DataArray) -> Scale:
     import matplotlib as mpl
     from matplotlib.ticker import MaxNLocator
 
-    units, factor, offset = shown_as(values.attrs.get("units", "1"))
+    units, factor, offset = shown(str(values.attrs.get("units", "1")))[:3]
     days = _step(labels_of(values)) == "day"
     name, limits = style(str(values.name), values.values * factor + offset, days=days)
     edges = MaxNLocator(INTERVALS, steps=[1, 2, 2.5, 5, 10]).tick_values(*limits)
@@ -208,23 +209,23 @@ def labels_of(values: xr.DataArray) -> list[str]:
 def _frame(
     one: Floats, label: str, scale: Scale, origin: xr.DataArray, sheet: Sheet, land: Flags | None
 ) -> Frame:
-    _, factor, offset = shown_as(origin.attrs.get("units", "1"))
-    shown = one * factor + offset
-    codes = np.digitize(shown, scale.edges[1:-1]).astype(np.uint8) + LAND + 1
-    codes[~np.isfinite(shown)] = NOTHING
+    _, factor, offset = shown(str(origin.attrs.get("units", "1")))[:3]
+    seen = one * factor + offset
+    codes = np.digitize(seen, scale.edges[1:-1]).astype(np.uint8) + LAND + 1
+    codes[~np.isfinite(seen)] = NOTHING
     if land is not None:
-        codes[land & ~np.isfinite(shown)] = LAND
+        codes[land & ~np.isfinite(seen)] = LAND
     image = base64.b64encode(_png(sheet.laid(codes), scale)).decode("ascii")
-    return Frame(label, image, _told(shown, scale.units, sheet))
+    return Frame(label, image, _told(seen, scale.units, sheet))
 
 
-def _told(shown: Floats, units: str, sheet: Sheet) -> str:
-    there = np.isfinite(shown)
+def _told(seen: Floats, units: str, sheet: Sheet) -> str:
+    there = np.isfinite(seen)
     if not there.any():
         return "no value anywhere"
     area = np.cos(np.radians(sheet.latitude))[:, None] * there
-    mean = float((np.where(there, shown, 0.0) * area).sum() / area.sum())
-    low, high = float(shown[there].min()), float(shown[there].max())
+    mean = float((np.where(there, seen, 0.0) * area).sum() / area.sum())
+    low, high = float(seen[there].min()), float(seen[there].max())
     return f"mean {mean:.3g}, from {low:.3g} to {high:.3g} {units}"
 
 

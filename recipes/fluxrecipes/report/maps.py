@@ -11,30 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fluxengine.declare import Array, Variable
-from fluxrecipes import vocabulary as cf
+from fluxrecipes.report.units import shown
 
 if TYPE_CHECKING:
     import xarray as xr
 
 LAND, NO_VALUE = "0.55", "0.90"
-# Units for the eye: scale and offset from the stored unit.
-SHOWN = {
-    "K": ("°C", 1.0, -cf.KELVIN),
-    "kg kg-1": ("g kg⁻¹", 1000.0, 0.0),
-    "W m-2": ("W m⁻²", 1.0, 0.0),
-    "m s-1": ("m s⁻¹", 1.0, 0.0),
-    "kg m-2": ("mm", 1.0, 0.0),
-    "mm h-1": ("mm h⁻¹", 1.0, 0.0),
-}
 PRINT = 300  # dots an inch
-
-
-def shown_as(units: object) -> tuple[str, float, float]:
-    """Unit for the eye, and scale and offset from the stored one; pure numbers have none."""
-    if units in SHOWN:
-        return SHOWN[str(units)]
-    raised = str(units).replace("-1", "⁻¹").replace("-2", "⁻²").replace("-3", "⁻³")
-    return ("" if units == "1" else raised), 1.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +36,8 @@ class Panel:
     limits : (float, float), optional
         In the shown unit; by default the 1st and 99th percentile.
     shown : (str, float, float), optional
-        The shown unit, and scale and offset from the stored one; by default those of `SHOWN`.
+        The shown unit, and scale and offset from the stored one; by default as of
+        `fluxrecipes.report.units`.
     dots, crosses : bool DataArray, optional
         On (lat, lon): cells that get one or the other, every third of them.
     """
@@ -112,6 +96,13 @@ def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
 def title_of(long_name: str) -> str:
     """The head of a map: what a variable is, without its particulars."""
     return long_name.partition(",")[0].replace(" at the sea surface", "")
+
+
+def even(values: Any) -> tuple[float, float]:
+    """Limits of colours that are even about zero, between which 98 of 100 values lie."""
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(np.percentile(sizes, 98)) if sizes.size else 0.0
+    return (-largest, largest) if largest > 0 else (-1.0, 1.0)
 
 
 def draw(
@@ -217,7 +208,7 @@ def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
 def _draw_one(figure, axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
     import cartopy.crs as ccrs
 
-    unit, scale, offset = one.shown or shown_as(one.units)
+    unit, scale, offset = one.shown or shown(one.units)[:3]
     values = one.values.values * scale + offset
     low, high = one.limits or tuple(np.nanpercentile(values, (1, 99)))
     lat, lon = one.values["lat"].values, one.values["lon"].values

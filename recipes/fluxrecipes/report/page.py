@@ -18,10 +18,11 @@ from fluxengine.repository import storage_errors
 from fluxrecipes.report import calendar, charts, coverage, fields, findings, origins, pictures
 from fluxrecipes.report.coverage import KINDS, Coverage, Days, Kind
 from fluxrecipes.report.frames import Film, Sheet, choose, films
-from fluxrecipes.report.maps import shown_as, title_of
+from fluxrecipes.report.maps import title_of
 from fluxrecipes.report.pictures import Picture
 from fluxrecipes.report.subject import Subject
 from fluxrecipes.report.template import rendered
+from fluxrecipes.report.units import shown as shown_as
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,7 +41,7 @@ SHARES = ("observed", "filled", "reanalysis", "without a value")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Quantity:
     """A variable as a page shows it.
 
     Parameters
@@ -151,6 +152,7 @@ def make(
             scored=scored,
             tables=() if scored is None else findings.tables_of(scored),
             pictures={one.name: one for one in drawn},
+            of_scores=[one for one in drawn if one.of == "scores"],
             chain=chain,
             weights={file: digest for one in chain for file, digest in one.weights.items()},
             troubles=origins.troubles(chain),
@@ -203,24 +205,24 @@ def _land(subject: Subject, days: Coverage) -> Flags:
     return np.asarray(fields.coarse(cells).values > 0.5)
 
 
-def _variables(subject: Subject, land: Flags, bars: Bars) -> list[Shown]:
+def _variables(subject: Subject, land: Flags, bars: Bars) -> list[Quantity]:
     """One variable after the other: of each, no more is kept than is shown."""
     bars.begin("maps", sum(fields.steps_to_read(subject, name) for name in subject.variables))
     share = FRAMES // len(subject.variables)
     return [_variable(subject, name, land, share, bars) for name in subject.variables]
 
 
-def _variable(subject: Subject, name: str, land: Flags, budget: int, bars: Bars) -> Shown:
+def _variable(subject: Subject, name: str, land: Flags, budget: int, bars: Bars) -> Quantity:
     values = fields.fields(subject, name, lambda steps: bars.advance("maps", steps))
     title = title_of(str(values.attrs.get("long_name", name.replace("_", " "))))
     title = title[:1].upper() + title[1:]
-    units, factor, offset = shown_as(values.attrs.get("units", "1"))
+    units, factor, offset = shown_as(str(values.attrs.get("units", "1")))[:3]
     sheet = Sheet(_degrees(values, "lat"), _degrees(values, "lon"))
     series, share = fields.global_mean(values)
     times = values["time"].values.astype("M8[D]")
     made = films(values, title, sheet, land, budget)
     mean = fields.over_time(values)
-    return Shown(name, title, units, made, mean, times, series * factor + offset, share)
+    return Quantity(name, title, units, made, mean, times, series * factor + offset, share)
 
 
 def _degrees(values: xr.DataArray, name: str) -> Floats:
@@ -245,7 +247,7 @@ def _shares(days: Coverage) -> charts.Chart:
     return charts.areas(title, when.astype("M8[D]"), shares, SHARES)
 
 
-def _note(subject: Subject, shown: Sequence[Shown]) -> str:
+def _note(subject: Subject, shown: Sequence[Quantity]) -> str:
     steps = "days" if subject.by_days else "months"
     low = min(one.share for one in shown)
     return (
@@ -259,7 +261,7 @@ def _pictures(
     subject: Subject,
     days: Coverage,
     land: Flags,
-    shown: Sequence[Shown],
+    shown: Sequence[Quantity],
     found: findings.Trends | None,
     scored: Validated | None,
     bars: Bars,

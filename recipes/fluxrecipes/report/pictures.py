@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from fluxrecipes.report.calendar import BEGINS, MONTHS, places
 from fluxrecipes.report.coverage import KINDS, Coverage, Days, Kind
-from fluxrecipes.report.maps import PRINT, Panel, drawn, shown_as, style
+from fluxrecipes.report.maps import PRINT, Panel, drawn, style
+from fluxrecipes.report.units import shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,12 +48,15 @@ class Picture:
         A smaller copy as PNG, in base64.
     size : (int, int)
         Of the copy.
+    of : str
+        Whether it is one of the ``scores``.
     """
 
     name: str
     caption: str
     image: str
     size: tuple[int, int]
+    of: str = ""
 
 
 def means(
@@ -77,7 +81,7 @@ def means(
     panels = []
     for name, values in maps.items():
         units = str(values.attrs.get("units", "1"))
-        _, factor, offset = shown_as(units)
+        _, factor, offset = shown(units)[:3]
         colours, limits = style(name, values.values * factor + offset, days=False)
         panels.append(Panel(values, titles[name], units, colours, limits))
     same = next(iter(maps.values()))
@@ -156,19 +160,24 @@ def trends(folder: Path, found: Trends) -> Iterator[Picture]:
         yield _saved(figure, folder / f"trend_{name}", caption)
 
 
+CAPTIONS = {
+    "densities": "The record over the reports, counted; dashed: two standard deviations",
+    "taylor": "Taylor diagrams: spread and correlation, and so centred errors",
+    "taylor_products": "Taylor diagrams of daily products, on common days",
+    "stations": "Monthly means at stations",
+    "places": "Where the matchups are",
+}
+
+
 def matchups(folder: Path, validated: Validated) -> Iterator[Picture]:
-    """Densities, Taylor diagrams and places."""
+    """All that validation against reports draws."""
     from fluxrecipes.matchups import report
 
-    captions = {
-        "densities": "The record over the reports, counted; dashed: two standard deviations",
-        "taylor": "Taylor diagrams: spread and correlation, and so centred errors",
-        "places": "Where the matchups are",
-    }
     for path in report.write(validated, folder):
-        if path.stem in captions:
-            caption = f"{captions[path.stem]}. {validated.world[:1].upper()}{validated.world[1:]}."
-            yield _copied(path, caption)
+        if path.suffix == ".png":
+            words = CAPTIONS.get(path.stem, path.stem.replace("_", " ").capitalize())
+            world = validated.world[:1].upper() + validated.world[1:]
+            yield replace(_copied(path, f"{words}. {world}."), of="scores")
 
 
 def _pyplot() -> Any:

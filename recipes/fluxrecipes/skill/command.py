@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fluxrecipes.matchups.report import Validated
 
 
 def validate(
@@ -19,10 +24,17 @@ def validate(
     matchups: Annotated[
         Path | None, typer.Option(help="Score the record against reports: a file of matchups.")
     ] = None,
+    means: Annotated[
+        bool, typer.Option("--means", help="Maps and series of means, with products beside.")
+    ] = False,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Of matchups, also 2018 and withheld stations.")
     ] = False,
     purpose: Annotated[str, typer.Option(help="What held-out matchups are looked at for.")] = "",
+    station: Annotated[
+        list[str] | None,
+        typer.Option(help="Of matchups, where to tell monthly means; several times."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is drawn of matchups.")] = Path(
         "validation"
     ),
@@ -32,11 +44,19 @@ def validate(
 
     With `--matchups`, a file that `fluxforge matchup` wrote: RMSE, bias, correlation and spread
     with intervals, of all and by pass, fill, satellite, feed, latitude, wind, cloud, vapour and
-    sea surface temperature, beside the paper's published table 4, with pictures. The test year and
-    the withheld stations are left out unless `--held-out --purpose WHY` opens them, which is
-    written into openings.jsonl beside the file.
+    sea surface temperature, beside the paper's published table 4, with pictures; the satellites'
+    wind by satellite and thirds, before and after its correction; monthly means at stations. Where
+    the file holds daily products (`fluxforge matchup --beside`), these on the days that all of
+    them have, and triple collocation. The test year and the withheld stations are left out unless
+    `--held-out --purpose WHY` opens them, which is written into openings.jsonl beside the file.
 
-    Example: fluxforge validate --matchups matchups.nc --out validation
+    Example: fluxforge validate --matchups matchups.nc --station 0n110w --out validation
+
+    With `--means`, annual-mean maps and monthly global means of air and fluxes, of the record and
+    of products on the cells and months that all have. It takes the file of `fluxforge trends`,
+    which names the record, its period and what stands `beside`; days serve as well as months.
+
+    Example: fluxforge validate --means -c trends.yaml
 
     With `--models`, a validate.yaml names the store, the days to fit the baselines on, the days to
     score, and where the passes are simulated their world:
@@ -62,7 +82,15 @@ def validate(
     Example: fluxforge validate --models -c validate.yaml
     """
     if matchups is not None:
-        against_reports(matchups, held_out=held_out, purpose=purpose, out=out, as_json=as_json)
+        from fluxrecipes.matchups import report as of_matchups
+
+        against = of_matchups.of(
+            matchups, held_out=held_out, purpose=purpose, at_stations=station or ()
+        )
+        tell_matchups(against, out, as_json=as_json)
+        return
+    if means:
+        tell_means(config, as_json=as_json)
         return
     from fluxengine import show
     from fluxengine.errors import ConfigError
@@ -72,7 +100,7 @@ def validate(
         raise ConfigError(
             "it is not said what to validate.",
             where="validate",
-            mend="Say `--matchups FILE` or `--models`.",
+            mend="Say `--matchups FILE`, `--means` or `--models`.",
         )
     asked = settings.load(config)
     found: dict[str, Any] = report.of(asked, tell=lambda line: show.notice(line))
@@ -82,19 +110,37 @@ def validate(
         report.tables(found)
 
 
-def against_reports(path: Path, *, held_out: bool, purpose: str, out: Path, as_json: bool) -> None:
-    """Score a file of matchups, write numbers and pictures, and tell."""
-    from fluxengine import show
-    from fluxrecipes.matchups import report
+def tell_matchups(found: Validated, out: Path, *, as_json: bool) -> None:
+    """Write numbers and pictures of matchups, and tell."""
+    from fluxrecipes.matchups import report, tables
 
-    found = report.of(path, held_out=held_out, purpose=purpose)
     written = report.write(found, out)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
         return
-    report.tables(found)
+    tables.tables(found)
+    tell_files(written)
+
+
+def tell_means(config: Path, *, as_json: bool) -> None:
+    """Means of what a trends.yaml names."""
+    from fluxengine import show
+    from fluxrecipes.trends import means, means_report, settings
+
+    found = means.of(settings.load(config), tell=lambda line: show.notice(line))
+    written = means_report.write(found)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+        return
+    means_report.tables(found)
+    tell_files(written)
+
+
+def tell_files(written: Sequence[Path]) -> None:
+    """What was written, a line each."""
+    from fluxengine import show
+
     show.out.print()
     for one in written:
-        show.out.print(
-            f"{'numbers' if one.suffix == '.json' else 'picture':<8} {one}", soft_wrap=True
-        )
+        kind = "numbers" if one.suffix == ".json" else "picture"
+        show.out.print(f"{kind:<8} {one}", soft_wrap=True)

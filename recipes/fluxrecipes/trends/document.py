@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.stored import simulated_world
 from fluxrecipes.trends import attribution, daily, estimates, records
 from fluxrecipes.trends.estimates import Estimate
 from fluxrecipes.trends.offsets import Offset, estimated, mended
@@ -34,8 +33,6 @@ class Found:
     Parameters
     ----------
     asked : Trends
-    simulated : str
-        Of which world the record is; empty where it is real.
     years : (int, int)
         The first and the last.
     removed : tuple of str
@@ -57,7 +54,6 @@ class Found:
     """
 
     asked: Trends
-    simulated: str
     years: tuple[int, int]
     removed: tuple[str, ...]
     offsets: list[Offset] = field(default_factory=list)
@@ -71,7 +67,7 @@ class Found:
     def as_json(self) -> dict[str, Any]:
         """For machines: all but the maps."""
         return {
-            "simulated": self.simulated or None,
+            "simulated": self.asked.simulated or None,
             "dataset": self.asked.dataset,
             "years": list(self.years),
             "of": self.asked.of,
@@ -110,6 +106,7 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     NotOurStore, UnknownName, ConfigError
     """
     dataset = records.read(asked, asked.dataset, asked)
+    asked = records.of_its_world(asked, dataset)
     where = f"{asked.place}: {asked.dataset}"
     if asked.of == "days":
         return _of_days(asked, dataset, where, tell)
@@ -132,8 +129,7 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
         warmth = series[sea] if sea in series else own(sea)
     removed, regressors = records.regressors(asked, years, warmth)
     told = [one for several in offsets.values() for one in several]
-    simulated = asked.simulated or simulated_world(dataset)
-    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed, told)
+    found = Found(asked, (int(years[0]), int(years[-1])), removed, told)
     for values in series.values():
         _add(found, values, regressors, MEAN)
         if asked.recovered is not None:
@@ -152,8 +148,7 @@ def _of_days(asked: Trends, dataset: xr.Dataset, where: str, tell: Callable[[str
     several = [records.unread(dataset, name, where) for name in asked.variables]
     years = daily.days_of(several[0])
     removed, regressors = records.regressors(asked, years, None)
-    simulated = asked.simulated or simulated_world(dataset)
-    found = Found(asked, simulated, (int(years[0]), int(years[-1])), removed)
+    found = Found(asked, (int(years[0]), int(years[-1])), removed)
     for values in several:
         name = str(values.name)
         tell(f"Days of {name.replace('_', ' ')}.")

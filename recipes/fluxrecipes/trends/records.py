@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fluxengine.errors import ConfigError, FluxforgeError
 from fluxengine.registry import suggestion
 from fluxrecipes.stages.averages import reanalysis_share
-from fluxrecipes.stored import opened
+from fluxrecipes.stored import opened, simulated_world
 from fluxrecipes.trends.recovery import UNTESTED
 from fluxrecipes.trends.regions import NINO34, TROPICS, mean_over
 from fluxrecipes.trends.series import years_of
@@ -53,15 +53,9 @@ def read(record: Record, name: str, asked: Trends, fewest: int = FEWEST) -> xr.D
         FF751: fewer years.
     NotOurStore, UnknownName
     """
-    dataset, where = opened(record.place, name)
-    if "time" not in dataset.dims:
-        raise NoTrend("it has no time.", where=where, mend="Name monthly means.")
-    if asked.period is not None:
-        first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
-        dataset = dataset.sel(time=slice(first, last))
+    dataset, where = of_period(record, name, asked)
     if asked.of != "days":
         _check_months(dataset, where)
-    dataset = dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out))
     found = len(np.unique(years_of(dataset)))
     if found < fewest:
         raise NoTrend(
@@ -70,6 +64,30 @@ def read(record: Record, name: str, asked: Trends, fewest: int = FEWEST) -> xr.D
             mend="Give a longer period, or run the record for more years.",
         )
     return dataset
+
+
+def of_period(record: Record, name: str, asked: Trends) -> tuple[xr.Dataset, str]:
+    """A dataset of a record with the times that count, however many, and what to call it.
+
+    Raises
+    ------
+    NoTrend
+        FF751: it has no time.
+    NotOurStore, UnknownName
+    """
+    dataset, where = opened(record.place, name)
+    if "time" not in dataset.dims:
+        raise NoTrend("it has no time.", where=where, mend="Name monthly means.")
+    if asked.period is not None:
+        first, last = asked.period.first.isoformat(), asked.period.last.isoformat()
+        dataset = dataset.sel(time=slice(first, last))
+    return dataset.isel(time=~np.isin(years_of(dataset), asked.leave_out)), where
+
+
+def of_its_world(asked: Trends, dataset: xr.Dataset) -> Trends:
+    """What is asked, with the simulated world that the record's own notice tells of."""
+    world = asked.simulated or simulated_world(dataset)
+    return asked.model_copy(update={"simulated": world})
 
 
 def _check_months(dataset: xr.Dataset, where: str) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from fluxengine import show
 from fluxengine.repository import storage_errors
 from fluxrecipes.report.maps import Panel, draw
+from fluxrecipes.report.units import shown
 from fluxrecipes.trends.recovery import UNTESTED, Recovered, Trend
-from fluxrecipes.trends.report import Files, shown
+from fluxrecipes.trends.report import Files
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +50,7 @@ def tables(found: Recovered) -> None:
 
 def _real(one: Trend) -> tuple[str, ...]:
     assert one.fraction is not None
-    unit, scale, digits = shown(one.units)
+    unit, scale, _, digits = shown(one.units)
     value, low, high = one.fraction
     return (
         f"{one.variable.replace('_', ' ')} [{unit}]",
@@ -62,7 +63,7 @@ def _real(one: Trend) -> tuple[str, ...]:
 
 
 def _false(one: Trend) -> tuple[str, ...]:
-    unit, scale, digits = shown(one.units)
+    unit, scale, _, digits = shown(one.units)
     name = f"{one.variable.replace('_', ' ')} [{unit}]"
     return name, one.world, f"{one.record * scale:+.{digits}f}"
 

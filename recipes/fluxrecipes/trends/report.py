@@ -11,7 +11,8 @@ import numpy as np
 
 from fluxengine import show
 from fluxengine.repository import storage_errors
-from fluxrecipes.report.maps import Panel, draw
+from fluxrecipes.report.maps import Panel, draw, even
+from fluxrecipes.report.units import shown
 from fluxrecipes.trends.document import MEAN, Found
 from fluxrecipes.trends.estimates import Estimate
 from fluxrecipes.trends.records import OBSERVABLE
@@ -19,16 +20,6 @@ from fluxrecipes.trends.recovery import LOST
 
 if TYPE_CHECKING:
     import xarray as xr
-
-# Units for the eye: scale from the stored unit, and digits.
-SHOWN = {
-    "K": ("°C", 1.0, 3),
-    "kg kg-1": ("g kg⁻¹", 1000.0, 3),
-    "W m-2": ("W m⁻²", 1.0, 2),
-    "m s-1": ("m s⁻¹", 1.0, 3),
-    "mm day-1": ("mm day⁻¹", 1.0, 3),
-    "1": ("1", 1.0, 4),
-}
 
 
 class Files(NamedTuple):
@@ -39,23 +30,14 @@ class Files(NamedTuple):
     picture: Path
 
 
-def shown(units: str) -> tuple[str, float, int]:
-    """Unit for the eye, scale, digits."""
-    return SHOWN.get(units, (units, 1.0, 3))
-
-
-def _world(found: Found) -> str:
-    return f"SIMULATED ({found.simulated})" if found.simulated else "the record"
-
-
 def tables(found: Found) -> None:
     """Print what was found."""
     first, last = found.years
     show.out.print(
-        f"[bold]Trends per decade of {_world(found)}[/], {OF[found.asked.of]} {first} to {last}"
+        f"[bold]Trends per decade of {found.asked.world}[/], {OF[found.asked.of]} {first} to {last}"
     )
     for one in found.offsets:
-        unit, scale, digits = shown(one.units)
+        unit, scale, _, digits = shown(one.units)
         size = f"{one.mean * scale:+.{digits}f} ± {one.error * scale:.{digits}f} {unit}"
         what = one.variable.replace("_", " ")
         show.out.print(f"Taken away: offset of {what} on {one.on}, {size}, {one.months} months.")
@@ -101,7 +83,7 @@ TESTS = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#values")
 
 def row(name: str, one: Estimate) -> tuple[str, ...]:
     """Cells of a table with the heads region, `name`'s, trend, ± 95 % and `TESTS`."""
-    _, scale, digits = shown(one.units)
+    _, scale, _, digits = shown(one.units)
     return (
         one.region,
         name,
@@ -117,7 +99,7 @@ def row(name: str, one: Estimate) -> tuple[str, ...]:
 
 
 def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
-    unit, _, _ = shown(several[0][1].units)
+    unit = shown(several[0][1].units).unit
     heads = ("region", by, "#trend", "#± 95 %", *TESTS)
     show.out.print()
     rows = [row(name, one) for name, one in several]
@@ -149,7 +131,7 @@ def _lost(found: Found) -> None:
 
 def write(found: Found) -> Files:
     """Write maps as NetCDF, numbers as JSON, and a picture, into the folder that was asked for."""
-    folder = found.asked.out
+    folder, (first, last) = found.asked.out, found.years
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         numbers = folder / "trends.json"
@@ -161,7 +143,7 @@ def write(found: Found) -> Files:
         picture = draw(
             list(_panels(found)),
             folder / "trends.png",
-            title=f"Linear trends per decade, {found.years[0]}–{found.years[1]}: {_world(found)}",
+            title=f"Linear trends per decade, {first}–{last}: {found.asked.world}",
             note="Dots: significant, of which 10 % or fewer are expected by chance"
             f" (false discovery rate {found.asked.false_discoveries:g})."
             + (
@@ -213,7 +195,7 @@ def as_dataset(found: Found) -> xr.Dataset:
     for variable, codes in found.observable.items():
         made[f"{variable}{OBSERVABLE}"] = codes
     first, last = found.years
-    title = f"Linear trends of {OF[found.asked.of]}, {first} to {last}, of {_world(found)}"
+    title = f"Linear trends of {OF[found.asked.of]}, {first} to {last}, of {found.asked.world}"
     attrs = {"title": title, "Conventions": "CF-1.11", "source": found.asked.dataset}
     return xr.Dataset(made, attrs=attrs)
 
@@ -237,15 +219,13 @@ def panel(trend: xr.DataArray, significant: xr.DataArray, observable: xr.DataArr
     observable : DataArray, optional
         Of the same shape, as `fluxforge recovery` writes it.
     """
-    unit, scale, _ = shown(str(trend.attrs.get("units", "1")))
-    known = np.abs(trend.values[np.isfinite(trend.values)] * scale)
-    largest = float(np.percentile(known, 98)) if known.size else 0.0
+    unit, scale, *_ = shown(str(trend.attrs.get("units", "1")))
     return Panel(
         trend,
         str(trend.name).replace("_", " "),
         "",
         "RdBu_r",
-        (-largest, largest) if largest > 0 else (-1.0, 1.0),
+        even(trend.values * scale),
         (f"{unit} per decade", scale, 0.0),
         significant.astype(bool),
         None if observable is None else observable == LOST,

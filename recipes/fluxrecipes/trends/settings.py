@@ -140,6 +140,11 @@ class Trends(Record, extra="forbid", frozen=True):
         return self
 
     @property
+    def world(self) -> str:
+        """Of which world the record is, in words for titles."""
+        return f"SIMULATED ({self.simulated})" if self.simulated else "the record"
+
+    @property
     def boxes(self) -> dict[str, Region]:
         """All regions, those that are known first."""
         own = {name: Region(**box.model_dump()) for name, box in self.regions.items()}

@@ -1,0 +1,346 @@
+"""What `fluxforge validate --matchups` tells of products, wind, stations, counts, and errors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from matchupworld import matchups
+from typer.testing import CliRunner
+
+from fluxengine.errors import ConfigError, UnknownName
+from fluxrecipes import vocabulary as cf
+from fluxrecipes.matchups import (
+    beside,
+    counts,
+    day_scores,
+    file,
+    pictures,
+    published,
+    report,
+    scores,
+    stations,
+    tables,
+    wind,
+)
+from fluxrecipes.matchups.beside import Beside
+from fluxrecipes.matchups.daily import Days
+from fluxrecipes.skill import command
+from fluxrecipes.sources.reports import GTMBA, NDBC
+
+STATIONS, LENGTH = 12, 500
+NUMBER = STATIONS * LENGTH
+FLUXES = ("sensible_heat_flux", "latent_heat_flux")
+ERRORS = {"record": 20.0, "good": 10.0, "shares": 8.0}
+
+
+def platforms() -> np.ndarray:
+    names = [b"WHOTS", *(f"4100{n:02}".encode() for n in range(1, STATIONS))]
+    return np.repeat(np.array(names, "S16"), LENGTH)
+
+
+def dates() -> np.ndarray:
+    return np.tile(np.datetime64("2014-01-01") + np.arange(LENGTH), STATIONS)
+
+
+def some_days(rng: np.random.Generator) -> Days:
+    """Products with known errors; 'shares' has those of the reports, the opposite way."""
+    truth = {
+        "air_temperature": 292.0 + rng.normal(0, 4, NUMBER),
+        "specific_humidity": 0.012 + rng.normal(0, 0.003, NUMBER),
+        "sensible_heat_flux": rng.normal(10, 12, NUMBER),
+        "latent_heat_flux": rng.normal(110, 50, NUMBER),
+    }
+    in_situ = {name: values + 0.0 for name, values in truth.items()}
+    reported = 12.0 * rng.normal(size=NUMBER)
+    in_situ["latent_heat_flux"] = in_situ["latent_heat_flux"] + reported
+    in_situ["air_temperature_2m"] = in_situ["air_temperature"] + 0.3
+    in_situ["specific_humidity_2m"] = in_situ["specific_humidity"] + 0.0004
+    products = {
+        name: truth | {"latent_heat_flux": truth["latent_heat_flux"] + error * noise}
+        for (name, error), noise in zip(ERRORS.items(), rng.normal(size=(3, NUMBER)), strict=True)
+    }
+    products["record"]["latent_heat_flux"] = truth["latent_heat_flux"] + rng.normal(size=NUMBER)
+    products["good"]["latent_heat_flux"] = truth["latent_heat_flux"] - reported
+    lower = products["good"]
+    lower["air_temperature_2m"] = lower.pop("air_temperature") + 0.5
+    products["shares"] = {name: products["shares"][name] for name in FLUXES}
+    products["shares"]["latent_heat_flux"][::10] = np.nan
+    index = np.arange(NUMBER)
+    platform = platforms()
+    sets = np.where(platform == b"WHOTS", beside.KEPT_BACK, beside.TRAIN).astype(np.uint8)
+    small = {name: values.astype("f4") for name, values in in_situ.items()}
+    columns = {
+        product: {name: values.astype("f4") for name, values in own.items()}
+        for product, own in products.items()
+    }
+    return Days(
+        platform, dates(), index % 120, index % 360, np.zeros(NUMBER), np.zeros(NUMBER),
+        np.full(NUMBER, NDBC, np.uint8), np.full(NUMBER, 24), sets, small, columns,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stored() -> file.Stored:
+    rng = np.random.default_rng(3)
+    platform, number = platforms(), NUMBER
+    orbit = np.arange(number) % 2
+    blowing, unlike = rng.uniform(1, 15, number), rng.normal(size=(2, number))
+    reported = {
+        "air_temperature": 290 + rng.normal(0, 5, number),
+        "specific_humidity": 0.012 + rng.normal(0, 0.003, number),
+        "sensible_heat_flux": rng.normal(10, 8, number),
+        "latent_heat_flux": rng.normal(110, 50, number),
+        "sea_surface_temperature": 291 + rng.normal(0, 5, number),
+        "neutral_wind": blowing + unlike[0],
+    }
+    found = matchups(
+        number,
+        platform=platform,
+        day=dates(),
+        time=dates().astype("M8[s]"),
+        orbit=orbit,
+        satellite=rng.choice([16, 17], number).astype(np.uint8),
+        state=rng.choice([cf.OBSERVED, cf.COMPLETED], number).astype(np.uint8),
+        feed=np.where(platform < b"410006", NDBC, GTMBA).astype(np.uint8),
+        row=np.zeros(number, np.intp),
+        column=np.arange(number) % 360,
+        **reported,
+    )
+    record = {
+        name: (reported.get(name, reported["neutral_wind"]) + 0.0).astype("f4")
+        for name in (*beside.OF_PASSES[:5], "wind_speed", "wind_speed_corrected")
+    }
+    record["air_temperature"] += np.float32(0.5) * orbit.astype("f4")
+    record["wind_speed"] = (blowing + 0.8 + unlike[1]).astype("f4")
+    record["wind_speed_corrected"] = (blowing + 0.4 * unlike[1]).astype("f4")
+    record |= {n: np.full(number, 0.1, "f4") for n in ("cloud_liquid_water", "water_vapour")}
+    sets = beside.sets_of(found)
+    verdicts = np.full(number, beside.KEPT, np.uint8)
+    told = {"simulated": "seed 9"}
+    return file.Stored(Beside(found, record), verdicts, sets, told, some_days(rng))
+
+
+@pytest.fixture(scope="module")
+def path(stored: file.Stored, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("products") / "matchups.nc"
+    file.write(made, stored)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(path: Path) -> report.Validated:
+    return report.of(path, held_out=False, purpose="")
+
+
+# --- products ------------------------------------------------------------------------------------
+
+
+def test_products_are_scored_on_the_days_that_all_have(found: report.Validated) -> None:
+    assert found.days is not None
+    days = found.days
+    assert not (days.platform == b"WHOTS").any()  # withheld
+    both = np.isfinite(days.products["shares"]["latent_heat_flux"])
+    np.testing.assert_array_equal(day_scores.common(days), both)
+    assert {one.score.agreement.points for one in found.products} == {int(both.sum())}
+    for one in found.products:
+        if one.score.variable != "latent heat flux":
+            continue
+        x = days.products[one.product]["latent_heat_flux"][both].astype(float)
+        y = days.in_situ["latent_heat_flux"][both].astype(float)
+        assert one.score.agreement.rmse.value == pytest.approx(np.sqrt(np.mean((x - y) ** 2)))
+        assert one.score.agreement.correlation.value == pytest.approx(np.corrcoef(x, y)[0, 1])
+        assert one.score.agreement.rmse.low < one.score.agreement.rmse.value
+    assert day_scores.alone(days) == {
+        "record": len(days), "good": len(days), "shares": int(both.sum())
+    }  # fmt: skip
+
+
+def test_air_is_compared_at_its_own_height(found: report.Validated) -> None:
+    """The product at 2 m is 0.5 K warmer than the truth at 10 m, the reports there 0.3 K."""
+    bias = {
+        one.product: (one.height, one.score.agreement.bias.value)
+        for one in found.products
+        if one.score.variable == "air temperature"
+    }
+    assert bias["good"] == ("2 m", pytest.approx(0.2, abs=1e-4))
+    assert bias["record"] == ("10 m", pytest.approx(0.0, abs=1e-4))
+    assert "shares" not in bias  # it has fluxes alone
+    assert {one.height for one in found.products if "flux" in one.score.variable} == {""}
+
+
+def test_sets_are_told_where_there_are_several(path: Path) -> None:
+    opened = report.of(path, held_out=True, purpose="a test")
+    assert opened.opened_before == 0
+    groups = {one.score.group for one in opened.products}
+    assert groups == {"all", "training years", "withheld station"}
+    points = {
+        one.score.group: one.score.agreement.points
+        for one in opened.products
+        if one.product == "record" and one.score.variable == "latent heat flux"
+    }
+    assert points["all"] == points["training years"] + points["withheld station"]
+    assert {one.station for one in opened.series} == {"WHOTS"}
+
+
+# --- triple collocation --------------------------------------------------------------------------
+
+
+def test_errors_of_three_are_told_and_contradictions_too(found: report.Validated) -> None:
+    latent = {t.names[2]: t for t in found.triples if t.variable == "latent heat flux"}
+    independent = latent["shares"]
+    errors = [one.value for one in independent.found.error]
+    # Of the record 1, of the reports 12, of the product 8 W m-2, made so.
+    np.testing.assert_allclose(errors, [1.0, 12.0, 8.0], atol=1.0)
+    assert not independent.contradicted
+    # The errors of reports and product are opposite: the record seems better than it can be.
+    dependent = latent["good"]
+    assert dependent.contradicted and dependent.found.variance[0] < 0
+    told = dependent.as_json()
+    assert told["assumptions_contradicted"] and told["record"]["error"]["value"] is None
+    assert told["record"]["error_variance"] < 0
+    assert told["record"]["share_of_resamples_below_zero"] > 0.9
+
+
+def test_too_few_days_have_no_collocation(stored: file.Stored) -> None:
+    assert stored.days is not None
+    few = stored.days.at(np.arange(1, 8))
+    assert day_scores.triples(few) == [] and len(day_scores.scores(few)) > 0
+
+
+# --- wind ----------------------------------------------------------------------------------------
+
+
+def test_wind_is_told_by_satellite_and_thirds(found: report.Validated) -> None:
+    stored, which = found.stored, found.counted & found.stored.found.matchups.observed
+    x = stored.found.record["wind_speed"].astype(float)
+    y = stored.found.matchups.neutral_wind
+    for code, name in ((16, "f16"), (17, "f17")):
+        mine = which & (stored.found.matchups.satellite == code)
+        before = scores.one(found.wind, wind.BEFORE, name, scores.ALL)
+        after = scores.one(found.wind, wind.AFTER, name, scores.ALL)
+        assert before is not None and after is not None
+        assert before.points == after.points == int(mine.sum())  # filled cells do not count
+        assert before.bias.value == pytest.approx(float((x - y)[mine].mean()), abs=1e-5)
+        assert after.rmse.value < 0.75 * before.rmse.value
+    thirds = [s for s in found.wind if s.by == scores.ALL and s.variable == wind.BEFORE]
+    sizes = [one.agreement.points for one in thirds]
+    assert len(thirds) == 4 and sizes[0] == sum(sizes[1:])
+    assert max(sizes[1:]) - min(sizes[1:]) <= 2
+    biases = np.array([one.agreement.bias.value for one in thirds[1:]])
+    np.testing.assert_allclose(biases, 0.8, atol=0.1)
+    low, high = np.quantile(y[which], (1 / 3, 2 / 3))  # by the reports alone, noise is a bias
+    alone = [(x - y)[which & mine].mean() for mine in (y < low, y >= high)]
+    assert alone[0] > 0.95 > 0.65 > alone[1]
+
+
+def test_without_a_correction_there_is_no_after(stored: file.Stored) -> None:
+    record = {k: v for k, v in stored.found.record.items() if k != "wind_speed_corrected"}
+    plain = stored._replace(found=replace(stored.found, record=record))
+    every = np.ones(NUMBER, bool)
+    assert {one.variable for one in wind.scores(plain, every)} == {wind.BEFORE}
+    none = stored._replace(found=replace(stored.found, record={}))
+    assert wind.scores(none, every) == []
+
+
+# --- stations ------------------------------------------------------------------------------------
+
+
+def test_monthly_means_are_of_the_months_with_enough(found: report.Validated) -> None:
+    matched, record = found.stored.found.matchups, found.stored.found.record
+    station = found.series[0].station
+    (both,) = (
+        one
+        for one in found.series
+        if (one.station, one.variable, one.name) == (station, "air temperature", stations.BOTH)
+    )
+    mine = matched.named([station])
+    months = matched.day.astype("M8[M]")
+    assert both.means.months.tolist() == np.unique(months[mine]).tolist()
+    at = mine & (months == both.means.months[4])
+    assert both.means.estimate[4] == pytest.approx(record["air_temperature"][at].mean(), rel=1e-6)
+    assert both.means.reference[4] == pytest.approx(matched.air_temperature[at].mean())
+    names = {one.name: one for one in found.series if one.variable == "air temperature"}
+    assert names["descending"].agreement.bias.value == pytest.approx(0.5, abs=1e-3)
+    assert names["ascending"].agreement.bias.value == pytest.approx(0.0, abs=1e-3)
+    assert names["good"].height == "2 m" and "record, days" in names
+    few = stations.monthly(
+        np.array(["2014-01-01"] * 9 + ["2014-02-01"] * 10, "M8[D]"),
+        day_scores.Pair("x", "K", "", np.arange(19.0), np.zeros(19)),
+        np.ones(19, bool),
+    )
+    assert few.months.tolist() == [np.datetime64("2014-02").item()]
+    assert few.estimate.tolist() == [13.5]
+
+
+def test_stations_are_chosen(found: report.Validated, path: Path) -> None:
+    longest = list(dict.fromkeys(one.station for one in found.series))
+    assert len(longest) == 3 and "WHOTS" not in longest
+    named = report.of(path, held_out=False, purpose="", at_stations=["410007"])
+    assert {one.station for one in named.series} == {"410007"}
+    for name in ("WHOTS", "whots"):
+        with pytest.raises(ConfigError, match="--held-out"):
+            report.of(path, held_out=False, purpose="", at_stations=[name])
+    log = path.parent / "openings.jsonl"
+    before = log.read_text() if log.exists() else ""
+    with pytest.raises(UnknownName, match="longest series are of"):
+        report.of(path, held_out=True, purpose="a slip of the pen", at_stations=["41O02"])
+    assert (log.read_text() if log.exists() else "") == before
+
+
+# --- counts, the command -------------------------------------------------------------------------
+
+
+def test_counts_add_up(found: report.Validated) -> None:
+    told = {(one.satellite, one.network): one for one in found.counts}
+    assert told[counts.ALL, counts.ALL].matchups == int(found.counted.sum())
+    assert told[counts.ALL, counts.ALL].platforms == STATIONS - 1
+    for network in ("ndbc", "gtmba"):
+        parts = sum(told[name, network].matchups for name in ("f16", "f17"))
+        assert told[counts.ALL, network].matchups == parts > 0
+    assert told["f17", "icoads"] == counts.Count("f17", "icoads", 0, 0)
+
+
+def test_the_command_tells_all_of_it(path: Path) -> None:
+    app = typer.Typer()
+    app.command()(command.validate)
+    out = path.parent / "out"
+    call = ["--matchups", str(path), "--out", str(out)]
+    done = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, (done.output, done.exception)
+    for words in (
+        "by satellite and network", "Daily products against daily means", "good, days",
+        "CONTRADICTED", "Thirds are of the mean", "monthly means", "record, days",
+    ):  # fmt: skip
+        assert words in done.output, words
+    titles = [line for line in done.output.splitlines() if "Triple collocation" in line]
+    assert titles and "SIMULATED world (seed 9)" in titles[0]
+    assert "WHOTS" not in done.output  # withheld, and its published figures with it
+    for name in ("taylor_products", "stations", "places"):
+        assert (out / f"{name}.png").stat().st_size > 20_000
+    told = json.loads((out / "validation.json").read_text())
+    assert {"counts", "wind", "products", "triple_collocation", "stations"} <= set(told)
+    assert told["published_stations"][0] == published.STATIONS[0]._asdict()
+
+
+def test_published_figures_stand_at_their_station(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.tables(report.of(path, held_out=True, purpose="a test of the tables"))
+    lines = capsys.readouterr().out.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("WHOTS: monthly means"))
+    rows = [line.split() for line in lines[at:] if " published " in line]
+    assert ["air", "temperature", "ascending", "published", "0.40"] in rows
+    assert ["latent", "heat", "flux", "both", "passes", "published", "15.20"] in rows
+    assert any("section 4.2" in line for line in lines)
+
+
+def test_a_picture_shows_stations_that_lack_a_series(
+    found: report.Validated, tmp_path: Path
+) -> None:
+    some = [one for one in found.series if one.name != "good" or one.station.endswith("1")]
+    assert pictures.series(some[:-3], tmp_path / "s.png", title="t").stat().st_size > 20_000
