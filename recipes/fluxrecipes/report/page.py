@@ -270,7 +270,7 @@ def _pictures(
     what = f"{world}{subject.product.name} {subject.version}, {subject.first} to {subject.last}"
     into = folder / "pictures"
     into.mkdir()
-    bars.begin("pictures", 3 + (len(found.panels) if found else 0) + (3 if scored else 0))
+    bars.begin("pictures", 3 + (len(found.panels) if found else 0))  # those of scores come unasked
 
     def each() -> Iterator[Picture]:
         yield pictures.calendar(into, days, what)
@@ -286,7 +286,8 @@ def _pictures(
     drawn = []
     for one in each():
         drawn.append(one)
-        bars.advance("pictures")
+        if one.of != "scores":
+            bars.advance("pictures")
     return drawn
 
 
