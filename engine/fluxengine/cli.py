@@ -319,7 +319,10 @@ def history(
         show.history(name, found)
 
 
-@app.command(epilog="Example: fluxforge export deepflux -c run.yaml -o netcdf --per month")
+@app.command(
+    epilog="Examples: fluxforge export deepflux -c run.yaml -o netcdf --per month;"
+    " fluxforge export deepflux -c run.yaml -o oaflux --style oaflux"
+)
 def export(
     name: Annotated[str, typer.Argument(help="A published dataset.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")],
@@ -329,20 +332,35 @@ def export(
     first: Annotated[str | None, typer.Option(help="First day.")] = None,
     last: Annotated[str | None, typer.Option(help="Last day.")] = None,
     per: Annotated[str, typer.Option(help="A file for each: all, year or month.")] = "year",
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, units, grid and packing of another product's files, such as oaflux:"
+            " for programs that read these."
+        ),
+    ] = None,
 ) -> None:
-    """Write a published dataset as CF NetCDF."""
+    """Write a published dataset as CF NetCDF, in its own form or in that of another product.
+
+    With `--style oaflux`, a yearly file each for latent and sensible heat, wind, humidity, air and
+    sea temperature, named lh_oaflux_2014.nc and so on: degC, g/kg, W/m^2 positive upward.
+    """
     from typing import cast, get_args
 
     from fluxengine import export as exporting
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxengine.grid import parse_day
+    from fluxengine.styles import Per
 
-    if per not in get_args(exporting.Per):
-        raise ConfigError(f"'--per {per}' is none of {', '.join(get_args(exporting.Per))}.")
+    if per not in get_args(Per):
+        raise ConfigError(f"'--per {per}' is none of {', '.join(get_args(Per))}.")
+    form = None if style is None else registry.style(style)
     begin, end = (None if day is None else parse_day(day) for day in (first, last))
     place = _store(store, config, profile)
-    paths = exporting.export(place, name, out, first=begin, last=end, per=cast(exporting.Per, per))
+    paths = exporting.export(
+        place, name, out, first=begin, last=end, per=cast(Per, per), style=form
+    )
     with show.err.status(f"exporting {name}"):
         for path in paths:
             typer.echo(path)

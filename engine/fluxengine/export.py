@@ -1,11 +1,15 @@
-"""Export: a published dataset as CF NetCDF files, one for a year, a month, or all of it."""
+"""Export: a published dataset as CF NetCDF files, one for a year, a month, or all of it.
+
+Or in a style: files of another product's form, for those whose programs read these.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +17,13 @@ from fluxengine.errors import ConfigError
 from fluxengine.layout import MARK
 from fluxengine.repository import storage_errors
 from fluxengine.store import Store, open_dataset
+from fluxengine.styles import File, Per, Style
 
 if TYPE_CHECKING:
     import xarray as xr
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v90"
-Per = Literal["all", "year", "month"]
 # Where neither the product nor the run file's `attributes` say it.
 DEFAULTS = {
     "naming_authority": "fluxforge",
@@ -41,6 +45,7 @@ def export(
     first: date | None = None,
     last: date | None = None,
     per: Per = "year",
+    style: Style | None = None,
 ) -> Iterator[Path]:
     """Write files one after the other, giving each path when it is complete.
 
@@ -54,14 +59,20 @@ def export(
     first, last : date, optional
         Days to export; by default all.
     per : {"all", "year", "month"}
+    style : Style, optional
+        By default one file a period, as the dataset is.
 
     Raises
     ------
     UnknownName
         Where nothing of that name is published.
     ConfigError
-        Where no day lies between `first` and `last`.
+        Where no day lies between `first` and `last`, or the style has files of other periods, or
+        none of such a dataset.
     """
+    if style is not None and per != style.per:
+        what = f"files of the style {style.name} are for a {style.per} each, not for {per}."
+        raise ConfigError(what, where="--per", mend="Leave it out.")
     dataset = open_dataset(store.root, name)
     version = store.repository(name).versions[-1]
     period = slice(_day(first), _day(last))
@@ -70,32 +81,57 @@ def export(
         raise ConfigError(f"{name} has no day between {first} and {last}.", where=str(store.root))
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for label, part in _parts(dataset, per):
-        yield _write(_described(part, name, version), folder / f"{name}_{version}_{label}.nc")
+    form = style or _own(name, version, per)
+    for part in _parts(dataset, per):
+        for file in form.files(part):
+            dataset = _described(file.dataset, name, version, style)
+            yield _write(replace(file, dataset=dataset), folder, form)
+
+
+def _own(name: str, version: str, per: Per) -> Style:
+    """Files of the form that the dataset itself has."""
+
+    def files(part: xr.Dataset) -> Iterator[File]:
+        made = _with_codes(part)
+        encoding = {str(n): _encoding(variable) for n, variable in made.variables.items()}
+        yield File(f"{name}_{version}_{_label(part, per)}.nc", made, encoding)
+
+    return Style("fluxforge", per, files)
 
 
 def _day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _parts(dataset: xr.Dataset, per: Per) -> Iterator[tuple[str, xr.Dataset]]:
-    times = dataset["time"].values
-    unit = {"year": "datetime64[Y]", "month": "datetime64[M]"}.get(per)
-    if unit is None:
-        yield f"{str(times[0])[:10]}_{str(times[-1])[:10]}".replace("-", ""), dataset
+UNITS: dict[Per, str] = {"year": "datetime64[Y]", "month": "datetime64[M]"}
+
+
+def _parts(dataset: xr.Dataset, per: Per) -> Iterator[xr.Dataset]:
+    if per == "all":
+        yield dataset
         return
-    periods = times.astype(unit)
+    periods = dataset["time"].values.astype(UNITS[per])
     for period in np.unique(periods):
-        yield str(period).replace("-", ""), dataset.isel(time=periods == period)
+        yield dataset.isel(time=periods == period)
 
 
-def _write(dataset: xr.Dataset, path: Path) -> Path:
-    encoding = {str(name): _encoding(variable) for name, variable in dataset.variables.items()}
+def _label(part: xr.Dataset, per: Per) -> str:
+    times = part["time"].values
+    days = f"{str(times[0])[:10]}_{str(times[-1])[:10]}"
+    return (days if per == "all" else str(times[0].astype(UNITS[per]))).replace("-", "")
+
+
+def _write(file: File, folder: Path, form: Style) -> Path:
+    path = folder / file.name
     unfinished = path.with_suffix(".unfinished")
     with storage_errors(path):
         try:
-            dataset.to_netcdf(
-                unfinished, encoding=encoding, engine="netcdf4", unlimited_dims=["time"]
+            file.dataset.to_netcdf(
+                unfinished,
+                encoding=file.encoding,
+                engine="netcdf4",
+                format=form.format,
+                unlimited_dims=["time"],
             )
             unfinished.replace(path)
         finally:
@@ -113,9 +149,10 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
     return kept
 
 
-def _described(part: xr.Dataset, name: str, version: str) -> xr.Dataset:
+def _described(part: xr.Dataset, name: str, version: str, style: Style | None) -> xr.Dataset:
     """The part with the global attributes that ACDD asks for."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    styled = "" if style is None else f", in the style {style.name}"
     attrs = {key: value for key, value in part.attrs.items() if key != MARK}
     attrs |= {
         "Conventions": CONVENTIONS,
@@ -123,14 +160,14 @@ def _described(part: xr.Dataset, name: str, version: str) -> xr.Dataset:
         "id": f"{name}-{version}",
         "product_version": version,
         "date_created": now,
-        "history": f"{now} exported by fluxforge from version {version}",
+        "history": f"{now} exported by fluxforge from {name} {version}{styled}",
         **_coverage(part),
     }
     for key, value in DEFAULTS.items():
         attrs.setdefault(key, value)
     attrs.setdefault("summary", attrs.get("title", name))
     attrs.setdefault("comment", attrs.get("notice", "none"))
-    made = _with_codes(part.copy())
+    made = part.copy()
     made.attrs = attrs
     for variable in made.data_vars.values():
         flags = "flag_values" in variable.attrs

@@ -1,4 +1,4 @@
-"""What is installed: sources, tables, products and verbs, found through entry points."""
+"""What is installed: sources, tables, products, styles and verbs, found through entry points."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from fluxengine.declare import Product, Source
 from fluxengine.errors import ConfigError, DeclarationError, UnknownName
+from fluxengine.styles import Style
 from fluxengine.tables import Table
 
 SOURCES, PRODUCTS, COMMANDS = "fluxforge.sources", "fluxforge.products", "fluxforge.commands"
-TABLES = "fluxforge.tables"
+TABLES, STYLES = "fluxforge.tables", "fluxforge.styles"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,24 @@ def table(name: str) -> Table:
 def table_names() -> tuple[str, ...]:
     """Names of all installed tables; none is loaded."""
     return tuple(sorted(_found(TABLES)))
+
+
+def style(name: str) -> Style:
+    """An installed style of files.
+
+    Raises
+    ------
+    UnknownName
+        Naming those that are installed.
+    """
+    known = _found(STYLES)
+    if name not in known:
+        mend = f"Known: {', '.join(sorted(known)) or 'none'}."
+        raise UnknownName(f"there is no style '{name}'.", where="--style", mend=mend)
+    found = known[name].load()
+    if not isinstance(found, Style) or found.name != name:
+        raise DeclarationError(f"this is no style called '{name}'", where=known[name].value)
+    return found
 
 
 def recipe(name: str) -> Recipe:

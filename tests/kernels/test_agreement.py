@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from fluxkernels.errors import ShapeError
 from fluxkernels.stats import agreement as module
-from fluxkernels.stats.agreement import agreement
+from fluxkernels.stats.agreement import (
+    agreement,
+    agreement_of_sums,
+    estimate,
+    interval,
+    sums_of,
+)
 
 RNG = np.random.default_rng(2)
 
@@ -78,3 +84,33 @@ def test_resamples_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_examples() -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def mean_of(sums: np.ndarray) -> np.ndarray:
+    """From number and sum, or from the sums of scores."""
+    return sums[..., 1] / sums[..., 0]
+
+
+def test_intervals_of_few_blocks_are_wide_enough() -> None:
+    """Of seven blocks the mean holds in about 95 of 100 samples; plainly resampled in 88."""
+    inside = {True: [], False: []}
+    for seed in range(400):
+        values = np.random.default_rng(seed).normal(0, 1, 7)
+        sums = np.stack([np.ones(7), values], axis=1)
+        for widened in inside:
+            told = (estimate if widened else interval)(mean_of, sums)
+            inside[widened].append(told[1] <= 0.0 <= told[2])
+    assert np.mean(inside[True]) == pytest.approx(0.95, abs=0.03)
+    assert np.mean(inside[False]) < 0.91
+
+
+def test_sums_give_the_agreement_of_points() -> None:
+    rng = np.random.default_rng(7)
+    x, y, member = rng.normal(5, 2, 500), rng.normal(5, 2, 500), rng.integers(0, 9, 500)
+    sums = np.zeros((9, 7))
+    np.add.at(sums, member, sums_of(x, y).T)
+    ours, theirs = agreement_of_sums(sums, 500), agreement(x, y, member)
+    for name in ("rmse", "bias", "correlation", "centred", "slope"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
+    value, low, high = interval(mean_of, sums)
+    assert low < value < high and value == pytest.approx(x.mean())

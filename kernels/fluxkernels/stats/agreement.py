@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
 
 from fluxkernels.errors import ShapeError
 
@@ -111,11 +112,102 @@ def agreement(
         nothing = Interval(np.nan, np.nan, np.nan)
         return _named(x.size, number, [nothing] * 7, (np.nan, np.nan))
     middle = y.mean()
-    sums = _sums(x - middle, y - middle, member, number)
-    whole = _scores(sums.sum(axis=0))
-    intervals = as_intervals(whole, _scores(resampled(sums, resamples)))
+    parts = sums_of(x - middle, y - middle)
+    sums = np.array([np.bincount(member, one, number) for one in parts], np.float64).T
     tails = np.quantile(x, (0.95, 0.99)) - np.quantile(y, (0.95, 0.99))
-    return _named(x.size, number, intervals, tails)
+    return agreement_of_sums(sums, x.size, tails, resamples=resamples)
+
+
+def estimate(statistic: Callable[[Floats], Floats], sums: Floats) -> Interval:
+    """One number of sums and its 95 % interval, where clusters may be few.
+
+    Resampling so few as ten blocks gives intervals that are too narrow: these are widened as
+    Student's t is wider than a normal distribution, and by the bias of a small sample's variance.
+
+    Parameters
+    ----------
+    statistic : callable
+        From sums over clusters, shape (..., *shape), to numbers, shape (...,).
+    sums : float64 array, shape (cluster, *shape)
+
+    Returns
+    -------
+    Interval
+        NaN where there is no cluster, or no number; NaN bounds with one cluster.
+    """
+    number = len(sums)
+    if not number:
+        return Interval(np.nan, np.nan, np.nan)
+    value, low, high = (float(one) for one in interval(statistic, sums))
+    if number > 1:
+        widened = float(stdtrit(number - 1, 0.975) / ndtri(0.975)) * (number / (number - 1)) ** 0.5
+        low, high = value - widened * (value - low), value + widened * (high - value)
+    return Interval(value, low, high)
+
+
+def sums_of(x: Floats, y: Floats, weights: Array | float = 1.0) -> Floats:
+    """What scores are made of, point by point: to be summed over the points of each cluster.
+
+    Parameters
+    ----------
+    x, y : float64 array
+        Estimate and reference, of one shape.
+    weights : array or float
+
+    Returns
+    -------
+    float64 array, shape (7, ...)
+        Weights, and times these: x, y, their squares and product, and squared differences.
+    """
+    ones = np.broadcast_to(np.asarray(weights, np.float64), x.shape)
+    return np.stack([ones, *(ones * one for one in (x, y, x * x, y * y, x * y, (x - y) ** 2))])
+
+
+def agreement_of_sums(
+    sums: Floats,
+    points: int,
+    tails: Sequence[float] | Floats = (np.nan, np.nan),
+    *,
+    resamples: int = RESAMPLES,
+) -> Agreement:
+    """Scores with intervals, of what `sums_of` gave: where points are too many to keep.
+
+    Parameters
+    ----------
+    sums : float64 array, shape (cluster, 7)
+        Clusters of no weight do not count.
+    points : int
+        How many there were.
+    tails : (float, float)
+        Percentiles of the estimate less those of the reference: sums do not know them.
+    resamples : int
+    """
+    some = sums[sums[:, 0] > 0]
+    three = np.stack([np.asarray(one) for one in interval(scores, some, resamples=resamples)])
+    return _named(points, len(some), [Interval(*map(float, one)) for one in three.T], tails)
+
+
+def interval(
+    statistic: Callable[[Floats], Floats], sums: Floats, *, resamples: int = RESAMPLES
+) -> tuple[Floats, Floats, Floats]:
+    """A statistic of sums, and its 95 % interval by resampling whole clusters with replacement.
+
+    Parameters
+    ----------
+    statistic : callable
+        From sums over clusters, shape (..., *shape), to numbers, shape (..., *of_statistic).
+    sums : float64 array, shape (cluster, *shape)
+        Of each cluster: station, or block of days.
+    resamples : int
+        0 leaves the interval out.
+
+    Returns
+    -------
+    value, low, high : float64 array, shape (*of_statistic,)
+        NaN bounds where there are fewer than two clusters.
+    """
+    value = np.asarray(statistic(sums.sum(axis=0)))
+    return value, *_bounds(np.asarray(statistic(resampled(sums, resamples))), value)
 
 
 def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
@@ -151,12 +243,18 @@ def as_intervals(whole: Floats, samples: Floats) -> list[Interval]:
     samples : float array, shape (resample, statistic)
         NaN does not count; of no resample the limits are NaN.
     """
-    low = high = np.full_like(whole, np.nan)
-    if len(samples):
-        with warnings.catch_warnings():  # of a statistic that no sample has
-            warnings.simplefilter("ignore", RuntimeWarning)
-            low, high = np.nanquantile(samples, (0.025, 0.975), axis=0)
+    low, high = _bounds(samples, whole)
     return [Interval(*map(float, three)) for three in zip(whole, low, high, strict=True)]
+
+
+def _bounds(samples: Floats, like: Floats) -> tuple[Floats, Floats]:
+    """What 95 % of the resamples lie between; NaN where there are none."""
+    if not len(samples):
+        return np.full_like(like, np.nan), np.full_like(like, np.nan)
+    with warnings.catch_warnings():  # of a statistic that no sample has
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(samples, (0.025, 0.975), axis=0)
+    return low, high
 
 
 def _named(
@@ -178,14 +276,8 @@ def _named(
     )
 
 
-def _sums(x: Floats, y: Floats, member: Array, number: int) -> Floats:
-    """Of each cluster: points, x, y, their squares and product, and squared differences."""
-    columns = (np.ones_like(x), x, y, x * x, y * y, x * y, (x - y) ** 2)
-    return np.stack([np.bincount(member, one, number) for one in columns], axis=1)
-
-
-def _scores(sums: Floats) -> Floats:
-    """RMSE, bias, correlation, centred RMSE, both spreads and slope: on the last axis."""
+def scores(sums: Floats) -> Floats:
+    """RMSE, bias, correlation, centred RMSE, both spreads and slope of sums: on the last axis."""
     n, x, y, xx, yy, xy, squared = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_x, mean_y = x / n, y / n

@@ -1,4 +1,4 @@
-"""``fluxforge validate``: how far the record and its networks are from reports and the truth."""
+"""``fluxforge validate``: how far the record, its networks and a new sensor are from others."""
 
 from __future__ import annotations
 
@@ -27,20 +27,32 @@ def validate(
     means: Annotated[
         bool, typer.Option("--means", help="Maps and series of means, with products beside.")
     ] = False,
+    sensor: Annotated[
+        str | None, typer.Option(help="Assess a sensor, such as amsr2, before the record takes it.")
+    ] = None,
+    beside: Annotated[
+        str, typer.Option(help="Of a sensor: the one to compare with; by default most days.")
+    ] = "",
+    limits: Annotated[
+        Path | None, typer.Option(help="Of a sensor: a YAML with thresholds of your own.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Of a sensor's run file.")
+    ] = None,
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="Of matchups, also 2018 and withheld stations.")
+        bool, typer.Option("--held-out", help="Also 2018 and withheld stations.")
     ] = False,
-    purpose: Annotated[str, typer.Option(help="What held-out matchups are looked at for.")] = "",
+    purpose: Annotated[str, typer.Option(help="What held-out data are looked at for.")] = "",
     station: Annotated[
         list[str] | None,
         typer.Option(help="Of matchups, where to tell monthly means; several times."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for what is drawn of matchups.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for numbers and pictures.")] = Path(
         "validation"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    r"""Score the record against reports from the sea, or its networks beside their baselines.
+    r"""Score the record, its networks beside their baselines, or a sensor beside another.
 
     With `--matchups`, a file that `fluxforge matchup` wrote: RMSE, bias, correlation and spread
     with intervals, of all and by pass, fill, satellite, feed, latitude, wind, cloud, vapour and
@@ -80,7 +92,27 @@ def validate(
     Scoring 2018 needs a `purpose`, which is written into openings.jsonl beside the store.
 
     Example: fluxforge validate --models -c validate.yaml
+
+    With `--sensor`, a run file such as `fluxforge run` takes: a satellite of its store (passes of
+    deepflux-merged) beside another on the same days: differences by region and season with
+    intervals, drift, what may be the daily cycle; both against reports of the table `insitu`, with
+    a Taylor diagram (the withheld stations with `--held-out --purpose WHY`, else the others); jumps
+    at seams of merged maps, and the step on entering; and a verdict. Exit code 1 where it is not
+    fit, or undecided. A file of `--limits` changes thresholds:
+
+    \b
+      days: 60
+      seam_ratio: 1.05
+      wind_speed: {bias: 0.1, regional: 0.4, drift: 0.1}
+
+    Example: fluxforge validate --sensor amsr2 --beside f17 -c run.yaml --out amsr2
     """
+    if sensor is not None:
+        of_sensor(
+            config, profile, sensor, beside, limits,
+            held_out=held_out, purpose=purpose, out=out, as_json=as_json,
+        )  # fmt: skip
+        return
     if matchups is not None:
         from fluxrecipes.matchups import report as of_matchups
 
@@ -100,7 +132,7 @@ def validate(
         raise ConfigError(
             "it is not said what to validate.",
             where="validate",
-            mend="Say `--matchups FILE`, `--means` or `--models`.",
+            mend="Say `--matchups FILE`, `--means`, `--models` or `--sensor NAME`.",
         )
     asked = settings.load(config)
     found: dict[str, Any] = report.of(asked, tell=lambda line: show.notice(line))
@@ -134,6 +166,49 @@ def tell_means(config: Path, *, as_json: bool) -> None:
         return
     means_report.tables(found)
     tell_files(written)
+
+
+def of_sensor(
+    config: Path,
+    profile: str | None,
+    sensor: str,
+    beside: str,
+    limits: Path | None,
+    *,
+    held_out: bool,
+    purpose: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Assess a sensor of a run file's store, write numbers and pictures, and tell."""
+    from fluxengine import config as configuration
+    from fluxengine import show
+    from fluxrecipes.constellation import RECORD
+    from fluxrecipes.sensors import assessment, report, settings
+    from fluxrecipes.sensors.verdict import FIT
+
+    thresholds = settings.load(limits)
+    run_file = configuration.load(config)
+    asked = assessment.Asked(
+        run_file.profile(profile).place,
+        sensor,
+        beside,
+        tuple(run_file.options.get("sensors", RECORD)),
+        run_file.period,
+        thresholds,
+        held_out,
+        purpose,
+    )
+    with show.bars("days") as progress:
+        found = assessment.of(asked, progress)
+    written = report.write(found, out)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+    else:
+        report.tables(found)
+        tell_files(written)
+    if found.verdict != FIT:
+        raise typer.Exit(1)
 
 
 def tell_files(written: Sequence[Path]) -> None:

@@ -1,0 +1,1 @@
+"""Forms of files that other products have, in which the record can be exported."""
