@@ -23,7 +23,7 @@ slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 faults: $(VENV)/.dev-ready  ## kill, crowd out, damage: what must be survived, with a table at the end
 	$(BIN)/pytest -n 2 -m faults tests/faults
 
-servers:  ## install an SSH server and Slurm (Debian, as root), so that `make test` runs on them too
+servers:  ## install an SSH server, Slurm and Chromium (Debian, as root), so that `make test` runs on them too
 	sh infra/slurm/install-servers.sh
 
 scale: $(VENV)/.dev-ready  ## the 29-year record with cheap stages, planned and actual: 5 minutes

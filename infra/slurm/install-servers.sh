@@ -1,6 +1,7 @@
 #!/bin/sh
-# Install what tests/engine/test_real_clusters.py starts for itself: an SSH server and Slurm.
-# For Debian and Ubuntu, as root. No service is started, now or when the machine starts.
+# Install what tests start for themselves: an SSH server and Slurm for
+# tests/engine/test_real_clusters.py, Chromium for tests/report/test_in_browser.py. For Debian and
+# Ubuntu, as root. No service is started, now or when the machine starts.
 set -eu
 
 if [ "$(id -u)" != 0 ]; then
@@ -16,7 +17,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 apt-get update
-for package in openssh-server slurm-wlm munge; do
+for package in openssh-server slurm-wlm munge chromium; do
     if dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
         echo "$package is installed already."
         continue
@@ -26,8 +27,9 @@ for package in openssh-server slurm-wlm munge; do
     openssh-server) services=ssh ;;
     slurm-wlm) services='slurmctld slurmd' ;;
     munge) services=munge ;;
+    *) services='' ;;
     esac
-    if command -v systemctl >/dev/null; then
+    if [ -n "$services" ] && command -v systemctl >/dev/null; then
         # shellcheck disable=SC2086  # two names
         systemctl disable $services || true
     fi

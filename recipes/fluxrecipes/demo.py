@@ -238,10 +238,10 @@ def _run(run_file: Path, *, strict: bool) -> Summary:
 
 def _picture(record: xr.Dataset, path: Path, title: str) -> None:
     from fluxrecipes import vocabulary as cf
-    from fluxrecipes.report.maps import draw, panel
+    from fluxrecipes.report.maps import draw, panel, title_of
 
     shown = (*cf.NEAR_SURFACE, cf.sea_surface_temperature, cf.wind_speed, *cf.FLUXES)
-    panels = [panel(record[v.name], v, _title(v.long_name)) for v in shown]
+    panels = [panel(record[v.name], v, title_of(v.long_name)) for v in shown]
     draw(
         panels,
         path,
@@ -249,10 +249,6 @@ def _picture(record: xr.Dataset, path: Path, title: str) -> None:
         note=" ".join(record.attrs.get("notice", "").splitlines()),
         land=record[cf.flux_state.name] == cf.LAND,
     )
-
-
-def _title(long_name: str) -> str:
-    return long_name.partition(",")[0].replace(" at the sea surface", "")
 
 
 def _written(path: Path, text: str) -> Path:

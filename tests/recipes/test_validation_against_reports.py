@@ -155,3 +155,27 @@ def test_nothing_to_score_is_told(folder: Path, tmp_path: Path) -> None:
     app.command()(command.validate)
     done = CliRunner().invoke(app, [])
     assert isinstance(done.exception, ConfigError) and "--matchups" in str(done.exception)
+
+
+def test_a_report_has_the_same_scores_and_opens_nothing(folder: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from fluxrecipes.report import findings, pictures
+
+    opened = folder / "openings.jsonl"
+    before = opened.read_bytes() if opened.exists() else b""
+    validated = findings.scores(folder / "matchups.nc")
+    assert (opened.read_bytes() if opened.exists() else b"") == before
+    assert not np.isin(validated.stored.sets[validated.counted], report.HELD_OUT).any()
+    first, *more = findings.tables_of(validated)
+    overall = scores.one(validated.scores, "air temperature", scores.ALL, scores.ALL)
+    assert overall is not None
+    row = next(row for row in first.rows if row[0] == "air temperature")
+    assert row[first.heads.index("#RMSE")] == f"{overall.rmse.value:.3f}"
+    assert row[first.heads.index("#points")] == f"{overall.points:,}"
+    assert {table.title for table in more} >= {"air temperature [°C]", "latent heat flux [W/m²]"}
+    drawn = list(pictures.matchups(tmp_path, validated))
+    assert [picture.name for picture in drawn] == ["densities", "taylor", "places"]
+    assert all("SIMULATED" in picture.caption for picture in drawn)
+    with Image.open(tmp_path / "densities.png") as image:
+        assert image.info["dpi"][0] == pytest.approx(300, abs=1)

@@ -14,6 +14,7 @@ from fluxrecipes.matchups.matching import WITHHELD, WITHHELD_PLACES
 from fluxrecipes.matchups.scores import COMPARED
 from fluxrecipes.matchups.stations import BOTH, Series
 from fluxrecipes.report import lines
+from fluxrecipes.report.maps import PRINT
 from fluxrecipes.vocabulary import KELVIN
 
 Array = npt.NDArray[Any]
@@ -253,9 +254,10 @@ def places(
 
 
 def _saved(figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=130)
+    tight = {"bbox_inches": "tight", "pad_inches": 0.1}
+    figure.savefig(path, dpi=PRINT, **tight)
     figure.set_layout_engine("none")  # all is in its place
-    figure.savefig(path.with_suffix(".pdf"))
+    figure.savefig(path.with_suffix(".pdf"), **tight)
     _pyplot().close(figure)
     return path
 

@@ -15,6 +15,10 @@ from fluxrecipes.matchups.report import Validated
 from fluxrecipes.matchups.scores import ALL, Score
 
 SCORES = ("#RMSE", "95 %", "#bias", "95 %", "#r", "#centred", "#σ", "#σ of reports")
+HEADS = (
+    *("by", "group", "#points", "#stations", "#RMSE", "95 %", "#bias", "95 %"),
+    *("#r", "#centred", "#σ ratio", "#slope", "#95th", "#99th"),
+)
 CONTRADICTED = 0.05  # share of resamples from which on a variance below zero is told
 
 
@@ -28,10 +32,7 @@ def tables(found: Validated) -> None:
     for variable, several in scores.by_variable(found.scores).items():
         unit = several[0].units
         show.out.print()
-        heads = ("by", "group", "#points", "#stations", "#RMSE", "95 %", "#bias", "95 %")
-        more = ("#r", "#centred", "#σ ratio", "#slope", "#95th", "#99th")
-        rows = [_row(one) for one in several]
-        show.table(f"{variable} [{unit}]", (*heads, *more), rows, wide=True)
+        show.table(f"{variable} [{unit}]", HEADS, [row(one) for one in several], wide=True)
     show.out.print(
         "\nAll variables of a group are on the same points. 95 %: by resampling whole stations."
         " σ ratio: standard deviation of the record over the reports'. 95th, 99th: percentiles of"
@@ -43,7 +44,8 @@ def tables(found: Validated) -> None:
     _stations(found)
 
 
-def _row(one: Score) -> tuple[str, ...]:
+def row(one: Score) -> tuple[str, ...]:
+    """Cells of a table with `HEADS`."""
     agreed = one.agreement
     digits = _digits(one.units)
     ratio = agreed.spread.value / agreed.spread_of_reference.value

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.declare import Variable
+from fluxengine.declare import Array, Variable
 from fluxrecipes.report.units import shown
 
 if TYPE_CHECKING:
     import xarray as xr
 
 LAND, NO_VALUE = "0.55", "0.90"
+PRINT = 300  # dots an inch
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,39 @@ STYLES = {
 }
 
 
+def style(name: str, shown: Array, *, days: bool) -> tuple[str, tuple[float, float]]:
+    """Colours of a variable, and their limits.
+
+    Of days the usual ones; of means, which vary less, nearly all that there is: even about zero
+    where colours part there.
+
+    Parameters
+    ----------
+    name : str
+        Of the variable.
+    shown : float array
+        All that is to be shown, in the unit for the eye.
+    days : bool
+    """
+    colours, usual = STYLES.get(name, ("viridis", None))
+    if days and usual is not None:
+        return colours, usual
+    known = shown[np.isfinite(shown)]
+    low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0.0, 1.0)
+    if usual is not None and usual[0] == -usual[1]:
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    return colours, (float(low), float(high) if high > low else float(low) + 1.0)
+
+
 def panel(values: xr.DataArray, variable: Variable, title: str) -> Panel:
     """A panel in the variable's usual colours."""
     colours, limits = STYLES.get(variable.name, ("viridis", None))
     return Panel(values, title, variable.units, colours, limits)
+
+
+def title_of(long_name: str) -> str:
+    """The head of a map: what a variable is, without its particulars."""
+    return long_name.partition(",")[0].replace(" at the sea surface", "")
 
 
 def even(values: Any) -> tuple[float, float]:
@@ -93,17 +123,34 @@ def draw(
     Path
         `path`.
     """
+    import matplotlib.pyplot as plt
+
+    figure = drawn(panels, title=title, note=note, land=land)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def drawn(
+    panels: Sequence[Panel],
+    *,
+    title: str = "",
+    note: str = "",
+    land: Any = None,
+    abreast: int = 2,
+) -> Any:
+    """The figure that `draw` writes, its panels so many abreast."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import cartopy.crs as ccrs
     import matplotlib.pyplot as plt
 
-    rows = -(-len(panels) // 2)
+    rows = -(-len(panels) // abreast)
     figure, axes = plt.subplots(
         rows,
-        2,
-        figsize=(13, 2.35 * rows + 1.1),
+        abreast,
+        figsize=(6.5 * abreast, 2.35 * rows + 1.1),
         subplot_kw={"projection": ccrs.PlateCarree(central_longitude=200)},
         layout="constrained",
         squeeze=False,
@@ -114,13 +161,13 @@ def draw(
             _shade(axis, land)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle(title, fontsize=14, fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=14, fontweight="bold")
     if note:
         grey = "Dark grey: land; light grey: no value. " if land is not None else ""
-        figure.supxlabel("\n".join(textwrap.wrap(grey + note, 170)), fontsize=9, color="0.3")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+        wrapped = textwrap.wrap(grey + note, 85 * abreast)
+        figure.supxlabel("\n".join(wrapped), fontsize=9, color="0.3")
+    return figure
 
 
 def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]

@@ -38,5 +38,6 @@ SHOWN = {
 
 
 def shown(units: str) -> Shown:
-    """How a unit is shown; as it is stored where nothing is known of it."""
-    return SHOWN.get(units, Shown(units, 1.0, 0.0, 3))
+    """How a unit is shown; as it is stored, with raised exponents, where nothing is known of it."""
+    raised = units.replace("-1", "⁻¹").replace("-2", "⁻²").replace("-3", "⁻³")
+    return SHOWN.get(units, Shown(raised, 1.0, 0.0, 3))

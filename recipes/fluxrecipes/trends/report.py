@@ -78,26 +78,31 @@ def _table(title: str, by: str, several: Sequence[Estimate]) -> None:
     _rows(title, by, [(getattr(one, by).replace("_", " "), one) for one in several])
 
 
+TESTS = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#values")
+
+
+def row(name: str, one: Estimate) -> tuple[str, ...]:
+    """Cells of a table with the heads region, `name`'s, trend, ± 95 % and `TESTS`."""
+    _, scale, _, digits = shown(one.units)
+    return (
+        one.region,
+        name,
+        _number(one.slope * scale, digits, "+"),
+        _number(one.interval * scale, digits),
+        _number(one.p, 3),
+        _number(one.autocorrelation, 2),
+        _number(one.theil_sen * scale, digits, "+"),
+        _number(one.p_mann_kendall, 3),
+        _number(one.p_hamed_rao, 3),
+        str(one.values),
+    )
+
+
 def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
-    unit, scale, _, digits = shown(several[0][1].units)
-    tests = ("#p", "#r1", "#Theil-Sen", "#p MK", "#p HR", "#values")
-    heads = ("region", by, "#trend", "#± 95 %", *tests)
-    rows = [
-        (
-            one.region,
-            name,
-            _number(one.slope * scale, digits, "+"),
-            _number(one.interval * scale, digits),
-            _number(one.p, 3),
-            _number(one.autocorrelation, 2),
-            _number(one.theil_sen * scale, digits, "+"),
-            _number(one.p_mann_kendall, 3),
-            _number(one.p_hamed_rao, 3),
-            str(one.values),
-        )
-        for name, one in several
-    ]
+    unit = shown(several[0][1].units).unit
+    heads = ("region", by, "#trend", "#± 95 %", *TESTS)
     show.out.print()
+    rows = [row(name, one) for name, one in several]
     show.table(f"{title} [{unit} per decade]", heads, rows, wide=True)
 
 
@@ -198,18 +203,30 @@ def as_dataset(found: Found) -> xr.Dataset:
 def _panels(found: Found) -> Iterator[Panel]:
     """A map of each variable of the mean of passes, in colours that are even about zero."""
     for (variable, orbit), maps in found.maps.items():
-        if orbit != MEAN:
-            continue
-        values = maps["trend"]
-        unit, scale, *_ = shown(str(values.attrs.get("units", "1")))
-        dots = maps["significant"].astype(bool)
-        yield Panel(
-            values,
-            variable.replace("_", " "),
-            "",
-            "RdBu_r",
-            even(values.values * scale),
-            (f"{unit} per decade", scale, 0.0),
-            dots,
-            crosses=found.observable[variable] == LOST if variable in found.observable else None,
-        )
+        if orbit == MEAN:
+            yield panel(maps["trend"], maps["significant"], found.observable.get(variable))
+
+
+def panel(trend: xr.DataArray, significant: xr.DataArray, observable: xr.DataArray | None) -> Panel:
+    """A map of a trend, with dots where it is significant, and crosses where it is not observable.
+
+    Parameters
+    ----------
+    trend : DataArray
+        On (lat, lon), by the name of its variable and in the unit of it, a decade.
+    significant : DataArray
+        Of the same shape.
+    observable : DataArray, optional
+        Of the same shape, as `fluxforge recovery` writes it.
+    """
+    unit, scale, *_ = shown(str(trend.attrs.get("units", "1")))
+    return Panel(
+        trend,
+        str(trend.name).replace("_", " "),
+        "",
+        "RdBu_r",
+        even(trend.values * scale),
+        (f"{unit} per decade", scale, 0.0),
+        significant.astype(bool),
+        None if observable is None else observable == LOST,
+    )
