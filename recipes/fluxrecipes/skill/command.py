@@ -73,7 +73,6 @@ def validate(
     With `--models`, a validate.yaml names the store, the days to fit the baselines on, the days to
     score, and where the passes are simulated their world:
 
-    \b
       store: store
       fit: {first: 2014-01-01, last: 2015-12-31}
       score: {first: 2016-01-01, last: 2017-12-31}
@@ -100,7 +99,6 @@ def validate(
     at seams of merged maps, and the step on entering; and a verdict. Exit code 1 where it is not
     fit, or undecided. A file of `--limits` changes thresholds:
 
-    \b
       days: 60
       seam_ratio: 1.05
       wind_speed: {bias: 0.1, regional: 0.4, drift: 0.1}

@@ -22,7 +22,6 @@ def trends(
 
     A trends.yaml names the store and, where it is not deepflux-monthly, the dataset:
 
-    \b
       store: store
       passes: deepflux-monthly-passes      # also by pass, and their difference
       period: {first: 1992-01-01, last: 2020-12-31}
@@ -30,16 +29,21 @@ def trends(
       regions: {Indian Ocean: {south: -30, north: 20, west: 40, east: 100}}
       out: trends
 
-    What a reviewer asks, each with one line more: `of: months` (or `days`, of a daily
-    dataset) instead of annual means,
-    `steps: \[2000-05-08]` fits jumps where satellites change, `overlaps: \[{on: 2000-05-08, before:
-    {store: f11-store}, after: {store: f13-store}}]` takes away the offsets found where both flew,
-    `without_enso: true` takes Niño 3.4 out, `reanalysis_at_most: 0.2` leaves
-    out months with more of a reanalysis, `leave_out: \[2016]` years, and `beside: {oaflux: {store:
-    other, dataset: ...}}` tells other records' trends on the same cells and years: another SST
-    product, other fluxes, the record with each satellite left out in turn (a store for each, made
-    with the others as `sensors`). `recovered: recovery/recovery.nc`, which `fluxforge
-    recovery` makes, marks where such a trend cannot be observed.
+    What a reviewer asks, each with one line more:
+
+      of: months                           # or days, of a daily dataset: maps and regions alone
+      steps: \[2000-05-08]                 # fit jumps where satellites change
+      overlaps: \[{on: 2000-05-08, before: {store: f11-store}, after: {store: f13-store}}]
+      without_enso: true                   # take relative Niño 3.4 out
+      reanalysis_at_most: 0.2              # leave out months with more of a reanalysis
+      leave_out: \[2016]                   # years
+      beside: {oaflux: {store: other, dataset: ...}}
+      recovered: recovery/recovery.nc      # crosses where a trend cannot be observed
+
+    `overlaps` takes away the offsets found in the months in which both flew. `beside` tells other
+    records' trends on the same cells and years: another SST product, other fluxes, the record with
+    each satellite left out in turn (a store for each, with the others as `sensors`). `recovered` is
+    made by `fluxforge recovery`.
 
     Monthly means are a product: `fluxforge products deepflux-monthly --run-file > monthly.yaml`,
     then `fluxforge run -c monthly.yaml`. A revised day makes its month again, and no other.
@@ -70,7 +74,6 @@ def recovery(
     Worlds of one seed have the same weather and the same passes; their records differ by their
     trends alone. A few days of early and late years are enough, the same in all worlds:
 
-    \b
       fluxforge simulate no-trend --world no-trend --first 1996-01-01 --last 1996-01-07 \
         --satellites f13 --with rss,oisst,truth
       ... the same in 2017 with f17, and with --world gap-trend, humidity-trend, sst-drift
@@ -78,7 +81,6 @@ def recovery(
 
     A recovery.yaml names the records:
 
-    \b
       reference: {store: no-trend-store, truth: no-trend/truth/daily.zarr}
       worlds:
         gap-trend: {store: gap-trend-store, truth: gap-trend/truth/daily.zarr}
