@@ -32,11 +32,11 @@ def trends(
     What a reviewer asks, each with one line more:
 
       of: months                           # or days, of a daily dataset: maps and regions alone
-      steps: \[2000-05-08]                 # fit jumps where satellites change
+      steps: \[2000-05-08]                  # fit jumps where satellites change
       overlaps: \[{on: 2000-05-08, before: {store: f11-store}, after: {store: f13-store}}]
       without_enso: true                   # take relative Niño 3.4 out
       reanalysis_at_most: 0.2              # leave out months with more of a reanalysis
-      leave_out: \[2016]                   # years
+      leave_out: \[2016]                    # years
       beside: {oaflux: {store: other, dataset: ...}}
       recovered: recovery/recovery.nc      # crosses where a trend cannot be observed
 
