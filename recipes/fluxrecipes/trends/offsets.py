@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxrecipes.trends import records
+from fluxrecipes.trends.regions import blocks
 from fluxrecipes.trends.settings import Overlap, Trends
 
 if TYPE_CHECKING:
@@ -127,11 +128,9 @@ def _by_block(departures: Floats, latitude: Floats, longitude: Floats) -> Floats
     there = np.isfinite(departures)
     number = there.sum(axis=0).astype(float)
     total = np.nan_to_num(departures).sum(axis=0)
-    rows = ((latitude + 90.0) // BLOCK).astype(int)
-    columns = ((longitude % 360.0) // BLOCK).astype(int)
-    block = rows[:, None] * (columns.max() + 1) + columns
-    of_rows = np.broadcast_to(rows[:, None], block.shape)
-    by_block, by_row = (_ratio(total, number, label) for label in (block, of_rows))
+    whole = np.zeros_like(longitude)
+    labels = (blocks(latitude, lon, BLOCK) for lon in (longitude, whole))
+    by_block, by_row = (_ratio(total, number, label) for label in labels)
     return np.where(np.isnan(by_block), by_row, by_block)
 
 

@@ -21,7 +21,7 @@ from fluxrecipes.near_surface import sea_saturation
 from fluxrecipes.stages.surface import sea_minus_air_humidity, sea_minus_air_temperature
 from fluxrecipes.stored import opened
 from fluxrecipes.trends.recovery_settings import Recovery, World
-from fluxrecipes.trends.regions import REGIONS
+from fluxrecipes.trends.regions import REGIONS, blocks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -294,10 +294,7 @@ class _Blocks:
     @classmethod
     def of(cls, latitude: Floats, longitude: Floats, degrees: int, sums: _Sums) -> _Blocks:
         area = np.cos(np.radians(latitude))[:, None]
-        rows = ((latitude + 90.0) // degrees).astype(int)
-        columns = ((longitude % 360.0) // degrees).astype(int)
-        number = rows[:, None] * (columns.max() + 1) + columns
-        return cls(np.stack(sums) * area, number)
+        return cls(np.stack(sums) * area, blocks(latitude, longitude, degrees))
 
     def by_block(self, where: npt.NDArray[np.bool_] | None = None) -> Floats:
         """Sums, shape (7, block), of all cells or of some."""

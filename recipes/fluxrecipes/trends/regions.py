@@ -51,6 +51,13 @@ NINO34 = Region(-5, 5, 190, 240)
 TROPICS = Region(-20, 20)
 
 
+def blocks(latitude: Floats, longitude: Floats, degrees: float) -> npt.NDArray[np.intp]:
+    """Number of the block of so many degrees that each cell lies in, shape (lat, lon)."""
+    rows = ((latitude + 90.0) // degrees).astype(np.intp)
+    columns = ((longitude % 360.0) // degrees).astype(np.intp)
+    return np.asarray(rows[:, None] * (columns.max() + 1) + columns)
+
+
 def mean_over(
     region: Region, values: npt.NDArray[np.floating], latitude: Floats, longitude: Floats
 ) -> Floats:
