@@ -588,7 +588,7 @@ def test_a_retrieval_is_scored_from_end_to_end(folder: Path, tmp_path: Path, cap
 
 
 def test_the_verb_prints_a_document(folder: Path, capsys) -> None:
-    with pytest.raises(ConfigError, match="or `--models`"):
+    with pytest.raises(ConfigError, match="`--models`"):
         validate(folder / "validate.yaml")
     validate(folder / "validate.yaml", models=True, as_json=True)
     found = json.loads(capsys.readouterr().out)

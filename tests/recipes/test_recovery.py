@@ -65,6 +65,11 @@ def world(
     told = {"store": ".", "dataset": f"{name}.zarr"}
     if truth is not None:
         put({n: v + moved[n] for n, v in usual.items()}, folder / f"{name}-truth.zarr")
+        longer = xr.open_zarr(folder / f"{name}-truth.zarr", chunks=None).load()
+        days = np.arange(DAYS[0] - 3, DAYS[-1] + 5).astype("M8[ns]")  # as simulated truths have
+        longer.reindex(time=days).drop_encoding().to_zarr(
+            folder / f"{name}-truth.zarr", mode="w", zarr_format=3, consolidated=False
+        )
         told["truth"] = f"{name}-truth.zarr"
     return told
 

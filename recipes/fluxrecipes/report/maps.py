@@ -39,7 +39,7 @@ class Panel:
         The shown unit, and scale and offset from the stored one; by default as of
         `fluxrecipes.report.units`.
     dots, crosses : bool DataArray, optional
-        On (lat, lon): cells that get one or the other, every third of them.
+        On (lat, lon): cells that get one or the other, some of them.
     """
 
     values: xr.DataArray
@@ -186,14 +186,15 @@ def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
 
 
 def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
-    """Dots and crosses, on every third cell so that the colours stay visible."""
+    """Dots on every third cell, crosses on every sixth: the colours stay visible."""
     import cartopy.crs as ccrs
 
     lat, lon = one.values["lat"].values, one.values["lon"].values
-    every = np.zeros((len(lat), len(lon)), bool)
-    every[1::3, 1::3] = True
-    for cells, mark, size in ((one.dots, ".k", 0.9), (one.crosses, "xk", 2.2)):
+    looks = ((one.dots, ".k", 0.9, 3), (one.crosses, "xk", 2.6, 6))
+    for cells, mark, size, step in looks:
         if cells is not None:
+            every = np.zeros((len(lat), len(lon)), bool)
+            every[1::step, 1::step] = True
             row, column = np.nonzero(cells.values & every)
             axis.plot(
                 lon[column],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -142,8 +143,7 @@ def of(asked: Recovery, tell: Callable[[str], None] = lambda line: None) -> Reco
     NotOurStore, UnknownName, ConfigError
     """
     reference = _Known.opened(asked.reference, asked.variables)
-    usual = reference.fields(reference.truth, 0)
-    nothing = {name: NOTHING * float(np.nanstd(values)) for name, values in usual.items()}
+    nothing = {name: NOTHING * spread for name, spread in reference.spread().items()}
     regions = {n: r.holds(reference.latitude, reference.longitude) for n, r in REGIONS.items()}
     trends: list[Trend] = []
     fractions: dict[tuple[str, str], xr.DataArray] = {}
@@ -200,8 +200,11 @@ class _Known:
         return np.asarray(self.record["lon"].values, float)
 
     def days(self, reference: _Known) -> npt.NDArray[np.datetime64]:
-        """Those that both worlds' records and truths have, far enough apart."""
-        several = [_days(d) for d in (self.record, self.truth, reference.record, reference.truth)]
+        """Those that both worlds' records and truths have, far enough apart.
+
+        Simulated truths have decades of days and values on a few: on these alone.
+        """
+        several = [_days(self.record), _days(reference.record), self.told, reference.told]
         common = several[0]
         for other in several[1:]:
             common = np.intersect1d(common, other)
@@ -214,6 +217,24 @@ class _Known:
                 mend="Simulate and run the same days of early and late years in all worlds.",
             )
         return common
+
+    @cached_property
+    def told(self) -> npt.NDArray[np.datetime64]:
+        """Days on which the truth has values, as every tenth row and column tells."""
+        some = self.truth[_stored(self.variables)[0]].isel(
+            lat=slice(None, None, 10), lon=slice(None, None, 10)
+        )
+        there: npt.NDArray[np.bool_] = np.isfinite(some.values).any(axis=(1, 2))
+        return _days(self.truth)[there]
+
+    def spread(self) -> dict[str, float]:
+        """Standard deviation of each variable over the truth's first day."""
+        if not self.told.size:
+            raise NothingInCommon(
+                "the truth has no values.", where=self.where, mend="Simulate `--with truth`."
+            )
+        first = self.fields(self.truth, int(np.searchsorted(_days(self.truth), self.told[0])))
+        return {name: float(np.nanstd(values)) for name, values in first.items()}
 
     def units(self, name: str) -> str:
         """Of a variable, or of the air's in a difference of sea and air."""

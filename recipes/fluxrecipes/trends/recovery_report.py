@@ -100,7 +100,7 @@ def write(found: Recovered) -> Files:
             folder / "recovery.png",
             title="Share of known trends that the record gives back: SIMULATED worlds",
             note="The least of all worlds in which the variable has a trend. Crosses: less than"
-            f" {found.asked.least:g}, not observable. White: no world tests it there.",
+            f" {found.asked.least:g}, not observable. Grey: land, or no world tests it there.",
         )
     return Files(maps, numbers, picture)
 
