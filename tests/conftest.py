@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyproj  # noqa: F401  before anything loads ecCodes, which brings another PROJ
 import pytest
 
 ROOT = Path(__file__).parents[1]

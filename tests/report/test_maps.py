@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -189,3 +191,16 @@ def test_a_finer_grid_is_averaged_to_what_a_page_shows() -> None:
     assert made.shape == (2, 360)
     assert made["lat"].values.tolist() == [-0.5, 0.5] and made["lon"].values[0] == 0.5
     assert made.values[0, 0] == pytest.approx((0 + 1 + 1) / 3) and made.values[1, 5] == 2.5
+
+
+def test_a_process_that_has_drawn_ends_well_beside_another_proj() -> None:
+    """xarray loads cfgrib, and with it ecCodes' own PROJ, as soon as it opens anything."""
+    program = (
+        "from fluxrecipes.report import maps\n"
+        "import xarray, cartopy.crs\n"
+        "xarray.backends.list_engines()\n"
+        "cartopy.crs.PlateCarree()\n"
+        "import pyproj; print(pyproj.CRS('EPSG:4326').name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "WGS 84"), done.stderr

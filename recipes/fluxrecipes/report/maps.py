@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyproj  # noqa: F401  first: cfgrib, which xarray loads where it is installed, has another PROJ
 
 from fluxengine.declare import Array, Variable
 from fluxrecipes.report.units import shown
