@@ -183,8 +183,8 @@ def agreement_of_sums(
     resamples : int
     """
     some = sums[sums[:, 0] > 0]
-    three = np.stack([np.asarray(one) for one in interval(scores, some, resamples=resamples)])
-    return _named(points, len(some), [Interval(*map(float, one)) for one in three.T], tails)
+    intervals = as_intervals(scores(some.sum(axis=0)), scores(resampled(some, resamples)))
+    return _named(points, len(some), intervals, tails)
 
 
 def interval(

@@ -101,12 +101,19 @@ class Overlap:
         return np.isin(self.days.astype("M8[M]").astype(int) % 12 + 1, SEASONS[season])
 
     def blocks(self, values: Floats, length: int, which: Array | slice = slice(None)) -> Floats:
-        """Sums of days as sums of blocks of days, shape (block, ...)."""
-        number = (self.days - self.days[0]).astype(int)[which] // length
-        _, member = np.unique(number, return_inverse=True)
-        made = np.zeros((member.max(initial=-1) + 1, *values.shape[1:]))
-        np.add.at(made, member, values[which])
-        return made
+        """As `by_block`, of some of its days."""
+        return by_block(self.days, values, length, which)
+
+
+def by_block(
+    days: Array, values: Floats, length: int, which: Array | slice = slice(None)
+) -> Floats:
+    """Sums of days as sums of blocks of so many days from the first, shape (block, ...)."""
+    number = (days - days[0]).astype(int)[which] // length
+    _, member = np.unique(number, return_inverse=True)
+    made = np.zeros((member.max(initial=-1) + 1, *values.shape[1:]))
+    np.add.at(made, member, values[which])
+    return made
 
 
 def days_of(dataset: xr.Dataset) -> Array:

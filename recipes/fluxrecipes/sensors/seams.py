@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Interval, estimate
-from fluxrecipes.sensors.overlap import ORBITS, in_parts
+from fluxrecipes.sensors.overlap import ORBITS, by_block, in_parts
 from fluxrecipes.sensors.settings import VARIABLES
 
 if TYPE_CHECKING:
@@ -195,27 +195,19 @@ def _add(
 # --- what they tell ------------------------------------------------------------------------------
 
 
-def _blocks(found: Seams, values: Floats, length: int) -> Floats:
-    """Sums of blocks of days; those without a seam do not count."""
-    _, member = np.unique((found.days - found.days[0]).astype(int) // length, return_inverse=True)
-    made = np.zeros((member.max() + 1, *values.shape[1:]))
-    np.add.at(made, member, values)
-    return made
-
-
 def ratio(found: Seams, variable: str, block: int, kind: slice = EDGES) -> Interval:
     """Root mean square jump across seams over that which the hours between make; NaN without.
 
     `kind` is `EDGES` of swaths, or those that merging has `CHOSEN`.
     """
-    blocks = _blocks(found, found.squares[variable], block)
+    blocks = by_block(found.days, found.squares[variable], block)
     some = blocks[blocks[..., kind, 0].sum(axis=(1, 2, 3)) > 0]
     return estimate(partial(_ratio, kind=kind), some)
 
 
 def ratio_within(found: Seams, variable: str, block: int) -> Interval:
     """Root mean square jump within the new sensor's swath over that within the reference's."""
-    return estimate(_within, _blocks(found, found.squares[variable], block))
+    return estimate(_within, by_block(found.days, found.squares[variable], block))
 
 
 def number(found: Seams, variable: str, kind: slice = EDGES) -> int:
@@ -357,10 +349,8 @@ def _complete(passes: xr.Dataset) -> Flags:
 
 
 def _step(days: Array, before: Flags, after: Flags, sums: Floats, block: int) -> Interval:
-    _, member = np.unique((days - days[0]).astype(int) // block, return_inverse=True)
     parts = np.stack([sums * before[:, None], sums * after[:, None]], axis=1)
-    blocks = np.zeros((member.max() + 1, 2, 2))
-    np.add.at(blocks, member, parts)
+    blocks = by_block(days, parts, block)
     return estimate(_jump, blocks[blocks[..., 0].sum(axis=1) > 0])
 
 

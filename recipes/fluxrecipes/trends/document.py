@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +130,9 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     removed, regressors = records.regressors(asked, years, warmth)
     told = [one for several in offsets.values() for one in several]
     found = Found(asked, (int(years[0]), int(years[-1])), removed, told)
+    _add_observable(found, series.values())
     for values in series.values():
         _add(found, values, regressors, MEAN)
-        if asked.recovered is not None:
-            found.observable.update(records.observable(asked.recovered, values))
     if asked.passes:
         _add_passes(found, asked.passes, years, regressors, tell)
     if asked.attribution:
@@ -149,6 +148,7 @@ def _of_days(asked: Trends, dataset: xr.Dataset, where: str, tell: Callable[[str
     years = daily.days_of(several[0])
     removed, regressors = records.regressors(asked, years, None)
     found = Found(asked, (int(years[0]), int(years[-1])), removed)
+    _add_observable(found, several)
     for values in several:
         name = str(values.name)
         tell(f"Days of {name.replace('_', ' ')}.")
@@ -160,12 +160,14 @@ def _of_days(asked: Trends, dataset: xr.Dataset, where: str, tell: Callable[[str
             units=str(values.attrs.get("units", "1")),
             orbit=MEAN,
         )
-        found.maps[name, MEAN] = maps
-        found.sizes[name] = estimates.sizes(maps)
-        found.regions.extend(regions)
-        if asked.recovered is not None:
-            found.observable.update(records.observable(asked.recovered, values))
+        _put(found, name, MEAN, maps, regions)
     return found
+
+
+def _add_observable(found: Found, several: Iterable[xr.DataArray]) -> None:
+    """Where trends of the variables can be observed, where that is known."""
+    if found.asked.recovered is not None:
+        found.observable.update(records.observable(found.asked.recovered, several))
 
 
 def _offset(asked: Trends) -> tuple[str, ...]:
@@ -179,12 +181,16 @@ def _offset(asked: Trends) -> tuple[str, ...]:
 
 def _add(found: Found, values: xr.DataArray, regressors: Floats | None, orbit: str) -> None:
     """Maps and regions of one variable."""
-    asked, name = found.asked, str(values.name)
-    maps = estimates.maps(values, regressors, asked.false_discoveries)
+    maps = estimates.maps(values, regressors, found.asked.false_discoveries)
+    regions = _of_regions(values, found.asked, regressors, orbit)
+    _put(found, str(values.name), orbit, maps, regions)
+
+
+def _put(found: Found, name: str, orbit: str, maps: Maps, regions: Iterable[Estimate]) -> None:
     found.maps[name, orbit] = maps
     if orbit == MEAN:
         found.sizes[name] = estimates.sizes(maps)
-    found.regions.extend(_of_regions(values, asked, regressors, orbit))
+    found.regions.extend(regions)
 
 
 def _of_regions(

@@ -234,9 +234,7 @@ def _monthly(
             where=where,
             mend="Name monthly means, or leave out `reanalysis_at_most`.",
         )
-    if name not in dataset:
-        return records.variable(dataset, name, asked, where)  # which tells what there is
-    values = dataset[name]
+    values = records.unread(dataset, name, where)
     made = np.full((len(months), *values.shape[1:]), np.nan, np.float32)
     for at, month in enumerate(months):
         days = values.isel(time=times == month).values

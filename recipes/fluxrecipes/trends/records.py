@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -210,20 +210,20 @@ def orbits_of(dataset: xr.Dataset) -> Sequence[str]:
     return [str(name) for name in dataset["orbit"].values] if "orbit" in dataset.dims else []
 
 
-def observable(recovered: Path, values: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Where a trend of a variable can be observed, on its own grid.
+def observable(recovered: Path, several: Iterable[xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Where trends of variables can be observed, on their own grid.
 
     Parameters
     ----------
     recovered : Path
         Maps of `fluxforge recovery`.
-    values : DataArray
+    several : iterable of DataArray
         On (..., lat, lon).
 
     Returns
     -------
     dict of str to DataArray
-        By the variable's name; empty where it was not tested.
+        By the variable's name, of those that the file has.
 
     Raises
     ------
@@ -237,14 +237,16 @@ def observable(recovered: Path, values: xr.DataArray) -> dict[str, xr.DataArray]
         maps = xr.load_dataset(recovered, engine="netcdf4")
     except (OSError, ValueError) as error:
         raise NoTrend(f"it cannot be read ({error}).", where=str(recovered), mend=mend) from error
-    name = f"{values.name}{OBSERVABLE}"
-    if name not in maps:
-        if not any(str(one).endswith(OBSERVABLE) for one in maps):
-            raise NoTrend("it has no maps of recovered trends.", where=str(recovered), mend=mend)
-        return {}
-    grid = {axis: values[axis] for axis in ("lat", "lon")}
-    codes = maps[name].reindex(grid, method="nearest", tolerance=0.01, fill_value=UNTESTED)
-    return {str(values.name): codes}
+    if not any(str(one).endswith(OBSERVABLE) for one in maps):
+        raise NoTrend("it has no maps of recovered trends.", where=str(recovered), mend=mend)
+    found = {}
+    for values in several:
+        name = f"{values.name}{OBSERVABLE}"
+        if name in maps:
+            grid = {axis: values[axis] for axis in ("lat", "lon")}
+            codes = maps[name].reindex(grid, method="nearest", tolerance=0.01, fill_value=UNTESTED)
+            found[str(values.name)] = codes
+    return found
 
 
 def check_grids(together: Mapping[str, xr.DataArray], where: str = "beside") -> None:
