@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluxkernels.intrinsics import BLOCK, get, load, peek, poke, put, save
+from fluxkernels.intrinsics import (
+    BLOCK,
+    get,
+    in_widest_registers,
+    load,
+    peek,
+    poke,
+    put,
+    save,
+)
 
 # Records, their first places in the scratch array, and what else is fixed before compiling.
 INPUTS: Any = None
@@ -47,6 +56,7 @@ def gather_block(
     begins: bool,
 ) -> None:
     """Bring a block of points into the rows, in the physics' units."""
+    in_widest_registers()
     for row in range(len(inputs)):
         address, place = inputs[row], row * BLOCK
         factor, offset = factors[row], offsets[row]
@@ -64,6 +74,7 @@ def gather_block(
 
 def scatter_block(outputs: Any, scratch: Any, first: int, count: int) -> None:
     """Bring a block of results to those who asked for them."""
+    in_widest_registers()
     for row in range(len(outputs)):
         address, place = outputs[row], OUTPUT_ROW + row * BLOCK
         if address != 0:
@@ -73,6 +84,7 @@ def scatter_block(outputs: Any, scratch: Any, first: int, count: int) -> None:
 
 def prepare_block(scratch: Any) -> None:
     """Prepare each point."""
+    in_widest_registers()
     for i in range(BLOCK):
         x = load(INPUTS, INPUTS, scratch, i)
         save(FIXED, scratch, FIXED_ROW + i, prepare(x, OPTIONS))
@@ -80,6 +92,7 @@ def prepare_block(scratch: Any) -> None:
 
 def guess_block(scratch: Any) -> None:
     """Make the first state of each point."""
+    in_widest_registers()
     for i in range(BLOCK):
         x = load(INPUTS, INPUTS, scratch, i)
         fixed = load(FIXED, FIXED, scratch, FIXED_ROW + i)
@@ -88,6 +101,7 @@ def guess_block(scratch: Any) -> None:
 
 def step_block(scratch: Any) -> None:
     """Take one step of a pass with each point."""
+    in_widest_registers()
     for i in range(BLOCK):
         x = load(INPUTS, INPUTS, scratch, i)
         fixed = load(FIXED, FIXED, scratch, FIXED_ROW + i)
@@ -97,12 +111,14 @@ def step_block(scratch: Any) -> None:
 
 def keep_block(scratch: Any) -> None:
     """Keep what is needed of the first pass."""
+    in_widest_registers()
     for i in range(BLOCK):
         save(KEPT, scratch, KEPT_ROW + i, load(STATE, KEPT, scratch, STATE_ROW + i))
 
 
 def finish_block(scratch: Any) -> None:
     """Make the outputs of each point."""
+    in_widest_registers()
     for i in range(BLOCK):
         x = load(INPUTS, INPUTS, scratch, i)
         fixed = load(FIXED, FIXED, scratch, FIXED_ROW + i)
@@ -113,6 +129,7 @@ def finish_block(scratch: Any) -> None:
 
 def map_block(scratch: Any) -> None:
     """Make the outputs of a function of one point."""
+    in_widest_registers()
     for i in range(BLOCK):
         made = function(load(INPUTS, INPUTS, scratch, i), OPTIONS)
         save(OUTPUTS, scratch, OUTPUT_ROW + i, made)
@@ -146,6 +163,7 @@ def run(
     stop: int,
 ) -> None:
     """Solve the points from `start` to `stop`, block by block."""
+    in_widest_registers()
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         gather(inputs, steps, factors, offsets, scratch, first, count, first == start)
