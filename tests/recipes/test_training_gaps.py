@@ -496,6 +496,19 @@ def test_presets_and_vocabularies_agree(tmp_path: Path, preset: str) -> None:
     assert len(asked.vocabulary.outputs) == s.variables
 
 
+@pytest.mark.parametrize(
+    ("preset", "window", "target"),
+    [("compact", 5, 4), ("compact-centred", 5, 2), ("compact-both-passes", 11, 5)],
+)
+def test_a_window_of_other_days_ends_with_its_target_or_has_it_amidst(
+    folder: Path, preset: str, window: int, target: int
+) -> None:
+    schedule = {"steps": 1, "every": 1, "threads": 1}
+    path = train_yaml(folder, preset=preset, window=window, schedule=schedule, checks=1)
+    net = weights.load(gaps.run(path, untold).path).net
+    assert (net.settings.steps, net.settings.target) == (window, target)
+
+
 def test_two_processes_train_both_phases_together(tmp_path: Path) -> None:
     """As ``torchrun`` starts them; the first one alone tells and writes."""
     published(tmp_path / "store")

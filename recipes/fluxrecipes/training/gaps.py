@@ -10,6 +10,7 @@ occurrence the probability.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -86,6 +87,7 @@ class Gaps(settings.Training, extra="forbid", frozen=True):
         Literal["wind_speed", "water_vapour", "cloud_liquid_water", "rain_rate", "rain_occurrence"]
         | None
     ) = Field(None, description="of the preset `paper`, which does one at a time")
+    window: int | None = Field(None, ge=3, description="its days; none: as many as the preset has")
     datasets: Datasets = Field(default_factory=lambda: Datasets.model_validate({}))
     curriculum: float = Field(
         0.3, ge=0, le=1, description="share of the steps in which fields go from full to gappy"
@@ -124,6 +126,16 @@ class Gaps(settings.Training, extra="forbid", frozen=True):
         if phase == "complete":  # what comes after it may be changed without doing it again
             return {name: one for name, one in told.items() if name != "finetune"}
         return told | {"before": self.schedule.model_dump(mode="json")}
+
+    @property
+    def architecture(self) -> GDCMSettings:
+        """Of the preset, with the window asked for: it ends with its target or has it amidst."""
+        preset = PRESETS[self.preset]
+        if self.window is None:
+            return preset
+        causal = preset.target == preset.steps - 1
+        target = self.window - 1 if causal else self.window // 2
+        return replace(preset, steps=self.window, target=target)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -353,7 +365,7 @@ def run(path: Path, watch: settings.Watch) -> settings.Made:
     """
     asked = settings.load(path, Gaps)
     find_device(asked.schedule.device)  # before anything is read
-    architecture = PRESETS[asked.preset]
+    architecture = asked.architecture
     train = opened(asked, asked.train, architecture.steps)
     validation = opened(asked, asked.validation, architecture.steps)
     calibration = calibrate(train)
