@@ -48,27 +48,33 @@ def row(one: Score) -> tuple[str, ...]:
     """Cells of a table with `HEADS`."""
     agreed = one.agreement
     digits = _digits(one.units)
-    ratio = agreed.spread.value / agreed.spread_of_reference.value
+    reported = agreed.spread_of_reference.value
+    ratio = agreed.spread.value / reported if reported else float("nan")
     return (
         one.by,
         "" if one.group == ALL else one.group,
         f"{agreed.points:,}",
         str(agreed.clusters),
-        f"{agreed.rmse.value:.{digits}f}",
+        _number(agreed.rmse.value, digits),
         _range(agreed.rmse, digits),
-        f"{agreed.bias.value:+.{digits}f}",
+        _number(agreed.bias.value, digits, "+"),
         _range(agreed.bias, digits, "+"),
-        f"{agreed.correlation.value:.3f}",
-        f"{agreed.centred.value:.{digits}f}",
-        f"{ratio:.3f}",
-        f"{agreed.slope.value:.3f}",
-        f"{agreed.p95:+.{digits}f}",
-        f"{agreed.p99:+.{digits}f}",
+        _number(agreed.correlation.value, 3),
+        _number(agreed.centred.value, digits),
+        _number(ratio, 3),
+        _number(agreed.slope.value, 3),
+        _number(agreed.p95, digits, "+"),
+        _number(agreed.p99, digits, "+"),
     )
 
 
 def _digits(units: str) -> int:
     return 3 if units in ("°C", "g/kg", "m/s") else 2
+
+
+def _number(value: float, digits: int, sign: str = "") -> str:
+    """Empty where there is none, as of a single point."""
+    return f"{value:{sign}.{digits}f}" if np.isfinite(value) else ""
 
 
 def _range(interval: Interval, digits: int, sign: str = "") -> str:
@@ -89,7 +95,7 @@ def _as_table_4(found: Validated) -> None:
             rows.append((f"{row.product} {row.orbit}".strip(), "published", *values))
         for group, by in (("ascending", "pass"), ("descending", "pass"), (ALL, ALL)):
             agreed = [scores.one(found.scores, v, by, group) for v in pictures.VARIABLES]
-            values = (f"{getattr(a, what).value:.2f}" if a else "" for a in agreed)
+            values = (_number(getattr(a, what).value, 2) if a else "" for a in agreed)
             label = "both passes" if group == ALL else group
             rows.append((f"this record, {label}", found.world, *values))
         for product in dict.fromkeys(one.product for one in found.products):
@@ -98,7 +104,7 @@ def _as_table_4(found: Validated) -> None:
                 for one in found.products
                 if one.product == product and one.score.by == ALL
             }
-            values = (f"{own[v]:.2f}" if v in own else "" for v in pictures.VARIABLES)
+            values = (_number(own[v], 2) if v in own else "" for v in pictures.VARIABLES)
             label = "this record" if product == RECORD else product
             rows.append((f"{label}, days", found.world, *values))
         show.out.print()
@@ -146,14 +152,14 @@ def _scores(one: Score) -> tuple[str, ...]:
 def _of(agreed: Agreement, units: str) -> tuple[str, ...]:
     digits = _digits(units)
     return (
-        f"{agreed.rmse.value:.{digits}f}",
+        _number(agreed.rmse.value, digits),
         _range(agreed.rmse, digits),
-        f"{agreed.bias.value:+.{digits}f}",
+        _number(agreed.bias.value, digits, "+"),
         _range(agreed.bias, digits, "+"),
-        f"{agreed.correlation.value:.3f}" if np.isfinite(agreed.correlation.value) else "",
-        f"{agreed.centred.value:.{digits}f}",
-        f"{agreed.spread.value:.{digits}f}",
-        f"{agreed.spread_of_reference.value:.{digits}f}",
+        _number(agreed.correlation.value, 3),
+        _number(agreed.centred.value, digits),
+        _number(agreed.spread.value, digits),
+        _number(agreed.spread_of_reference.value, digits),
     )
 
 
@@ -218,11 +224,11 @@ def _errors(one: Triple, at: int) -> tuple[str, ...]:
         one.names[2],
         one.names[at],
         f"{told.points:,}",
-        _value(told.error[at], digits) or f"variance {told.variance[at]:.3g}",
+        _number(told.error[at].value, digits) or f"variance {told.variance[at]:.3g}",
         _range(told.error[at], digits),
-        _value(told.correlation[at], 3),
+        _number(told.correlation[at].value, 3),
         _range(told.correlation[at], 3),
-        _value(told.scale[at], 3),
+        _number(told.scale[at].value, 3),
         _doubt(told.variance[at], told.contradicted[at]),
     )
 
@@ -234,10 +240,6 @@ def _doubt(variance: float, share: float) -> str:
     if share > CONTRADICTED:
         return f"doubtful: variance below zero in {100 * share:.0f} % of resamples"
     return ""
-
-
-def _value(interval: Interval, digits: int) -> str:
-    return f"{interval.value:.{digits}f}" if np.isfinite(interval.value) else ""
 
 
 # --- stations ------------------------------------------------------------------------------------
