@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fluxengine.errors import ConfigError
@@ -49,6 +50,27 @@ def simulated_world(dataset: xr.Dataset) -> str:
         if line.startswith(SIMULATED):
             return line.removeprefix(SIMULATED).partition(":")[0]
     return ""
+
+
+def world_of_all(members: Mapping[str, str]) -> str:
+    """Of which simulated world all together are: of that of one as soon as one is simulated.
+
+    Parameters
+    ----------
+    members : mapping of str to str
+        Of the record, the reports and each product its simulated world, empty where it is real.
+
+    Returns
+    -------
+    str
+        "no" where all are real.
+    """
+    worlds = set(members.values())
+    if worlds == {""}:
+        return "no"
+    if len(worlds) == 1:
+        return worlds.pop()
+    return "; ".join(f"{name}: {world or 'real'}" for name, world in members.items())
 
 
 def is_plain(name: str) -> bool:
