@@ -65,12 +65,12 @@ def world_of_all(members: Mapping[str, str]) -> str:
     str
         "no" where all are real.
     """
-    worlds = set(members.values())
-    if worlds == {""}:
-        return "no"
-    if len(worlds) == 1:
-        return worlds.pop()
-    return "; ".join(f"{name}: {world or 'real'}" for name, world in members.items())
+    of: dict[str, list[str]] = {}
+    for name, world in members.items():
+        of.setdefault(world, []).append(name)
+    if len(of) == 1:
+        return next(iter(of)) or "no"
+    return "; ".join(f"{', '.join(names)}: {world or 'real'}" for world, names in of.items())
 
 
 def is_plain(name: str) -> bool:
