@@ -52,9 +52,11 @@ def matchup(
 
     Needs a store with deepflux-passes (`fluxforge run`) and the table of reports (`fluxforge ingest
     insitu`), over the period of the run file. Reports are brought to 10 m, and their fluxes
-    computed, by COARE 3.6. Each row of the file says whether it counts and why not (another copy of
-    the same report, implausible, no value of the record), and to which set it belongs: training
-    years, 2016-17, the test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
+    computed, by COARE 3.6. Those that cannot be used are counted with the reason: heights of
+    sensors, where nobody tells them, can be given in a `stations.csv` beside the report files.
+    Each row of the file says whether it counts and why not (another copy of the same report,
+    implausible, no value of the record), and to which set it belongs: training years, 2016-17, the
+    test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
 
     With `--beside`, daily products and the record's own days are also taken beside daily means of
     the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge

@@ -6,9 +6,9 @@ stations had them in 2023, rounded as there; heights as its list of sensor heigh
 for 2005 to 2015 only and are unknown otherwise. Stations that begin with S are those of the
 simulated world.
 
-A file ``stations.csv`` with the same header, in the folder of a report file or up to three folders
-above it, adds stations and replaces all that is said here of those that it names. Several lines of
-one station give the heights of several periods.
+A file ``stations.csv`` with the same header, in the folder of a report file of this machine or up
+to three folders above it, adds stations and replaces all that is said here of those that it names.
+Several lines of one station give the heights of several periods.
 """
 
 from __future__ import annotations
