@@ -17,7 +17,8 @@ def simulate(
         str,
         typer.Option(
             help="Its physics: standard; no-trend, equal-trends, gap-trend, humidity-trend or"
-            " wind-trend (in the truth); sst-drift or vapour-drift (of the products alone); perturbed."
+            " wind-trend (in the truth); sst-drift or vapour-drift (of the products alone);"
+            " perturbed."
         ),
     ] = "standard",
     outputs: Annotated[

@@ -70,5 +70,5 @@ WORLDS: Mapping[str, Physics] = MappingProxyType(
     }
 )
 """Worlds by name: the standard one; trends in the truth of all, of SST less air temperature, of
-humidity, of the wind, or none; drifts of a product without any change of truth (0.1 K and 0.5 mm over the
-record); and one of other physics, for tests of transfer."""
+humidity, of the wind, or none; drifts of a product without any change of truth (0.1 K and 0.5 mm
+over the record); and one of other physics, for tests of transfer."""
