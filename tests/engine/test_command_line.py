@@ -13,6 +13,7 @@ import pytest
 from toyworld import World
 
 from fluxengine import cli, show
+from fluxengine.cli import flowing
 
 FLUXFORGE = Path(sys.executable).with_name("fluxforge")
 HEAVY = {"torch", "dask", "distributed", "xarray", "matplotlib", "pandas", "cartopy"}
@@ -86,6 +87,19 @@ def test_lists_in_a_help_are_not_taken_for_markup(
     verb: str, shown: str, fluxforge: Callable[..., Done]
 ) -> None:
     assert shown in fluxforge(verb, "--help").stdout
+
+
+def test_paragraphs_of_a_help_flow_and_examples_stay() -> None:
+    text = """Do it.
+
+    One line,
+    and another.
+
+      store: here
+      out: there
+    """
+    assert flowing(text) == "Do it.\n\nOne line, and another.\n\n  store: here\n  out: there"
+    assert flowing(flowing(text)) == flowing(text)
 
 
 def test_a_wide_table_of_numbers_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
