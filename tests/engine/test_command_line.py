@@ -13,7 +13,6 @@ import pytest
 from toyworld import World
 
 from fluxengine import cli, show
-from fluxengine.cli import flowing
 
 FLUXFORGE = Path(sys.executable).with_name("fluxforge")
 HEAVY = {"torch", "dask", "distributed", "xarray", "matplotlib", "pandas", "cartopy"}
@@ -98,8 +97,8 @@ def test_paragraphs_of_a_help_flow_and_examples_stay() -> None:
       store: here
       out: there
     """
-    assert flowing(text) == "Do it.\n\nOne line, and another.\n\n  store: here\n  out: there"
-    assert flowing(flowing(text)) == flowing(text)
+    assert cli.flowing(text) == "Do it.\n\nOne line, and another.\n\n  store: here\n  out: there"
+    assert cli.flowing(cli.flowing(text)) == cli.flowing(text)
 
 
 def test_a_wide_table_of_numbers_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
