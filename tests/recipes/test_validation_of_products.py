@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import productworld
 import pytest
 import typer
-from matchupworld import matchups
+from productworld import NUMBER, STATIONS
 from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.matchups import (
-    beside,
     counts,
     day_scores,
     file,
@@ -27,102 +27,12 @@ from fluxrecipes.matchups import (
     tables,
     wind,
 )
-from fluxrecipes.matchups.beside import Beside
-from fluxrecipes.matchups.daily import Days
 from fluxrecipes.skill import command
-from fluxrecipes.sources.reports import GTMBA, NDBC
-
-STATIONS, LENGTH = 12, 500
-NUMBER = STATIONS * LENGTH
-FLUXES = ("sensible_heat_flux", "latent_heat_flux")
-ERRORS = {"record": 20.0, "good": 10.0, "shares": 8.0}
-
-
-def platforms() -> np.ndarray:
-    names = [b"WHOTS", *(f"4100{n:02}".encode() for n in range(1, STATIONS))]
-    return np.repeat(np.array(names, "S16"), LENGTH)
-
-
-def dates() -> np.ndarray:
-    return np.tile(np.datetime64("2014-01-01") + np.arange(LENGTH), STATIONS)
-
-
-def some_days(rng: np.random.Generator) -> Days:
-    """Products with known errors; 'shares' has those of the reports, the opposite way."""
-    truth = {
-        "air_temperature": 292.0 + rng.normal(0, 4, NUMBER),
-        "specific_humidity": 0.012 + rng.normal(0, 0.003, NUMBER),
-        "sensible_heat_flux": rng.normal(10, 12, NUMBER),
-        "latent_heat_flux": rng.normal(110, 50, NUMBER),
-    }
-    in_situ = {name: values + 0.0 for name, values in truth.items()}
-    reported = 12.0 * rng.normal(size=NUMBER)
-    in_situ["latent_heat_flux"] = in_situ["latent_heat_flux"] + reported
-    in_situ["air_temperature_2m"] = in_situ["air_temperature"] + 0.3
-    in_situ["specific_humidity_2m"] = in_situ["specific_humidity"] + 0.0004
-    products = {
-        name: truth | {"latent_heat_flux": truth["latent_heat_flux"] + error * noise}
-        for (name, error), noise in zip(ERRORS.items(), rng.normal(size=(3, NUMBER)), strict=True)
-    }
-    products["record"]["latent_heat_flux"] = truth["latent_heat_flux"] + rng.normal(size=NUMBER)
-    products["good"]["latent_heat_flux"] = truth["latent_heat_flux"] - reported
-    lower = products["good"]
-    lower["air_temperature_2m"] = lower.pop("air_temperature") + 0.5
-    products["shares"] = {name: products["shares"][name] for name in FLUXES}
-    products["shares"]["latent_heat_flux"][::10] = np.nan
-    index = np.arange(NUMBER)
-    platform = platforms()
-    sets = np.where(platform == b"WHOTS", beside.KEPT_BACK, beside.TRAIN).astype(np.uint8)
-    small = {name: values.astype("f4") for name, values in in_situ.items()}
-    columns = {
-        product: {name: values.astype("f4") for name, values in own.items()}
-        for product, own in products.items()
-    }
-    return Days(
-        platform, dates(), index % 120, index % 360, np.zeros(NUMBER), np.zeros(NUMBER),
-        np.full(NUMBER, NDBC, np.uint8), np.full(NUMBER, 24), sets, small, columns,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def stored() -> file.Stored:
-    rng = np.random.default_rng(3)
-    platform, number = platforms(), NUMBER
-    orbit = np.arange(number) % 2
-    blowing, unlike = rng.uniform(1, 15, number), rng.normal(size=(2, number))
-    reported = {
-        "air_temperature": 290 + rng.normal(0, 5, number),
-        "specific_humidity": 0.012 + rng.normal(0, 0.003, number),
-        "sensible_heat_flux": rng.normal(10, 8, number),
-        "latent_heat_flux": rng.normal(110, 50, number),
-        "sea_surface_temperature": 291 + rng.normal(0, 5, number),
-        "neutral_wind": blowing + unlike[0],
-    }
-    found = matchups(
-        number,
-        platform=platform,
-        day=dates(),
-        time=dates().astype("M8[s]"),
-        orbit=orbit,
-        satellite=rng.choice([16, 17], number).astype(np.uint8),
-        state=rng.choice([cf.OBSERVED, cf.COMPLETED], number).astype(np.uint8),
-        feed=np.where(platform < b"410006", NDBC, GTMBA).astype(np.uint8),
-        row=np.zeros(number, np.intp),
-        column=np.arange(number) % 360,
-        **reported,
-    )
-    record = {
-        name: (reported.get(name, reported["neutral_wind"]) + 0.0).astype("f4")
-        for name in (*beside.OF_PASSES[:5], "wind_speed", "wind_speed_corrected")
-    }
-    record["air_temperature"] += np.float32(0.5) * orbit.astype("f4")
-    record["wind_speed"] = (blowing + 0.8 + unlike[1]).astype("f4")
-    record["wind_speed_corrected"] = (blowing + 0.4 * unlike[1]).astype("f4")
-    record |= {n: np.full(number, 0.1, "f4") for n in ("cloud_liquid_water", "water_vapour")}
-    sets = beside.sets_of(found)
-    verdicts = np.full(number, beside.KEPT, np.uint8)
-    told = {"simulated": "seed 9"}
-    return file.Stored(Beside(found, record), verdicts, sets, told, some_days(rng))
+    return productworld.stored()
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +56,9 @@ def test_products_are_scored_on_the_days_that_all_have(found: report.Validated) 
     assert not (days.platform == b"WHOTS").any()  # withheld
     both = np.isfinite(days.products["shares"]["latent_heat_flux"])
     np.testing.assert_array_equal(day_scores.common(days), both)
-    assert {one.score.agreement.points for one in found.products} == {int(both.sum())}
-    for one in found.products:
+    overall = [one for one in found.products if one.score.by == scores.ALL]
+    assert {one.score.agreement.points for one in overall} == {int(both.sum())}
+    for one in overall:
         if one.score.variable != "latent heat flux":
             continue
         x = days.products[one.product]["latent_heat_flux"][both].astype(float)
@@ -165,7 +76,7 @@ def test_air_is_compared_at_its_own_height(found: report.Validated) -> None:
     bias = {
         one.product: (one.height, one.score.agreement.bias.value)
         for one in found.products
-        if one.score.variable == "air temperature"
+        if one.score.variable == "air temperature" and one.score.by == scores.ALL
     }
     assert bias["good"] == ("2 m", pytest.approx(0.2, abs=1e-4))
     assert bias["record"] == ("10 m", pytest.approx(0.0, abs=1e-4))
@@ -176,7 +87,8 @@ def test_air_is_compared_at_its_own_height(found: report.Validated) -> None:
 def test_sets_are_told_where_there_are_several(path: Path) -> None:
     opened = report.of(path, held_out=True, purpose="a test")
     assert opened.opened_before == 0
-    groups = {one.score.group for one in opened.products}
+    wanted = (scores.ALL, day_scores.SET)
+    groups = {one.score.group for one in opened.products if one.score.by in wanted}
     assert groups == {"all", "training years", "withheld station"}
     points = {
         one.score.group: one.score.agreement.points
@@ -185,6 +97,44 @@ def test_sets_are_told_where_there_are_several(path: Path) -> None:
     }
     assert points["all"] == points["training years"] + points["withheld station"]
     assert {one.station for one in opened.series} == {"WHOTS"}
+
+
+def test_products_are_told_by_what_the_record_s_passes_were_like(found: report.Validated) -> None:
+    assert found.days is not None
+    days, both = found.days, day_scores.common(found.days)
+    wind, sea = (days.conditions[n] for n in ("wind_speed", "sea_surface_temperature"))
+    expected = {
+        ("fill", "observed"): days.state == cf.OBSERVED,
+        ("fill", "filled"): (days.state == cf.COMPLETED) | (days.state == cf.PERSISTED),
+        ("fill", "reanalysis"): days.state == cf.REANALYSIS,
+        ("wind speed", "below 3 m/s"): wind < 3,
+        ("wind speed", "5 to 7 m/s"): (wind >= 5) & (wind < 7),
+        ("wind speed", "12 m/s and above"): wind >= 12,
+        ("cloud liquid water", "0.02 to 0.05 mm"): wind > 0,
+        ("water vapour", "25 to 35 mm"): wind > 0,
+        ("sea surface temperature", "10 to 18 °C"): np.isfinite(sea),
+    }
+    for (by, group), members in expected.items():
+        mine = members & both
+        for product, columns in days.products.items():
+            (score,) = (
+                one.score.agreement
+                for one in found.products
+                if (one.product, one.score.variable) == (product, "latent heat flux")
+                and (one.score.by, one.score.group) == (by, group)
+            )
+            less = columns["latent_heat_flux"][mine].astype(float)
+            less -= days.in_situ["latent_heat_flux"][mine]
+            assert score.points == mine.sum() > 50, (by, group)
+            assert score.rmse.value == pytest.approx(np.sqrt(np.mean(less**2))), (by, group)
+            assert score.bias.value == pytest.approx(less.mean(), abs=1e-6), (by, group)
+            assert score.rmse.low < score.rmse.value < score.rmse.high
+            assert score.spread.value == pytest.approx(columns["latent_heat_flux"][mine].std())
+    groups = {(one.score.by, one.score.group) for one in found.products}
+    assert ("sea surface temperature", "below 10 °C") not in groups  # no such day
+    told = [one for one in found.as_json()["products"] if one["by"] == "fill"]
+    assert {one["product"] for one in told} == {"record", "good", "shares"}
+    assert all(one["correlation"]["low"] is not None for one in told)
 
 
 # --- triple collocation --------------------------------------------------------------------------
