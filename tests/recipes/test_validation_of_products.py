@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.matchups import (
+    cells,
     counts,
     day_scores,
     file,
@@ -28,6 +29,7 @@ from fluxrecipes.matchups import (
     wind,
 )
 from fluxrecipes.skill import command
+from fluxrecipes.tables import Section, show_sections
 
 
 @pytest.fixture(scope="module")
@@ -263,12 +265,15 @@ def test_the_command_tells_all_of_it(path: Path) -> None:
     done = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
     assert done.exit_code == 0, (done.output, done.exception)
     for words in (
-        "by satellite and network", "Daily products against daily means", "good, days",
+        "by satellite and network", "Daily products against daily means", "this record, days",
         "CONTRADICTED", "Thirds are of the mean", "monthly means", "record, days",
+        "Daily products by fill state", "fill: reanalysis",
     ):  # fmt: skip
         assert words in done.output, words
-    titles = [line for line in done.output.splitlines() if "Triple collocation" in line]
-    assert titles and "SIMULATED world (seed 9)" in titles[0]
+    lines = done.output.splitlines()
+    titles = [line for line in lines if "Triple collocation" in line]
+    assert titles and "measured here, SIMULATED" in titles[0]
+    assert any("SIMULATED world (seed 9)" in line for line in lines)
     assert "WHOTS" not in done.output  # withheld, and its published figures with it
     for name in ("taylor_products", "stations", "places"):
         assert (out / f"{name}.png").stat().st_size > 20_000
@@ -277,16 +282,104 @@ def test_the_command_tells_all_of_it(path: Path) -> None:
     assert told["published_stations"][0] == published.STATIONS[0]._asdict()
 
 
-def test_published_figures_stand_at_their_station(
-    path: Path, capsys: pytest.CaptureFixture[str]
+# --- tables --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sections(found: report.Validated) -> dict[str, Section]:
+    """By the first words of their titles."""
+    return {one.title.split(":")[0].split(",")[0]: one for one in tables.sections(found)}
+
+
+def test_what_is_printed_are_the_rows_of_the_sections(
+    sections: dict[str, Section], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables.tables(report.of(path, held_out=True, purpose="a test of the tables"))
-    lines = capsys.readouterr().out.splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("WHOTS: monthly means"))
-    rows = [line.split() for line in lines[at:] if " published " in line]
-    assert ["air", "temperature", "ascending", "published", "0.40"] in rows
-    assert ["latent", "heat", "flux", "both", "passes", "published", "15.20"] in rows
-    assert any("section 4.2" in line for line in lines)
+    show_sections(sections.values())
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for section in sections.values():
+        for table in section.tables:
+            heads = " ".join(head.lstrip("#") for head in table.heads)
+            assert table.long or heads in printed
+            rows = [" ".join(" ".join(row).split()) for row in table.rows]
+            assert all(len(row) == len(table.heads) for row in table.rows)
+            assert set(rows) <= set(printed) or table.long
+            assert not table.long or table.title not in printed
+
+
+def test_all_figures_of_table_4_are_marked(found: report.Validated) -> None:
+    section = next(one for one in tables.sections(found) if "Table 4" in one.title)
+    for what, table in zip(("rmse", "correlation"), section.tables, strict=True):
+        rows = {row[0]: row[1:] for row in table.rows}
+        assert len(rows) == len(table.rows)
+        assert {mark for mark, *_ in rows.values()} == {
+            "published, real",
+            "measured here, SIMULATED",
+        }
+        given = getattr(published.TABLE_4[1], what).values()
+        assert rows["ERA5"] == ("published, real", *(f"{one:.2f}" for one in given))
+        ours = [one for one in found.products if one.product == "good" and one.score.by == "all"]
+        numbers = (f"{getattr(one.score.agreement, what).value:.2f}" for one in ours)
+        assert rows["good, days"] == ("measured here, SIMULATED", *numbers)
+        assert rows["shares, days"][1:3] == ("", "")  # it has no air
+    real = replace(found, stored=found.stored._replace(attrs={"simulated": "no"}))
+    (first, *_) = tables.sections(real)
+    assert first.title.endswith("measured here, real") and real.as_json()["simulated"] is None
+
+
+def test_products_stand_side_by_side_and_in_full(
+    found: report.Validated, sections: dict[str, Section]
+) -> None:
+    section = sections["Daily products by fill state"]
+    several = {one.title: one for one in section.tables}
+    compact = several["latent heat flux [W/m²]: root mean square error, and bias in brackets"]
+    full = several["latent heat flux [W/m²]: all figures"]
+    assert compact.heads == ("group", "#days", "#stations", "#record", "#good", "#shares")
+    assert not compact.long and full.long
+    rows = {row[0]: row for row in compact.rows}
+    scored = next(
+        one.score.agreement
+        for one in found.products
+        if (one.product, one.score.variable) == ("good", "latent heat flux")
+        and one.score.group == "reanalysis"
+    )
+    assert rows["fill: reanalysis"][4] == f"{scored.rmse.value:.2f} ({scored.bias.value:+.2f})"
+    assert rows["fill: reanalysis"][1] == f"{scored.points:,}"
+    assert len(full.rows) == 3 * len(rows)
+    whole = next(row for row in full.rows if row[:2] == ("fill: reanalysis", "good"))
+    assert f"{scored.rmse.low:.2f} to {scored.rmse.high:.2f}" in whole
+    air = several["air temperature [°C]: root mean square error, and bias in brackets"]
+    assert air.heads[3:] == ("#record, 10 m", "#good, 2 m")
+
+
+def test_what_has_no_number_is_left_empty(stored: file.Stored) -> None:
+    assert stored.days is not None
+    one_day = day_scores.scores(stored.days.at(np.arange(1, 2)))
+    assert one_day and {cells.rmse_and_bias(one.score) for one in one_day} == {""}
+    assert not any("nan" in cell for one in one_day for cell in cells.of_group(one.score))
+
+
+def test_without_products_it_is_said_what_brings_them(found: report.Validated) -> None:
+    nothing = found.stored._replace(days=None)
+    bare = replace(found, stored=nothing, days=None, products=[], triples=[])
+    titles = {one.title.split(":")[0]: one for one in tables.sections(bare)}
+    (said,) = titles["Daily products against daily means of reports"].before
+    assert "fluxforge matchup --beside" in said
+    assert "Triple collocation" not in titles
+    uncommon = replace(found, days=None, products=[], triples=[])
+    assert any("no day that all" in "".join(one.before) for one in tables.sections(uncommon))
+
+
+def test_published_figures_stand_at_their_station(path: Path) -> None:
+    opened = report.of(path, held_out=True, purpose="a test of the tables")
+    *_, section = tables.sections(opened)
+    (table,) = section.tables
+    assert table.title.startswith("WHOTS: monthly means")
+    rows = [row[:6] for row in table.rows if row[3] == published.MARK]
+    assert ("air temperature", "ascending", "", "published, real", "", "0.40") in rows
+    assert ("latent heat flux", "both passes", "", "published, real", "", "15.20") in rows
+    assert any("section 4.2" in line for line in section.after)
+    variables = [row[0] for row in table.rows]
+    assert variables == sorted(variables, key=variables.index)  # each one's rows together
 
 
 def test_a_picture_shows_stations_that_lack_a_series(
