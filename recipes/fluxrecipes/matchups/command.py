@@ -57,7 +57,8 @@ def matchup(
 
     With `--beside`, daily products and the record's own days are also taken beside daily means of
     the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge
-    validate` tells them on the days that all of them have.
+    validate` tells them on the days that all of them have, also by what the record's passes of the
+    day were like: observed or filled, wind, cloud, vapour, sea surface temperature.
 
     Example: fluxforge matchup -c run.yaml --out matchups.nc
 
@@ -120,6 +121,7 @@ def _tell(stored: Stored) -> None:
     """Counts: why some do not count, sets, and by satellite and feed."""
     from fluxengine import show
     from fluxrecipes.matchups import beside, counts
+    from fluxrecipes.tables import show_table
 
     told = beside.counts(stored.verdicts, beside.VERDICTS)
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in told.items()]
@@ -130,4 +132,4 @@ def _tell(stored: Stored) -> None:
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in of_sets.items()]
     show.table("Kept, by set", ("set", "#number"), rows)
     show.out.print()
-    counts.table(counts.counted(kept.matchups))
+    show_table(counts.table(counts.counted(kept.matchups)))
