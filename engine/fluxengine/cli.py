@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import sys
@@ -494,12 +495,26 @@ def run_with_bars(
         )
 
 
+def flowing(text: str) -> str:
+    """Join the lines of each paragraph, for terminals to break anew; indented lines stay."""
+    lines: list[str] = []
+    for line in inspect.cleandoc(text).splitlines():
+        goes_on = lines and all(part and not part.startswith(" ") for part in (lines[-1], line))
+        if goes_on:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
 def main() -> Any:
     """Entry point: typed errors become one paragraph and exit code 1."""
     from fluxengine import show
 
     for name, entry in sorted(registry.commands().items()):
         app.command(name)(entry.load())
+    for command in app.registered_commands:
+        command.help = flowing(command.help or getattr(command.callback, "__doc__", None) or "")
     try:
         app()
     except FluxforgeError as problem:

@@ -352,7 +352,11 @@ class Stage(Protocol):
 
     @property
     def halo(self) -> Halo:
-        """Cells around a block that its output depends on."""
+        """Cells around a block that its output depends on.
+
+        What it makes of them is cropped and need not be made: along each axis with a halo its
+        inputs have a boolean coordinate, such as ``own_time``, which marks the block's own cells.
+        """
 
     @property
     def weights(self) -> tuple[Path, ...]:

@@ -63,8 +63,8 @@ class _Window:
     coords: xr.Coordinates
 
     @classmethod
-    def of(cls, cells: WindowCells) -> _Window:
-        """What a stage is told; it sees no static axis."""
+    def of(cls, cells: WindowCells, own: Mapping[str, Flags]) -> _Window:
+        """What a stage is told: no static axis, and along a halo which cells are the block's."""
         import xarray as xr
 
         axes = cells.grid.axes
@@ -72,7 +72,8 @@ class _Window:
         kept = tuple(slice(None) if name in seen else 0 for name in axes)
         coords = {name: axis.coordinate()[cells.cells[name]] for name, axis in seen.items()}
         # Made once: an index for each array took a third of the time that xarray took.
-        shared = xr.Coordinates(coords)
+        marks = {f"own_{name}": (name, own[name]) for name in seen if name in own}
+        shared = xr.Coordinates(coords).assign(marks)
         return cls(cells, kept, tuple(coords), shared)
 
 
@@ -102,11 +103,18 @@ def read_window(
             output, variable = stored_as(outputs, name)
             if output.group not in windows:
                 cells = window_cells(grid, part.spans, halo, output.grid, partial=read.partial)
-                windows[output.group] = _Window.of(cells)
+                windows[output.group] = _Window.of(cells, _own(grid, part, halo, cells))
             window = windows[output.group]
             raw = _raw(upstream, output, variable, window.cells)
             found[known_by] = _unpacked(raw[window.kept], variable, window)
     return found
+
+
+def _own(grid: Grid, part: Block, halo: Halo, window: WindowCells) -> dict[str, Flags]:
+    """Which cells of a window, along each axis with a halo, are those of the block."""
+    axes = {name: axis for name, axis in window.grid.axes.items() if name in halo.widths}
+    own = {name: grid.axis_window(name, part.spans[name], Halo(), axes[name]) for name in axes}
+    return {name: np.isin(window.cells[name], own[name]) for name in axes}
 
 
 def _raw(

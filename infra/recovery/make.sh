@@ -1,9 +1,9 @@
 #!/bin/sh
-# Records of six simulated worlds, of the same weeks of 1996 and 2017: half an hour on two quiet cores.
+# Records of seven simulated worlds, of the same weeks of 1996 and 2017: half an hour on two quiet cores.
 # Usage: sh make.sh OUT, with room for 5 GB; then fluxforge recovery -c OUT/recovery.yaml
 set -eu
 mkdir -p "$1" && cd "$1"
-for world in no-trend equal-trends gap-trend humidity-trend sst-drift vapour-drift; do
+for world in no-trend equal-trends gap-trend humidity-trend wind-trend sst-drift vapour-drift; do
   for week in 1996-01:f13 1996-04:f13 1996-07:f13 1996-10:f13 \
               2017-01:f17 2017-04:f17 2017-07:f17 2017-10:f17; do
     month=${week%:*} satellite=${week#*:}
@@ -31,6 +31,7 @@ worlds:
   equal-trends: {store: equal-trends-store, truth: equal-trends/truth/daily.zarr}
   gap-trend: {store: gap-trend-store, truth: gap-trend/truth/daily.zarr}
   humidity-trend: {store: humidity-trend-store, truth: humidity-trend/truth/daily.zarr}
+  wind-trend: {store: wind-trend-store, truth: wind-trend/truth/daily.zarr}
   sst-drift: {store: sst-drift-store}
   vapour-drift: {store: vapour-drift-store}
 out: recovery

@@ -16,8 +16,9 @@ def simulate(
     world: Annotated[
         str,
         typer.Option(
-            help="Its physics: standard; no-trend, equal-trends, gap-trend or humidity-trend (in"
-            " the truth); sst-drift or vapour-drift (of the products alone); perturbed."
+            help="Its physics: standard; no-trend, equal-trends, gap-trend, humidity-trend or"
+            " wind-trend (in the truth); sst-drift or vapour-drift (of the products alone);"
+            " perturbed."
         ),
     ] = "standard",
     outputs: Annotated[

@@ -88,6 +88,19 @@ def test_lists_in_a_help_are_not_taken_for_markup(
     assert shown in fluxforge(verb, "--help").stdout
 
 
+def test_paragraphs_of_a_help_flow_and_examples_stay() -> None:
+    text = """Do it.
+
+    One line,
+    and another.
+
+      store: here
+      out: there
+    """
+    assert cli.flowing(text) == "Do it.\n\nOne line, and another.\n\n  store: here\n  out: there"
+    assert cli.flowing(cli.flowing(text)) == cli.flowing(text)
+
+
 def test_a_wide_table_of_numbers_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = [f"{n}.25" for n in range(40)]
     show.table("", ["what", *("#n" for _ in numbers)], [["all of them", *numbers]], wide=True)

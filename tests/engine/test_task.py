@@ -69,6 +69,31 @@ def test_a_batch_is_never_more_steps_than_the_product_says(world: World) -> None
 
 
 @dataclass(frozen=True)
+class Marked(Smooth):
+    """Notes which steps it is told are the block's own."""
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        inner = super().load()
+
+        def marked(arrays: Arrays) -> Arrays:
+            wind = arrays["wind"]
+            CALLS.append((len(wind), wind["time"].values[wind["own_time"].values]))
+            return inner(arrays)
+
+        return marked
+
+
+def test_a_stage_is_told_which_steps_are_the_blocks_own(world: World) -> None:
+    world.run(product=with_stage(Marked(), batch=2))
+    days = np.concatenate([own for _, own in CALLS])
+    made, times = np.unique(days, return_counts=True)
+    record = open_dataset(world.store, "toy-smooth")
+    np.testing.assert_array_equal(made, record["time"].values)
+    assert set(times) == {3}  # tiles
+    assert any(number > len(own) for number, own in CALLS)
+
+
+@dataclass(frozen=True)
 class Slow(Smooth):
     """Says so."""
 

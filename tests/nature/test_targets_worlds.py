@@ -45,18 +45,19 @@ def still() -> list[State]:
 
 
 @pytest.mark.parametrize(
-    ("name", "sea", "air", "humidity"),
+    ("name", "sea", "air", "humidity", "wind"),
     [
-        ("standard", 0.12, 0.12, 0.0),
-        ("equal-trends", 0.2, 0.2, 0.0),
-        ("gap-trend", 0.0, -0.1, 0.0),
-        ("humidity-trend", 0.0, 0.0, -0.01),
-        ("sst-drift", 0.0, 0.0, 0.0),
-        ("vapour-drift", 0.0, 0.0, 0.0),
+        ("standard", 0.12, 0.12, 0.0, 0.0),
+        ("equal-trends", 0.2, 0.2, 0.0, 0.0),
+        ("gap-trend", 0.0, -0.1, 0.0, 0.0),
+        ("humidity-trend", 0.0, 0.0, -0.01, 0.0),
+        ("wind-trend", 0.0, 0.0, 0.0, 0.02),
+        ("sst-drift", 0.0, 0.0, 0.0, 0.0),
+        ("vapour-drift", 0.0, 0.0, 0.0, 0.0),
     ],
 )
-def test_trends_of_the_truth(name, sea, air, humidity, still):
-    """K, K and relative humidity a decade."""
+def test_trends_of_the_truth(name, sea, air, humidity, wind, still):
+    """K, K, relative humidity, and the wind as a share of itself, a decade."""
     found = truths(name)
 
     def trend(value) -> float:
@@ -65,6 +66,8 @@ def test_trends_of_the_truth(name, sea, air, humidity, still):
     assert trend(lambda s: s.sea_surface_temperature) == pytest.approx(sea, abs=0.003)
     assert trend(lambda s: s.air_temperature) == pytest.approx(air, abs=0.003)
     assert trend(relative) == pytest.approx(humidity, abs=3e-4)
+    mean = np.mean([state.wind_speed.mean() for state in still])
+    assert trend(lambda s: s.wind_speed) / mean == pytest.approx(wind, abs=0.001)
 
 
 def reported_vapour(name: str) -> list[np.ndarray]:

@@ -53,6 +53,7 @@ def datasets() -> dict[str, xr.Dataset]:
     filled = dict.fromkeys(beside.OF_FILLED, number)
     filled |= {f"{name}_state": state for name in ("wind_speed", "water_vapour")}
     passes = {"latent_heat_flux": number + 0.5, "air_temperature": number}
+    passes |= {"sea_surface_temperature": np.full(SHAPE, 295.0, "f4"), "flux_state": state}
     return {
         name: xr.Dataset({n: (dims, v) for n, v in made.items()}, coords)
         for name, made in (

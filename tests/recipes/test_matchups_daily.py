@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from fluxengine import place
 from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import stored
+from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_2m, at_10m
-from fluxrecipes.matchups import beside, by_month, command, daily, file
+from fluxrecipes.matchups import beside, by_month, command, conditions, daily, file
 from fluxrecipes.matchups.beside import Asked
 from fluxrecipes.matchups.daily import Days
 from fluxrecipes.matchups.matching import Rules
@@ -166,6 +167,36 @@ def test_a_product_is_that_of_the_cell_and_day(known: dict[str, xr.Dataset]) -> 
     np.testing.assert_array_equal(shorter[~late], expected[~late])
 
 
+def test_a_day_has_the_state_and_the_mean_of_the_record_s_passes(
+    known: dict[str, xr.Dataset],
+) -> None:
+    passes, filled = (known[f"deepflux-{name}"].copy(deep=True) for name in ("passes", "filled"))
+    known |= {"deepflux-passes": passes, "deepflux-filled": filled}
+    told = (
+        (cf.OBSERVED, cf.OBSERVED, cf.OBSERVED),
+        (cf.COMPLETED, cf.OBSERVED, cf.COMPLETED),
+        (cf.OBSERVED, cf.REANALYSIS, cf.REANALYSIS),
+        (cf.PERSISTED, cf.NO_RETRIEVAL, cf.PERSISTED),
+        (cf.NO_OBSERVATION, cf.SEA_ICE, 0),
+    )
+    for day, (ascending, descending, _) in enumerate(told):
+        passes["flux_state"][day, 0], passes["flux_state"][day, 1] = ascending, descending
+    filled["wind_speed"][0, 0], filled["wind_speed"][0, 1] = 4.0, 7.0
+    filled["wind_speed"][1, 0], filled["wind_speed"][1, 1] = np.nan, 7.0
+    filled["wind_speed"][2] = np.nan
+    days = Days.concatenated(all_days()[1])
+    for day, (*_, state) in enumerate(told):
+        mine = days.day == DAYS[day]
+        assert mine.sum() == 2 and set(days.state[mine]) == {state}
+    wind = [days.conditions["wind_speed"][days.day == DAYS[day]] for day in range(3)]
+    np.testing.assert_allclose(wind, [[5.5] * 2, [7.0] * 2, [np.nan] * 2])
+    later = days.day == DAYS[7]
+    cell = {"lat": days.row[later][0], "lon": days.column[later][0]}
+    vapour = filled["water_vapour"].isel(time=7, **cell).values
+    np.testing.assert_allclose(days.conditions["water_vapour"][later], vapour.mean())
+    assert set(days.conditions) == {name for name, *_ in conditions.BINNED}
+
+
 def test_days_count_where_their_matchups_do(known: dict[str, xr.Dataset]) -> None:
     found, parts = all_days()
     some = found.matchups
@@ -189,8 +220,8 @@ def test_sets_of_days_are_those_of_their_matchups() -> None:
     empty = np.zeros(3, np.float32)
     days = Days(
         some.platform, some.day, some.row, some.column, some.latitude, some.longitude, some.feed,
-        np.full(3, 24), np.zeros(3, np.uint8), {"latent_heat_flux": empty},
-        {"record": {"latent_heat_flux": empty}},
+        np.full(3, 24), np.zeros(3, np.uint8), np.zeros(3, np.uint8), {},
+        {"latent_heat_flux": empty}, {"record": {"latent_heat_flux": empty}},
     )  # fmt: skip
     backwards = days.at(np.array([2, 1, 0]))
     kept = np.full(3, beside.KEPT, np.uint8)
@@ -224,12 +255,36 @@ def test_a_file_gives_back_the_days(known: dict[str, xr.Dataset], tmp_path: Path
     for product_name, columns in days.products.items():
         for name, values in columns.items():
             np.testing.assert_array_equal(again.products[product_name][name], values)
-    np.testing.assert_array_equal(again.in_situ["air_temperature"], days.in_situ["air_temperature"])
+    for name in ("in_situ", "conditions"):
+        before, after = getattr(days, name), getattr(again, name)
+        assert list(before) == list(after) != []
+        for quantity, values in before.items():
+            np.testing.assert_array_equal(after[quantity], values)
     with xr.open_dataset(tmp_path / "m.nc", group="days") as opened:
         assert opened["oaflux_air_temperature_2m"].attrs["units"] == "K"
         assert opened["record_latent_heat_flux"].attrs["units"] == "W m-2"
+        assert opened["of_passes_cloud_liquid_water"].attrs["units"] == "kg m-2"
+        assert "filled_by_network" in opened["state"].attrs["flag_meanings"]
     file.write(tmp_path / "none.nc", file.Stored(found, told, sets, {"simulated": "no"}))
     assert file.read(tmp_path / "none.nc").days is None
+
+
+def test_a_file_without_the_state_of_days_is_refused(
+    known: dict[str, xr.Dataset], tmp_path: Path
+) -> None:
+    found, parts = all_days()
+    sets = beside.sets_of(found.matchups)
+    told = np.full(len(found), beside.KEPT, np.uint8)
+    days = daily.judged(parts, found.matchups, told, sets)
+    file.write(tmp_path / "m.nc", file.Stored(found, told, sets, {"simulated": "no"}, days))
+    with (
+        xr.open_dataset(tmp_path / "m.nc") as whole,
+        xr.open_dataset(tmp_path / "m.nc", group="days") as old,
+    ):
+        whole.to_netcdf(tmp_path / "old.nc")
+        old.drop_vars("state").to_netcdf(tmp_path / "old.nc", mode="a", group="days")
+    with pytest.raises(ConfigError, match=r"state.*fluxforge matchup"):
+        file.read(tmp_path / "old.nc")
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,19 @@ def test_blocks_with_a_halo_equal_the_whole(gdcm_file):
             np.testing.assert_array_equal(own, values.values[start:stop])
 
 
+def test_days_of_the_halo_are_seen_and_not_filled(gdcm_file, fake):
+    own = np.array([False, False, True, True, False])
+    arrays = {
+        name: values.assign_coords(own_time=("time", own)) for name, values in passes(5).items()
+    }
+    net = fake(lambda values, masks: (values[:, 0, :5],))
+    made = FillByGDCM(gdcm_file(2, 1), window=(2, 1)).load()(arrays)
+    assert len(net.fed) == 2 * own.sum()
+    assert all(mask.any(axis=(1, 2, 3)).all() for _, mask in net.fed)
+    completed = (made["wind_speed_state"] == cf.COMPLETED).any(("orbit", "lat", "lon"))
+    np.testing.assert_array_equal(completed, own)
+
+
 def test_the_globe_may_begin_anywhere(gdcm_file):
     """By cells of the coarsest level."""
     arrays, run = passes(3), FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()

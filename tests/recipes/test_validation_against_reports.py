@@ -136,7 +136,8 @@ def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path)
     for row in published.TABLE_4:
         assert f"{row.product} {row.orbit}".strip() in printed.output
     marked = [line for line in printed.output.splitlines() if "this record, both passes" in line]
-    assert marked and all("SIMULATED world (seed 4)" in line for line in marked)
+    assert marked and all("measured here, SIMULATED" in line for line in marked)
+    assert "SIMULATED world (seed 4)" in printed.output
     assert "Qa [g/kg]" in printed.output
     for name in ("densities", "taylor", "places"):
         assert (out / f"{name}.png").stat().st_size > 20_000
@@ -190,13 +191,15 @@ def test_a_report_has_the_same_scores_and_opens_nothing(folder: Path, tmp_path: 
     validated = findings.scores(folder / "matchups.nc")
     assert (opened.read_bytes() if opened.exists() else b"") == before
     assert not np.isin(validated.stored.sets[validated.counted], report.HELD_OUT).any()
-    first, *more = findings.tables_of(validated)
+    first, *more = findings.sections_of(validated)
     overall = scores.one(validated.scores, "air temperature", scores.ALL, scores.ALL)
     assert overall is not None
-    row = next(row for row in first.rows if row[0] == "air temperature")
-    assert row[first.heads.index("#RMSE")] == f"{overall.rmse.value:.3f}"
-    assert row[first.heads.index("#points")] == f"{overall.points:,}"
-    assert {table.title for table in more} >= {"air temperature [°C]", "latent heat flux [W/m²]"}
+    together = first.tables[1]
+    row = next(row for row in together.rows if row[0] == "air temperature")
+    assert row[together.heads.index("#RMSE")] == f"{overall.rmse.value:.3f}"
+    assert row[together.heads.index("#points")] == f"{overall.points:,}"
+    titles = {table.title for section in more for table in section.tables}
+    assert titles >= {"air temperature [°C]", "latent heat flux [W/m²]"}
     drawn = list(pictures.matchups(tmp_path, validated))
     assert [picture.name for picture in drawn] == ["densities", "taylor", "places"]
     assert all("SIMULATED" in picture.caption for picture in drawn)

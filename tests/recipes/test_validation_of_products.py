@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import productworld
 import pytest
 import typer
-from matchupworld import matchups
+from productworld import NUMBER, STATIONS
 from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.matchups import (
-    beside,
+    cells,
     counts,
     day_scores,
     file,
@@ -27,102 +28,13 @@ from fluxrecipes.matchups import (
     tables,
     wind,
 )
-from fluxrecipes.matchups.beside import Beside
-from fluxrecipes.matchups.daily import Days
 from fluxrecipes.skill import command
-from fluxrecipes.sources.reports import GTMBA, NDBC
-
-STATIONS, LENGTH = 12, 500
-NUMBER = STATIONS * LENGTH
-FLUXES = ("sensible_heat_flux", "latent_heat_flux")
-ERRORS = {"record": 20.0, "good": 10.0, "shares": 8.0}
-
-
-def platforms() -> np.ndarray:
-    names = [b"WHOTS", *(f"4100{n:02}".encode() for n in range(1, STATIONS))]
-    return np.repeat(np.array(names, "S16"), LENGTH)
-
-
-def dates() -> np.ndarray:
-    return np.tile(np.datetime64("2014-01-01") + np.arange(LENGTH), STATIONS)
-
-
-def some_days(rng: np.random.Generator) -> Days:
-    """Products with known errors; 'shares' has those of the reports, the opposite way."""
-    truth = {
-        "air_temperature": 292.0 + rng.normal(0, 4, NUMBER),
-        "specific_humidity": 0.012 + rng.normal(0, 0.003, NUMBER),
-        "sensible_heat_flux": rng.normal(10, 12, NUMBER),
-        "latent_heat_flux": rng.normal(110, 50, NUMBER),
-    }
-    in_situ = {name: values + 0.0 for name, values in truth.items()}
-    reported = 12.0 * rng.normal(size=NUMBER)
-    in_situ["latent_heat_flux"] = in_situ["latent_heat_flux"] + reported
-    in_situ["air_temperature_2m"] = in_situ["air_temperature"] + 0.3
-    in_situ["specific_humidity_2m"] = in_situ["specific_humidity"] + 0.0004
-    products = {
-        name: truth | {"latent_heat_flux": truth["latent_heat_flux"] + error * noise}
-        for (name, error), noise in zip(ERRORS.items(), rng.normal(size=(3, NUMBER)), strict=True)
-    }
-    products["record"]["latent_heat_flux"] = truth["latent_heat_flux"] + rng.normal(size=NUMBER)
-    products["good"]["latent_heat_flux"] = truth["latent_heat_flux"] - reported
-    lower = products["good"]
-    lower["air_temperature_2m"] = lower.pop("air_temperature") + 0.5
-    products["shares"] = {name: products["shares"][name] for name in FLUXES}
-    products["shares"]["latent_heat_flux"][::10] = np.nan
-    index = np.arange(NUMBER)
-    platform = platforms()
-    sets = np.where(platform == b"WHOTS", beside.KEPT_BACK, beside.TRAIN).astype(np.uint8)
-    small = {name: values.astype("f4") for name, values in in_situ.items()}
-    columns = {
-        product: {name: values.astype("f4") for name, values in own.items()}
-        for product, own in products.items()
-    }
-    return Days(
-        platform, dates(), index % 120, index % 360, np.zeros(NUMBER), np.zeros(NUMBER),
-        np.full(NUMBER, NDBC, np.uint8), np.full(NUMBER, 24), sets, small, columns,
-    )  # fmt: skip
+from fluxrecipes.tables import Section, show_sections
 
 
 @pytest.fixture(scope="module")
 def stored() -> file.Stored:
-    rng = np.random.default_rng(3)
-    platform, number = platforms(), NUMBER
-    orbit = np.arange(number) % 2
-    blowing, unlike = rng.uniform(1, 15, number), rng.normal(size=(2, number))
-    reported = {
-        "air_temperature": 290 + rng.normal(0, 5, number),
-        "specific_humidity": 0.012 + rng.normal(0, 0.003, number),
-        "sensible_heat_flux": rng.normal(10, 8, number),
-        "latent_heat_flux": rng.normal(110, 50, number),
-        "sea_surface_temperature": 291 + rng.normal(0, 5, number),
-        "neutral_wind": blowing + unlike[0],
-    }
-    found = matchups(
-        number,
-        platform=platform,
-        day=dates(),
-        time=dates().astype("M8[s]"),
-        orbit=orbit,
-        satellite=rng.choice([16, 17], number).astype(np.uint8),
-        state=rng.choice([cf.OBSERVED, cf.COMPLETED], number).astype(np.uint8),
-        feed=np.where(platform < b"410006", NDBC, GTMBA).astype(np.uint8),
-        row=np.zeros(number, np.intp),
-        column=np.arange(number) % 360,
-        **reported,
-    )
-    record = {
-        name: (reported.get(name, reported["neutral_wind"]) + 0.0).astype("f4")
-        for name in (*beside.OF_PASSES[:5], "wind_speed", "wind_speed_corrected")
-    }
-    record["air_temperature"] += np.float32(0.5) * orbit.astype("f4")
-    record["wind_speed"] = (blowing + 0.8 + unlike[1]).astype("f4")
-    record["wind_speed_corrected"] = (blowing + 0.4 * unlike[1]).astype("f4")
-    record |= {n: np.full(number, 0.1, "f4") for n in ("cloud_liquid_water", "water_vapour")}
-    sets = beside.sets_of(found)
-    verdicts = np.full(number, beside.KEPT, np.uint8)
-    told = {"simulated": "seed 9"}
-    return file.Stored(Beside(found, record), verdicts, sets, told, some_days(rng))
+    return productworld.stored()
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +58,9 @@ def test_products_are_scored_on_the_days_that_all_have(found: report.Validated) 
     assert not (days.platform == b"WHOTS").any()  # withheld
     both = np.isfinite(days.products["shares"]["latent_heat_flux"])
     np.testing.assert_array_equal(day_scores.common(days), both)
-    assert {one.score.agreement.points for one in found.products} == {int(both.sum())}
-    for one in found.products:
+    overall = [one for one in found.products if one.score.by == scores.ALL]
+    assert {one.score.agreement.points for one in overall} == {int(both.sum())}
+    for one in overall:
         if one.score.variable != "latent heat flux":
             continue
         x = days.products[one.product]["latent_heat_flux"][both].astype(float)
@@ -165,7 +78,7 @@ def test_air_is_compared_at_its_own_height(found: report.Validated) -> None:
     bias = {
         one.product: (one.height, one.score.agreement.bias.value)
         for one in found.products
-        if one.score.variable == "air temperature"
+        if one.score.variable == "air temperature" and one.score.by == scores.ALL
     }
     assert bias["good"] == ("2 m", pytest.approx(0.2, abs=1e-4))
     assert bias["record"] == ("10 m", pytest.approx(0.0, abs=1e-4))
@@ -176,7 +89,8 @@ def test_air_is_compared_at_its_own_height(found: report.Validated) -> None:
 def test_sets_are_told_where_there_are_several(path: Path) -> None:
     opened = report.of(path, held_out=True, purpose="a test")
     assert opened.opened_before == 0
-    groups = {one.score.group for one in opened.products}
+    wanted = (scores.ALL, day_scores.SET)
+    groups = {one.score.group for one in opened.products if one.score.by in wanted}
     assert groups == {"all", "training years", "withheld station"}
     points = {
         one.score.group: one.score.agreement.points
@@ -185,6 +99,44 @@ def test_sets_are_told_where_there_are_several(path: Path) -> None:
     }
     assert points["all"] == points["training years"] + points["withheld station"]
     assert {one.station for one in opened.series} == {"WHOTS"}
+
+
+def test_products_are_told_by_what_the_record_s_passes_were_like(found: report.Validated) -> None:
+    assert found.days is not None
+    days, both = found.days, day_scores.common(found.days)
+    wind, sea = (days.conditions[n] for n in ("wind_speed", "sea_surface_temperature"))
+    expected = {
+        ("fill", "observed"): days.state == cf.OBSERVED,
+        ("fill", "filled"): (days.state == cf.COMPLETED) | (days.state == cf.PERSISTED),
+        ("fill", "reanalysis"): days.state == cf.REANALYSIS,
+        ("wind speed", "below 3 m/s"): wind < 3,
+        ("wind speed", "5 to 7 m/s"): (wind >= 5) & (wind < 7),
+        ("wind speed", "12 m/s and above"): wind >= 12,
+        ("cloud liquid water", "0.02 to 0.05 mm"): wind > 0,
+        ("water vapour", "25 to 35 mm"): wind > 0,
+        ("sea surface temperature", "10 to 18 °C"): np.isfinite(sea),
+    }
+    for (by, group), members in expected.items():
+        mine = members & both
+        for product, columns in days.products.items():
+            (score,) = (
+                one.score.agreement
+                for one in found.products
+                if (one.product, one.score.variable) == (product, "latent heat flux")
+                and (one.score.by, one.score.group) == (by, group)
+            )
+            less = columns["latent_heat_flux"][mine].astype(float)
+            less -= days.in_situ["latent_heat_flux"][mine]
+            assert score.points == mine.sum() > 50, (by, group)
+            assert score.rmse.value == pytest.approx(np.sqrt(np.mean(less**2))), (by, group)
+            assert score.bias.value == pytest.approx(less.mean(), abs=1e-6), (by, group)
+            assert score.rmse.low < score.rmse.value < score.rmse.high
+            assert score.spread.value == pytest.approx(columns["latent_heat_flux"][mine].std())
+    groups = {(one.score.by, one.score.group) for one in found.products}
+    assert ("sea surface temperature", "below 10 °C") not in groups  # no such day
+    told = [one for one in found.as_json()["products"] if one["by"] == "fill"]
+    assert {one["product"] for one in told} == {"record", "good", "shares"}
+    assert all(one["correlation"]["low"] is not None for one in told)
 
 
 # --- triple collocation --------------------------------------------------------------------------
@@ -313,12 +265,15 @@ def test_the_command_tells_all_of_it(path: Path) -> None:
     done = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
     assert done.exit_code == 0, (done.output, done.exception)
     for words in (
-        "by satellite and network", "Daily products against daily means", "good, days",
+        "by satellite and network", "Daily products against daily means", "this record, days",
         "CONTRADICTED", "Thirds are of the mean", "monthly means", "record, days",
+        "Daily products by fill state", "fill: reanalysis",
     ):  # fmt: skip
         assert words in done.output, words
-    titles = [line for line in done.output.splitlines() if "Triple collocation" in line]
-    assert titles and "SIMULATED world (seed 9)" in titles[0]
+    lines = done.output.splitlines()
+    titles = [line for line in lines if "Triple collocation" in line]
+    assert titles and "measured here, SIMULATED" in titles[0]
+    assert any("SIMULATED world (seed 9)" in line for line in lines)
     assert "WHOTS" not in done.output  # withheld, and its published figures with it
     for name in ("taylor_products", "stations", "places"):
         assert (out / f"{name}.png").stat().st_size > 20_000
@@ -327,16 +282,104 @@ def test_the_command_tells_all_of_it(path: Path) -> None:
     assert told["published_stations"][0] == published.STATIONS[0]._asdict()
 
 
-def test_published_figures_stand_at_their_station(
-    path: Path, capsys: pytest.CaptureFixture[str]
+# --- tables --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sections(found: report.Validated) -> dict[str, Section]:
+    """By the first words of their titles."""
+    return {one.title.split(":")[0].split(",")[0]: one for one in tables.sections(found)}
+
+
+def test_what_is_printed_are_the_rows_of_the_sections(
+    sections: dict[str, Section], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables.tables(report.of(path, held_out=True, purpose="a test of the tables"))
-    lines = capsys.readouterr().out.splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("WHOTS: monthly means"))
-    rows = [line.split() for line in lines[at:] if " published " in line]
-    assert ["air", "temperature", "ascending", "published", "0.40"] in rows
-    assert ["latent", "heat", "flux", "both", "passes", "published", "15.20"] in rows
-    assert any("section 4.2" in line for line in lines)
+    show_sections(sections.values())
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for section in sections.values():
+        for table in section.tables:
+            heads = " ".join(head.lstrip("#") for head in table.heads)
+            assert table.long or heads in printed
+            rows = [" ".join(" ".join(row).split()) for row in table.rows]
+            assert all(len(row) == len(table.heads) for row in table.rows)
+            assert set(rows) <= set(printed) or table.long
+            assert not table.long or table.title not in printed
+
+
+def test_all_figures_of_table_4_are_marked(found: report.Validated) -> None:
+    section = next(one for one in tables.sections(found) if "Table 4" in one.title)
+    for what, table in zip(("rmse", "correlation"), section.tables, strict=True):
+        rows = {row[0]: row[1:] for row in table.rows}
+        assert len(rows) == len(table.rows)
+        assert {mark for mark, *_ in rows.values()} == {
+            "published, real",
+            "measured here, SIMULATED",
+        }
+        given = getattr(published.TABLE_4[1], what).values()
+        assert rows["ERA5"] == ("published, real", *(f"{one:.2f}" for one in given))
+        ours = [one for one in found.products if one.product == "good" and one.score.by == "all"]
+        numbers = (f"{getattr(one.score.agreement, what).value:.2f}" for one in ours)
+        assert rows["good, days"] == ("measured here, SIMULATED", *numbers)
+        assert rows["shares, days"][1:3] == ("", "")  # it has no air
+    real = replace(found, stored=found.stored._replace(attrs={"simulated": "no"}))
+    (first, *_) = tables.sections(real)
+    assert first.title.endswith("measured here, real") and real.as_json()["simulated"] is None
+
+
+def test_products_stand_side_by_side_and_in_full(
+    found: report.Validated, sections: dict[str, Section]
+) -> None:
+    section = sections["Daily products by fill state"]
+    several = {one.title: one for one in section.tables}
+    compact = several["latent heat flux [W/m²]: root mean square error, and bias in brackets"]
+    full = several["latent heat flux [W/m²]: all figures"]
+    assert compact.heads == ("group", "#days", "#stations", "#record", "#good", "#shares")
+    assert not compact.long and full.long
+    rows = {row[0]: row for row in compact.rows}
+    scored = next(
+        one.score.agreement
+        for one in found.products
+        if (one.product, one.score.variable) == ("good", "latent heat flux")
+        and one.score.group == "reanalysis"
+    )
+    assert rows["fill: reanalysis"][4] == f"{scored.rmse.value:.2f} ({scored.bias.value:+.2f})"
+    assert rows["fill: reanalysis"][1] == f"{scored.points:,}"
+    assert len(full.rows) == 3 * len(rows)
+    whole = next(row for row in full.rows if row[:2] == ("fill: reanalysis", "good"))
+    assert f"{scored.rmse.low:.2f} to {scored.rmse.high:.2f}" in whole
+    air = several["air temperature [°C]: root mean square error, and bias in brackets"]
+    assert air.heads[3:] == ("#record, 10 m", "#good, 2 m")
+
+
+def test_what_has_no_number_is_left_empty(stored: file.Stored) -> None:
+    assert stored.days is not None
+    one_day = day_scores.scores(stored.days.at(np.arange(1, 2)))
+    assert one_day and {cells.rmse_and_bias(one.score) for one in one_day} == {""}
+    assert not any("nan" in cell for one in one_day for cell in cells.of_group(one.score))
+
+
+def test_without_products_it_is_said_what_brings_them(found: report.Validated) -> None:
+    nothing = found.stored._replace(days=None)
+    bare = replace(found, stored=nothing, days=None, products=[], triples=[])
+    titles = {one.title.split(":")[0]: one for one in tables.sections(bare)}
+    (said,) = titles["Daily products against daily means of reports"].before
+    assert "fluxforge matchup --beside" in said
+    assert "Triple collocation" not in titles
+    uncommon = replace(found, days=None, products=[], triples=[])
+    assert any("no day that all" in "".join(one.before) for one in tables.sections(uncommon))
+
+
+def test_published_figures_stand_at_their_station(path: Path) -> None:
+    opened = report.of(path, held_out=True, purpose="a test of the tables")
+    *_, section = tables.sections(opened)
+    (table,) = section.tables
+    assert table.title.startswith("WHOTS: monthly means")
+    rows = [row[:6] for row in table.rows if row[3] == published.MARK]
+    assert ("air temperature", "ascending", "", "published, real", "", "0.40") in rows
+    assert ("latent heat flux", "both passes", "", "published, real", "", "15.20") in rows
+    assert any("section 4.2" in line for line in section.after)
+    variables = [row[0] for row in table.rows]
+    assert variables == sorted(variables, key=variables.index)  # each one's rows together
 
 
 def test_a_picture_shows_stations_that_lack_a_series(

@@ -14,12 +14,15 @@ import typer
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent / "plugin"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))  # productworld
 
-from reportworld import write_archive, write_run_file
+import productworld
+from reportworld import HOSTILE, write_archive, write_run_file
 
 from fluxengine import config, registry
 from fluxengine.executors import serial
 from fluxengine.run import run
+from fluxrecipes.matchups import file
 from fluxrecipes.report.command import report
 from fluxrecipes.stored import SIMULATED
 
@@ -97,3 +100,25 @@ def trends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     writing.write(document.of(settings.load(folder / "trends.yaml")))
     return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def matchups(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as `fluxforge matchup` writes it, with daily products, of a world with a bad name."""
+    path = tmp_path_factory.mktemp("matchups") / "matchups.nc"
+    file.write(path, productworld.stored()._replace(attrs={"simulated": HOSTILE}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(
+    call: Callable[..., str],
+    short: Path,
+    trends: Path,
+    matchups: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A page on forty days with all that can be on it."""
+    out = tmp_path_factory.mktemp("whole")
+    call("-c", short, "-o", out, "--trends", trends, "--matchups", matchups)
+    return out / "report.html"

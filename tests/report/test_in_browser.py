@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address(
-    call: Callable[..., str], short: Path, trends: Path, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    out = tmp_path_factory.mktemp("browser")
-    call("-c", short, "-o", out, "--trends", trends)
-    return (out / "report.html").as_uri()
+def address(whole: Path) -> str:
+    return whole.as_uri()
 
 
 class Opened:
@@ -145,6 +141,31 @@ def test_nothing_is_wider_than_the_page(opened: Opened) -> None:
     opened.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     wide, window = opened.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide == window
+
+
+def test_wide_tables_scroll_in_their_own_box_and_keep_their_first_column(opened: Opened) -> None:
+    page = opened.page
+    titled = "#scores [role=region][aria-label='All matchups together']"
+    box, row = page.locator(titled), page.locator(f"{titled} tbody th").first
+    wide, seen = box.evaluate("one => [one.scrollWidth, one.clientWidth]")
+    assert wide > seen
+    left, number = row.bounding_box()["x"], page.locator(f"{titled} tbody td").nth(3)
+    before = number.bounding_box()["x"]
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("one => one.scrollLeft > 20", arg=box.element_handle())
+    assert number.bounding_box()["x"] < before
+    assert row.bounding_box()["x"] == pytest.approx(left, abs=1)
+
+
+def test_a_table_is_unfolded_by_the_keyboard(opened: Opened) -> None:
+    page = opened.page
+    summary = page.locator("#scores summary", has_text="Latent heat flux [W/m²]: all figures")
+    cell = page.get_by_role("rowheader", name="wind speed: 5 to 7 m/s")
+    before = cell.count()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert cell.count() == before + 3  # a row for each product
 
 
 def test_everything_that_can_be_used_is_reached_by_tab_and_seen(opened: Opened) -> None:

@@ -139,13 +139,38 @@ def of_month(asked: Asked, month: str, reports: xr.Dataset) -> Beside | None:
     found = by_month.of_month(asked.location, month, reports, period, rules=asked.rules)
     if found is None or not len(found):
         return None
-    record: Columns = {}
     cell = {"orbit": found.orbit, "lat": found.row, "lon": found.column}
-    for name, wanted in ((by_month.FILLED, OF_FILLED), (PASSES, OF_PASSES)):
-        dataset = open_dataset(asked.location, name)
-        there = [one for one in wanted if one in dataset]
-        record |= taken(dataset[there], found.day, cell)
-    return Beside(found, record)
+    wanted = {by_month.FILLED: OF_FILLED, PASSES: OF_PASSES}
+    return Beside(found, of_record(asked.location, wanted, found.day, cell))
+
+
+def of_record(
+    location: Place,
+    wanted: Mapping[str, Sequence[str]],
+    day: Array,
+    cell: Mapping[str, Array],
+) -> Columns:
+    """Values of the record in cells on days, of what it has of that which is wanted.
+
+    Parameters
+    ----------
+    location : Place
+        Of the store.
+    wanted : mapping of str to sequence of str
+        Of each dataset the variables.
+    day, cell
+        As of `taken`.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+    """
+    record: Columns = {}
+    for name, variables in wanted.items():
+        dataset = open_dataset(location, name)
+        there = [one for one in variables if one in dataset]
+        record |= taken(dataset[there], day, cell)
+    return record
 
 
 def taken(dataset: xr.Dataset, day: Array, cell: Mapping[str, Array]) -> Columns:

@@ -60,7 +60,8 @@ def matchup(
 
     With `--beside`, daily products and the record's own days are also taken beside daily means of
     the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge
-    validate` tells them on the days that all of them have.
+    validate` tells them on the days that all of them have, also by what the record's passes of the
+    day were like: observed or filled, wind, cloud, vapour, sea surface temperature.
 
     Example: fluxforge matchup -c run.yaml --out matchups.nc
 
@@ -123,6 +124,7 @@ def _tell(stored: Stored, used: Counter[str]) -> None:
     """Counts: what becomes of reports and matchups and why, sets, and by satellite and feed."""
     from fluxengine import show
     from fluxrecipes.matchups import beside, counts
+    from fluxrecipes.tables import show_table
 
     rows = [(word, f"{number:,}") for word, number in used.most_common()]
     show.table(f"Reports: {stored.attrs['title']}", ("what becomes of them", "#number"), rows)
@@ -136,4 +138,4 @@ def _tell(stored: Stored, used: Counter[str]) -> None:
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in of_sets.items()]
     show.table("Kept, by set", ("set", "#number"), rows)
     show.out.print()
-    counts.table(counts.counted(kept.matchups))
+    show_table(counts.table(counts.counted(kept.matchups)))

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fluxengine import show
 from fluxrecipes.matchups.file import satellites
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.sources.reports import FEEDS
+from fluxrecipes.tables import Table
 
 ALL = "all"
 
@@ -37,13 +37,15 @@ def counted(matchups: Matchups) -> list[Count]:
     return found
 
 
-def table(found: list[Count]) -> None:
-    """Print matchups, and platforms in brackets: satellites down, networks across."""
-    networks = list(dict.fromkeys(one.network for one in found))
+def table(found: list[Count]) -> Table:
+    """Matchups, and platforms in brackets: satellites down, networks across."""
+    networks = dict.fromkeys(one.network for one in found)
     rows: dict[str, list[str]] = {}
     for one in found:
         told = f"{one.matchups:,} ({one.platforms:,})" if one.matchups else ""
         rows.setdefault(one.satellite, []).append(told)
-    heads = ("satellite", *(f"#{name}" for name in networks))
-    title = "Matchups that count, and platforms, by satellite and network"
-    show.table(title, heads, [(name, *cells) for name, cells in rows.items()], wide=True)
+    return Table(
+        "Matchups that count, and platforms, by satellite and network",
+        ("satellite", *(f"#{name}" for name in networks)),
+        tuple((name, *several) for name, several in rows.items()),
+    )

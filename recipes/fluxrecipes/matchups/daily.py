@@ -3,7 +3,8 @@
 A daily mean is compared with a daily mean. A platform has one in a cell where it reported in each
 quarter of the UTC day; the mean is that of the quarters, so that no hour counts for more because
 more was reported then. Only platforms that stay in a cell have such days: buoys, few ships. Days
-are those of the matchups with passes, of which what speaks against a report is known.
+are those of the matchups with passes, of which what speaks against a report is known. What the
+record's passes were like on such a day stands beside, so that all products can be told by it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ VARIABLES = tuple(
     v.name for v in (*cf.NEAR_SURFACE, cf.air_temperature_2m, cf.specific_humidity_2m, *cf.FLUXES)
 )
 QUARTERS = 4
+ORBITS = 2
+# What a day is told by, of the record's passes.
+CONDITIONS = {
+    by_month.FILLED: ("wind_speed", "cloud_liquid_water", "water_vapour"),
+    beside.PASSES: ("sea_surface_temperature", cf.flux_state.name),
+}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
@@ -60,6 +67,10 @@ class Days:
         Of which the mean was taken.
     sets : uint8 array
         Codes of `fluxrecipes.matchups.beside.SETS`.
+    state : uint8 array
+        Of the record's flux, codes of `fluxrecipes.vocabulary.STATES`; 0 where no pass has one.
+    conditions : dict of str to float32 array
+        Means of the record's passes, by the names of `fluxrecipes.matchups.conditions.BINNED`.
     in_situ : dict of str to float32 array
         Of `VARIABLES`: what the reports say, K, kg kg-1 and W m-2.
     products : dict of str to dict of str to float32 array
@@ -75,6 +86,8 @@ class Days:
     feed: Array
     reports: Array
     sets: Array
+    state: Array
+    conditions: Columns
     in_situ: Columns
     products: Mapping[str, Columns]
 
@@ -84,27 +97,33 @@ class Days:
     def at(self, which: Array) -> Self:
         """Those with an index or a mark."""
         plain = {name: getattr(self, name)[which] for name in PLAIN}
-        in_situ = {name: values[which] for name, values in self.in_situ.items()}
-        products = {
-            product: {name: values[which] for name, values in columns.items()}
-            for product, columns in self.products.items()
-        }
-        return replace(self, **plain, in_situ=in_situ, products=products)
+        products = {name: _at(columns, which) for name, columns in self.products.items()}
+        in_situ, conditions = (_at(one, which) for one in (self.in_situ, self.conditions))
+        return replace(self, **plain, in_situ=in_situ, conditions=conditions, products=products)
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
         """Several one after the other."""
         first = parts[0]
         plain = {name: np.concatenate([getattr(one, name) for one in parts]) for name in PLAIN}
-        in_situ = {n: np.concatenate([one.in_situ[n] for one in parts]) for n in first.in_situ}
         products = {
-            product: {n: np.concatenate([one.products[product][n] for one in parts]) for n in own}
-            for product, own in first.products.items()
+            name: _concatenated([one.products[name] for one in parts]) for name in first.products
         }
-        return replace(first, **plain, in_situ=in_situ, products=products)
+        in_situ = _concatenated([one.in_situ for one in parts])
+        conditions = _concatenated([one.conditions for one in parts])
+        return replace(first, **plain, in_situ=in_situ, conditions=conditions, products=products)
 
 
-PLAIN = tuple(one.name for one in fields(Days) if one.name not in ("in_situ", "products"))
+def _at(columns: Columns, which: Array) -> Columns:
+    return {name: values[which] for name, values in columns.items()}
+
+
+def _concatenated(parts: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+
+_COLUMNS = ("conditions", "in_situ", "products")
+PLAIN = tuple(one.name for one in fields(Days) if one.name not in _COLUMNS)
 
 
 def products_of(options: Iterable[str], record: str) -> tuple[tuple[str, str], ...]:
@@ -248,11 +267,39 @@ def _days(asked: Asked, month: str, reports: xr.Dataset, matchups: Matchups) -> 
     products = {
         name: beside.taken(dataset, made.day, cell) for name, dataset in _datasets(asked, grid)
     }
-    return replace(made, products=products)
+    state, conditions = _conditions(asked, made)
+    return replace(made, state=state, conditions=conditions, products=products)
+
+
+def _conditions(asked: Asked, days: Days) -> tuple[Array, Columns]:
+    """State and conditions of the record's passes on each day.
+
+    As of the record's own days: of both passes the less direct state counts, and the mean is of
+    those that have a value.
+    """
+    passes = {
+        "orbit": np.repeat(np.arange(ORBITS), len(days)),
+        "lat": np.tile(days.row, ORBITS),
+        "lon": np.tile(days.column, ORBITS),
+    }
+    day = np.tile(days.day, ORBITS)
+    found = beside.of_record(asked.location, CONDITIONS, day, passes)
+    both = {name: values.reshape(ORBITS, len(days)) for name, values in found.items()}
+    states = both.pop(cf.flux_state.name)
+    state = np.where(states <= cf.LAST_VALID, states, 0.0).max(axis=0).astype(np.uint8)
+    return state, {name: _mean_of_those_there(values) for name, values in both.items()}
+
+
+def _mean_of_those_there(values: Array) -> Array:
+    """Over the first axis; NaN where none is there."""
+    there = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0)
+    return np.asarray(mean, np.float32)
 
 
 def _means(reports: xr.Dataset, matchups: Matchups, grid: xr.Dataset) -> Days | None:
-    """Means of the quarters of days, without products and sets; None where no day is whole."""
+    """Means of the quarters of days, with reports alone; None where no day is whole."""
     if not len(matchups):
         return None
     some = reports.isel(report=np.flatnonzero(usable(reports)))
@@ -287,6 +334,8 @@ def _means(reports: xr.Dataset, matchups: Matchups, grid: xr.Dataset) -> Days | 
         some["feed"].values[first].astype(np.uint8),
         number[whole].sum(axis=1),
         np.zeros(len(first), np.uint8),
+        np.zeros(len(first), np.uint8),
+        {},
         {name: mean.of(values) for name, values in _air(chosen).items()},
         {},
     )

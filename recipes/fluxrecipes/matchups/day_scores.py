@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fluxkernels.errors import SampleError
 from fluxkernels.stats.agreement import agreement
 from fluxkernels.stats.collocation import Resampled, resampled_collocation
+from fluxrecipes.matchups import conditions
 from fluxrecipes.matchups.beside import SETS
 from fluxrecipes.matchups.daily import RECORD, Days
 from fluxrecipes.matchups.scores import ALL, COMPARED, Score, plain
@@ -20,6 +21,7 @@ Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 REPORTS = "reports"
+SET = "set"
 
 
 class Pair(NamedTuple):
@@ -130,8 +132,24 @@ def alone(days: Days) -> dict[str, int]:
     return found
 
 
+def groups(days: Days) -> Iterator[tuple[str, str, Flags]]:
+    """By what, which group, and its members: all, sets, and what the record's passes were like.
+
+    Parameters
+    ----------
+    days : Days
+        That count.
+    """
+    yield ALL, ALL, np.ones(len(days), bool)
+    sets = np.unique(days.sets)
+    for code in sets if len(sets) > 1 else ():
+        yield SET, SETS[code].replace("_", " "), days.sets == code
+    yield from conditions.by_fill(days.state)
+    yield from conditions.by_class(days.conditions)
+
+
 def scores(days: Days) -> list[OfProduct]:
-    """Of each variable and product, overall and by set.
+    """Of each variable and product, overall and in groups.
 
     Parameters
     ----------
@@ -141,21 +159,18 @@ def scores(days: Days) -> list[OfProduct]:
     Returns
     -------
     list of OfProduct
-        All on the same days: `common`.
+        In each group of `groups` that has days, all products on the same: those of `common`.
     """
     both = common(days)
-    sets = {SETS[code].replace("_", " "): days.sets == code for code in np.unique(days.sets)}
-    groups = {(ALL, ALL): both}
-    if len(sets) > 1:
-        groups |= {("set", name): both & of for name, of in sets.items()}
+    told = [(by, group, both & members) for by, group, members in groups(days)]
     found = []
     for product in days.products:
         for pair in pairs(days, product):
-            for (by, group), members in groups.items():
+            for by, group, members in told:
                 if members.any():
                     x, y = pair.estimate[members], pair.reference[members]
-                    told = agreement(x, y, days.platform[members])
-                    score = Score(pair.variable, pair.units, by, group, told)
+                    agreed = agreement(x, y, days.platform[members])
+                    score = Score(pair.variable, pair.units, by, group, agreed)
                     found.append(OfProduct(product, pair.height, score))
     return found
 

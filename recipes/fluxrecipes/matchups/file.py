@@ -37,7 +37,8 @@ PLACES = {
     "latitude": ("degrees_north", "latitude of the report"),
     "longitude": ("degrees_east", "longitude of the report"),
 }
-DAYS, IN_SITU_DAYS = "days", "in_situ"  # a group of the file, and the reports in it
+# A group of the file, and in it the reports and the conditions: no product has such a name.
+DAYS, IN_SITU_DAYS, OF_PASSES = "days", "in_situ", "of_passes"
 UNITS = {
     "K": {"air_temperature", "sea_surface_temperature"},
     "kg kg-1": {"specific_humidity"},
@@ -130,14 +131,16 @@ def _of_days(days: Days) -> xr.Dataset:
         "reports": ("day", days.reports.astype("i2"), counts),
         "feed": _flags(days.feed, FEEDS, "day"),
         "set": _flags(days.sets, SETS, "day"),
+        "state": _flags(days.state, cf.STATES, "day"),
     }
     for name, (units, said) in PLACES.items():
         made[name] = ("day", getattr(days, name).astype("f4"), {"units": units, "long_name": said})
-    for product, columns in ((IN_SITU_DAYS, days.in_situ), *days.products.items()):
+    beside = {IN_SITU_DAYS: days.in_situ, OF_PASSES: days.conditions}
+    for product, columns in (*beside.items(), *days.products.items()):
         for name, values in columns.items():
             attrs = {
                 "units": _units(name),
-                "long_name": f"{name.replace('_', ' ')}, daily mean, {product}",
+                "long_name": f"{name.replace('_', ' ')}, daily mean, {product.replace('_', ' ')}",
                 "product": product,
                 "quantity": name,
             }
@@ -189,11 +192,12 @@ def _days(dataset: xr.Dataset) -> Days:
     plain["platform"] = plain["platform"].astype("S16")
     plain["day"] = plain["day"].astype("M8[D]")
     names = str(dataset.attrs["products"]).split()
-    told: dict[str, Columns] = {name: {} for name in (IN_SITU_DAYS, *names)}
+    told: dict[str, Columns] = {name: {} for name in (IN_SITU_DAYS, OF_PASSES, *names)}
     for values in dataset.data_vars.values():
         if "quantity" in values.attrs:
             told[values.attrs["product"]][values.attrs["quantity"]] = values.values
-    return Days(**plain, in_situ=told.pop(IN_SITU_DAYS), products=told)
+    in_situ, conditions = (told.pop(name) for name in (IN_SITU_DAYS, OF_PASSES))
+    return Days(**plain, in_situ=in_situ, conditions=conditions, products=told)
 
 
 def _matchups(dataset: xr.Dataset) -> Matchups:

@@ -58,7 +58,7 @@ class Validated:
     days : Days or None
         Means of days that were scored; None where no daily product stands beside.
     products : list of OfProduct
-        Of daily products, on common days.
+        Of daily products, on common days: all, by set, and by what the record's passes were like.
     triples : list of Triple
         Record, reports and each product.
     counts : list of Count
@@ -79,16 +79,25 @@ class Validated:
     opened_before: int | None
 
     @property
+    def simulated(self) -> str:
+        """Of which simulated world the record and the reports are; empty where they are real."""
+        told = str(self.stored.attrs.get("simulated", "no"))
+        return "" if told == "no" else told
+
+    @property
     def world(self) -> str:
-        """Whether the record and the reports are real."""
-        told = self.stored.attrs.get("simulated", "no")
-        return "measured here" if told == "no" else f"measured here, SIMULATED world ({told})"
+        """Whether the record and the reports are real, or of which world."""
+        return self.mark + (f" world ({self.simulated})" if self.simulated else "")
+
+    @property
+    def mark(self) -> str:
+        """Where a figure was found, and whether it is of real data."""
+        return f"measured here, {'SIMULATED' if self.simulated else 'real'}"
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        told = self.stored.attrs.get("simulated", "no")
         return {
-            "simulated": None if told == "no" else told,
+            "simulated": self.simulated or None,
             "source": self.stored.attrs.get("source"),
             "points": int(self.counted.sum()),
             "opened_before": self.opened_before,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Agreement, Interval, agreement
-from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES
+from fluxrecipes.matchups import conditions
 from fluxrecipes.matchups.beside import KEPT, SETS
 from fluxrecipes.matchups.file import Stored
 from fluxrecipes.sources.reports import FEEDS
@@ -34,18 +33,6 @@ COMPARED = (
     ("wind, corrected", "wind_speed_corrected", "neutral_wind", "m/s", 1.0),
     ("sea surface temperature", "sea_surface_temperature", "sea_surface_temperature", "°C", 1.0),
 )
-# By what the record has beside a report: name, unit shown, scale, and edges in that unit.
-BINNED = (
-    ("wind_speed", "m/s", 1.0, (3, 5, 7, 9, 12)),
-    ("cloud_liquid_water", "mm", 1.0, (0.02, 0.05, 0.1, 0.2)),
-    ("water_vapour", "mm", 1.0, (15, 25, 35, 45)),
-    ("sea_surface_temperature", "°C", 1.0, (10, 18, 24, 28)),
-)
-FILLS = {
-    "observed": (cf.OBSERVED,),
-    "filled": (cf.INTERPOLATED, cf.PERSISTED, cf.COMPLETED),
-    "reanalysis": (cf.REANALYSIS,),
-}
 
 
 @dataclass(frozen=True)
@@ -106,8 +93,8 @@ def groups(stored: Stored, which: Flags) -> Iterator[tuple[str, str, Flags]]:
     yield ALL, ALL, which
     for code, name in enumerate(ORBITS):
         yield "pass", name, which & (matchups.orbit == code)
-    for name, states in FILLS.items():
-        yield "fill", name, which & np.isin(matchups.state, states)
+    for by, name, members in conditions.by_fill(matchups.state):
+        yield by, name, which & members
     for name, code in CODES.items():
         yield "satellite", name, which & (matchups.satellite == code)
     for code, name in FEEDS.items():
@@ -117,13 +104,8 @@ def groups(stored: Stored, which: Flags) -> Iterator[tuple[str, str, Flags]]:
     for south, north in ((-60, -30), (-30, -10), (-10, 10), (10, 30), (30, 60)):
         inside = (matchups.latitude >= south) & (matchups.latitude < north)
         yield "latitude", f"{south} to {north}°", which & inside
-    for name, units, scale, edges in BINNED:
-        values = record[name] * scale - (cf.KELVIN if name == "sea_surface_temperature" else 0.0)
-        by = name.replace("_", " ")
-        yield by, f"below {edges[0]} {units}", which & (values < edges[0])
-        for low, high in pairwise(edges):
-            yield by, f"{low} to {high} {units}", which & (values >= low) & (values < high)
-        yield by, f"{edges[-1]} {units} and above", which & (values >= edges[-1])
+    for by, name, members in conditions.by_class(record):
+        yield by, name, which & members
 
 
 def scores(stored: Stored, which: Flags) -> list[Score]:

@@ -31,6 +31,8 @@ class Physics:
         Of SST less air temperature, K a decade: the air falls back; relative humidity stays.
     humidity_trend : float
         Of relative humidity, a decade (0.01 is one per cent of saturation); all else stays.
+    wind_trend : float
+        Of the wind's speed, as a share of it, a decade; all else stays.
     sst_drift : float
         Of the SST analysis, K a decade: of the product, not of the sea.
     vapour_drift : float
@@ -45,6 +47,7 @@ class Physics:
     sea_trend: float = 0.12
     gap_trend: float = 0.0
     humidity_trend: float = 0.0
+    wind_trend: float = 0.0
     sst_drift: float = 0.0
     vapour_drift: float = 0.0
 
@@ -58,6 +61,7 @@ WORLDS: Mapping[str, Physics] = MappingProxyType(
         "equal-trends": Physics(sea_trend=0.2),
         "gap-trend": Physics(sea_trend=0.0, gap_trend=0.1),
         "humidity-trend": Physics(sea_trend=0.0, humidity_trend=-0.01),
+        "wind-trend": Physics(sea_trend=0.0, wind_trend=0.02),
         "sst-drift": Physics(sea_trend=0.0, sst_drift=0.1 / _RECORD),
         "vapour-drift": Physics(sea_trend=0.0, vapour_drift=0.5 / _RECORD),
         "perturbed": Physics(
@@ -66,5 +70,5 @@ WORLDS: Mapping[str, Physics] = MappingProxyType(
     }
 )
 """Worlds by name: the standard one; trends in the truth of all, of SST less air temperature, of
-humidity, or none; drifts of a product without any change of truth (0.1 K and 0.5 mm over the
-record); and one of other physics, for tests of transfer."""
+humidity, of the wind, or none; drifts of a product without any change of truth (0.1 K and 0.5 mm
+over the record); and one of other physics, for tests of transfer."""

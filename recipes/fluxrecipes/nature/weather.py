@@ -205,11 +205,12 @@ def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> 
     if fine:
         vapour *= np.exp(0.006 * small[3])
     cloud, rain = _cloud_and_rain(cloudy, small[3])
+    stronger = 1.0 + physics.wind_trend * points.decades
     return State(
         sea_surface_temperature=surface + KELVIN,
         air_temperature=air + KELVIN,
-        eastward_wind=wind.east,
-        northward_wind=wind.north,
+        eastward_wind=stronger * wind.east,
+        northward_wind=stronger * wind.north,
         specific_humidity=humidity,
         water_vapour=vapour,
         cloud_liquid_water=cloud,

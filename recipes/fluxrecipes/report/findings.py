@@ -13,6 +13,7 @@ import numpy as np
 
 from fluxengine.errors import ConfigError
 from fluxrecipes.report.maps import Panel
+from fluxrecipes.tables import Section, Table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
 
 MAKES_TRENDS = "`fluxforge trends -c trends.yaml` writes trends.json and trends.nc into a folder."
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; columns whose heads begin with '#' are of numbers."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -169,17 +161,8 @@ def scores(path: Path) -> Validated:
     return report.of(path, held_out=False, purpose="")
 
 
-def tables_of(validated: Validated) -> tuple[Table, ...]:
-    """All matchups together, then each variable in groups."""
+def sections_of(validated: Validated) -> tuple[Section, ...]:
+    """The tables that `fluxforge validate --matchups` prints."""
     from fluxrecipes.matchups import tables
-    from fluxrecipes.matchups.scores import ALL, by_variable
 
-    together = [one for one in validated.scores if one.by == ALL]
-    heads = ("variable", "unit", *tables.HEADS[2:])
-    rows = tuple((one.variable, one.units, *tables.row(one)[2:]) for one in together)
-    first = Table("all matchups", heads, rows)
-    several = (
-        Table(f"{variable} [{some[0].units}]", tables.HEADS, tuple(tables.row(one) for one in some))
-        for variable, some in by_variable(validated.scores).items()
-    )
-    return (first, *several)
+    return tuple(tables.sections(validated))

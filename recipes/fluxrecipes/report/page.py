@@ -37,6 +37,7 @@ BUDGET = 15_000_000  # bytes of the page
 TEXT = 1_000_000  # of them, what is neither picture nor list of days, at most
 FRAMES = 9_000_000  # of them, frames, where this leaves room for pictures
 LISTED = 500  # reasons and ranges in a table
+OPEN = 20  # rows of a table that need not be unfolded
 SHARES = ("observed", "filled", "reanalysis", "without a value")
 
 
@@ -150,7 +151,7 @@ def make(
             note=_note(subject, shown),
             trends=found,
             scored=scored,
-            tables=() if scored is None else findings.tables_of(scored),
+            sections=() if scored is None else findings.sections_of(scored),
             pictures={one.name: one for one in drawn},
             of_scores=[one for one in drawn if one.of == "scores"],
             chain=chain,
@@ -161,6 +162,7 @@ def make(
             commit=code_commit(),
             kinds=[(kind.name.lower(), *KINDS[kind], kind) for kind in Kind],
             listed_at_most=LISTED,
+            open_at_most=OPEN,
         )
         (unfinished / "report.html").write_text(text, encoding="utf-8")
     kept = [out / "pictures" / f"{p.name}.{kind}" for p in drawn for kind in ("png", "pdf")]

@@ -59,7 +59,8 @@ def validate(
     sea surface temperature, beside the paper's published table 4, with pictures; the satellites'
     wind by satellite and thirds, before and after its correction; monthly means at stations. Where
     the file holds daily products (`fluxforge matchup --beside`), these on the days that all of
-    them have, and triple collocation. The test year and the withheld stations are left out unless
+    them have, also by fill, wind, cloud, vapour and sea, and triple collocation. `fluxforge report`
+    has the same tables on its page. The test year and the withheld stations are left out unless
     `--held-out --purpose WHY` opens them, which is written into openings.jsonl beside the file.
 
     Example: fluxforge validate --matchups matchups.nc --station 0n110w --out validation
@@ -143,12 +144,13 @@ def validate(
 def tell_matchups(found: Validated, out: Path, *, as_json: bool) -> None:
     """Write numbers and pictures of matchups, and tell."""
     from fluxrecipes.matchups import report, tables
+    from fluxrecipes.tables import show_sections
 
     written = report.write(found, out)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
         return
-    tables.tables(found)
+    show_sections(tables.sections(found))
     tell_files(written)
 
 

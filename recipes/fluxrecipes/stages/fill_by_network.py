@@ -124,7 +124,8 @@ class FillByGDCM(NetworkStage):
         check_globe(first)
         channels = self._channels(arrays, first)
         states = {name: arrays[f"{name}_state"].values for name in values}
-        gaps = {name: np.isin(state, FILLABLE) for name, state in states.items()}
+        own = _own_days(first)[:, None, None, None]
+        gaps = {name: np.isin(state, FILLABLE) & own for name, state in states.items()}
         # A pass without a gap needs no network.
         wanted = np.argwhere(np.logical_or.reduce(list(gaps.values())).any(axis=(-2, -1)))
         longitude = first["lon"].values.astype(np.float64)
@@ -178,6 +179,13 @@ class FillByGDCM(NetworkStage):
             made[name] = arrays[name].copy(data=values)
             made[f"{name}_state"] = arrays[f"{name}_state"].copy(data=told)
         return made
+
+
+def _own_days(values: xr.DataArray) -> Flags:
+    """Which days are not halo alone: all, where nobody says."""
+    if "own_time" in values.coords:
+        return np.asarray(values["own_time"].values, bool)
+    return np.ones(values.sizes["time"], bool)
 
 
 def seen(values: Array, states: Array) -> Array:

@@ -76,7 +76,7 @@ def recovery(
 
       fluxforge simulate no-trend --world no-trend --first 1996-01-01 --last 1996-01-07 \
         --satellites f13 --with rss,oisst,truth
-      ... the same in 2017 with f17, and with --world gap-trend, humidity-trend, sst-drift
+      ... the same in 2017 with f17, and with --world gap-trend, wind-trend, sst-drift
       fluxforge run -c no-trend.yaml          # a run file of deepflux for each world
 
     A recovery.yaml names the records:
