@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -25,6 +25,9 @@ SECRET = re.compile(
     r"|://[^/\s]+:[^/\s]+@",
     re.I,
 )
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Period(BaseModel, extra="forbid", frozen=True):
@@ -111,22 +114,19 @@ def load(path: Path) -> RunFile:
         Naming the key that is wrong and what to do.
     """
     start = "`fluxforge products NAME --run-file` writes one to start from."
-    content = read_yaml(path, "run file", start)
-    try:
-        run_file = RunFile.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), RunFile) from None
+    run_file = read(path, RunFile, "run file", start)
     if not run_file.profiles:
         raise ConfigError("'profiles' is empty.", where=str(path), mend="Name at least one.")
     return _absolute(run_file, path.resolve().parent)
 
 
-def read_yaml(path: Path, kind: str, start: str) -> dict[str, Any]:
-    """The keys of a file that a person wrote.
+def read(path: Path, model: type[Model], kind: str, start: str) -> Model:
+    """A YAML file that a person wrote, as its model has it.
 
     Parameters
     ----------
     path : Path
+    model : type
     kind : str
         What it is, such as "run file".
     start : str
@@ -135,8 +135,15 @@ def read_yaml(path: Path, kind: str, start: str) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        Where it cannot be read, is no table of keys, or holds a credential.
+        FF201: it cannot be read, is no table of keys, holds a credential, or a key is wrong.
     """
+    try:
+        return model.model_validate(_content(path, kind, start))
+    except ValidationError as error:
+        raise registry.config_error(error, str(path), model) from None
+
+
+def _content(path: Path, kind: str, start: str) -> dict[str, Any]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -87,7 +87,8 @@ def is_local(root: str) -> bool:
     return "://" not in root or root.startswith("file://")
 
 
-def _local(root: str) -> Path:
+def local(root: str) -> Path:
+    """A file or folder of this machine."""
     return Path(root.removeprefix("file://")).expanduser()
 
 
@@ -121,7 +122,7 @@ def _of_step(files: list[FileId | None]) -> FileId | None:
 
 
 def _look_below(root: str, paths: list[str]) -> list[FileId | None]:
-    base = _local(root)
+    base = local(root)
     if not base.is_dir():
         raise StoreError(
             "there is no such folder of input files.",
@@ -261,7 +262,7 @@ def _digested(file: FileId) -> FileId:
 @lru_cache(maxsize=1024)
 def _digest_of(path: str, size: int, stamp: str) -> str:
     """Digest of a local file as it is known: a year's file is asked for by each of its days."""
-    return file_digest(_local(path))
+    return file_digest(local(path))
 
 
 def as_read(file: FileId, copies: Sequence[Path]) -> FileId:
@@ -306,7 +307,7 @@ def local_copies(file: FileId) -> Iterator[tuple[Path, ...]]:
     """
     with ExitStack() as stack:
         if is_local(file.path):
-            place = _local
+            place = local
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxforge-")))
             place = partial(_fetched, folder)
@@ -338,5 +339,5 @@ def notice(root: str) -> str | None:
     """What the keeper of a local archive wants every user of its data to read."""
     if not is_local(root):
         return None
-    path = _local(root) / NOTICE
+    path = local(root) / NOTICE
     return " ".join(path.read_text().split()) if path.is_file() else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from fluxengine import key, table_store
 from fluxengine.errors import ConfigError, StoreMismatch
-from fluxengine.files import FileId, notice, settled
+from fluxengine.files import FileId, is_local, local, notice, settled
 from fluxengine.repository import Repository
 from fluxengine.store import Store
 from fluxengine.table_book import Book, FileEntry, Window
@@ -166,10 +166,11 @@ def make_plan(request: TableRequest) -> TablePlan:
     """
     repository, book = _stored(request)
     window = request.window if book.window is None else book.window.hull(request.window)
-    standing = {feed.name: _standing(request.table, feed) for feed in request.chosen}
+    files = {feed.name: find(feed, request.root_of(feed)) for feed in request.chosen}
+    standing = {f.name: _standing(request.table, f, files[f.name]) for f in request.chosen}
     plan = TablePlan(request, book, repository, window, standing)
     for feed in request.chosen:
-        plan = _with_feed(plan, feed)
+        plan = _with_feed(plan, feed, files[feed.name])
     return plan
 
 
@@ -186,15 +187,16 @@ def _stored(request: TableRequest) -> tuple[Repository | None, Book]:
     return repository, read_book(root, str(repository.path))
 
 
-def _standing(table: Table, feed: Feed) -> key.Parts:
+def _standing(table: Table, feed: Feed, files: Mapping[str, FileId]) -> key.Parts:
     columns = {c.name: f"{c.valid_range} {sorted(c.flags)}" for c in table.columns}
-    options = {"columns": columns, "absent": dict(table.absent)}
+    options: dict[str, Any] = {"columns": columns, "absent": dict(table.absent)}
+    if feed.beside is not None:
+        here = [local(file.path) for file in files.values() if is_local(file.path)]
+        options["beside"] = dict(feed.beside(here))
     return key.reader_parts([feed.read, table.completes], options)
 
 
-def _with_feed(plan: TablePlan, feed: Feed) -> TablePlan:
-    root = plan.request.root_of(feed)
-    files = find(feed, root)
+def _with_feed(plan: TablePlan, feed: Feed, files: Mapping[str, FileId]) -> TablePlan:
     reads, touched = list(plan.reads), dict(plan.touched)
     for path in sorted(files, key=feed.order):
         file = files[path]
@@ -208,6 +210,7 @@ def _with_feed(plan: TablePlan, feed: Feed) -> TablePlan:
     there = {(feed.name, path) for path in files}
     entries = (entry for entry in plan.book.files.values() if entry.feed == feed.name)
     gone = tuple(entry for entry in entries if entry.key not in there)
+    root = plan.request.root_of(feed)
     words = f"{feed.name}: no file {' or '.join(feed.patterns)} in {root}"
     return replace(
         plan,

@@ -6,7 +6,7 @@ rows: each of its feeds reads one provider's files into `Rows` of the table's co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,9 @@ class Feed:
         From a file's path to what files are sorted by before they are read, such as the year in its
         name: files of the same months that are read together cost one rewriting of those months.
         It changes no row. By default files are read in the order of their paths.
+    beside : callable, optional
+        From its files on this machine to what else `read` looks at, such as a table of stations:
+        digests by name. Where they differ from those of the last run, all files are read again.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Feed:
     licence: str
     cite: str
     order: Callable[[str], str] | None = None
+    beside: Callable[[Sequence[Path]], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True)

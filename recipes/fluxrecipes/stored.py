@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fluxengine.errors import ConfigError
@@ -49,6 +50,27 @@ def simulated_world(dataset: xr.Dataset) -> str:
         if line.startswith(SIMULATED):
             return line.removeprefix(SIMULATED).partition(":")[0]
     return ""
+
+
+def world_of_all(members: Mapping[str, str]) -> str:
+    """Of which simulated world all together are: of that of one as soon as one is simulated.
+
+    Parameters
+    ----------
+    members : mapping of str to str
+        Of the record, the reports and each product its simulated world, empty where it is real.
+
+    Returns
+    -------
+    str
+        "no" where all are real.
+    """
+    of: dict[str, list[str]] = {}
+    for name, world in members.items():
+        of.setdefault(world, []).append(name)
+    if len(of) == 1:
+        return next(iter(of)) or "no"
+    return "; ".join(f"{', '.join(names)}: {world or 'real'}" for world, names in of.items())
 
 
 def is_plain(name: str) -> bool:

@@ -1,6 +1,6 @@
 """Tables of reports: what is stored of which file, what is read again, and what is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from reportsworld import Reports, hourly, report, warmer
 from toytables import COLUMNS, REPORTS
 
 from fluxengine.declare import Variable
+from fluxengine.digest import file_digest
 from fluxengine.errors import DeclarationError, RunFailed, StoreMismatch, UnknownName
 from fluxengine.explain import explain
 from fluxengine.history import restore, versions
@@ -131,6 +132,29 @@ def test_nothing_is_read_twice(world: Reports) -> None:
     assert whys(world) == {}
     again = world.run()
     assert (again.read, again.published) == (0, None)
+
+
+def test_what_a_reader_looks_at_beside_its_files_is_part_of_them(
+    world: Reports, tmp_path: Path
+) -> None:
+    """A table of stations that comes later counts, and one that is mended."""
+    table = tmp_path / "buoys" / "stations"
+
+    def beside(paths: Sequence[Path]) -> dict[str, str]:
+        assert {path.parent for path in paths} == {tmp_path / "buoys" / "hist"}
+        return {"stations": file_digest(table)[:8] if table.exists() else ""}
+
+    buoys, moorings = REPORTS.feeds
+    world.table = replace(REPORTS, feeds=(replace(buoys, beside=beside), moorings))
+    world.run()
+    assert whys(world) == {}
+    table.write_text("41001 is 5 m high")
+    told = set(whys(world).values())
+    assert len(told) == 1 and "beside.stations" in told.pop()
+    assert set(whys(world)) == {"hist/41001.txt", "hist/41002.txt"}
+    again = world.run()
+    assert (again.read, again.months) == (2, 0)  # the toy reader makes the same of them
+    assert whys(world) == {}
 
 
 def test_files_are_read_in_the_order_of_their_feed(world: Reports) -> None:

@@ -13,6 +13,7 @@ import icechunk
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 LAYERS = {  # provider's scale and offset, in the file's order
     "time": (0.1, 0.0),
@@ -106,6 +107,50 @@ def test_the_front_door_opens_the_record(out):
     record = ff.open(out / "store")
     assert "simulated" in record.attrs["notice"]
     assert ff.plan(out / "run.yaml").is_empty
+
+
+@pytest.fixture(scope="module")
+def beside_reports(fluxforge, out, tmp_path_factory):
+    """The real record with reports of simulated buoys of its day in the same store."""
+    folder = tmp_path_factory.mktemp("beside")
+    shutil.copytree(out / "store", folder / "store")
+    day = ("--first", "2016-01-02", "--last", "2016-01-02")
+    fluxforge("simulate", folder / "simulated", *day, "--with", "ndbc")
+    run_file = folder / "run.yaml"
+    content = yaml.safe_load((out / "run.yaml").read_text())
+    ingest = {"product": "insitu", "options": {}, "archives": {"ndbc": "simulated/ndbc"}}
+    run_file.write_text(yaml.safe_dump(content | ingest))
+    fluxforge("ingest", "insitu", "--feed", "ndbc", "-c", run_file, "--profile", "serial")
+    run_file.write_text(yaml.safe_dump(content))
+    return folder
+
+
+def test_a_real_record_beside_simulated_reports_is_not_passed_off_as_real(
+    fluxforge, beside_reports, tmp_path
+):
+    out = tmp_path / "matchups.nc"
+    call = ("matchup", "-c", beside_reports / "run.yaml", "-p", "serial", "--out", out)
+    told = fluxforge(*call).stdout
+    assert "can be used" in told and "validation 2016 2017" in told
+    printed = fluxforge("validate", "--matchups", out, "--out", tmp_path).stdout
+    measured = [line for line in printed.splitlines() if "measured here" in line]
+    assert measured and all("SIMULATED world" in line for line in measured)
+    scored = json.loads((tmp_path / "validation.json").read_text())
+    assert scored["simulated"].startswith("record: real; reports: an imagined world")
+    assert scored["points"] > 10
+
+
+def test_one_real_day_has_no_reports_no_trend_and_no_annual_mean(fluxforge, out, tmp_path):
+    asked = tmp_path / "trends.yaml"
+    asked.write_text(f"store: {out / 'store'}\ndataset: deepflux\nout: {tmp_path / 'told'}\n")
+    for words, *call in (
+        ("no dataset 'insitu'", "matchup", "-c", out / "run.yaml", "--out", tmp_path / "m.nc"),
+        ("1 years are there: a trend needs 3", "trends", "-c", asked),
+        ("1 months of 1 years are common", "validate", "--means", "-c", asked),
+    ):
+        failed = fluxforge(*call, check=1)
+        assert words in failed.stderr and "Traceback" not in failed.stderr
+    assert not (tmp_path / "told").exists() and not (tmp_path / "m.nc").exists()
 
 
 def test_after_a_change_of_bytes_the_plan_names_block_and_day(fluxforge, archive, out, tmp_path):

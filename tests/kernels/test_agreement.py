@@ -6,7 +6,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fluxkernels.errors import ShapeError
@@ -63,6 +63,23 @@ def test_gaps_and_small_samples() -> None:
     assert nothing.points == 0 and np.isnan(nothing.rmse.value)
     flat = agreement(np.ones(4), np.arange(4.0), np.arange(4))
     assert np.isnan(flat.correlation.value) and flat.spread.value == 0.0
+    assert np.isnan(module.scores(np.zeros(7))).all()
+    still = agreement(np.arange(4.0), np.ones(4), np.arange(4))
+    assert np.isnan(still.slope.value) and still.spread_of_reference.value == 0.0
+
+
+@given(value=st.floats(-400, 400), number=st.integers(2, 20_000), offset=st.floats(-30, 30))
+@example(value=-1.75, number=1870, offset=0.0)  # rounding adds up
+@settings(max_examples=100, deadline=None)
+def test_values_that_are_all_the_same_agree_with_nothing(
+    value: float, number: int, offset: float
+) -> None:
+    """Three reports beside one filled wind had an infinite correlation, by rounding."""
+    flat = np.full(number, np.float32(value), float)
+    found = agreement(flat, offset + np.sin(np.arange(number)), np.zeros(number))
+    assert found.spread.value == 0.0 and np.isnan(found.correlation.value)
+    line = np.linspace(0.0, 1e-3, number)
+    assert agreement(line + offset, line, np.zeros(number)).correlation.value <= 1.0
 
 
 def test_the_same_sample_has_the_same_intervals() -> None:

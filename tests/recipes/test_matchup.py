@@ -11,6 +11,7 @@ import xarray as xr
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES, NO_SATELLITE
+from fluxrecipes.matchups import matching
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import (
     Matchups,
@@ -174,7 +175,23 @@ def test_doubtful_or_incomplete_reports_are_left_out(column: str, value: float) 
     given = reports(["2014-07-02T18:00", "2014-07-03T18:00"])
     values = given[column].values.astype(float)
     values[0] = value
-    assert usable(given.assign({column: ("report", values)})).tolist() == [False, True]
+    changed = given.assign({column: ("report", values)})
+    assert usable(changed).tolist() == [False, True]
+    use = matching.use_of(changed)
+    assert use.total() == 2 and use[matching.USABLE] == 1 and len(use) == 2
+
+
+def test_of_several_reasons_against_a_report_the_first_is_told() -> None:
+    given = reports(["2014-07-02T18:00"] * 4)
+    nothing, good = np.nan, 0.016
+    given = given.assign(
+        specific_humidity=("report", [good, nothing, nothing, good]),
+        height_wind=("report", [4.0, nothing, 4.0, nothing]),
+        report_status=("report", [2, 3, 2, 2]),
+    )
+    expected = {"no specific humidity": 2, "unknown height of wind": 1, matching.USABLE: 1}
+    assert matching.use_of(given) == expected
+    assert matching.use_of(given.isel(report=[])) == {}
 
 
 def test_without_pressure_the_standard_one_is_taken() -> None:

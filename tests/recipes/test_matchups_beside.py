@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from fluxengine import place
 from fluxengine.errors import ConfigError, UnknownName
+from fluxrecipes import stored
 from fluxrecipes.matchups import beside, by_month, command, file
 from fluxrecipes.matchups.beside import Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, Rules
@@ -163,13 +165,14 @@ def store(monkeypatch: pytest.MonkeyPatch) -> None:
             raise UnknownName(f"there is no month {month}.")
         return month_of_reports(str(month))
 
-    monkeypatch.setattr(by_month, "open_dataset", opened)
-    monkeypatch.setattr(beside, "open_dataset", opened)
+    for module in (by_month, beside, stored):
+        monkeypatch.setattr(module, "open_dataset", opened)
 
 
 def test_the_record_beside_a_report_is_that_of_its_cell_and_pass(store: None) -> None:
     asked = Asked(place.at("nowhere"), date(2014, 1, 1), date(2014, 2, 28), Rules())
-    found = beside.whole(beside.of_month(asked, month) for month in asked.months)
+    known = ((month, by_month.reports_of(asked.location, month)) for month in asked.months)
+    found = beside.whole(beside.of_month(asked, month, some) for month, some in known)
     assert found is not None and len(np.unique(found.matchups.platform)) == 2
     some = found.matchups
     number = np.ravel_multi_index(
@@ -185,13 +188,7 @@ def test_the_record_beside_a_report_is_that_of_its_cell_and_pass(store: None) ->
 
 
 def test_the_command(store: None, tmp_path: Path) -> None:
-    content = {
-        "product": "deepflux",
-        "period": {"first": "2014-01-01", "last": "2014-02-28"},
-        "profiles": {"local": {"store": str(tmp_path / "s"), "cluster": {"kind": "serial"}}},
-    }
-    run = tmp_path / "run.yaml"
-    run.write_text(yaml.safe_dump(content))
+    run = asked_of(tmp_path / "s")
     app = typer.Typer()
     app.command()(command.matchup)
     out = tmp_path / "matchups.nc"
@@ -199,10 +196,89 @@ def test_the_command(store: None, tmp_path: Path) -> None:
     assert done.exit_code == 0, (done.output, done.exception)
     assert "118" in done.output and "training years" in done.output
     assert file.read(out).attrs["simulated"] == "seed 1"
-    content["period"] = {"first": "2015-01-01", "last": "2015-02-28"}
-    run.write_text(yaml.safe_dump(content))
+    run.write_text(run.read_text().replace("2014", "2015"))
     done = CliRunner().invoke(app, ["-c", str(run), "--out", str(out)])
     assert isinstance(done.exception, UnknownName) and "ingest insitu" in str(done.exception)
+
+
+def asked_of(store: Path) -> Path:
+    content = {
+        "product": "deepflux",
+        "period": {"first": "2014-01-01", "last": "2014-02-28"},
+        "profiles": {"local": {"store": str(store), "cluster": {"kind": "serial"}}},
+    }
+    run = store.with_name("run.yaml")
+    run.write_text(yaml.safe_dump(content))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("height_humidity", np.nan, r"unknown height of humidity 944\..*`stations.csv`"),
+        ("wind_method", 3, r"wind not said to be measured 944\..*ingest insitu"),
+        ("latitude", 50.0, "none of 944 reports that can be used lies in a cell"),
+    ],
+)
+def test_why_there_is_no_matchup_is_told(
+    store: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    column: str,
+    value: float,
+    words: str,
+) -> None:
+    opened = by_month.open_dataset
+
+    def changed(location: object, name: str, month: str | None = None) -> xr.Dataset:
+        found = opened(location, name, month=month)
+        if name != "insitu":
+            return found
+        return found.assign({column: ("report", np.full(found.sizes["report"], value))})
+
+    monkeypatch.setattr(by_month, "open_dataset", changed)
+    app = typer.Typer()
+    app.command()(command.matchup)
+    run = asked_of(tmp_path / "s")
+    done = CliRunner().invoke(app, ["-c", str(run), "--out", str(tmp_path / "m.nc")])
+    assert isinstance(done.exception, ConfigError)
+    assert re.search(words, str(done.exception)), done.exception
+    assert not (tmp_path / "m.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "reports", "told"),
+    [
+        ("", "", "no"),
+        ("seed 1", "seed 1", "seed 1"),
+        ("seed 1", "", "record: seed 1; reports: real"),
+        ("", "seed 1", "record: real; reports: seed 1"),
+        ("seed 1", "seed 2", "record: seed 1; reports: seed 2"),
+    ],
+)
+def test_what_is_simulated_is_told_of_record_and_reports(
+    store: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record: str,
+    reports: str,
+    told: str,
+) -> None:
+    opened, worlds = by_month.open_dataset, {"insitu": reports, beside.PASSES: record}
+
+    def noticed(location: object, name: str, month: str | None = None) -> xr.Dataset:
+        world = worlds.get(name, "")
+        notice = {"notice": f"SIMULATED DATA of {world}: none of it is real."} if world else {}
+        return opened(location, name, month=month).assign_attrs(notice)
+
+    for module in (by_month, beside, stored):
+        monkeypatch.setattr(module, "open_dataset", noticed)
+    app = typer.Typer()
+    app.command()(command.matchup)
+    out = tmp_path / "m.nc"
+    done = CliRunner().invoke(app, ["-c", str(asked_of(tmp_path / "s")), "--out", str(out)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert file.read(out).attrs["simulated"] == told
 
 
 def test_parts_are_joined_by_the_nearest() -> None:

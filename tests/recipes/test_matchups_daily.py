@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -121,9 +122,9 @@ ASKED = Asked(
 
 def all_days() -> tuple[beside.Beside, list[Days]]:
     parts = [daily.of_month(ASKED, month) for month in ASKED.months]
-    found = beside.whole(one for one, _ in parts)
+    found = beside.whole(part.found for part in parts)
     assert found is not None
-    return found, [days for _, days in parts if days is not None]
+    return found, [part.days for part in parts if part.days is not None]
 
 
 def test_a_day_is_the_mean_of_its_quarters(known: dict[str, xr.Dataset]) -> None:
@@ -227,6 +228,12 @@ def test_sets_of_days_are_those_of_their_matchups() -> None:
     found = daily.judged([backwards], some, kept, beside.sets_of(some))
     assert found is not None
     assert found.sets.tolist() == [beside.TRAIN, beside.KEPT_BACK, beside.TRAIN]
+
+
+def test_ships_alone_have_no_day_beside_a_product() -> None:
+    with pytest.raises(ConfigError, match="--beside oaflux, ohf-cdr: no platform that counts"):
+        daily.check_days(None, ASKED)
+    daily.check_days(None, replace(ASKED, daily=()))
 
 
 def test_a_file_gives_back_the_days(known: dict[str, xr.Dataset], tmp_path: Path) -> None:
@@ -341,6 +348,10 @@ def test_the_command_takes_products(known: dict[str, xr.Dataset], tmp_path: Path
     assert days is not None and set(days.platform) <= {b"MOORED", b"TWIN"}
     assert f"{len(days):,} days of platforms" in done.output
     assert "record, oaflux" in done.output
+    known["elsewhere"] = product(["latent_heat_flux"]) * np.nan
+    apart = CliRunner().invoke(app, [*call, "--beside", "era5=elsewhere"])
+    assert isinstance(apart.exception, ConfigError)
+    assert re.search(r"--beside era5: it has no value on any of \d+ days", str(apart.exception))
     missing = CliRunner().invoke(app, [*call, "--beside", "era5=comparison-era5"])
     assert isinstance(missing.exception, UnknownName)
     assert "comparison-oaflux" in str(missing.exception)

@@ -470,6 +470,13 @@ def call(folder: Path, *more: str) -> Result:
     return CliRunner().invoke(app, [*words, *more], env={"COLUMNS": "200"})
 
 
+def test_a_real_sensor_beside_a_simulated_one_is_not_passed_off_as_real() -> None:
+    real, world = xr.Dataset(attrs={"notice": "Mind the gaps."}), xr.Dataset()
+    world.attrs["notice"] = "SIMULATED DATA of a test.\nAnd more."
+    assert assessment._notice(real, world) == "SIMULATED DATA of a test"
+    assert assessment._notice(real, xr.Dataset()) == "Mind the gaps"
+
+
 def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) -> None:
     own = ("--limits", str(folder / "limits.yaml"))
     done = call(folder, *own)

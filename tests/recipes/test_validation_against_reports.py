@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,28 @@ def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path)
     told = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
     assert told["simulated"] == "seed 4" and told["opened_before"] is None
     assert json.loads((out / "validation.json").read_text()) == told
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_groups_of_a_report_or_two_have_no_numbers_made_of_nothing(
+    folder: Path, tmp_path: Path, number: int
+) -> None:
+    """Two reports with one sea surface temperature have no spread to divide by."""
+    stored = file.read(folder / "matchups.nc")
+    two = np.flatnonzero(stored.verdicts == beside.KEPT)[200 : 200 + number]
+    found = stored.found.at(two)
+    sea = np.full_like(found.matchups.sea_surface_temperature, 299.65)
+    found = replace(found, matchups=replace(found.matchups, sea_surface_temperature=sea))
+    train = np.full(number, beside.TRAIN, np.uint8)
+    few = stored._replace(found=found, verdicts=stored.verdicts[two], sets=train)
+    file.write(tmp_path / "few.nc", few)
+    app = typer.Typer()
+    app.command()(command.validate)
+    call = ["--matchups", str(tmp_path / "few.nc"), "--out", str(tmp_path / "out")]
+    printed = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
+    assert printed.exit_code == 0, (printed.output, printed.exception)
+    assert "sea surface temperature [°C]" in printed.output
+    assert not {"nan", "+nan", "inf", "-inf"} & set(printed.output.split())
 
 
 def test_nothing_to_score_is_told(folder: Path, tmp_path: Path) -> None:

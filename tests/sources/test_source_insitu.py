@@ -209,6 +209,21 @@ def test_moments(date, second, expected):
 # --- stations and text ----------------------------------------------------------------------------
 
 
+def test_tables_of_stations_are_known_by_their_bytes(tmp_path):
+    files = [tmp_path / "ndbc" / "historical" / name for name in ("41002h2021.txt", "41001.txt")]
+    alone = stations.tables(files)
+    assert set(alone) == {"packaged", "stations.csv"} and stations.tables([]) == alone
+    (tmp_path / "ndbc" / "historical").mkdir(parents=True)
+    above = tmp_path / "ndbc" / "stations.csv"
+    above.write_text("a")
+    told = stations.tables(files)
+    assert told != alone and told["packaged"] == alone["packaged"]
+    above.write_text("b")
+    assert stations.tables(files) not in (alone, told)
+    (above.parent / "historical" / "stations.csv").write_text("a")
+    assert len(stations.tables(files)["stations.csv"].split()) == 2
+
+
 def test_the_packaged_stations_are_sound(tmp_path):
     table = stations._table(stations.PACKAGED, 0)
     assert len(table) > 300 and {"41002", "46097", "SATLS", "WHOTS"} <= set(table)

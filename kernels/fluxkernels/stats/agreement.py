@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 _SEED = 20180101  # the same sample has the same intervals
+_ROUNDING = 1e-14, 1e-9  # of a sum of squares: of a few points, and at most
 _AT_ONCE = 20_000_000  # draws: ships come by the hundred thousand
 
 
@@ -281,11 +282,20 @@ def scores(sums: Floats) -> Floats:
     n, x, y, xx, yy, xy, squared = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_x, mean_y = x / n, y / n
-        var_x, var_y = xx / n - mean_x**2, yy / n - mean_y**2
+        rounding = np.clip(n * np.finfo(np.float64).eps, *_ROUNDING)
+        var_x, var_y = _variance(xx / n, mean_x, rounding), _variance(yy / n, mean_y, rounding)
         covariance = xy / n - mean_x * mean_y
         square, bias = squared / n, mean_x - mean_y
         centred = np.sqrt(np.maximum(square - bias**2, 0.0))
-        spreads = (np.sqrt(np.maximum(one, 0.0)) for one in (var_x, var_y))
-        correlation = covariance / np.sqrt(var_x * var_y)
-        made = (np.sqrt(square), bias, correlation, centred, *spreads, covariance / var_y)
+        both = np.sqrt(var_x) * np.sqrt(var_y)
+        correlation = np.where(both > 0, np.clip(covariance / both, -1.0, 1.0), np.nan)
+        slope = np.where(var_y > 0, covariance / var_y, np.nan)
+        spreads = np.sqrt(var_x), np.sqrt(var_y)
+        made = (np.sqrt(square), bias, correlation, centred, *spreads, slope)
     return np.stack(made, axis=-1)
+
+
+def _variance(square: Floats, mean: Floats, rounding: Floats) -> Floats:
+    """Of mean square and mean; 0 where rounding alone may have made it, so values are all alike."""
+    found = square - mean**2
+    return np.where(found <= rounding * square, 0.0, found)  # NaN stays

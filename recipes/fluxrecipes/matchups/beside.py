@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fluxengine.errors import UnknownName
 from fluxengine.place import Place
 from fluxengine.store import open_dataset
 from fluxrecipes.matchups import by_month
@@ -122,15 +121,22 @@ class Beside:
         return whole.at(whole.matchups.nearest)
 
 
-def of_month(asked: Asked, month: str) -> Beside | None:
+def of_month(asked: Asked, month: str, reports: xr.Dataset) -> Beside | None:
     """Matchups of a month of reports with the record beside them; None where there are none.
+
+    Parameters
+    ----------
+    asked : Asked
+    month : str
+    reports : Dataset
+        Of the month: of `fluxrecipes.matchups.by_month.reports_of`.
 
     Raises
     ------
     NotOurStore, UnknownName
     """
     period = asked.first, asked.last
-    found = by_month.of_month(asked.location, month, period, rules=asked.rules)
+    found = by_month.of_month(asked.location, month, reports, period, rules=asked.rules)
     if found is None or not len(found):
         return None
     cell = {"orbit": found.orbit, "lat": found.row, "lon": found.column}
@@ -263,20 +269,3 @@ def _same(matchups: Matchups, one: Indices, other: Indices) -> Flags:
 def counts(codes: Array, meanings: Mapping[int, str]) -> dict[str, int]:
     """How many of each code, by its meaning."""
     return {said: int((codes == code).sum()) for code, said in meanings.items()}
-
-
-def check_reports(location: Place, months: Sequence[str]) -> None:
-    """Raise where the store has no table of reports at all.
-
-    Raises
-    ------
-    UnknownName
-    """
-    for month in months:
-        if by_month.reports_of(location, month) is not None:
-            return
-    raise UnknownName(
-        f"the table '{by_month.TABLE}' has no report from {months[0]} to {months[-1]}.",
-        where=str(location),
-        mend=f"`fluxforge ingest {by_month.TABLE}` brings them in.",
-    )

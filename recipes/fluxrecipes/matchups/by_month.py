@@ -57,12 +57,15 @@ def of_store(
     NotOurStore, UnknownName
         Where there is no such store or dataset.
     """
-    left, period = tuple(leave_out), (first, last)
-    parts = (
-        of_month(location, month, period, leave_out=left, rules=rules, merged=merged, filled=filled)
-        for month in months_of(first, last)
-    )
-    found = [part for part in parts if part is not None]
+    options: dict[str, Any] = {"rules": rules, "merged": merged, "filled": filled}
+    left, found = tuple(leave_out), []
+    for month in months_of(first, last):
+        reports = reports_of(location, month)
+        if reports is None:
+            continue
+        part = of_month(location, month, reports, (first, last), leave_out=left, **options)
+        if part is not None:
+            found.append(part)
     return Matchups.joined(found) if found else None
 
 
@@ -75,6 +78,7 @@ def months_of(first: date, last: date) -> list[str]:
 def of_month(
     location: Place,
     month: str,
+    reports: xr.Dataset,
     period: tuple[date, date],
     *,
     leave_out: Iterable[str] = (),
@@ -89,13 +93,15 @@ def of_month(
     location, leave_out, rules, merged, filled
         As of `of_store`.
     month : str
+    reports : Dataset
+        Of the month: of `reports_of`.
     period : (date, date)
         Passes count from the first to the last, both included.
 
     Returns
     -------
     Matchups or None
-        None where the month has no reports, or no passes.
+        None where the month has no passes.
 
     Raises
     ------
@@ -104,10 +110,10 @@ def of_month(
     before = open_dataset(location, merged)[["pass_time", "satellite"]]
     after = open_dataset(location, filled)[["wind_speed_state", "water_vapour_state"]]
     begin, end = (np.datetime64(one, "D") for one in period)
-    reports, which = reports_of(location, month), np.datetime64(month, "M")
+    which = np.datetime64(month, "M")
     edges = which.astype("M8[D]") - _DAY, (which + 1).astype("M8[D]")
     days = _days(before, after, (begin, edges[0]), (end, edges[1]))
-    if reports is None or not days.size:
+    if not days.size:
         return None
     passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
     return match(reports, passes, leave_out, rules)

@@ -17,7 +17,7 @@ OF_GROUPS = (
 def of_group(one: Score) -> tuple[str, ...]:
     """Cells under `OF_GROUPS`."""
     agreed, digits = one.agreement, digits_of(one.units)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.divide(agreed.spread.value, agreed.spread_of_reference.value)
     return (
         group(one),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,16 +45,18 @@ def matchup(
     ] = "deepflux",
     simulated: Annotated[
         str,
-        typer.Option(help="Of which simulated world the record is, where its notice says none."),
+        typer.Option(help="Of which simulated world all of it is, where no notice says so."),
     ] = "",
 ) -> None:
     """Bring reports from the sea together with the record, month by month on the cluster.
 
     Needs a store with deepflux-passes (`fluxforge run`) and the table of reports (`fluxforge ingest
     insitu`), over the period of the run file. Reports are brought to 10 m, and their fluxes
-    computed, by COARE 3.6. Each row of the file says whether it counts and why not (another copy of
-    the same report, implausible, no value of the record), and to which set it belongs: training
-    years, 2016-17, the test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
+    computed, by COARE 3.6. Those that cannot be used are counted with the reason: heights of
+    sensors, where nobody tells them, can be given in a `stations.csv` beside the report files.
+    Each row of the file says whether it counts and why not (another copy of the same report,
+    implausible, no value of the record), and to which set it belongs: training years, 2016-17, the
+    test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
 
     With `--beside`, daily products and the record's own days are also taken beside daily means of
     the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge
@@ -68,10 +71,10 @@ def matchup(
     from fluxengine import clusters, show
     from fluxengine import config as configuration
     from fluxengine.errors import ConfigError
-    from fluxrecipes.matchups import beside, file
+    from fluxrecipes.matchups import beside, file, use
     from fluxrecipes.matchups import daily as of_days
     from fluxrecipes.matchups.matching import Rules
-    from fluxrecipes.stored import opened, simulated_world
+    from fluxrecipes.stored import opened, simulated_world, world_of_all
 
     run_file = configuration.load(config)
     chosen, period = run_file.profile(profile), run_file.period
@@ -80,34 +83,34 @@ def matchup(
     products = of_days.products_of(also or (), daily)
     rules = Rules(within, nominal)
     asked = beside.Asked(chosen.place, period.first, period.last, rules, products)
-    beside.check_reports(asked.location, asked.months)  # before a cluster is waited for
-    of_days.check(asked)
+    reports = use.world_of_reports(asked.location, asked.months)  # before a cluster is waited for
+    record = simulated_world(opened(chosen.place, beside.PASSES)[0])
+    worlds = {of_days.RECORD: record, "reports": reports, **of_days.check(asked)}
     with clusters.mapper(chosen.cluster, show.notice) as mapped, show.bars("months") as progress:
         progress.begin("matchups", len(asked.months))
         parts = _counted(mapped(partial(of_days.of_month, asked), asked.months), progress)
-        by_pass, by_day = zip(*parts, strict=True)
-        found = beside.whole(by_pass)
+        months = list(parts)
+    used = sum((month.use for month in months), Counter[str]())
+    found = beside.whole(month.found for month in months)
     if found is None:
-        raise ConfigError(
-            "no report lies in a cell of a pass of these days.",
-            where=str(asked.location),
-            mend="Run deepflux-passes for the period, or widen `--within` and `--nominal`.",
-        )
+        raise use.none_found(asked, used)
     sets = beside.sets_of(found.matchups)
     told = {
         "title": f"Reports from the sea beside deepflux, {period.first} to {period.last}",
-        "simulated": simulated or simulated_world(opened(chosen.place, beside.PASSES)[0]) or "no",
+        "simulated": simulated or world_of_all(worlds),
         "source": str(asked.location),
+        "reports": use.in_words(used),
     }
     verdicts = beside.verdicts(found, sets, limit)
-    days = of_days.judged([one for one in by_day if one], found.matchups, verdicts, sets)
+    by_day = [month.days for month in months if month.days]
+    days = of_days.judged(by_day, found.matchups, verdicts, sets)
+    of_days.check_days(days, asked)
     stored = file.Stored(found, verdicts, sets, told, days)
     file.write(out, stored)
-    _tell(stored)
-    if products:
-        number = f"{len(days):,}" if days else "No"
+    _tell(stored, used)
+    if days:
         names = ", ".join(name for name, _ in products)
-        show.out.print(f"\n{number} days of platforms with reports all day, beside: {names}.")
+        show.out.print(f"\n{len(days):,} days of platforms with reports all day, beside: {names}.")
     show.out.print(f"\nmatchups {out}", soft_wrap=True)
 
 
@@ -117,12 +120,15 @@ def _counted(parts: Iterator[Any], progress: Bars) -> Iterator[Any]:
         yield part
 
 
-def _tell(stored: Stored) -> None:
-    """Counts: why some do not count, sets, and by satellite and feed."""
+def _tell(stored: Stored, used: Counter[str]) -> None:
+    """Counts: what becomes of reports and matchups and why, sets, and by satellite and feed."""
     from fluxengine import show
     from fluxrecipes.matchups import beside, counts
     from fluxrecipes.tables import show_table
 
+    rows = [(word, f"{number:,}") for word, number in used.most_common()]
+    show.table(f"Reports: {stored.attrs['title']}", ("what becomes of them", "#number"), rows)
+    show.out.print()
     told = beside.counts(stored.verdicts, beside.VERDICTS)
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in told.items()]
     show.table("Matchups", ("verdict", "#number"), rows)

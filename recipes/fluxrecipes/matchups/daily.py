@@ -10,10 +10,11 @@ record's passes were like on such a day stands beside, so that all products can 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,10 @@ import numpy.typing as npt
 from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_2m, at_10m
-from fluxrecipes.matchups import beside, by_month
+from fluxrecipes.matchups import beside, by_month, use
 from fluxrecipes.matchups.beside import DUPLICATE, KEPT, OUTLIER, Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, cell_of, edges_of, sensed, usable
-from fluxrecipes.stored import is_plain, opened
+from fluxrecipes.stored import is_plain, opened, simulated_world
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -148,8 +149,13 @@ def products_of(options: Iterable[str], record: str) -> tuple[tuple[str, str], .
     return tuple(found.items()) if len(found) > 1 else ()
 
 
-def check(asked: Asked) -> None:
+def check(asked: Asked) -> dict[str, str]:
     """Raise where a product cannot stand beside the record, before anything is computed.
+
+    Returns
+    -------
+    dict of str to str
+        Of which simulated world each product is, empty where it is of none.
 
     Raises
     ------
@@ -161,24 +167,38 @@ def check(asked: Asked) -> None:
     NotOurStore
     """
     if not asked.daily:
-        return
+        return {}
     grid = by_month.grid_of(asked.location)
-    for _ in _datasets(asked, grid):
-        pass
+    return {name: simulated_world(dataset) for name, dataset in _datasets(asked, grid)}
 
 
-def of_month(asked: Asked, month: str) -> tuple[Beside | None, Days | None]:
-    """Matchups of a month with the passes of the record, and with daily products.
+class Month(NamedTuple):
+    """What a month has: matchups with the passes of the record, and days with daily products.
 
-    Returns
-    -------
-    Beside or None, Days or None
-        None where there are none, or none is asked for.
+    Parameters
+    ----------
+    found : Beside or None
+        None where there is no matchup.
+    days : Days or None
+        None where there is none, or none was asked for.
+    use : Counter
+        What became of the reports, as of `fluxrecipes.matchups.matching.use_of`.
     """
-    found = beside.of_month(asked, month)
+
+    found: Beside | None
+    days: Days | None
+    use: Counter[str]
+
+
+def of_month(asked: Asked, month: str) -> Month:
+    """Matchups of a month with the passes of the record, and with daily products."""
+    reports = by_month.reports_of(asked.location, month)
+    if reports is None:
+        return Month(None, None, Counter())
+    found, told = beside.of_month(asked, month, reports), use.of_days(asked, reports)
     if found is None or not asked.daily:
-        return found, None
-    return found, _days(asked, month, found.matchups)
+        return Month(found, None, told)
+    return Month(found, _days(asked, month, reports, found.matchups), told)
 
 
 def judged(days: Sequence[Days], matchups: Matchups, verdicts: Array, sets: Array) -> Days | None:
@@ -209,11 +229,38 @@ def judged(days: Sequence[Days], matchups: Matchups, verdicts: Array, sets: Arra
     return replace(whole.at(counted), sets=its_set) if counted.any() else None
 
 
-def _days(asked: Asked, month: str, matchups: Matchups) -> Days | None:
+def check_days(days: Days | None, asked: Asked) -> None:
+    """Raise where a product has no value beside any day of the reports.
+
+    Raises
+    ------
+    ConfigError
+        FF201: no platform reported all day, or a product has nothing there.
+    """
+    names = [name for name, _ in asked.daily if name != RECORD]
+    if not names:
+        return
+    if days is None:
+        raise ConfigError(
+            "no platform that counts reported in a cell in each quarter of a day.",
+            where=f"--beside {', '.join(names)}",
+            mend="Leave it out, or ingest reports of moored buoys.",
+        )
+    for name in names:
+        if not any(np.isfinite(values).any() for values in days.products[name].values()):
+            raise ConfigError(
+                f"it has no value on any of {len(days):,} days in the cells of"
+                f" {len(np.unique(days.platform)):,} platforms with reports all day.",
+                where=f"--beside {name}",
+                mend="Leave it out, or name a product of their region and days.",
+            )
+
+
+def _days(asked: Asked, month: str, reports: xr.Dataset, matchups: Matchups) -> Days | None:
     """Means of the days of a month on which platforms have matchups, whole days alone."""
     grid = by_month.grid_of(asked.location)
     in_month = matchups.at(matchups.day.astype("M8[M]") == np.datetime64(month, "M"))
-    made = _means(by_month.reports_of(asked.location, month), in_month, grid)
+    made = _means(reports, in_month, grid)
     if made is None:
         return None
     cell = {"lat": made.row, "lon": made.column}
@@ -251,9 +298,9 @@ def _mean_of_those_there(values: Array) -> Array:
     return np.asarray(mean, np.float32)
 
 
-def _means(reports: xr.Dataset | None, matchups: Matchups, grid: xr.Dataset) -> Days | None:
+def _means(reports: xr.Dataset, matchups: Matchups, grid: xr.Dataset) -> Days | None:
     """Means of the quarters of days, with reports alone; None where no day is whole."""
-    if reports is None or not len(matchups):
+    if not len(matchups):
         return None
     some = reports.isel(report=np.flatnonzero(usable(reports)))
     time = some["time"].values.astype("M8[s]")

@@ -12,6 +12,7 @@ algorithm with the heights of the sensors.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +24,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.near_surface import local_hours
-from fluxrecipes.sources.reports import ACCEPTED, MEASURED, NOT_CHECKED, SHORT
+from fluxrecipes.sources.reports import ACCEPTED, DUPLICATE, MEASURED, NOT_CHECKED, SHORT
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,6 +36,7 @@ Flags = npt.NDArray[np.bool_]
 
 NEEDED = ("wind_speed", "sea_surface_temperature", "air_temperature", "specific_humidity")
 HEIGHTS = ("height_wind", "height_air_temperature", "height_humidity")
+USABLE, NO_HEIGHT = "can be used", "unknown height of"  # what becomes of reports
 JUDGED = ("wind", "air_temperature", "humidity", "sea_surface_temperature")
 WORST = NOT_CHECKED  # quality of what is used: good, probably good, not checked
 STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm's own
@@ -299,14 +301,40 @@ def match(
 def usable(reports: xr.Dataset, leave_out: Iterable[str] = ()) -> Flags:
     """Which reports are complete, measured, not doubted, and of other platforms."""
     fine = ~_named(reports["platform"].values.astype("S16"), leave_out)
-    fine &= reports["report_status"].values == ACCEPTED
-    fine &= reports["wind_method"].values == MEASURED
-    fine &= reports["averaging"].values == SHORT
-    for name in JUDGED:
-        fine &= reports[f"{name}_quality"].values <= WORST
-    for name in (*NEEDED, *HEIGHTS):
-        fine &= np.isfinite(reports[name].values)
+    for _, holds in _demands(reports):
+        fine &= holds
     return fine
+
+
+def use_of(reports: xr.Dataset) -> Counter[str]:
+    """How many reports can be used, as `USABLE`, and of the others the first reason of each."""
+    left, counts = np.ones(reports.sizes["report"], bool), Counter[str]()
+    for reason, holds in _demands(reports):
+        counts[reason] = int(np.count_nonzero(left & ~holds))
+        left &= holds
+    counts[USABLE] = int(np.count_nonzero(left))
+    return +counts
+
+
+def _demands(reports: xr.Dataset) -> Iterator[tuple[str, Flags]]:
+    """What is asked of a report: why not in words, and which reports fulfil it."""
+    for name in NEEDED:
+        yield f"no {_words(name)}", np.isfinite(reports[name].values)
+    status = reports["report_status"].values
+    yield "another copy is better, says the provider", status != DUPLICATE
+    yield "rejected by the provider", status == ACCEPTED
+    yield "wind not said to be measured", reports["wind_method"].values == MEASURED
+    yield "mean of more than an hour", reports["averaging"].values == SHORT
+    for name in JUDGED:
+        fine = reports[f"{name}_quality"].values <= WORST
+        yield f"{_words(name)} doubted by the provider", fine
+    for name in HEIGHTS:
+        sensor = _words(name.removeprefix("height_"))
+        yield f"{NO_HEIGHT} {sensor}", np.isfinite(reports[name].values)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _named(platform: Array, names: Iterable[str]) -> Flags:

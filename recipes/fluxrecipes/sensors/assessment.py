@@ -169,8 +169,13 @@ def of(asked: Asked, progress: Bars) -> Assessed:
         enters = seams.entry(ours, theirs, merged, codes[0], days, limits.block, tell("entering"))
     met = _met(store, asked, (ours, theirs), days, progress)
     told = verdict.checks(found, jumps, enters, met, limits)
-    notice = str(ours.attrs.get("notice", "")).partition("\n")[0].rstrip(".")
-    return Assessed(asked, beside, notice, found, jumps, enters, met, told, before)
+    return Assessed(asked, beside, _notice(ours, theirs), found, jumps, enters, met, told, before)
+
+
+def _notice(*several: xr.Dataset) -> str:
+    """First line of the first notice that says simulated; of the first dataset where none does."""
+    told = [str(one.attrs.get("notice", "")).partition("\n")[0].rstrip(".") for one in several]
+    return next((one for one in told if SIMULATED in one), told[0])
 
 
 def _counting(progress: Bars, days: int) -> Callable[[str], Callable[[int], None]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from fluxengine import config, registry
+from fluxengine import config
 from fluxrecipes import vocabulary as cf
 
 # Ours, where nothing else is said: by what a bias makes of latent heat flux. At 7.5 m/s over a sea
@@ -96,8 +96,5 @@ def load(path: Path | None) -> Thresholds:
     """
     if path is None:
         return Thresholds.model_validate({})
-    content = config.read_yaml(path, "file of thresholds", "`fluxforge validate --help` tells.")
-    try:
-        return Thresholds.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), Thresholds) from None
+    start = "`fluxforge validate --help` tells."
+    return config.read(path, Thresholds, "file of thresholds", start)

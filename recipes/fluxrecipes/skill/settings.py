@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from fluxengine import config, place, registry
+from fluxengine import config, place
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
 from fluxengine.store import MARKER
@@ -209,13 +209,8 @@ def load(path: Path) -> Validation:
     HeldOut
         FF712: a period to fit on touches the test year.
     """
-    content = config.read_yaml(
-        path, "file for validation", "`fluxforge validate --help` shows one."
-    )
-    try:
-        made = Validation.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), Validation) from None
+    start = "`fluxforge validate --help` shows one."
+    made = config.read(path, Validation, "file for validation", start)
     check_fit(made.fit, made.score, str(path))
     base = path.resolve().parent
 

@@ -206,6 +206,7 @@ FEED = Feed(
     cite="NOAA National Data Buoy Center (1971): Meteorological and oceanographic data collected"
     " from the National Data Buoy Center Coastal-Marine Automated Network (C-MAN) and moored"
     " (weather) buoys; NOAA National Centers for Environmental Information",
+    beside=stations.tables,
 )
 
 

@@ -6,16 +6,16 @@ stations had them in 2023, rounded as there; heights as its list of sensor heigh
 for 2005 to 2015 only and are unknown otherwise. Stations that begin with S are those of the
 simulated world.
 
-A file ``stations.csv`` with the same header, in the folder of a report file or up to three folders
-above it, adds stations and replaces all that is said here of those that it names. Several lines of
-one station give the heights of several periods.
+A file ``stations.csv`` with the same header, in the folder of a report file of this machine or up
+to three folders above it, adds stations and replaces all that is said here of those that it names.
+Several lines of one station give the heights of several periods.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fluxengine.digest import file_digest
 from fluxengine.errors import DamagedFile
 from fluxrecipes.sources.reports import Array
 
@@ -85,12 +86,24 @@ def station(name: str, path: Path) -> Station | None:
     DamagedFile
         A table that cannot be read.
     """
-    for folder in list(path.absolute().parents)[: FOLDERS_ABOVE + 1]:
+    for folder in _folders(path):
         if (folder / NAME).is_file():
             found = _table(folder / NAME, (folder / NAME).stat().st_mtime_ns).get(name)
             if found:
                 return found
     return _table(PACKAGED, 0).get(name)
+
+
+def tables(paths: Iterable[Path]) -> Mapping[str, str]:
+    """What files' stations are told by: digests of the package's table and of all others."""
+    beside = {folder / NAME for path in paths for folder in _folders(path)}
+    others = sorted(file_digest(one) for one in beside if one.is_file())
+    return {"packaged": file_digest(PACKAGED)[:8], NAME: " ".join(one[:8] for one in others)}
+
+
+def _folders(path: Path) -> Sequence[Path]:
+    """Where a table for a report file may lie, the nearest first."""
+    return list(path.absolute().parents)[: FOLDERS_ABOVE + 1]
 
 
 def unknown(name: str) -> str:

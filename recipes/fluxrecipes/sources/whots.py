@@ -181,4 +181,5 @@ FEED = Feed(
     provider="Woods Hole Oceanographic Institution and University of Hawaii",
     licence="free for use with acknowledgement of the Upper Ocean Processes Group, WHOI",
     cite="Plueddemann et al., WHOTS reference station, Woods Hole Oceanographic Institution",
+    beside=stations.tables,
 )

@@ -11,11 +11,10 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationError,
     model_validator,
 )
 
-from fluxengine import config, place, registry
+from fluxengine import config, place
 from fluxengine.config import Period
 from fluxengine.digest import file_digest
 from fluxengine.errors import ConfigError
@@ -185,11 +184,7 @@ def load(path: Path, model: type[Kind]) -> Kind:
     HeldOut
         Where training or validation reaches into a period that is held out.
     """
-    content = config.read_yaml(path, "file for training", "`fluxforge train --help` shows one.")
-    try:
-        made = model.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), model) from None
+    made = config.read(path, model, "file for training", "`fluxforge train --help` shows one.")
     check_periods(made.train, made.validation, made.held_out, str(path))
     base = path.resolve().parent
     store = made.store if "://" in made.store else str(base / Path(made.store).expanduser())

@@ -136,19 +136,42 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Means:
         FF201: no year has enough months that all have.
     NotOurStore, UnknownName
     """
-    asked = records.of_its_world(asked, records.of_period(asked, asked.dataset, asked)[0])
+    there = _Opened.of(asked)
+    asked = records.of_its_world(asked, there.record[0])
     found: list[Mean] = []
     for variable in VARIABLES:
-        found.extend(_of_variable(asked, variable, tell))
+        found.extend(_of_variable(asked, there, variable, tell))
     return Means(asked, found)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Datasets with what to call them: the record, by pass where that is asked for, and others."""
+
+    record: tuple[xr.Dataset, str]
+    passes: tuple[xr.Dataset, str] | None
+    beside: dict[str, tuple[xr.Dataset, str]]
+
+    @classmethod
+    def of(cls, asked: Trends) -> _Opened:
+        return cls(
+            records.of_period(asked, asked.dataset, asked),
+            records.of_period(asked, asked.passes, asked) if asked.passes else None,
+            {
+                name: records.of_period(one, one.dataset, asked)
+                for name, one in asked.beside.items()
+            },
+        )
 
 
 Values = tuple[str, str, "xr.DataArray"]  # member, height, monthly means
 
 
-def _of_variable(asked: Trends, variable: str, tell: Callable[[str], None]) -> Iterator[Mean]:
+def _of_variable(
+    asked: Trends, there: _Opened, variable: str, tell: Callable[[str], None]
+) -> Iterator[Mean]:
     """One variable: all of its months are held at once, days only a month at a time."""
-    members = list(_members(asked, variable, tell))
+    members = list(_members(asked, there, variable, tell))
     months = [values["time"].values.astype("M8[M]") for *_, values in members]
     shared = months[0]
     for some in months[1:]:
@@ -161,8 +184,7 @@ def _of_variable(asked: Trends, variable: str, tell: Callable[[str], None]) -> I
         {RECORD: aligned[0]}
         | {name: values for (name, *_), values in zip(members[1:], aligned[1:], strict=True)}
     )
-    there = np.stack([np.isfinite(values.values) for values in aligned])
-    common: Array = np.asarray(there.all(axis=0))
+    common = np.logical_and.reduce([np.isfinite(values.values) for values in aligned])
     _check_years(shared, common, asked, variable)
     for (name, height, _), values in zip(members, aligned, strict=True):
         masked = values.copy(data=np.where(common, values.values, np.nan))
@@ -186,23 +208,22 @@ def _check_years(months: Array, common: Array, asked: Trends, variable: str) -> 
         )
 
 
-def _members(asked: Trends, variable: str, tell: Callable[[str], None]) -> Iterator[Values]:
+def _members(
+    asked: Trends, there: _Opened, variable: str, tell: Callable[[str], None]
+) -> Iterator[Values]:
     """The record at the heights that it has, its passes, and the products that have it."""
-    dataset, where = records.of_period(asked, asked.dataset, asked)
+    dataset, where = there.record
     tell(f"Means of {variable.replace('_', ' ')}.")
     yield RECORD, _height(variable), _monthly(dataset, variable, asked, where, limited=True)
-    beside = {
-        name: records.of_period(one, one.dataset, asked) for name, one in asked.beside.items()
-    }
-    lower = f"{variable}_2m"
-    if lower in dataset and any(_name_in(one, variable) == lower for one, _ in beside.values()):
+    lower, beside = f"{variable}_2m", there.beside.values()
+    if lower in dataset and any(_name_in(one, variable) == lower for one, _ in beside):
         yield RECORD, "2 m", _monthly(dataset, lower, asked, where, limited=True)
-    if asked.passes:
-        passes, place = records.of_period(asked, asked.passes, asked)
+    if there.passes:
+        passes, place = there.passes
         for orbit in records.orbits_of(passes):
             one = passes.sel(orbit=orbit, drop=True)
             yield orbit, _height(variable), _monthly(one, variable, asked, place, limited=True)
-    for name, (one, place) in beside.items():
+    for name, (one, place) in there.beside.items():
         found = _name_in(one, variable)
         if found is None:
             tell(f"{name} has no {variable.replace('_', ' ')}.")

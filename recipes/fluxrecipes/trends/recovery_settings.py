@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from fluxengine import config, registry
+from fluxengine import config
 from fluxengine.errors import ConfigError
 from fluxrecipes.stored import is_plain
 from fluxrecipes.trends.settings import VARIABLES, Record
@@ -49,11 +49,8 @@ def load(path: Path) -> Recovery:
     ConfigError
         FF201: naming the key that is wrong and what to do.
     """
-    content = config.read_yaml(path, "file for recovery", "`fluxforge recovery --help` shows one.")
-    try:
-        made = Recovery.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), Recovery) from None
+    start = "`fluxforge recovery --help` shows one."
+    made = config.read(path, Recovery, "file for recovery", start)
     if made.reference.truth is None:
         raise ConfigError(
             "the truth of the reference is not told.",

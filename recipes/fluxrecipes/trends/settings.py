@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from fluxengine import config, place, registry
+from fluxengine import config, place
 from fluxengine.config import Period
 from fluxengine.place import Place, StorageOptions
 from fluxrecipes import vocabulary as cf
@@ -159,11 +159,7 @@ def load(path: Path) -> Trends:
     ConfigError
         FF201: naming the key that is wrong and what to do.
     """
-    content = config.read_yaml(path, "file for trends", "`fluxforge trends --help` shows one.")
-    try:
-        made = Trends.model_validate(content)
-    except ValidationError as error:
-        raise registry.config_error(error, str(path), Trends) from None
+    made = config.read(path, Trends, "file for trends", "`fluxforge trends --help` shows one.")
     base = path.resolve().parent
 
     def at(one: str) -> str:
