@@ -250,7 +250,7 @@ def check_days(days: Days | None, asked: Asked) -> None:
         if not any(np.isfinite(values).any() for values in days.products[name].values()):
             raise ConfigError(
                 f"it has no value on any of {len(days):,} days in the cells of"
-                f" {len(np.unique(days.platform)):,} platforms with reports all day.",
+                f" platforms with reports all day ({len(np.unique(days.platform)):,}).",
                 where=f"--beside {name}",
                 mend="Leave it out, or name a product of their region and days.",
             )
