@@ -57,7 +57,7 @@ profiles:
 SIMULATED = {
     "what": "The demonstration: simulated F17 and OISST, in the providers' file formats.",
     "options": "sensors: [f17], sst: oisst",
-    "archives": "rss: archive/rss, oisst: archive/oisst",
+    "archives": "rss: archive/rss, oisst: archive/oisst, ndbc: archive/ndbc",
     "acknowledgement": "none; the input is simulated",
 }
 REAL = {

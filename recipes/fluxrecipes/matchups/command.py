@@ -127,7 +127,7 @@ def _tell(stored: Stored, used: Counter[str]) -> None:
     from fluxrecipes.tables import show_table
 
     rows = [(word, f"{number:,}") for word, number in used.most_common()]
-    show.table(f"Reports: {stored.attrs['title']}", ("what becomes of them", "#number"), rows)
+    show.table("Reports of these days", ("what becomes of them", "#number"), rows)
     show.out.print()
     told = beside.counts(stored.verdicts, beside.VERDICTS)
     rows = [(word.replace("_", " "), f"{number:,}") for word, number in told.items()]
