@@ -170,7 +170,7 @@ def test_the_command_tells_and_draws(folder: Path) -> None:
     done = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
     assert done.exit_code == 0, (done.output, done.exception)
     rows = [line.split() for line in done.output.splitlines()]
-    assert ["DeepFlux", "published", "80", "to", "90"] in rows
+    assert ["DeepFlux", "published,", "real", "80", "to", "90"] in rows
     ours = [line for line in done.output.splitlines() if line.startswith(("record ", "oaflux "))]
     assert ours and all("measured here, SIMULATED (seed 3)" in line for line in ours)
     for name in ("annual_means", "annual_means_latent_heat_flux", "global_means"):

@@ -106,7 +106,7 @@ class Assessed:
     @property
     def world(self) -> str:
         """Whether the data are real."""
-        return f"measured here, {self.notice}" if self.is_simulated else "measured here"
+        return f"measured here, {self.notice if self.is_simulated else 'real'}"
 
     @property
     def is_simulated(self) -> bool:

@@ -29,7 +29,7 @@ def tables(found: Means) -> None:
     for variable in VARIABLES:
         rows = [_row(found, one) for one in found.of(variable)]
         given = [
-            (one.product, "", "published", "", f"{one.low:g} to {one.high:g}", "", "", "")
+            (one.product, "", published.MARK, "", f"{one.low:g} to {one.high:g}", "", "", "")
             for one in published.GLOBAL_MEANS
             if one.variable == variable
         ]
@@ -48,7 +48,7 @@ def _row(found: Means, one: Mean) -> tuple[str, ...]:
     unit = shown(one.units)
     beside, own = found.record(one), one is found.record(one)
     less = (one.series - beside.series) * unit.scale
-    world = f"measured here, {found.asked.world}" if found.asked.simulated else "measured here"
+    world = f"measured here, {found.asked.world if found.asked.simulated else 'real'}"
     told = (np.nanmean(less), np.nanstd(less), apart(one, beside) * unit.scale)
     cells = ["", "", ""] if own else [f"{value:.{unit.digits}f}" for value in told]
     mean = np.nanmean(one.series) * unit.scale + unit.offset
