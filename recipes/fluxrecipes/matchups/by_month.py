@@ -120,7 +120,18 @@ def of_month(
 
 
 def reports_of(location: Place, month: str) -> xr.Dataset | None:
-    """Reports of a month; None where the table has none of it.
+    """Reports of a month, read; None where the table has none of it.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+    """
+    found = unread_reports_of(location, month)
+    return None if found is None else found.load()
+
+
+def unread_reports_of(location: Place, month: str) -> xr.Dataset | None:
+    """The same, of which no value is read yet.
 
     Raises
     ------
@@ -128,7 +139,7 @@ def reports_of(location: Place, month: str) -> xr.Dataset | None:
         Where there is no such store, or no table of reports in it.
     """
     try:
-        return open_dataset(location, TABLE, month=month).load()
+        return open_dataset(location, TABLE, month=month)
     except UnknownName as error:
         if "no month" in error.what:
             return None

@@ -20,12 +20,12 @@ FILLS = {
     "filled": (cf.INTERPOLATED, cf.PERSISTED, cf.COMPLETED),
     "reanalysis": (cf.REANALYSIS,),
 }
-# By what the record has: name, unit shown, scale, and edges in that unit.
+# By what the record has: name, unit shown, where that begins, and edges in it.
 BINNED = (
-    ("wind_speed", "m/s", 1.0, (3, 5, 7, 9, 12)),
-    ("cloud_liquid_water", "mm", 1.0, (0.02, 0.05, 0.1, 0.2)),
-    ("water_vapour", "mm", 1.0, (15, 25, 35, 45)),
-    ("sea_surface_temperature", "°C", 1.0, (10, 18, 24, 28)),
+    ("wind_speed", "m/s", 0.0, (3, 5, 7, 9, 12)),
+    ("cloud_liquid_water", "mm", 0.0, (0.02, 0.05, 0.1, 0.2)),
+    ("water_vapour", "mm", 0.0, (15, 25, 35, 45)),
+    ("sea_surface_temperature", "°C", cf.KELVIN, (10, 18, 24, 28)),
 )
 
 
@@ -49,8 +49,8 @@ def by_class(record: Mapping[str, Array]) -> Iterator[Group]:
     record : mapping of str to float array
         By the names of `BINNED`, in the units of the record.
     """
-    for name, units, scale, edges in BINNED:
-        values = record[name] * scale - (cf.KELVIN if name == "sea_surface_temperature" else 0.0)
+    for name, units, zero, edges in BINNED:
+        values = record[name] - zero
         by = name.replace("_", " ")
         yield by, f"below {edges[0]} {units}", values < edges[0]
         for low, high in pairwise(edges):

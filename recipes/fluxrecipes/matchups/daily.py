@@ -25,6 +25,7 @@ from fluxrecipes.at_10m import at_2m, at_10m
 from fluxrecipes.matchups import beside, by_month, use
 from fluxrecipes.matchups.beside import DUPLICATE, KEPT, OUTLIER, Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, cell_of, edges_of, sensed, usable
+from fluxrecipes.sources.passes import ORBITS
 from fluxrecipes.stored import is_plain, opened, simulated_world
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ VARIABLES = tuple(
     v.name for v in (*cf.NEAR_SURFACE, cf.air_temperature_2m, cf.specific_humidity_2m, *cf.FLUXES)
 )
 QUARTERS = 4
-ORBITS = 2
 # What a day is told by, of the record's passes.
 CONDITIONS = {
     by_month.FILLED: ("wind_speed", "cloud_liquid_water", "water_vapour"),
@@ -278,13 +278,13 @@ def _conditions(asked: Asked, days: Days) -> tuple[Array, Columns]:
     those that have a value.
     """
     passes = {
-        "orbit": np.repeat(np.arange(ORBITS), len(days)),
-        "lat": np.tile(days.row, ORBITS),
-        "lon": np.tile(days.column, ORBITS),
+        "orbit": np.repeat(np.arange(len(ORBITS)), len(days)),
+        "lat": np.tile(days.row, len(ORBITS)),
+        "lon": np.tile(days.column, len(ORBITS)),
     }
-    day = np.tile(days.day, ORBITS)
+    day = np.tile(days.day, len(ORBITS))
     found = beside.of_record(asked.location, CONDITIONS, day, passes)
-    both = {name: values.reshape(ORBITS, len(days)) for name, values in found.items()}
+    both = {name: values.reshape(len(ORBITS), len(days)) for name, values in found.items()}
     states = both.pop(cf.flux_state.name)
     state = np.where(states <= cf.LAST_VALID, states, 0.0).max(axis=0).astype(np.uint8)
     return state, {name: _mean_of_those_there(values) for name, values in both.items()}

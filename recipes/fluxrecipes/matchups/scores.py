@@ -14,13 +14,13 @@ from fluxrecipes.constellation import CODES
 from fluxrecipes.matchups import conditions
 from fluxrecipes.matchups.beside import KEPT, SETS
 from fluxrecipes.matchups.file import Stored
+from fluxrecipes.sources.passes import ORBITS
 from fluxrecipes.sources.reports import FEEDS
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 ALL = "all"
-ORBITS = ("ascending", "descending")
 # What is compared with what: name, of the record, of the report, unit shown and its scale.
 COMPARED = (
     ("air temperature", "air_temperature", "air_temperature", "°C", 1.0),

@@ -17,7 +17,8 @@ from fluxrecipes.matchups.daily import RECORD, Days
 from fluxrecipes.matchups.day_scores import Pair
 from fluxrecipes.matchups.file import Stored
 from fluxrecipes.matchups.matching import WITHHELD, Matchups
-from fluxrecipes.matchups.scores import COMPARED, ORBITS, as_json, plain
+from fluxrecipes.matchups.scores import COMPARED, as_json, plain
+from fluxrecipes.sources.passes import ORBITS
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]

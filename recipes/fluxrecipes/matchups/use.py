@@ -61,7 +61,7 @@ def world_of_reports(location: Place, months: Sequence[str]) -> str:
         It has no report of these months, or there is no table.
     """
     for month in months:
-        reports = by_month.reports_of(location, month)
+        reports = by_month.unread_reports_of(location, month)
         if reports is not None:
             return simulated_world(reports)
     raise UnknownName(

@@ -16,12 +16,13 @@ from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import CODES, RECORD
 from fluxrecipes.matchups.by_month import MERGED, TABLE, months_of
 from fluxrecipes.sensors import overlap, seams, stations, verdict
-from fluxrecipes.sensors.overlap import ORBITS, PLACES, Overlap
+from fluxrecipes.sensors.overlap import PLACES, Overlap
 from fluxrecipes.sensors.seams import CHOSEN, Entry, Seams
 from fluxrecipes.sensors.settings import VARIABLES, Thresholds
 from fluxrecipes.sensors.stations import COMPARED, Met
 from fluxrecipes.sensors.verdict import Check
 from fluxrecipes.skill import protocol
+from fluxrecipes.sources.passes import ORBITS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -26,6 +26,7 @@ from fluxkernels.stats.agreement import (
     sums_of,
 )
 from fluxrecipes.sensors.settings import VARIABLES
+from fluxrecipes.sources.passes import ORBITS
 from fluxrecipes.trends.regions import REGIONS, Region
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ BANDS = {
 }
 PLACES = {**REGIONS, **BANDS}
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
-ORBITS = ("ascending", "descending")
 SCORES = 7  # of `sums_of`
 ENOUGH = 500  # cells in both that a day needs to count
 AT_ONCE = 10  # days that are read together

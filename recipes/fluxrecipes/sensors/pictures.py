@@ -10,10 +10,11 @@ import numpy as np
 from fluxrecipes.matchups import pictures as drawn
 from fluxrecipes.report.maps import Panel, draw
 from fluxrecipes.sensors import overlap
-from fluxrecipes.sensors.overlap import ORBITS, PLACES, Overlap
+from fluxrecipes.sensors.overlap import PLACES, Overlap
 from fluxrecipes.sensors.settings import VARIABLES, Thresholds
 from fluxrecipes.sensors.stations import COMPARED, Met
 from fluxrecipes.sensors.verdict import UNITS
+from fluxrecipes.sources.passes import ORBITS
 
 # For every eye: all, then the seasons.
 COLOURS = {"all": "#000000", "DJF": "#0072B2", "MAM": "#009E73", "JJA": "#D55E00", "SON": "#CC79A7"}

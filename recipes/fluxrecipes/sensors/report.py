@@ -13,11 +13,12 @@ from fluxengine.repository import storage_errors
 from fluxkernels.stats.agreement import Interval
 from fluxrecipes.sensors import overlap, pictures, seams, stations
 from fluxrecipes.sensors.assessment import Assessed
-from fluxrecipes.sensors.overlap import GLOBAL, ORBITS, PLACES
+from fluxrecipes.sensors.overlap import GLOBAL, PLACES
 from fluxrecipes.sensors.seams import CHOSEN
 from fluxrecipes.sensors.settings import VARIABLES
 from fluxrecipes.sensors.stations import COMPARED
 from fluxrecipes.sensors.verdict import FAILS, FIT, OPEN, UNITS, Check
+from fluxrecipes.sources.passes import ORBITS
 
 DIGITS = {"wind_speed": 2, "water_vapour": 2, "cloud_liquid_water": 4, "rain_rate": 3}
 

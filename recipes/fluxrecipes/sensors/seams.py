@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.stats.agreement import Interval, estimate
-from fluxrecipes.sensors.overlap import ORBITS, by_block, in_parts
+from fluxrecipes.sensors.overlap import by_block, in_parts
 from fluxrecipes.sensors.settings import VARIABLES
+from fluxrecipes.sources.passes import ORBITS
 
 if TYPE_CHECKING:
     import xarray as xr
