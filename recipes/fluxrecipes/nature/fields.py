@@ -196,10 +196,12 @@ class RandomField:
         first = np.floor(phase)
         part = (phase - first).astype(np.float32)
         angle = part * _QUARTER
+        ages, weights = np.empty((2, 2, len(points)), np.float32)
         # Hours since the knot before, and (negative) to the one after.
-        to_hours = np.float32(self.step / _QUARTER)
-        ages = np.stack([part * np.float32(self.step), (angle - _QUARTER) * to_hours])
-        weights = np.stack([np.cos(angle), np.sin(angle)])
+        np.multiply(part, np.float32(self.step), out=ages[0])
+        np.multiply(angle - _QUARTER, np.float32(self.step / _QUARTER), out=ages[1])
+        np.cos(angle, out=weights[0])
+        np.sin(angle, out=weights[1])
         knot, speed = first.astype(np.intp), self._speed
         values = np.empty((self.members + 2 * self.streamfunction, len(points)), np.float32)
         for number in _distinct(knot):
@@ -282,7 +284,9 @@ def white_noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
     count = math.prod(shape)
     raw = random.bit_generator.random_raw(count // 4 + 1)
     bits = np.asarray(raw, "<u8").view("<u2")[:count]
-    return _quantiles().take(bits).reshape(shape)
+    values = np.empty(count, np.float32)
+    gather.looked_up(values, _quantiles(), bits)
+    return values.reshape(shape)
 
 
 @lru_cache(maxsize=1)

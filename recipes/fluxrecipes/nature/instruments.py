@@ -360,11 +360,12 @@ def pass_map(world: World, satellite: Satellite, day: np.datetime64, which: Pass
     maps[0][seen] = quantise(hours[seen], TENTH, 0.0)
     points, column = pass_points(hours, day, seen & ~land.rss_coast())
     cells = points.row * _SHAPE[1] + column
-    ice = world.sea_ice(points) > _ICE_LIMIT
+    below = world.sea(points)
+    ice = below.ice > _ICE_LIMIT
     for stored in maps[1:]:
         stored.reshape(-1)[cells[ice]] = SEA_ICE
     points, cells = points.part(~ice), cells[~ice]
-    truth = world.state(points)
+    truth = world.state(points, below=below.part(~ice))
     # By the instrument, not the series: two versions of its maps come of one measurement.
     prefix = satellite.instrument.prefix
     errors = Errors.of_pass(world, prefix, pass_number(day, which), points)

@@ -7,7 +7,7 @@ strongest at the fronts. The numbers are round values of common knowledge, chose
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -128,6 +128,10 @@ class Sea:
     regional: Float
     unfelt: Float
 
+    def part(self, which: slice | NDArray[np.bool_]) -> Sea:
+        """The points of a slice, or those with a mark."""
+        return Sea(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
     @property
     def ice(self) -> Float:
         """Sea ice area fraction."""
@@ -152,14 +156,6 @@ def sea(points: Points, seed: int, physics: Physics) -> Sea:
         regional=regional,
         unfelt=0.5 * eddies,
     )
-
-
-@lru_cache(maxsize=1)
-def may_freeze() -> NDArray[np.bool_]:
-    """Cells of the 0.25° grid where there may be ice, shape (720, 1440): elsewhere is none."""
-    mean, amplitude = _climatology()
-    coldest = mean[0] - np.abs(amplitude)
-    return np.repeat(coldest < 3.0, 2, axis=1)
 
 
 def _hold(temperature: Float) -> Float:

@@ -130,28 +130,35 @@ def observation_hours(satellite: Satellite, day: np.datetime64, which: Pass) -> 
     ndarray, shape (720, 1440)
         Hours since the start of the day, 0 to 24; NaN where not seen.
     """
-    row, column, after = _swath(
+    line, column, after = _swath(
         satellite.period, satellite.inclination, satellite.swath, satellite.precession, which
     )
     start = hours_since_epoch(day.astype("datetime64[D]"))
     period = satellite.period / 60.0
-    hours = np.full((LATITUDES.size, 1440), np.nan)
+    hours = np.full(LATITUDES.size * 1440, np.nan)
     first = int(np.floor((start - satellite.node_hour) / period)) - 1
     for revolution in range(first, first + int(24.0 / period) + 4):
         node = satellite.node_hour + revolution * period - start
         longitude = _SUN * (satellite.ascending_hour(start + node) - node)
+        shifted = column + np.int32(round(longitude / 0.25) % 1440)
+        cell = line + np.where(shifted < 1440, shifted, shifted - np.int32(1440))
         seen = node + after
         today = (seen >= 0.0) & (seen < 24.0)
-        shifted = (column[today] + round(longitude / 0.25)) % 1440
-        hours.reshape(-1)[1440 * row[today] + shifted] = seen[today]
-    return hours
+        if today.all():
+            hours[cell] = seen
+        else:
+            hours[cell[today]] = seen[today]
+    return hours.reshape(LATITUDES.size, 1440)
 
 
 @lru_cache(maxsize=32)
 def _swath(
     minutes: float, inclination: float, width: float, precession: float, which: Pass
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Grid]:
-    """Cells that one revolution sees from a node at 0° E: row, column, hours after the node."""
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Grid]:
+    """What one revolution sees from a node at 0° E.
+
+    Number of the first cell of each cell's row, column, hours after the node.
+    """
     longitude = 0.25 * np.arange(1440)[None, :] + 0.125
     latitude = LATITUDES[:, None]
     period = minutes / 60.0
@@ -165,7 +172,8 @@ def _swath(
         angle = (along - middle + 180.0) % 360.0 - 180.0 + middle
     half = np.degrees(width / 2.0 / _EARTH_RADIUS)
     row, column = np.nonzero((np.abs(across) <= half) & (np.abs(angle - middle) <= 90.0))
-    return row, column, period * angle[row, column] / 360.0
+    after = period * angle[row, column] / 360.0
+    return (1440 * row).astype(np.int32), column.astype(np.int32), after
 
 
 def _orbit_coordinates(latitude: Grid, longitude: Grid, inclination: float) -> tuple[Grid, Grid]:

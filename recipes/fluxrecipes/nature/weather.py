@@ -28,7 +28,7 @@ from fluxrecipes.nature.fields import (
     Table,
     table,
 )
-from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, sea, soft_excess
+from fluxrecipes.nature.ocean import Sea, bump, look_up_fixed, soft_excess
 from fluxrecipes.nature.physics import Physics as Physics
 
 KELVIN = 273.15
@@ -170,24 +170,21 @@ class State:
         return np.hypot(self.eastward_wind, self.northward_wind)
 
 
-def state(points: Points, seed: int, physics: Physics, *, fine: bool = True) -> State:
+def state(points: Points, below: Sea, seed: int, physics: Physics, *, fine: bool = True) -> State:
     """Sea and air at points.
 
     Parameters
     ----------
     points : Points
+    below : Sea
+        The sea there.
     seed : int
     physics : Physics
     fine : bool
         With the variability of wind and vapour below 1° (as a 0.25° cell has it) or without
         (as the mean over a 1° cell). Cloud and rain always have it: their mean depends on it.
     """
-    below, slow, mesoscale, small = (
-        sea(points, seed, physics),
-        _SLOW.at(points, seed),
-        _MESOSCALE.at(points, seed),
-        _FINE.at(points, seed),
-    )
+    slow, mesoscale, small = (field.at(points, seed) for field in (_SLOW, _MESOSCALE, _FINE))
     wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
     column = _Column.at(points, seed, slow[2], mesoscale[2], 0.34 * mesoscale[3])
     score = _wetness(column, wind.speed)

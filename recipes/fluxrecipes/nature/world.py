@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from fluxrecipes.nature import land, ocean, weather
 from fluxrecipes.nature.fields import Float, Points, hours_since_epoch
+from fluxrecipes.nature.ocean import Sea
 from fluxrecipes.nature.physics import Physics
 from fluxrecipes.nature.weather import State
 
+_OfPoints = TypeVar("_OfPoints", Sea, State)
 _CHUNK = 1 << 15  # points at a time: temporaries stay in the processor's cache
 _SAMPLES = 8  # times a day in a daily mean
 
@@ -41,26 +44,19 @@ class World:
     seed: int
     physics: Physics = field(default_factory=Physics)
 
-    def state(self, points: Points, *, fine: bool = True) -> State:
-        """Sea and air at points; see `weather.state`."""
-        starts = range(0, max(len(points), 1), _CHUNK)
-        parts = [
-            weather.state(points.part(slice(i, i + _CHUNK)), self.seed, self.physics, fine=fine)
-            for i in starts
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        names = State.__dataclass_fields__
-        return State(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+    def sea(self, points: Points) -> Sea:
+        """Foundation sea surface at points; see `ocean.sea`."""
+        chunks = _chunks(points)
+        return _joined([ocean.sea(points.part(c), self.seed, self.physics) for c in chunks])
 
-    def sea_ice(self, points: Points) -> Float:
-        """Sea ice area fraction at points."""
-        cover = np.zeros(len(points), np.float32)
-        cold = np.flatnonzero(ocean.may_freeze()[points.row, _column(points)])
-        for i in range(0, cold.size, _CHUNK):
-            some = cold[i : i + _CHUNK]
-            cover[some] = ocean.sea(points.part(some), self.seed, self.physics).ice
-        return cover
+    def state(self, points: Points, *, fine: bool = True, below: Sea | None = None) -> State:
+        """Sea and air at points; see `weather.state`. `below` is the sea there, where known."""
+        parts = []
+        for chunk in _chunks(points):
+            some = points.part(chunk)
+            water = below.part(chunk) if below else ocean.sea(some, self.seed, self.physics)
+            parts.append(weather.state(some, water, self.seed, self.physics, fine=fine))
+        return _joined(parts)
 
     def surface(
         self, time: np.datetime64, latitudes: tuple[float, float] = (-90.0, 90.0)
@@ -137,9 +133,18 @@ class World:
         return cells.dataset(total).assign_coords(time=day.astype("datetime64[ns]"))
 
 
-def _column(points: Points) -> NDArray[np.intp]:
-    """Column of the 0.25° grid that each point lies in."""
-    return (points.longitude * 4.0).astype(np.intp) % 1440
+def _chunks(points: Points) -> Iterator[slice]:
+    """Slices that cover the points; an empty one where there are none."""
+    return (slice(i, i + _CHUNK) for i in range(0, max(len(points), 1), _CHUNK))
+
+
+def _joined(parts: list[_OfPoints]) -> _OfPoints:
+    """Arrays of points, chunk after chunk."""
+    if len(parts) == 1:
+        return parts[0]
+    names = (one.name for one in fields(parts[0]))
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **joined)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from gzip import BadGzipFile
 from pathlib import Path
 from typing import IO, cast
 
-from zlib_ng import gzip_ng, zlib_ng  # unpacks in a quarter of the time that zlib takes
+from isal import igzip, isal_zlib  # unpacks in a quarter of the time that zlib takes
 
 from fluxengine.errors import DamagedFile, MissingFile
 
 STEP = 4096
 PART = 2**20  # bytes unpacked at a time
-CORRUPT: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says an instance
+CORRUPT: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
 GZIP = b"\x1f\x8b"
 # Text of numbers packs to a tenth; columns of nothing but missing values to a thirtieth.
@@ -36,7 +36,7 @@ def gunzip(path: Path, at_most: int) -> bytes:
     DamagedFile
         Not gzip, truncated, or its checksum fails.
     """
-    with _typed_errors(path, at_most), gzip_ng.open(path) as stream:
+    with _typed_errors(path, at_most), igzip.open(path) as stream:
         unpacked: bytes = stream.read(at_most + 1)
         return unpacked
 
@@ -54,7 +54,7 @@ def gunzipped(path: Path, at_most: int) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="fluxforge-") as folder:
         target = Path(folder) / path.name.removesuffix(".gz")
-        with _typed_errors(path, at_most), gzip_ng.open(path) as stream, target.open("wb") as file:
+        with _typed_errors(path, at_most), igzip.open(path) as stream, target.open("wb") as file:
             while part := stream.read(PART):
                 file.write(part)
                 if file.tell() > at_most:
@@ -85,7 +85,7 @@ def _sound_bytes(path: Path, at_most: int) -> int:
     """How many bytes of a damaged file can be unpacked, in steps."""
     count = 0
     try:
-        with gzip_ng.open(path) as stream:
+        with igzip.open(path) as stream:
             while count < at_most and (part := stream.read(STEP)):
                 count += len(part)
     except (OSError, EOFError, CORRUPT):  # the damage that was found already
@@ -122,7 +122,7 @@ def text_blocks(path: Path, size: int, longest: int) -> Iterator[tuple[int, byte
         packed = raw.read(len(GZIP)) == GZIP
         raw.seek(0)
         most = SMALL + MOST_TIMES * path.stat().st_size
-        stream = cast("IO[bytes]", gzip_ng.GzipNGFile(fileobj=raw)) if packed else raw
+        stream = cast("IO[bytes]", igzip.IGzipFile(fileobj=raw)) if packed else raw
         begin, rest = 0, b""
         while more := stream.read(size):
             rest += more

@@ -416,7 +416,12 @@ def split(raw: Bytes) -> tuple[Bytes, Bytes]:
     Every byte comes back as ``where(flag == 2, value, flag)``.
     """
     code = np.negative((raw > LAST_VALUE).view(np.uint8))  # 255 where the byte is one
-    return raw | code, np.maximum(raw & code, VALID)
+    # The byte where there is a code, else VALID: in whole words, as NumPy's `where` and
+    # `maximum` take bytes one by one.
+    flag = raw ^ np.uint8(VALID)
+    flag &= code
+    flag ^= np.uint8(VALID)
+    return raw | code, flag
 
 
 def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:
