@@ -63,13 +63,13 @@ def world_of_all(members: Mapping[str, str]) -> str:
     Returns
     -------
     str
-        "no" where all are real.
+        Empty where all are real.
     """
     of: dict[str, list[str]] = {}
     for name, world in members.items():
         of.setdefault(world, []).append(name)
     if len(of) == 1:
-        return next(iter(of)) or "no"
+        return next(iter(of))
     return "; ".join(f"{', '.join(names)}: {world or 'real'}" for world, names in of.items())
 
 

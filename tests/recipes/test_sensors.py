@@ -287,7 +287,8 @@ def beside_reports(bias: float, noise: float, hour: float, seed: int, number: in
     fault = np.random.default_rng(0).normal(0, 0.5, 40)[station]
     level = np.random.default_rng(1).uniform(5, 10, 40)[station]
     true = level + CYCLE * np.cos(2 * np.pi * (hour - 15) / 24) + rng.normal(0, 2, number)
-    columns = {name: np.zeros(number) for name in Matchups.__dataclass_fields__}
+    other = np.random.default_rng(9).normal(8, 2, number)
+    columns = dict.fromkeys(Matchups.__dataclass_fields__, other)
     columns |= {
         "platform": np.array([f"P{n:03}".encode() for n in station], "S16"),
         "orbit": rng.integers(0, 2, number),
@@ -452,7 +453,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "in").mkdir()
     for step in range(DAYS):
         (made / "in" / f"{FIRST + timedelta(step)}.txt").write_text("a day")
-    (made / "in" / "NOTICE.txt").write_text("SIMULATED DATA of a test.\n")
+    (made / "in" / "NOTICE.txt").write_text("SIMULATED DATA of a test: of no use.\n")
     store = Store.at(made / "store", create=True)
     for name in ("f17", "amsr2", "merged"):
         published(made / "in", store, name, 0.15)
@@ -470,11 +471,19 @@ def call(folder: Path, *more: str) -> Result:
     return CliRunner().invoke(app, [*words, *more], env={"COLUMNS": "200"})
 
 
-def test_a_real_sensor_beside_a_simulated_one_is_not_passed_off_as_real() -> None:
-    real, world = xr.Dataset(attrs={"notice": "Mind the gaps."}), xr.Dataset()
-    world.attrs["notice"] = "SIMULATED DATA of a test.\nAnd more."
-    assert assessment._notice(real, world) == "SIMULATED DATA of a test"
-    assert assessment._notice(real, xr.Dataset()) == "Mind the gaps"
+def test_a_real_sensor_beside_simulated_reports_is_not_passed_off_as_real(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = beside_reports(0.3, 1.0, 13.5, 2), beside_reports(0.1, 0.8, 18.0, 3)
+    monkeypatch.setattr(assessment, "simulated_world", lambda passes: "")
+    monkeypatch.setattr(assessment, "world_of_reports", lambda place, months: "a test")
+    own = ("--limits", str(folder / "limits.yaml"))
+    assert "measured here, real" in call(folder, *own).output  # no reports, all else real
+    monkeypatch.setattr(assessment, "_met", lambda *_: (ours, theirs))
+    mixed = "SIMULATED world (amsr2, f17: real; reports: a test)"
+    assert mixed in call(folder, *own).output
+    told = json.loads((folder / "out" / "assessment.json").read_text())
+    assert told["simulated"] == "amsr2, f17: real; reports: a test"
 
 
 def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) -> None:
@@ -482,10 +491,10 @@ def test_a_biased_sensor_is_refused_in_words_numbers_and_pictures(folder: Path) 
     done = call(folder, *own)
     assert done.exit_code == 1, (done.output, done.exception)
     printed = done.output
-    assert "amsr2: not fit (SIMULATED DATA of a test)" in printed
+    assert "amsr2: not fit (SIMULATED world (a test))" in printed
     assert "amsr2 beside f17" in printed and "5 days, 2017-12-27 to 2017-12-31" in printed
     told = json.loads((folder / "out" / "assessment.json").read_text())
-    assert told["simulated"] == "SIMULATED DATA of a test" and told["opened_before"] is None
+    assert told["simulated"] == "a test" and told["opened_before"] is None
     by = {(c["what"], c["variable"]): c for c in told["checks"]}
     wind = by["bias", "wind_speed"]
     assert wind["value"] == pytest.approx(0.3, abs=0.01) and wind["result"] == FAILS
@@ -542,9 +551,9 @@ def test_the_reference_is_the_sensor_that_shares_most_days(assessed: assessment.
 @pytest.mark.parametrize(
     ("interval_of_one", "words", "code"),
     [
-        ((0.0, 0.1), "amsr2: fit (SIMULATED DATA of a test): all 2 checks hold", 0),
-        ((0.0, 0.3), "amsr2: undecided (SIMULATED DATA of a test): 1 of 2 open: bias wind", 1),
-        ((0.25, 0.3), "amsr2: not fit (SIMULATED DATA of a test): 1 of 2 fail: bias wind", 1),
+        ((0.0, 0.1), "amsr2: fit (SIMULATED world (a test)): all 2 checks hold", 0),
+        ((0.0, 0.3), "amsr2: undecided (SIMULATED world (a test)): 1 of 2 open: bias wind", 1),
+        ((0.25, 0.3), "amsr2: not fit (SIMULATED world (a test)): 1 of 2 fail: bias wind", 1),
     ],
 )
 def test_the_exit_code_is_0_only_for_a_fit_sensor(

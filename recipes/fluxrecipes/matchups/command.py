@@ -97,7 +97,7 @@ def matchup(
     sets = beside.sets_of(found.matchups)
     told = {
         "title": f"Reports from the sea beside deepflux, {period.first} to {period.last}",
-        "simulated": simulated or world_of_all(worlds),
+        "simulated": simulated or world_of_all(worlds) or "no",
         "source": str(asked.location),
         "reports": use.in_words(used),
     }

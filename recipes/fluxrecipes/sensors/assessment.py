@@ -15,6 +15,7 @@ from fluxengine.place import Place
 from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import CODES, RECORD
 from fluxrecipes.matchups.by_month import MERGED, TABLE, months_of
+from fluxrecipes.matchups.use import world_of_reports
 from fluxrecipes.sensors import overlap, seams, stations, verdict
 from fluxrecipes.sensors.overlap import PLACES, Overlap
 from fluxrecipes.sensors.seams import CHOSEN, Entry, Seams
@@ -23,6 +24,7 @@ from fluxrecipes.sensors.stations import COMPARED, Met
 from fluxrecipes.sensors.verdict import Check
 from fluxrecipes.skill import protocol
 from fluxrecipes.sources.passes import ORBITS
+from fluxrecipes.stored import simulated_world, world_of_all
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from fluxengine.show import Bars
 
 Array = npt.NDArray[Any]
-
-SIMULATED = "SIMULATED"
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Assessed:
     asked : Asked
     beside : str
         The reference.
-    notice : str
-        What the data say of themselves, such as that they are simulated; empty where nothing.
+    simulated : str
+        Of which simulated world the passes and reports are; empty where all are real.
     overlap : Overlap
     jumps : Seams or None
         None without a merged record of both.
@@ -91,7 +91,7 @@ class Assessed:
 
     asked: Asked
     beside: str
-    notice: str
+    simulated: str
     overlap: Overlap
     jumps: Seams | None
     enters: Entry | None
@@ -106,13 +106,13 @@ class Assessed:
 
     @property
     def world(self) -> str:
-        """Whether the data are real."""
-        return f"measured here, {self.notice if self.is_simulated else 'real'}"
+        """Whether passes and reports are real, or of which world."""
+        return f"measured here, {self.mark}"
 
     @property
-    def is_simulated(self) -> bool:
-        """Whether the data say so."""
-        return SIMULATED in self.notice
+    def mark(self) -> str:
+        """The same in few words."""
+        return f"SIMULATED world ({self.simulated})" if self.simulated else "real"
 
     @property
     def stations(self) -> str:
@@ -125,7 +125,7 @@ class Assessed:
         return {
             "sensor": self.asked.sensor,
             "beside": self.beside,
-            "simulated": self.notice if self.is_simulated else None,
+            "simulated": self.simulated or None,
             "verdict": self.verdict,
             "checks": [one.as_json() for one in self.checks],
             "days": len(found.days),
@@ -170,13 +170,15 @@ def of(asked: Asked, progress: Bars) -> Assessed:
         enters = seams.entry(ours, theirs, merged, codes[0], days, limits.block, tell("entering"))
     met = _met(store, asked, (ours, theirs), days, progress)
     told = verdict.checks(found, jumps, enters, met, limits)
-    return Assessed(asked, beside, _notice(ours, theirs), found, jumps, enters, met, told, before)
+    worlds = {asked.sensor: simulated_world(ours), beside: simulated_world(theirs)}
+    if met is not None:
+        worlds["reports"] = world_of_reports(asked.location, _months(days))
+    world = world_of_all(worlds)
+    return Assessed(asked, beside, world, found, jumps, enters, met, told, before)
 
 
-def _notice(*several: xr.Dataset) -> str:
-    """First line of the first notice that says simulated; of the first dataset where none does."""
-    told = [str(one.attrs.get("notice", "")).partition("\n")[0].rstrip(".") for one in several]
-    return next((one for one in told if SIMULATED in one), told[0])
+def _months(days: Array) -> list[str]:
+    return months_of(days[0].item(), days[-1].item())
 
 
 def _counting(progress: Bars, days: int) -> Callable[[str], Callable[[int], None]]:
@@ -261,7 +263,7 @@ def _met(
     """Reports beside both sensors; None without the table, or with too few."""
     if not store.has(TABLE):
         return None
-    progress.begin("reports", 2 * len(months_of(days[0].item(), days[-1].item())))
+    progress.begin("reports", 2 * len(_months(days)))
     found = [
         stations.met(
             store.root,

@@ -153,8 +153,8 @@ def in_words(found: Assessed) -> str:
         for word, result in (("fail", FAILS), ("open", OPEN))
     }
     said = f"{found.asked.sensor}: {found.verdict}"
-    if found.is_simulated:
-        said += f" ({found.notice})"
+    if found.simulated:
+        said += f" ({found.mark})"
     if found.verdict == FIT:
         return f"{said}: all {len(found.checks)} checks hold, by their whole intervals."
     parts = [f"{len(c)} of {len(found.checks)} {w}: {_names(c)}" for w, c in by.items() if c]
@@ -179,7 +179,7 @@ def write(found: Assessed, folder: Path) -> list[Path]:
 
 def _pictures(found: Assessed, folder: Path) -> Iterator[Path]:
     title = f"{found.asked.sensor} less {found.beside}"
-    title += " (SIMULATED)" if found.is_simulated else ""
+    title += " (SIMULATED)" if found.simulated else ""
     yield pictures.regions(found.overlap, found.asked.thresholds, folder / "regions.png", title)
     yield pictures.days(found.overlap, folder / "days.png", title)
     yield pictures.maps(found.overlap, found.asked.thresholds, folder / "maps.png", title)
@@ -189,5 +189,5 @@ def _pictures(found: Assessed, folder: Path) -> Iterator[Path]:
 
 
 def _of_taylor(found: Assessed) -> str:
-    world = " (SIMULATED)" if found.is_simulated else ""
+    world = " (SIMULATED)" if found.simulated else ""
     return f"{found.asked.sensor} and {found.beside} against reports of {found.stations}{world}"
