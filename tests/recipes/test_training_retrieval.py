@@ -32,6 +32,9 @@ from fluxrecipes.constellation import CODES, NO_SATELLITE
 from fluxrecipes.matchups import by_month, climatology, matching
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import from_sea, relative_to_sea
+from fluxrecipes.skill import points
+from fluxrecipes.skill import settings as skill_settings
+from fluxrecipes.skill.reported import reported
 from fluxrecipes.training import (
     calibration,
     checkpoint,
@@ -116,6 +119,8 @@ def datasets() -> dict[str, xr.Dataset]:
     merged = {"pass_time": np.where(gappy == cf.OBSERVED, TIMES, np.nan), "satellite": satellite}
     filled = {"wind_speed_state": whole, "water_vapour_state": whole}
     microwave = [v.name for v in cf.MICROWAVE]
+    merged |= {name: there(TRUTH[name], gappy) for name in microwave}
+    merged |= {f"{name}_state": gappy for name in microwave}
     filled |= {name: there(TRUTH[name], whole) for name in microwave}
     filled |= {f"{name}_state": whole for name in microwave}
     # A satellite's wind that is 1 m/s too weak, and fluxes that are 10 and 30 W/m² too small.
@@ -339,6 +344,46 @@ def test_no_matchups_are_told_before_anything_is_trained(shared: Path, tmp_path:
             retrieval.run(path, untold)
         assert told.value.code == "FF721" and "insitu" in told.value.mend
     assert not (tmp_path / "weights").exists()
+
+
+def of_baselines(folder: Path, store: Path, first: str, last: str) -> skill_settings.Validation:
+    period = {"first": first, "last": last}
+    content = {
+        "store": str(store),
+        "fit": period,
+        "score": {"first": "2016-01-01", "last": "2016-01-01"},
+        "truth": {"seed": 1},
+        "retrieval": {"methods": ["mlp-reports"]},
+    }
+    (folder / "validate.yaml").write_text(yaml.safe_dump(content))
+    return skill_settings.load(folder / "validate.yaml")
+
+
+def test_baselines_learn_from_the_very_reports_of_a_net(shared: Path, tmp_path: Path) -> None:
+    learned = matched.found(asked(tmp_path, shared)).train
+    judged = of_baselines(tmp_path, shared, "2014-01-01", "2014-02-10")
+    sample = reported(points.Inputs.opened(judged), judged)
+    names = set(learned.platform.tolist())
+    assert b"WHOTS" not in names and names < set(BUOYS)
+    order = np.lexsort((learned.air_temperature, learned.day))
+    mine = np.lexsort((sample.air[0], sample.day))
+    np.testing.assert_array_equal(sample.day[mine], learned.day[order])
+    np.testing.assert_array_equal(sample.air[0][mine], learned.air_temperature[order])
+    np.testing.assert_array_equal(sample.air[1][mine], learned.specific_humidity[order])
+    day = (learned.day - np.datetime64(FIRST)).astype(int)
+    cells = day, learned.orbit, learned.row, learned.column
+    inputs = sample.inputs[mine]
+    for name in ("wind_speed", "water_vapour", SST):
+        told = inputs[:, points.INPUTS.index(name)]
+        np.testing.assert_allclose(told, TRUTH[name][cells][order], rtol=1e-6)
+    place = np.sin(np.radians(LAT))[learned.row[order]]
+    np.testing.assert_allclose(inputs[:, len(points.INPUTS)], place)
+
+
+def test_baselines_of_reports_are_told_that_there_are_none(shared: Path, tmp_path: Path) -> None:
+    judged = of_baselines(tmp_path, shared, "2014-03-01", "2014-03-01")
+    with pytest.raises(NoMatchups, match="no report of the days of `fit`"):
+        reported(points.Inputs.opened(judged), judged)
 
 
 # --- what the net is fed -------------------------------------------------------------------------

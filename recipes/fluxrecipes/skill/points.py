@@ -27,10 +27,12 @@ from fluxrecipes.training.archive import Days, Part
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 Fields = Mapping[str, Floats]
+Cells = tuple[npt.NDArray[Any], ...]  # pass, row and column of points
 Air = tuple[Floats, Floats]  # temperature [K] and humidity [kg kg-1] of points
 
 SST = cf.sea_surface_temperature.name
 INPUTS = tuple(quantity.name for quantity in networks.RETRIEVAL.predictors)
+NEEDED = (SST, *VARIABLES[:2])  # without them nothing is retrieved
 BEYOND = (*VARIABLES, SST)  # of the truth: what the oracle is told
 OCEAN, SEEN, UNSEEN = PLACES = ("ocean", "other stations", "withheld stations")
 
@@ -155,8 +157,7 @@ def draw(
     for day in days:
         passes, told = parts.of(day)
         rng = np.random.default_rng((of.seed, int(day.astype(int))))
-        needed = np.isfinite(told[SST]) & np.isfinite(told[VARIABLES[0]])
-        needed &= np.isfinite(told[VARIABLES[1]])
+        needed = np.logical_and.reduce([np.isfinite(told[name]) for name in NEEDED])
         where = chosen(needed, passes.latitudes, of.points, rng)
         kind = np.zeros(where.shape[1:], np.int64)
         for number, (row, column) in stations.items():
@@ -209,20 +210,26 @@ def _points(
     kind: npt.NDArray[np.int64],
     maps: Mapping[str, tuple[Air, Air]],
 ) -> Sample:
-    _, row, column = np.nonzero(at)
-    north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
-    place = [np.sin(north), np.sin(east), np.cos(east)]
+    cells = np.nonzero(at)
     return Sample(
-        np.stack([*(told[name][at] for name in INPUTS), *place], axis=1),
-        np.stack([*(truth[name][0][at] for name in BEYOND), *place], axis=1),
+        with_place(passes, [told[name] for name in INPUTS], cells),
+        with_place(passes, [truth[name][0] for name in BEYOND], cells),
         (truth[AIR[0]][0][at], truth[AIR[1]][0][at]),
         np.full(int(at.sum()), passes.days[0]),
-        kind[row, column],
+        kind[cells[1:]],
         *(
             {name: (both[k][0][at], both[k][1][at]) for name, both in maps.items()}
             for k in range(2)
         ),
     )
+
+
+def with_place(passes: Passes, fields: Sequence[Floats], cells: Cells) -> Floats:
+    """Fields at cells, and where these lie, as `Sample` has them, shape (point, input)."""
+    _, row, column = cells
+    north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
+    place = [np.sin(north), np.sin(east), np.cos(east)]
+    return np.stack([*(field[cells] for field in fields), *place], axis=1)
 
 
 def joined(samples: Iterator[Sample]) -> Sample:

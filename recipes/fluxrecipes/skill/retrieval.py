@@ -28,7 +28,14 @@ from fluxrecipes.skill.points import (
     station_cells,
 )
 from fluxrecipes.skill.protocol import TEST_YEAR, TUNING
-from fluxrecipes.skill.retrievers import BASELINE, BASELINES, ORACLE, check_installed
+from fluxrecipes.skill.reported import reported
+from fluxrecipes.skill.retrievers import (
+    BASELINE,
+    BASELINES,
+    ORACLE,
+    REPORTED,
+    check_installed,
+)
 from fluxrecipes.skill.settings import Validation
 from fluxrecipes.skill.truth import AIR, Simulated
 from fluxrecipes.training.archive import Days
@@ -108,6 +115,8 @@ def judge(asked: Validation) -> Judged:
     ------
     ConfigError
         FF201: no dataset of SST is named, or scikit-learn is asked for and not there.
+    NoMatchups
+        FF721: reports are to be learned from, and there is none.
     """
     of = asked.retrieval
     assert of is not None and asked.truth is not None
@@ -126,6 +135,8 @@ def judge(asked: Validation) -> Judged:
     test = joined(draw(parts, score_days, of, referee, of.weights, places))
     learn = joined(draw(parts, fit_days[spread], of, referee))
     samples = dict.fromkeys(of.methods, learn)
+    if some := [method for method in of.methods if method in REPORTED]:
+        samples |= dict.fromkeys(some, reported(parts, asked))
     if ORACLE in of.methods:
         samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
     found = {m: BASELINES[m](samples[m], of.seed)(test) for m in of.methods} | test.networks

@@ -1,7 +1,8 @@
 """Retrievals that know one point at a time: what networks are compared with.
 
 Regression, boosting and a plain multilayer perceptron are fitted on one sample of the training
-period; the latter two with the very inputs that the networks have at a point. The oracle is
+period; the latter two with the very inputs that the networks have at a point. Their labels are the
+truth, which only a simulated world has, or reports from the sea, as for the networks. The oracle is
 boosting, or a perceptron, on the sea and air as they were, without gaps, noise and bias: what it
 misses, no method can find at a point.
 """
@@ -148,13 +149,16 @@ BASELINES: Mapping[str, Callable[[Sample, int], Retrieve]] = {
     BASELINE: quadratic,
     "boosting": boosting,
     "mlp": mlp,
+    "boosting-reports": boosting,
+    "mlp-reports": mlp,
     ORACLE: oracle,
 }
+REPORTED = ("boosting-reports", "mlp-reports")  # fitted on reports, not on the truth
 
 
 def check_installed(of: Retrieval) -> None:
     """Refuse boosting early where it cannot be had."""
-    if not {"boosting", ORACLE} & set(of.methods):
+    if not {"boosting", "boosting-reports", ORACLE} & set(of.methods):
         return
     try:
         import sklearn  # type: ignore[import-untyped]  # noqa: F401

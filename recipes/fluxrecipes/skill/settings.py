@@ -17,6 +17,7 @@ from fluxrecipes.skill.protocol import check_fit
 from fluxrecipes.stored import is_plain
 
 Method = Literal["climatology", "temporal", "oi-causal", "oi-centred", "oi-both", "dineof"]
+Baseline = Literal["quadratic", "boosting", "mlp", "boosting-reports", "mlp-reports", "oracle"]
 METHODS: tuple[Method, ...] = (
     "climatology",
     "temporal",
@@ -88,11 +89,10 @@ class Retrieval(BaseModel, extra="forbid", frozen=True):
     """Scoring of the retrieval of air temperature and humidity."""
 
     weights: tuple[Path, ...] = Field((), description="of MPFNet")
-    methods: tuple[Literal["quadratic", "boosting", "mlp", "oracle"], ...] = (
-        "quadratic",
-        "boosting",
-        "mlp",
-        "oracle",
+    methods: tuple[Baseline, ...] = Field(
+        ("quadratic", "boosting", "mlp", "oracle"),
+        description="baselines, fitted on the truth; `boosting-reports` and `mlp-reports` learn"
+        " from reports, as networks do where no truth is known",
     )
     points: int = Field(1000, ge=10, description="cells drawn of each pass, for fit and score")
     days: int = Field(120, ge=1, description="days of the fit at most")

@@ -1,0 +1,85 @@
+"""Points with reports from the sea: what a retrieval is fitted on where no truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fluxrecipes.matchups import by_month
+from fluxrecipes.matchups.climatology import Climatology
+from fluxrecipes.matchups.matching import Matchups
+from fluxrecipes.skill.points import (
+    BEYOND,
+    INPUTS,
+    NEEDED,
+    PLACES,
+    SEEN,
+    Inputs,
+    Sample,
+    joined,
+    with_place,
+)
+from fluxrecipes.skill.settings import Validation
+from fluxrecipes.training.labelled import NoMatchups
+from fluxrecipes.training.matched import Matching, unseen
+
+
+def reported(parts: Inputs, asked: Validation) -> Sample:
+    """Reports beside completed passes of the days of `fit`: those that a network learns from.
+
+    The air is that of the reports; of what was there besides nothing is known.
+
+    Raises
+    ------
+    NoMatchups
+        FF721: the store has no report of these days that can be used.
+    NotOurStore, UnknownName
+        It is a plain Zarr, or has no table of reports.
+    """
+    found = _matchups(asked)
+    days = np.intersect1d(found.day, parts.days)
+    return joined(_of_day(parts, day, found.at(found.day == day)) for day in days)
+
+
+def _matchups(asked: Validation) -> Matchups:
+    """Chosen as for a training: no withheld station, and not what checks the training."""
+    rules, names = Matching.model_validate({}), asked.datasets
+    every = (
+        by_month.of_store(
+            asked.place,
+            period.first,
+            period.last,
+            leave_out=rules.withheld,
+            rules=rules.rules,
+            merged=names.observed,
+            filled=names.filled,
+        )
+        for period in asked.fit
+    )
+    some = [one for one in every if one is not None]
+    if not sum(map(len, some)):
+        raise NoMatchups(
+            "the store has no report of the days of `fit` that can be used.",
+            where=asked.store,
+            mend="Ingest `insitu` for these days, name others, or take `boosting-reports` and"
+            " `mlp-reports` out of `retrieval.methods`.",
+        )
+    whole = Matchups.joined(some)
+    fine = Climatology.of(whole).plausible(whole, rules.limit)
+    return whole.at(fine & ~unseen(whole, rules.unseen))
+
+
+def _of_day(parts: Inputs, day: np.datetime64, some: Matchups) -> Sample:
+    passes, told = parts.of(day)
+    cells = some.orbit, some.row, some.column
+    inputs = with_place(passes, [told[name] for name in INPUTS], cells)
+    known = np.isfinite(inputs[:, [INPUTS.index(name) for name in NEEDED]]).all(axis=1)
+    count = int(known.sum())
+    return Sample(
+        inputs=inputs[known],
+        perfect=np.full((count, len(BEYOND) + 3), np.nan),
+        air=(some.air_temperature[known], some.specific_humidity[known]),
+        day=np.full(count, day),
+        place=np.full(count, PLACES.index(SEEN)),
+        networks={},
+        errors={},
+    )
