@@ -303,8 +303,8 @@ def table_summary(done: TableSummary) -> None:
     """What a run of a table did, in a few lines."""
     if done.read or done.published:
         out.print(
-            f"{done.table}: {done.read} files read, {done.months} months rewritten, {done.rows:,}"
-            f" rows in all ({done.seconds:.1f} s)."
+            f"{done.table}: files read {done.read}, months rewritten {done.months}, rows in all"
+            f" {done.rows:,} ({done.seconds:.1f} s)."
         )
     else:
         out.print(f"Nothing to do: {done.table} is up to date ({done.seconds:.1f} s).")

@@ -394,7 +394,7 @@ def test_a_table_is_planned_ingested_and_told_of(made: Reports, fluxforge: Comma
     planned = json.loads(fluxforge("plan", "-c", path, "--json")[0])
     assert [file["why"] for file in planned["will_read"]] == ["changed", "changed"]
     told, marks = fluxforge("ingest", "toy-reports", "-c", path, code=3)
-    assert "2 files read, 1 months rewritten, 50 rows in all" in told
+    assert "files read 2, months rewritten 1, rows in all 50" in told
     assert "buoys: rows left out: 1 no time" in " ".join(told.split())
     assert "Published: toy-reports v2" in told
     assert "it ends before its END" in marks

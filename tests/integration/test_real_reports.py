@@ -190,7 +190,7 @@ def test_reports_without_heights_are_told_and_how_to_give_them(
     assert f"of {there.sum()} reports of these days none can be used" in said
     assert f"unknown height of wind {whole.sum()}" in said and "stations.csv" in said
     # What stands beside a file is part of what was read: nobody need touch the file itself.
-    assert "insitu: 3 files read" in world.with_heights
+    assert "insitu: files read 3" in world.with_heights
 
 
 def test_the_command_says_what_became_of_every_report(world: World, real_data: Path) -> None:
