@@ -310,7 +310,7 @@ def _noise(field: RandomField, seed: int, knot: int) -> Table:
         drawn = white_noise(random, (*root.shape, 2)).view(np.complex64)[..., 0]
         # Columns beyond those drawn are zero: so does the transform take them.
         along = fft.ifft(drawn * root, axis=0, overwrite_x=True)
-        maps.append(fft.irfft(along, n=width, axis=1, overwrite_x=True)[:ROWS])
+        maps.append(fft.irfft(along[:ROWS], n=width, axis=1, overwrite_x=True))
     if field.streamfunction:
         maps += _unit_winds(field, maps[0])
     return table(np.stack(maps))
