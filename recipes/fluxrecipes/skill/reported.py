@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fluxrecipes.matchups import by_month
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill.points import (
@@ -20,7 +19,7 @@ from fluxrecipes.skill.points import (
 )
 from fluxrecipes.skill.settings import Validation
 from fluxrecipes.training.labelled import NoMatchups
-from fluxrecipes.training.matched import Matching, unseen
+from fluxrecipes.training.matched import Matching, of_periods, unseen
 
 
 def reported(parts: Inputs, asked: Validation) -> Sample:
@@ -36,34 +35,23 @@ def reported(parts: Inputs, asked: Validation) -> Sample:
         It is a plain Zarr, or has no table of reports.
     """
     found = _matchups(asked)
-    days = np.intersect1d(found.day, parts.days)
-    return joined(_of_day(parts, day, found.at(found.day == day)) for day in days)
+    if found is not None and (days := np.intersect1d(found.day, parts.days)).size:
+        return joined(_of_day(parts, day, found.at(found.day == day)) for day in days)
+    raise NoMatchups(
+        "the store has no report of the days of `fit` that can be used.",
+        where=asked.store,
+        mend="Ingest `insitu` for these days, name others, or take `boosting-reports` and"
+        " `mlp-reports` out of `retrieval.methods`.",
+    )
 
 
-def _matchups(asked: Validation) -> Matchups:
+def _matchups(asked: Validation) -> Matchups | None:
     """Chosen as for a training: no withheld station, and not what checks the training."""
     rules, names = Matching.model_validate({}), asked.datasets
-    every = (
-        by_month.of_store(
-            asked.place,
-            period.first,
-            period.last,
-            leave_out=rules.withheld,
-            rules=rules.rules,
-            merged=names.observed,
-            filled=names.filled,
-        )
-        for period in asked.fit
-    )
-    some = [one for one in every if one is not None]
-    if not sum(map(len, some)):
-        raise NoMatchups(
-            "the store has no report of the days of `fit` that can be used.",
-            where=asked.store,
-            mend="Ingest `insitu` for these days, name others, or take `boosting-reports` and"
-            " `mlp-reports` out of `retrieval.methods`.",
-        )
-    whole = Matchups.joined(some)
+    every = of_periods(asked.place, asked.fit, rules, names.observed, names.filled)
+    if not every:
+        return None
+    whole = Matchups.joined(every)
     fine = Climatology.of(whole).plausible(whole, rules.limit)
     return whole.at(fine & ~unseen(whole, rules.unseen))
 

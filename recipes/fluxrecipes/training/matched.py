@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from fluxengine.config import Period
+from fluxengine.place import Place
 from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import constellation
@@ -137,12 +138,9 @@ def found(asked: Matched) -> Split:
         FF721: one of them has none.
     NotOurStore, UnknownName
     """
-    rules = asked.matchups
-    every = [
-        one
-        for period in (*asked.train, *asked.validation)
-        if (one := _of(asked, period)) is not None
-    ]
+    rules, names = asked.matchups, asked.datasets
+    periods = (*asked.train, *asked.validation)
+    every = of_periods(asked.place, periods, rules, names.merged, names.filled)
     if not every:
         raise _none(asked, asked.train)
     whole = _allowed(Matchups.joined(every), asked)
@@ -160,17 +158,28 @@ def found(asked: Matched) -> Split:
     return Split(train, whole.at(later), ~kept[later])
 
 
-def _of(asked: Matched, period: Period) -> Matchups | None:
-    rules, names = asked.matchups, asked.datasets
-    return by_month.of_store(
-        asked.place,
-        period.first,
-        period.last,
-        leave_out=rules.withheld,
-        rules=rules.rules,
-        merged=names.merged,
-        filled=names.filled,
+def of_periods(
+    location: Place, periods: Sequence[Period], rules: Matching, merged: str, filled: str
+) -> list[Matchups]:
+    """Matchups of the periods that have some, by the rules but for satellites and distances.
+
+    Raises
+    ------
+    NotOurStore, UnknownName
+    """
+    found = (
+        by_month.of_store(
+            location,
+            period.first,
+            period.last,
+            leave_out=rules.withheld,
+            rules=rules.rules,
+            merged=merged,
+            filled=filled,
+        )
+        for period in periods
     )
+    return [one for one in found if one is not None]
 
 
 def _allowed(whole: Matchups, asked: Matched) -> Matchups:
