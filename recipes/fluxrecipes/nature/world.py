@@ -54,7 +54,8 @@ class World:
         parts = []
         for chunk in _chunks(points):
             some = points.part(chunk)
-            water = below.part(chunk) if below else ocean.sea(some, self.seed, self.physics)
+            known = None if below is None else below.part(chunk)
+            water = known or ocean.sea(some, self.seed, self.physics)
             parts.append(weather.state(some, water, self.seed, self.physics, fine=fine))
         return _joined(parts)
 

@@ -224,12 +224,12 @@ def _points(
     )
 
 
-def with_place(passes: Passes, fields: Sequence[Floats], cells: Cells) -> Floats:
-    """Fields at cells, and where these lie, as `Sample` has them, shape (point, input)."""
+def with_place(passes: Passes, maps: Sequence[Floats], cells: Cells) -> Floats:
+    """Maps at cells, and where these lie, as `Sample` has them, shape (point, input)."""
     _, row, column = cells
     north, east = np.radians(passes.latitudes[row]), np.radians(passes.longitudes[column])
     place = [np.sin(north), np.sin(east), np.cos(east)]
-    return np.stack([*(field[cells] for field in fields), *place], axis=1)
+    return np.stack([*(one[cells] for one in maps), *place], axis=1)
 
 
 def joined(samples: Iterator[Sample]) -> Sample:
