@@ -327,10 +327,15 @@ def test_ctrl_c_while_it_waits_leaves_no_job(world: World, folder: Path) -> None
     path.write_text(path.read_text() + f"  slurm: {{store: ./store, cluster: {cluster}}}\n")
     command = [sys.executable, "-c", "from fluxengine.cli import script; script()"]
     words = ["run", "-c", str(path), "--profile", "slurm"]
-    running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
+    stacks = os.environ | {"PYTHONFAULTHANDLER": "1"}
+    running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=stacks)
     wait_until(lambda: "PENDING" in told("squeue", "-ho", "%T"), "the jobs")
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    try:  # at once, but for what may take so long to stop
+        _, said = running.communicate(timeout=clusters.STOP + 10)
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGABRT)  # where it hangs
+        pytest.fail(running.communicate()[1])
     assert running.returncode not in (0, 3), said
     assert "Traceback" not in said
     assert told("squeue", "-h") == ""
