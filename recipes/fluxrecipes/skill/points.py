@@ -22,6 +22,7 @@ from fluxrecipes.skill.fields import VARIABLES, Passes
 from fluxrecipes.skill.network import loaded
 from fluxrecipes.skill.settings import Retrieval, Validation
 from fluxrecipes.skill.truth import AIR, Simulated
+from fluxrecipes.training import labelled
 from fluxrecipes.training.archive import Days, Part
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -32,7 +33,7 @@ Air = tuple[Floats, Floats]  # temperature [K] and humidity [kg kg-1] of points
 
 SST = cf.sea_surface_temperature.name
 INPUTS = tuple(quantity.name for quantity in networks.RETRIEVAL.predictors)
-NEEDED = (SST, *VARIABLES[:2])  # without them nothing is retrieved
+NEEDED = tuple(quantity.name for quantity in labelled.NEEDED)
 BEYOND = (*VARIABLES, SST)  # of the truth: what the oracle is told
 OCEAN, SEEN, UNSEEN = PLACES = ("ocean", "other stations", "withheld stations")
 

@@ -131,12 +131,13 @@ def judge(asked: Validation) -> Judged:
     places = station_cells(parts.observed) if of.stations else {}
     spread = np.unique(np.linspace(0, fit_days.size - 1, min(of.days, fit_days.size)).astype(int))
     referee = Simulated(asked.truth.seed, asked.truth.world)
-    # These come first: weights that cannot be used are refused before minutes of drawing.
+    # What may be refused comes first: reports that are not there, then weights that cannot be used,
+    # before minutes of drawing.
+    some = [method for method in of.methods if method in REPORTED]
+    of_reports = dict.fromkeys(some, reported(parts, asked)) if some else {}
     test = joined(draw(parts, score_days, of, referee, of.weights, places))
     learn = joined(draw(parts, fit_days[spread], of, referee))
-    samples = dict.fromkeys(of.methods, learn)
-    if some := [method for method in of.methods if method in REPORTED]:
-        samples |= dict.fromkeys(some, reported(parts, asked))
+    samples = dict.fromkeys(of.methods, learn) | of_reports
     if ORACLE in of.methods:
         samples[ORACLE] = joined(everything(parts, fit_days[spread], of, referee))
     found = {m: BASELINES[m](samples[m], of.seed)(test) for m in of.methods} | test.networks
