@@ -6,7 +6,9 @@ import errno
 import inspect
 import json
 import os
+import signal
 import sys
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -536,6 +538,7 @@ def script() -> None:
     under them aborts now and then, and a run that ended well would seem to have failed.
     """
     code: Any = 0
+    _lose_no_interrupt()
     try:
         main()
     except SystemExit as ended:
@@ -543,6 +546,20 @@ def script() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _lose_no_interrupt() -> None:
+    """Send a Ctrl-C again that came within a finaliser or a callback: Python drops it there."""
+    earlier, main_thread = sys.unraisablehook, threading.main_thread()
+
+    def dropped(told: sys.UnraisableHookArgs) -> None:
+        if not issubclass(told.exc_type, KeyboardInterrupt) or main_thread.ident is None:
+            earlier(told)
+            return
+        again = (main_thread.ident, signal.SIGINT)
+        threading.Timer(0.05, signal.pthread_kill, again).start()  # when the callback is over
+
+    sys.unraisablehook = dropped
 
 
 def _reraise_if_debugging() -> None:

@@ -188,6 +188,28 @@ def test_debug_shows_the_traceback() -> None:
     assert "ConfigError" in done.stderr
 
 
+def test_an_interrupt_within_a_finaliser_is_not_lost() -> None:
+    program = """
+import signal, time
+from fluxengine import cli
+
+class Held:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def main():
+    Held()
+    time.sleep(60)
+
+cli.main = main
+cli.script()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    assert done.returncode != 0
+    assert b"unraisable" not in done.stderr
+    assert b"ignored" not in done.stderr
+
+
 def test_a_store_in_use_is_exit_code_one(made: World) -> None:
     from fluxengine.store import Store
 
