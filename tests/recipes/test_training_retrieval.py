@@ -32,6 +32,7 @@ from fluxrecipes.constellation import CODES, NO_SATELLITE
 from fluxrecipes.matchups import by_month, climatology, matching
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import from_sea, relative_to_sea
+from fluxrecipes.skill import command as skill_command
 from fluxrecipes.skill import points
 from fluxrecipes.skill import settings as skill_settings
 from fluxrecipes.skill.reported import reported
@@ -346,7 +347,9 @@ def test_no_matchups_are_told_before_anything_is_trained(shared: Path, tmp_path:
     assert not (tmp_path / "weights").exists()
 
 
-def of_baselines(folder: Path, store: Path, first: str, last: str) -> skill_settings.Validation:
+def of_baselines(
+    folder: Path, store: Path, first: str, last: str, **more: Any
+) -> skill_settings.Validation:
     period = {"first": first, "last": last}
     content = {
         "store": str(store),
@@ -354,7 +357,7 @@ def of_baselines(folder: Path, store: Path, first: str, last: str) -> skill_sett
         "score": {"first": "2016-01-01", "last": "2016-01-01"},
         "truth": {"seed": 1},
         "retrieval": {"methods": ["mlp-reports"]},
-    }
+    } | more
     (folder / "validate.yaml").write_text(yaml.safe_dump(content))
     return skill_settings.load(folder / "validate.yaml")
 
@@ -384,6 +387,25 @@ def test_baselines_of_reports_are_told_that_there_are_none(shared: Path, tmp_pat
     judged = of_baselines(tmp_path, shared, "2014-03-01", "2014-03-01")
     with pytest.raises(NoMatchups, match="no report of the days of `fit`"):
         reported(points.Inputs.opened(judged), judged)
+
+
+def test_the_verb_scores_what_learned_from_reports_beside_what_learned_from_the_truth(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = ["quadratic", "mlp", "mlp-reports"]
+    of_baselines(
+        tmp_path, shared, "2014-01-01", "2014-02-10",
+        score={"first": "2014-02-20", "last": "2014-02-21"},
+        retrieval={"methods": methods, "points": 200, "days": 3},
+    )  # fmt: skip
+    skill_command.validate(tmp_path / "validate.yaml", models=True, as_json=True)
+    scores = json.loads(capsys.readouterr().out)["retrieval"]["scores"]
+    warmth = {s["method"]: s for s in scores if s["variable"] == "air_temperature"}
+    assert sorted(warmth) == sorted(methods)
+    assert len({s["points"] for s in warmth.values()}) == 1
+    # The store's air is not that of the simulated world: who learned of it errs by more there.
+    errors = {method: s["rmse"] for method, s in warmth.items()}
+    assert errors["mlp"] < errors["mlp-reports"]
 
 
 # --- what the net is fed -------------------------------------------------------------------------
