@@ -19,7 +19,6 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.nature import archive
 from fluxrecipes.nature.files import reanalysis
 from fluxrecipes.nature.files.table import Selection
-from fluxrecipes.products.deepflux import WINDOWS
 from fluxrecipes.shipped import SHIPPED
 from fluxrecipes.stages.fill import FillInTime
 from fluxrecipes.stages.fill_by_network import FillByGDCM
@@ -62,9 +61,7 @@ def test_they_fit_the_chain(correct: str) -> None:
 
 def test_gaps_are_filled_better_than_in_time(complete: xr.Dataset) -> None:
     arrays, hidden = thinned(complete)
-    by_network = FillByGDCM(
-        Path("gdcm-compact-both-passes.safetensors"), window=WINDOWS["gdcm-compact-both-passes"]
-    )
+    by_network = FillByGDCM(Path("gdcm-compact-both-passes.safetensors"))
     in_time = FillInTime(cf.MICROWAVE)
     made, baseline = (stage.load()(arrays) for stage in (by_network, in_time))
     for name in ("wind_speed", "water_vapour"):

@@ -40,7 +40,7 @@ def gdcm_file(tmp_path_factory: pytest.TempPathFactory) -> Files:
         stem=3,
     )
 
-    def write(before: int = 6, after: int = 0, both: bool = False, **card: object) -> Path:
+    def write(before: int = 1, after: int = 1, both: bool = False, **card: object) -> Path:
         settings = replace(small, steps=before + 1 + after, target=before, context=6 if both else 1)
         vocabulary = networks.GAPS_BOTH_PASSES if both else networks.GAPS
         torch.manual_seed(1)

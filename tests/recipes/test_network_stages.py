@@ -126,7 +126,7 @@ def fake(monkeypatch):
 @pytest.mark.parametrize("both", [False, True])
 def test_what_was_observed_is_stored_as_it_was_and_only_gaps_are_filled(gdcm_file, both):
     arrays = passes(4)
-    stage = FillByGDCM(gdcm_file(3, 3, both), window=(3, 3))
+    stage = FillByGDCM(gdcm_file(3, 3, both))
     made = stage.load()(arrays)
     assert set(made) == {v.name for v in stage.outputs}
     for variable in cf.MICROWAVE:
@@ -152,7 +152,7 @@ def test_every_day_of_the_window_is_the_day_it_should_be(gdcm_file, fake, window
     before, after = window
     for place in range(before + 1 + after):
         fake(lambda values, masks, place=place: (values[:, place, :5],))
-        made = FillByGDCM(gdcm_file(*window), window=window).load()(arrays)
+        made = FillByGDCM(gdcm_file(*window), causal=window[1] == 0).load()(arrays)
         for quantity in networks.MICROWAVE:
             given, states = arrays[quantity.name], arrays[f"{quantity.name}_state"]
             there = given.reindex(time=given["time"] + np.timedelta64(place - before, "D"))
@@ -170,7 +170,7 @@ def test_the_net_is_told_states_rain_sst_and_the_other_pass(gdcm_file, fake):
     arrays[name].values[1, 0, 0, :3] = 20.0, 30.0, 40.0
     arrays[f"{name}_state"].values[1, 0, 1, 0] = cf.NO_OBSERVATION  # so that there is a gap
     net = fake(lambda values, masks: (values[:, 1, 6:],))
-    made = FillByGDCM(gdcm_file(1, 1, True), window=(1, 1)).load()(arrays)
+    made = FillByGDCM(gdcm_file(1, 1, True)).load()(arrays)
     assert len(net.fed) == 6
     values, masks = net.fed[2]  # the second day's ascending pass
     assert values.shape == (3, 11, *CELLS) and values.dtype == np.float32
@@ -189,7 +189,7 @@ def test_the_net_is_told_states_rain_sst_and_the_other_pass(gdcm_file, fake):
 
 def test_beyond_the_record_nothing_is_known(gdcm_file, fake):
     net = fake(lambda values, masks: (values[:, 0, :5],))
-    FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()(passes(2))
+    FillByGDCM(gdcm_file(1, 1)).load()(passes(2))
     assert [mask[0].any() for _, mask in net.fed] == [False, False, True, True]
     assert [mask[2].any() for _, mask in net.fed] == [True, True, False, False]
 
@@ -198,12 +198,12 @@ def test_sst_of_fewer_days_is_unknown_on_the_others(gdcm_file, fake):
     arrays = passes(3)
     arrays["sea_surface_temperature"] = arrays["sea_surface_temperature"].isel(time=slice(1, 3))
     net = fake(lambda values, masks: (values[:, 0, :5],))
-    FillByGDCM(gdcm_file(2, 0), window=(2, 0)).load()(arrays)
+    FillByGDCM(gdcm_file(2, 0), causal=True).load()(arrays)
     assert [mask[2, 5].any() for _, mask in net.fed] == [False, False, True, True, True, True]
 
 
 def test_blocks_with_a_halo_equal_the_whole(gdcm_file):
-    arrays, stage = passes(9), FillByGDCM(gdcm_file(2, 1), window=(2, 1))
+    arrays, stage = passes(9), FillByGDCM(gdcm_file(2, 1))
     run = stage.load()
     whole = run(arrays)
     halo = stage.halo("time")
@@ -222,7 +222,7 @@ def test_days_of_the_halo_are_seen_and_not_filled(gdcm_file, fake):
         name: values.assign_coords(own_time=("time", own)) for name, values in passes(5).items()
     }
     net = fake(lambda values, masks: (values[:, 0, :5],))
-    made = FillByGDCM(gdcm_file(2, 1), window=(2, 1)).load()(arrays)
+    made = FillByGDCM(gdcm_file(2, 1)).load()(arrays)
     assert len(net.fed) == 2 * own.sum()
     assert all(mask.any(axis=(1, 2, 3)).all() for _, mask in net.fed)
     completed = (made["wind_speed_state"] == cf.COMPLETED).any(("orbit", "lat", "lon"))
@@ -231,7 +231,7 @@ def test_days_of_the_halo_are_seen_and_not_filled(gdcm_file, fake):
 
 def test_the_globe_may_begin_anywhere(gdcm_file):
     """By cells of the coarsest level."""
-    arrays, run = passes(3), FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()
+    arrays, run = passes(3), FillByGDCM(gdcm_file(1, 1)).load()
     turned = {n: v.copy(data=np.roll(v.values, 8, axis=-1)) for n, v in arrays.items()}
     plain, other = run(arrays), run(turned)
     for name in plain:
@@ -252,7 +252,7 @@ def test_a_net_that_knows_the_truth_leaves_no_seam(gdcm_file, fake):
     for bias, seam in ((0.0, False), (4.0, True)):
         right = torch.tensor((truth + bias - 7.5) / 4.0).float()
         fake(lambda values, masks, right=right: (right.expand(len(values), 5, *CELLS),))
-        made = FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()(arrays)["wind_speed"]
+        made = FillByGDCM(gdcm_file(1, 1)).load()(arrays)["wind_speed"]
         steps = np.abs(np.diff(made.values, axis=-1))
         within = np.abs(np.diff(truth, axis=-1)).max()
         assert (steps[..., [3, 9]].max() > 1.2 * within) == seam
@@ -261,7 +261,7 @@ def test_a_net_that_knows_the_truth_leaves_no_seam(gdcm_file, fake):
 def test_half_a_globe_is_refused(gdcm_file):
     arrays = {n: v.isel(lon=slice(0, 16)) for n, v in passes(2).items()}
     with pytest.raises(ConfigError, match="240 degrees"):
-        FillByGDCM(gdcm_file(1, 1), window=(1, 1)).load()(arrays)
+        FillByGDCM(gdcm_file(1, 1)).load()(arrays)
 
 
 # --- which weights --------------------------------------------------------------------------------
@@ -277,12 +277,13 @@ def refused(stage, match, error=WrongWeights):
 
 def test_other_weights_are_refused_by_name(gdcm_file, mpfnet_file, tmp_path):
     gaps, retrieval = gdcm_file(), mpfnet_file(networks.RETRIEVAL)
-    assert FillByGDCM(gaps).head.settings["steps"] == 7
+    assert FillByGDCM(gdcm_file(6, 0), causal=True).window == (6, 0)
     refused(FillByGDCM(retrieval), "of MPFNet, not of GDCM")
     refused(RetrieveByMPFNet(gaps), "of GDCM, not of MPFNet")
     refused(RetrieveByMPFNet(mpfnet_file(networks.CORRECTION)), "another vocabulary: predictors")
     refused(CorrectWind(mpfnet_file(networks.CORRECTION)), "another vocabulary: outputs")
-    refused(FillByGDCM(gaps, window=(3, 3)), "6 before and 0 after it, and 3 and 3")
+    refused(FillByGDCM(gdcm_file(6, 0)), "6 before and 0 after it, and days around it")
+    refused(FillByGDCM(gaps, causal=True), "1 before and 1 after it, and days before it alone")
     refused(FillByGDCM(gaps, ("amsr2",)), "trained for f17, and these passes are of amsr2")
     assert FillByGDCM(gaps, ("f16", "f17")).head
     assert FillByGDCM(gdcm_file(sensor="any"), ("amsr2",)).head
@@ -332,9 +333,16 @@ def test_pytorch_compiles_a_network_where_it_is_asked_to(gdcm_file, monkeypatch)
     FillByGDCM(gdcm_file()).load()
     assert not nets
     own = Weights(fill=gdcm_file())
-    (stage,) = filled(Options(fill="gdcm-compact", weights=own, compiled=True)).stages
+    (stage,) = filled(Options(fill="gdcm-compact-centred", weights=own, compiled=True)).stages
     stage.load()
     assert [type(net).__name__ for net in nets] == ["GDCM"]
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 2)])
+def test_days_are_read_as_the_weights_say(gdcm_file, window):
+    own = Weights(fill=gdcm_file(*window))
+    (stage,) = filled(Options(fill="gdcm-compact-centred", weights=own)).stages
+    assert stage.halo("time") == window
 
 
 def test_weights_and_precision_enter_the_key_and_device_and_batch_do_not(gdcm_file):
@@ -342,7 +350,9 @@ def test_weights_and_precision_enter_the_key_and_device_and_batch_do_not(gdcm_fi
 
     def product(**choices):
         own = {"fill": path}
-        return filled(Options(sensors=("f17",), fill="gdcm-compact", weights=own, **choices))
+        return filled(
+            Options(sensors=("f17",), fill="gdcm-compact-centred", weights=own, **choices)
+        )
 
     plain = product()
     assert options_of(product(device="cuda")) == options_of(plain)
@@ -395,12 +405,12 @@ print(planned, status("VmHWM:") - before)
 def test_memory_is_not_more_than_planned(tmp_path, batch):
     """Of the compact net on the whole grid, in a process of its own."""
     from fluxkernels.nets import weights
-    from fluxkernels.nets.gdcm import COMPACT, GDCM
+    from fluxkernels.nets.gdcm import COMPACT_CENTRED, GDCM
     from fluxkernels.nets.weights import ModelCard
 
     path = tmp_path / "compact.safetensors"
     card = ModelCard("noise", "none", {}, "0", 1, "any", "both", networks.GAPS)
-    weights.save(path, GDCM(replace(COMPACT, variables=5)), card)
+    weights.save(path, GDCM(replace(COMPACT_CENTRED, variables=5)), card)
     command = [sys.executable, "-c", MEASURE, str(path), str(batch)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     planned, measured = map(int, told.split())

@@ -67,18 +67,13 @@ ATTRIBUTES = {
     " temperature, near-surface humidity, microwave radiometer",
     "source": "SSM/I, SSMIS or AMSR2 ocean retrievals of Remote Sensing Systems, and NOAA OISST",
 }
-# Days before and after the one that is completed, of each kind of GDCM.
-WINDOWS = {
-    "gdcm-compact": (6, 0),
-    "gdcm-compact-centred": (3, 3),
-    "gdcm-compact-both-passes": (3, 3),
-}
 ONE_SIGMA = (
     "One standard deviation. The random part is the root of the standard error squared less its"
     " systematic part squared. What stays at a place through a month is systematic, and what is not"
     " known to be random counts as such. Of the mean of two passes systematic parts are taken as"
     " equal, random ones as correlated in time."
 )
+CAUSAL = "gdcm-compact"  # the network that looks at no day after the one it completes
 ON_GPU = 16  # windows at once: enough to keep it busy
 
 
@@ -129,8 +124,8 @@ class Options(BaseModel, extra="forbid", frozen=True):
         "interpolation", "gdcm-compact", "gdcm-compact-centred", "gdcm-compact-both-passes"
     ] = Field(
         "gdcm-compact-both-passes",
-        description="gap filling: by a network that sees the six days before, three days before"
-        " and after, or these of both passes; or the baseline, in time",
+        description="gap filling: by a network that sees the days before, the days around, or"
+        " these of both passes (as many as its weights say); or the baseline, in time",
     )
     reach: int = Field(3, ge=1, le=15, description="days that interpolation looks back and ahead")
     retrieve: Literal["regression", "mpfnet"] = Field(
@@ -174,7 +169,7 @@ def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
 def _fill(o: Options) -> FillInTime | FillByGDCM:
     if o.fill == "interpolation":
         return FillInTime(cf.MICROWAVE, o.reach)
-    return FillByGDCM(window=WINDOWS[o.fill], **_network(o, o.fill, o.weights.fill))
+    return FillByGDCM(causal=o.fill == CAUSAL, **_network(o, o.fill, o.weights.fill))
 
 
 def _retrieve(o: Options) -> RetrieveByRegression | RetrieveByMPFNet:

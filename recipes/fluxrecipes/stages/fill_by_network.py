@@ -51,12 +51,13 @@ class FillByGDCM(NetworkStage):
     ----------
     variables : tuple of Variable
         What is filled: the microwave variables, in the order of `fluxrecipes.networks.MICROWAVE`.
-    window : (int, int)
-        Days before and after the one that is completed; as in the settings of the weights.
+    causal : bool
+        Whether a day is completed out of days before it alone, or of days around it. Weights that
+        do otherwise are refused.
     """
 
     variables: tuple[Variable, ...] = cf.MICROWAVE
-    window: tuple[int, int] = (6, 0)
+    causal: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -67,6 +68,11 @@ class FillByGDCM(NetworkStage):
     def outputs(self) -> tuple[Variable, ...]:
         """Each variable and its state, filled."""
         return tuple(m for v in self.variables for m in (v, cf.state_of(v.name)))
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Days before and after the one that is completed, as the weights say."""
+        return _span(self.head)
 
     @property
     def halo(self) -> Halo:
@@ -89,16 +95,17 @@ class FillByGDCM(NetworkStage):
         return networks.GAPS, networks.GAPS_BOTH_PASSES
 
     def check(self, found: Head) -> None:
-        """Raise `WrongWeights` where they are not for this stage, or have another window."""
+        """Raise `WrongWeights` where they are not for this stage, or look the other way."""
         super().check(found)
         wanted = tuple(v.name for v in self.variables)
         if wanted != tuple(quantity.name for quantity in networks.MICROWAVE):
             raise self.refusal(f"they do not complete {', '.join(wanted)}.")
-        steps, target = (int(found.settings[name]) for name in ("steps", "target"))
-        if (target, steps - 1 - target) != self.window:
+        before, after = _span(found)
+        if (after == 0) != self.causal:
+            asked = "days before it alone" if self.causal else "days around it"
             raise self.refusal(
-                f"they complete a day out of {target} before and {steps - 1 - target} after it, and"
-                f" {self.window[0]} and {self.window[1]} were asked for."
+                f"they complete a day out of {before} before and {after} after it, and {asked} were"
+                " asked for."
             )
 
     def memory(self, inputs: Shapes) -> int:
@@ -115,10 +122,9 @@ class FillByGDCM(NetworkStage):
     def load(self) -> Callable[[Arrays], Arrays]:
         """Read the weights."""
         run, head = self.predictor()
-        both = head.card.vocabulary == networks.GAPS_BOTH_PASSES
-        return partial(self._run, run, both)
+        return partial(self._run, run, head)
 
-    def _run(self, run: Predictor, both: bool, arrays: Arrays) -> Arrays:
+    def _run(self, run: Predictor, head: Head, arrays: Arrays) -> Arrays:
         values = {v.name: arrays[v.name] for v in self.variables}
         first = values[self.variables[0].name]
         check_globe(first)
@@ -128,8 +134,9 @@ class FillByGDCM(NetworkStage):
         gaps = {name: np.isin(state, FILLABLE) & own for name, state in states.items()}
         # A pass without a gap needs no network.
         wanted = np.argwhere(np.logical_or.reduce(list(gaps.values())).any(axis=(-2, -1)))
-        longitude = first["lon"].values.astype(np.float64)
-        windows = self._windows(channels, wanted, longitude if both else None)
+        both = head.card.vocabulary == networks.GAPS_BOTH_PASSES
+        longitude = first["lon"].values.astype(np.float64) if both else None
+        windows = _windows(channels, wanted, _span(head), longitude)
         filled = {name: np.array(given.values) for name, given in values.items()}
         for (day, orbit), (estimate,) in zip(
             wanted, in_batches(run, windows, self.batch), strict=True
@@ -151,21 +158,6 @@ class FillByGDCM(NetworkStage):
         _, sst = aligned(first, warmth.copy(data=continued(warmth.values)))
         return Channels.of([*fields, raining, sst.values], networks.GAPS.predictors)
 
-    def _windows(
-        self, channels: Channels, wanted: Array, longitude: Array | None
-    ) -> Iterator[Window]:
-        """Windows to be completed, with the other pass where longitudes are given."""
-        number = len(networks.FILLED)
-        for day, orbit in wanted.tolist():
-            own = channels.window(day, orbit, *self.window)
-            if longitude is None:
-                yield own
-                continue
-            other = channels.window(day, 1 - orbit, *self.window)
-            before = (twelve_hours_before(x[:, :number], orbit, longitude, 0) for x in other)
-            parts = zip(own, before, strict=True)
-            yield Window(*(np.concatenate(pair, axis=1) for pair in parts))
-
     def _told(
         self,
         arrays: Arrays,
@@ -179,6 +171,28 @@ class FillByGDCM(NetworkStage):
             made[name] = arrays[name].copy(data=values)
             made[f"{name}_state"] = arrays[f"{name}_state"].copy(data=told)
         return made
+
+
+def _span(head: Head) -> tuple[int, int]:
+    """Days before and after the one that a network completes."""
+    steps, target = (int(head.settings[name]) for name in ("steps", "target"))
+    return target, steps - 1 - target
+
+
+def _windows(
+    channels: Channels, wanted: Array, span: tuple[int, int], longitude: Array | None
+) -> Iterator[Window]:
+    """Windows to be completed, with the other pass where longitudes are given."""
+    number = len(networks.FILLED)
+    for day, orbit in wanted.tolist():
+        own = channels.window(day, orbit, *span)
+        if longitude is None:
+            yield own
+            continue
+        other = channels.window(day, 1 - orbit, *span)
+        before = (twelve_hours_before(x[:, :number], orbit, longitude, 0) for x in other)
+        parts = zip(own, before, strict=True)
+        yield Window(*(np.concatenate(pair, axis=1) for pair in parts))
 
 
 def _own_days(values: xr.DataArray) -> Flags:
