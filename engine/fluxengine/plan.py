@@ -22,7 +22,7 @@ import numpy as np
 
 from fluxengine import key, references
 from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
-from fluxengine.files import FileId, look, settled
+from fluxengine.files import FileId, look, read_ahead, settled
 from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
 from fluxengine.ledger import (
     ABSENT,
@@ -496,10 +496,14 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     axis = grid.step_axis
     spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
     steps = [step for span in spans for step in range(span.start, span.stop)]
-    for step, now in zip(steps, _looked_for(request, source, grid, steps), strict=True):
+    looked = _looked_for(request, source, grid, steps)
+    settle = references.settled if stand.layout.references else settled
+    if not stand.layout.references:
+        pairs = zip(looked, known["stamps"][steps], strict=True)
+        read_ahead(now for now, was in pairs if now and now.stamp_digest != was.tobytes())
+    for step, now in zip(steps, looked, strict=True):
         if now is None:
             continue  # where values are stored, its digest stays: no reason to give them up
-        settle = references.settled if stand.layout.references else settled
         file = settle(now, known["stamps"][step].tobytes(), known["files"][step].tobytes())
         found[step] = file
         stamps[step] = np.frombuffer(file.stamp_digest, "u1")

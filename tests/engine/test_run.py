@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import zarr
 from toyfields.products import Options, coarse, toy
 from toyworld import World, day, record_of
 
-from fluxengine import executors, key
+from fluxengine import executors, files, key
 from fluxengine.declare import Read
+from fluxengine.digest import file_digest
 from fluxengine.errors import ConfigError, PublicationConflict
 from fluxengine.executors import Executor, refusing
 from fluxengine.plan import Plan, make_plan
@@ -128,6 +130,23 @@ def test_a_change_of_the_same_size_is_noticed_by_its_time(made: World) -> None:
     made.write(3, seed=7)
     assert made.file(3).stat().st_size == size
     assert names(made.plan(), "toy-passes") == ["0000-0-0-0"]
+
+
+def test_a_plan_reads_files_that_may_have_changed_once_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return file_digest(path)
+
+    monkeypatch.setattr(files, "file_digest", digest)
+    assert world.plan().is_empty and read == []
+    world.write(3, 8, seed=1)
+    assert names(world.plan(), "toy-passes") == ["0000-0-0-0", "0001-0-0-0"]
+    assert sorted(read) == [world.file(3).name, world.file(8).name]
 
 
 def test_a_touched_file_with_the_same_bytes_runs_nothing(made: World) -> None:
