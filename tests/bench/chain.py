@@ -23,7 +23,8 @@ from fluxengine.deployments import SETTINGS, as_environment
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.products.deepflux import ORBITS, Options, filled, passes
 
-DAYS, BEFORE, AFTER = 5, 3, 3
+DAYS = 5
+BEFORE, AFTER = filled(Options(sensors=("f17",))).stages[0].halo("time")
 ROUNDS = 5
 CORES = len(os.sched_getaffinity(0))
 PRECISIONS = ("fp32", "bf16")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fluxkernels.errors import SettingsError
 from fluxkernels.nets.drifting import DriftingMean
-from fluxkernels.nets.gdcm import COMPACT, COMPACT_BOTH_PASSES, GDCMSettings
+from fluxkernels.nets.gdcm import COMPACT, COMPACT_BOTH_PASSES, COMPACT_CENTRED, GDCMSettings
 
 ROWS, COLUMNS = 9, 24
 
@@ -89,10 +89,10 @@ def test_the_globe_has_no_seam() -> None:
 
 def test_sightings_are_told_by_day_field_and_age() -> None:
     assert [at.lag for at in COMPACT.sightings] == [-2.0, -1.0, 0.0]
+    assert [at.lag for at in COMPACT_CENTRED.sightings] == [-2.0, -1.0, 0.0, 1.0, 2.0]
     both = COMPACT_BOTH_PASSES.sightings
-    other = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]
-    assert [at.lag for at in both] == [-2.0, -1.0, 0.0, 1.0, 2.0, *other]
-    assert {(at.first, at.day - at.lag) for at in both} == {(0, 3.0), (-5, 3.5)}
+    assert [at.lag for at in both] == [-1.0, 0.0, 1.0, -1.5, -0.5, 0.5]
+    assert {(at.first, at.day - at.lag) for at in both} == {(0, 1.0), (-5, 1.5)}
 
 
 @pytest.mark.parametrize("how", [{"masks": False}, {"context": 0}])
