@@ -115,7 +115,7 @@ def structure_of(samples: Samples) -> Structure:
     return Structure(systematic, days, _fit_in_space(by_distance, 1.0 - systematic))
 
 
-def calibration(error: Floats, own: Floats, report: float) -> float:
+def calibration(error: Floats, own: Floats, report: Floats | float) -> float:
     """Factor by which a standard error that is told must be multiplied to be true.
 
     The one of the greatest likelihood, errors being Gaussian with a variance of
@@ -127,7 +127,7 @@ def calibration(error: Floats, own: Floats, report: float) -> float:
         Retrieval less report.
     own : float64 array, shape (matchup,)
         Standard errors as told by the retrieval; positive.
-    report : float
+    report : float64 array, shape (matchup,), or float
         Standard error of a report as a measure of its cell, in the same units.
 
     Returns

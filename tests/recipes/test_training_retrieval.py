@@ -26,6 +26,7 @@ from fluxengine.errors import ConfigError
 from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER
 from fluxkernels.nets import weights
+from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import CODES, NO_SATELLITE
@@ -36,6 +37,7 @@ from fluxrecipes.skill import command as skill_command
 from fluxrecipes.skill import points
 from fluxrecipes.skill import settings as skill_settings
 from fluxrecipes.skill.reported import reported
+from fluxrecipes.sources import reports
 from fluxrecipes.training import (
     calibration,
     checkpoint,
@@ -247,7 +249,8 @@ def source_of(given: retrieval.Retrieval, role: str = "train") -> tuple[OfMatchu
     part = split.train if role == "train" else split.validation
     known = np.ones(len(part), bool) if role == "train" else split.met
     read = retrieval.opened(given, "matchups")[role]
-    return OfMatchups(read, networks.RETRIEVAL, part, retrieval.label, known), part
+    doubt = retrieval.Finetune.model_validate({"schedule": SECOND}).doubt
+    return OfMatchups(read, networks.RETRIEVAL, part, retrieval.label, doubt, known), part
 
 
 # --- matchups ------------------------------------------------------------------------------------
@@ -444,6 +447,25 @@ def test_a_batch_holds_the_cells_own_values_labels_and_place(shared: Path, tmp_p
     assert field[:, ~LAND].all() and not field[:, LAND].any()
 
 
+def test_reports_of_ships_are_doubted_more_than_those_of_buoys(
+    shared: Path, tmp_path: Path
+) -> None:
+    part = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
+    some = replace(part, kind=np.where(np.arange(len(part)) % 2, reports.SHIP, reports.MOORED))
+    second = {"schedule": SECOND, "error_air": {"ship": 1.2, "other": 0.2}}
+    air, humidity = retrieval.Finetune.model_validate(second).doubt(some).T
+    np.testing.assert_array_equal(air, np.where(np.arange(len(part)) % 2, 1.2, 0.2))
+    saturated = saturation_specific_humidity(some.air_temperature, 101_300.0)
+    shares = np.where(np.arange(len(part)) % 2, 0.07, 0.03)
+    np.testing.assert_allclose(humidity, shares * saturated)
+    for corrects, number in (("fluxes", 2), ("wind", 1)):
+        path = train_yaml(tmp_path, shared, corrects=corrects)
+        given = settings.load(path, correction.Correction)
+        errors = given.doubt(some)
+        assert errors.shape == (len(some), number)
+        assert (errors[1::2] > 2 * errors[::2].max(axis=0)).all()
+
+
 def test_history_is_the_days_before_at_the_same_cell(shared: Path, tmp_path: Path) -> None:
     given = asked(tmp_path, shared, net=SMALL | {"history": 3})
     source, _ = source_of(given)
@@ -523,7 +545,10 @@ def test_it_learns_a_linear_relation_and_knows_its_error(shared: Path, tmp_path:
         shared,
         cells=300,
         schedule={**schedule, "steps": 120},
-        finetune={"schedule": {**schedule, "steps": 120, "learning_rate": 3e-3}, "error_air": 0.1},
+        finetune={
+            "schedule": {**schedule, "steps": 120, "learning_rate": 3e-3},
+            "error_air": {"ship": 1.0, "other": 0.1},
+        },
         matchups={"unseen": 0.5},
     )
     losses, made = trained(path)
@@ -547,21 +572,17 @@ def test_noise_of_labels_is_not_taken_for_the_nets_own(shared: Path, tmp_path: P
         source, _ = source_of(given)
         random = np.random.default_rng(1)
         noisy = [
-            replaced(one, random.standard_normal(one.labels.shape) * 0.25)
+            doubted(replaced(one, random.standard_normal(one.labels.shape) * 0.25), error)
             for one in batches(source, 30)
         ]
         torch.manual_seed(0)
         net = given.net.built(networks.RETRIEVAL, retrieval.opened(given, "matchups")["train"])
         fixed = Fixed(noisy)
-        second = retrieval.Finetune.model_validate({"schedule": SECOND})
-        assert second.error_air == 0.5
-        errors = (error, error * 1e-3)
         task = retrieval.Task(
             net,
             networks.RETRIEVAL,
             fixed,
             fixed,
-            errors=errors,
             batch=8,
             stay=1,
             checks=4,
@@ -597,18 +618,24 @@ def replaced(one: Drawn, noise: np.ndarray) -> Drawn:
     return one._replace(labels=(one.labels + noise).astype("f4"))
 
 
+def doubted(one: Drawn, air: float, humidity: float | None = None) -> Drawn:
+    """With these errors of all labels, K and kg kg-1; of the humidity, a thousandth in numbers."""
+    given = (air, air * 1e-3 if humidity is None else humidity)
+    scaled = [e / q.scale for e, q in zip(given, networks.RETRIEVAL.outputs, strict=True)]
+    return one._replace(errors=np.full_like(one.labels, scaled))
+
+
 def test_the_likelihood_is_the_gaussians_with_both_variances(shared: Path, tmp_path: Path) -> None:
     given = asked(tmp_path, shared, matchups={"unseen": 0})
     source, _ = source_of(given)
     torch.manual_seed(0)
     net = given.net.built(networks.RETRIEVAL, retrieval.opened(given, "matchups")["train"]).eval()
-    parts = batches(source, 2)[:2]
+    parts = [doubted(one, 0.4, 8e-4) for one in batches(source, 2)[:2]]
     task = retrieval.Task(
         net,
         networks.RETRIEVAL,
         Fixed(parts),
         Fixed(parts),
-        errors=(0.4, 8e-4),
         batch=2,
         stay=1,
         checks=2,
@@ -669,7 +696,12 @@ def test_a_training_that_goes_on_ends_with_the_bytes_of_an_unbroken_one(
 def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> None:
     second = {"schedule": SECOND}
     one = asked(tmp_path, shared, finetune=second)
-    other = asked(tmp_path, shared, finetune=second | {"error_air": 0.3}, matchups={"unseen": 0.1})
+    other = asked(
+        tmp_path,
+        shared,
+        finetune=second | {"error_air": {"ship": 1.0, "other": 0.2}},
+        matchups={"unseen": 0.1},
+    )
     assert one.configuration_of("reanalysis") == other.configuration_of("reanalysis")
     assert one.configuration_of("matchups") != other.configuration_of("matchups")
 
@@ -697,7 +729,6 @@ def test_residuals_are_those_of_each_matchup_of_the_validation(
     found = retrieval.finetuning(net, given, second, parts, split).residuals()
     some = split.validation
     assert len(found.known) == len(some) > 100
-    assert found.report == pytest.approx([0.25, 0.35])  # 0.5 K of 2 K, 7e-4 of 2e-3
     np.testing.assert_array_equal(found.own, 1.0)
     passage = 2 * some.day.astype("M8[D]").astype(int) + some.orbit
     order, theirs = (
@@ -707,6 +738,8 @@ def test_residuals_are_those_of_each_matchup_of_the_validation(
     np.testing.assert_array_equal(found.passage[theirs], passage[order])
     np.testing.assert_array_equal(found.platform[theirs], some.platform[order])
     np.testing.assert_array_equal(found.known[theirs], split.met[order])
+    scales = [quantity.scale for quantity in networks.RETRIEVAL.outputs]
+    np.testing.assert_allclose(found.report[theirs], (second.doubt(some) / scales)[order], 1e-5)
     np.testing.assert_allclose(found.latitude[theirs], some.latitude[order])
     np.testing.assert_allclose(found.longitude[theirs], some.longitude[order])
     days = (some.day - np.datetime64(FIRST)).astype(int)
@@ -752,7 +785,7 @@ def drawn_residuals(platforms: int = 40, days: int = 60, known: int = 0) -> Resi
     own = rng.uniform(0.2, 0.4, (platform.size, 2))
     random = rng.standard_normal((platform.size, 2))
     error = own * [1.5, 0.5] * (np.sqrt(0.3) * lasting[platform] + np.sqrt(0.7) * random)
-    report = np.array([0.3, 0.1])
+    report = np.full(error.shape, [0.3, 0.1])
     return Residuals(
         error + report * rng.standard_normal(error.shape),
         own,

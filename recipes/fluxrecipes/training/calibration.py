@@ -65,7 +65,7 @@ def _kept(found: Residuals) -> tuple[Residuals, str]:
 def _model(found: Residuals, at: int, platform: Indices, words: str) -> ErrorModel:
     """Of one output."""
     error, own = found.error[:, at], found.own[:, at]
-    factor = calibration(error, own, float(found.report[at]))
+    factor = calibration(error, own, found.report[:, at])
     bound = not 1.01 / FURTHEST_FROM_1 < factor < FURTHEST_FROM_1 / 1.01
     if bound:  # the variance is not 1 then, which the structure rests on
         words += f"; held at {factor:.2g}, beyond which no factor is believed"

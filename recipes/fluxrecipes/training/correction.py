@@ -22,7 +22,7 @@ from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
 from fluxrecipes.training.labelled import Label, Labels, OfMatchups, at_cells
-from fluxrecipes.training.matched import Matched, Split
+from fluxrecipes.training.matched import Matched, OfReports, Split
 from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene, Scenes
 from fluxrecipes.training.settings import Made, Watch
@@ -33,20 +33,26 @@ class Correction(Matched, extra="forbid", frozen=True):
 
     corrects: Literal["fluxes", "wind"] = Field("fluxes", description="what the net adds to")
     batch: int = Field(8, ge=1, description="passes a step")
-    error_sensible: float = Field(5.0, ge=0, description="standard error of a report's flux, W m-2")
-    error_latent: float = Field(20.0, ge=0, description="standard error of a report's flux, W m-2")
-    error_wind: float = Field(1.0, ge=0, description="standard error of a report's wind, m s-1")
+    error_sensible: OfReports = Field(
+        OfReports(ship=15.0, other=4.0), description="standard error of a report's flux, W m-2"
+    )
+    error_latent: OfReports = Field(
+        OfReports(ship=45.0, other=15.0), description="standard error of a report's flux, W m-2"
+    )
+    error_wind: OfReports = Field(
+        OfReports(ship=2.1, other=0.8), description="standard error of a report's wind, m s-1"
+    )
 
     @property
     def vocabulary(self) -> Vocabulary:
         """What the net takes and gives."""
         return networks.CORRECTION if self.corrects == "fluxes" else networks.WIND_CORRECTION
 
-    @property
-    def errors(self) -> tuple[float, ...]:
-        """Of the labels by themselves."""
+    def doubt(self, some: Matchups) -> Labels:
+        """Standard errors of what is to be learned by themselves."""
         fluxes = (self.error_sensible, self.error_latent)
-        return fluxes if self.corrects == "fluxes" else (self.error_wind,)
+        errors = fluxes if self.corrects == "fluxes" else (self.error_wind,)
+        return np.stack([one.of(some) for one in errors], axis=1)
 
     @property
     def label(self) -> Label:
@@ -77,12 +83,12 @@ def task(net: MPFNet, asked: Correction, train: Scenes, validation: Scenes, spli
         FF721: none of the matchups is of days that have fluxes.
     """
     vocabulary, known = asked.vocabulary, np.ones(len(split.train), bool)
+    tells = asked.label, asked.doubt
     return Task(
         net,
         vocabulary,
-        OfMatchups(train, vocabulary, split.train, asked.label, known),
-        OfMatchups(validation, vocabulary, split.validation, asked.label, split.met),
-        errors=asked.errors,
+        OfMatchups(train, vocabulary, split.train, *tells, known),
+        OfMatchups(validation, vocabulary, split.validation, *tells, split.met),
         batch=asked.batch,
         stay=asked.stay,
         checks=asked.checks,

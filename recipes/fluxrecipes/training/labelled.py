@@ -39,6 +39,8 @@ class Drawn(NamedTuple):
     points : float32 array, shape (cell, history, predictor)
     latitude, longitude : float32 array, shape (cell,)
     labels : float32 array, shape (cell, output)
+    errors : float32 array, shape (cell, output)
+        Standard error of each label by itself; 0 of one that is exact.
     known : bool array, shape (cell,)
         Marks of cells that are told apart in scores: whether training may have met the platform.
     """
@@ -48,6 +50,7 @@ class Drawn(NamedTuple):
     latitude: Floats
     longitude: Floats
     labels: Floats
+    errors: Floats
     known: Flags
 
 
@@ -59,16 +62,19 @@ def drawn(
     orbit: int,
     cells: tuple[Indices, Indices],
     labels: Labels,
+    errors: Labels | None = None,
     known: Flags | None = None,
 ) -> Drawn:
     """Cells of a pass with their labels, in the units of the outputs; without those of no label.
 
-    A label that is no number, or lies outside of what its quantity may be, is none.
+    A label that is no number, or lies outside of what its quantity may be, is none. Without errors
+    labels are exact.
     """
     outputs, fine = vocabulary.outputs, plausible(vocabulary, labels)
     row, column = (side[fine] for side in cells)
     days = range(day - history + 1, day + 1)
     offset, scale = (np.array([getattr(q, side) for q in outputs]) for side in ("offset", "scale"))
+    doubt = np.zeros_like(labels) if errors is None else errors
     marks = np.ones(len(fine), bool) if known is None else known
     return Drawn(
         scene.field(vocabulary.predictors, day, orbit),
@@ -76,6 +82,7 @@ def drawn(
         scene.latitudes[row].astype(np.float32),
         scene.longitudes[column].astype(np.float32),
         ((labels[fine] - offset) / scale).astype(np.float32),
+        (doubt[fine] / scale).astype(np.float32),
         marks[fine],
     )
 
@@ -239,6 +246,8 @@ def _passage(day: np.datetime64, orbit: int) -> int:
 
 Label = Callable[[Scene, int, Matchups], Labels]
 """From a scene, the number of a day in it and matchups of one pass to labels (cell, output)."""
+Doubt = Callable[[Matchups], Labels]
+"""From matchups to the standard errors of their labels by themselves (cell, output)."""
 
 
 class OfMatchups:
@@ -252,6 +261,8 @@ class OfMatchups:
     label : callable
         Takes a scene, a day's number in it and the matchups of one pass, gives what is to be
         learned, shape (cell, output).
+    doubt : callable
+        Takes the same matchups, gives the standard errors of what is to be learned.
     known : bool array
         Of each matchup, whether training may have met its platform.
 
@@ -269,9 +280,11 @@ class OfMatchups:
         vocabulary: Vocabulary,
         matchups: Matchups,
         label: Label,
+        doubt: Doubt,
         known: Flags,
     ) -> None:
-        self._scenes, self._vocabulary, self._label = scenes, vocabulary, label
+        self._scenes, self._vocabulary = scenes, vocabulary
+        self._label, self._doubt = label, doubt
         self._history = scenes.archive.window
         order = np.lexsort((matchups.orbit, matchups.day))
         self._matchups, self._known = matchups.at(order), known[order]
@@ -321,9 +334,10 @@ class OfMatchups:
         fine = plausible(self._vocabulary, labels)
         part, labels = part[fine], labels[fine]
         some, orbit = self._matchups.at(part), int(self._matchups.orbit[self._starts[number]])
-        cells, known = (some.row, some.column), self._known[part]
+        at, known = (some.row, some.column), self._known[part]
+        given = (labels, self._doubt(some), known)
         return Placed(
-            drawn(scene, self._vocabulary, self._history, day, orbit, cells, labels, known),
+            drawn(scene, self._vocabulary, self._history, day, orbit, at, *given),
             some.platform,
             _passage(scene.days[day], orbit),
             some.latitude,

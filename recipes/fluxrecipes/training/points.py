@@ -30,8 +30,8 @@ class Residuals(NamedTuple):
     ----------
     error, own : float64 array, shape (label, output)
         Net less label, and the standard error that the net tells.
-    report : float64 array, shape (output,)
-        Standard error of the labels by themselves.
+    report : float64 array, shape (label, output)
+        Standard error of each label by itself.
     known : bool array, shape (label,)
         Whether training may have met the platform.
     platform, passage, latitude, longitude : array, shape (label,)
@@ -52,6 +52,7 @@ class Residuals(NamedTuple):
         return self._replace(
             error=self.error[which],
             own=self.own[which],
+            report=self.report[which],
             known=self.known[which],
             platform=self.platform[which],
             passage=self.passage[which],
@@ -68,6 +69,7 @@ class _Batch(NamedTuple):
     latitude: Tensor
     longitude: Tensor
     labels: Tensor
+    errors: Tensor
     weight: Tensor
     known: Tensor
 
@@ -82,7 +84,7 @@ def _stacked(parts: Sequence[Drawn], device: torch.device) -> _Batch:
             whole[at, : len(one)] = one
         return torch.from_numpy(whole).to(device)
 
-    names = ("points", "latitude", "longitude", "labels", "known")
+    names = ("points", "latitude", "longitude", "labels", "errors", "known")
     columns = {name: filled([getattr(part, name) for part in parts]) for name in names}
     weight = filled([np.ones(len(part.latitude), np.float32) for part in parts])
     fields = torch.from_numpy(np.stack([part.field for part in parts])).to(device)
@@ -97,8 +99,6 @@ class Task:
     net : MPFNet
     vocabulary : Vocabulary
     train, validation : Source
-    errors : sequence of float
-        Standard error of the labels by themselves, in the units of the outputs.
     batch, stay, checks : int
         Passes a step, steps on one run of days, and passes of each check.
     seed : int
@@ -111,7 +111,6 @@ class Task:
         train: Source,
         validation: Source,
         *,
-        errors: Sequence[float],
         batch: int,
         stay: int,
         checks: int,
@@ -120,8 +119,6 @@ class Task:
         self.net: nn.Module = net
         self._net, self.vocabulary = net, vocabulary
         self.train, self.validation = train, validation
-        scaled = [e / q.scale for e, q in zip(errors, vocabulary.outputs, strict=True)]
-        self._noise = torch.tensor(scaled).square().float()
         self._batch, self._stay, self._checks, self._seed = batch, stay, checks, seed
         self._kept: list[Drawn] | None = None
 
@@ -169,21 +166,21 @@ class Task:
         every = self.validation.every(np.random.default_rng((self._seed, _CHECKS)))
         while part := [one for _, one in zip(range(self._batch), every, strict=False)]:
             columns += self._columns(part)
-        error, own, *others = (np.concatenate(column) for column in zip(*columns, strict=True))
-        return Residuals(error, own, self._noise.double().sqrt().numpy(), *others)
+        return Residuals(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
     def _columns(self, part: Sequence[Placed]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         """Of each pass, in the order of `Residuals`."""
         batch = self._stacked([one.drawn for one in part])
         with torch.inference_mode():
             read = self._read(batch)
-            sides = read.mean.double() - batch.labels, (0.5 * read.log_variance.double()).exp()
-            error, own = (side.cpu().numpy() for side in sides)
+            error = read.mean.double() - batch.labels
+            sides = error, (0.5 * read.log_variance.double()).exp(), batch.errors.double()
+            columns = [side.cpu().numpy() for side in sides]
         for at, one in enumerate(part):
             cells = len(one.platform)
             passage = np.full(cells, one.passage)
             place = one.platform, passage, one.latitude, one.longitude
-            yield error[at, :cells], own[at, :cells], one.drawn.known, *place
+            yield *(column[at, :cells] for column in columns), one.drawn.known, *place
 
     def _stacked(self, parts: Sequence[Drawn]) -> _Batch:
         return _stacked(parts, next(self.net.parameters()).device)
@@ -192,7 +189,7 @@ class Task:
         """Negative log likelihood and squared error of each cell and output."""
         read = self._read(batch)
         square = (read.mean.float() - batch.labels).square()
-        variance = read.log_variance.float().exp() + self._noise.to(square.device)
+        variance = read.log_variance.float().exp() + batch.errors.square()
         return 0.5 * (variance.log() + square / variance), square
 
     def _read(self, batch: _Batch) -> Reading:

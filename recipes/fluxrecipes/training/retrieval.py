@@ -20,13 +20,14 @@ from pydantic import BaseModel, Field, field_validator
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
+from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
-from fluxrecipes.matchups.matching import Matchups
+from fluxrecipes.matchups.matching import STANDARD_PRESSURE, Matchups
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
 from fluxrecipes.training.labelled import Labels, OfFields, OfMatchups, at_cells
-from fluxrecipes.training.matched import Matched, Split
+from fluxrecipes.training.matched import Matched, OfReports, Split
 from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene
 from fluxrecipes.training.settings import Made, Watch
@@ -35,16 +36,24 @@ Phase = Literal["reanalysis", "matchups"]
 
 
 class Finetune(BaseModel, extra="forbid", frozen=True):
-    """The second phase, on matchups.
-
-    The errors are those of a report as a measure of its cell at the time of the pass. They are
-    taken as known, and added to the error that the net tells: so this stays its own.
-    """
+    """The second phase, on matchups."""
 
     schedule: loop.Schedule
     batch: int = Field(8, ge=1, description="passes a step")
-    error_air: float = Field(0.5, ge=0, description="standard error of a report's Ta, K")
-    error_humidity: float = Field(7e-4, ge=0, description="standard error of its Qa, kg kg-1")
+    error_air: OfReports = Field(
+        OfReports(ship=1.4, other=0.3), description="standard error of a report's Ta, K"
+    )
+    error_humidity: OfReports = Field(
+        OfReports(ship=0.07, other=0.03),
+        description="standard error of its Qa, a share of that of saturated air",
+    )
+
+    def doubt(self, some: Matchups) -> Labels:
+        """Standard errors of reported air."""
+        air = some.air_temperature
+        saturated = saturation_specific_humidity(air, STANDARD_PRESSURE)
+        humidity = self.error_humidity.of(some) * np.asarray(saturated, np.float64)
+        return np.stack([self.error_air.of(some), humidity], axis=1)
 
 
 class Retrieval(Matched, extra="forbid", frozen=True):
@@ -109,7 +118,6 @@ def pretraining(net: MPFNet, asked: Retrieval, parts: Mapping[str, scenes.Scenes
         asked.vocabulary,
         sources["train"],
         sources["validation"],
-        errors=(0.0, 0.0),
         batch=asked.batch,
         stay=asked.stay,
         checks=asked.checks,
@@ -132,12 +140,12 @@ def finetuning(
         FF721: none of them is of days that were completed.
     """
     known = np.ones(len(split.train), bool)
+    vocabulary, tells = asked.vocabulary, (label, second.doubt)
     return Task(
         net,
-        asked.vocabulary,
-        OfMatchups(parts["train"], asked.vocabulary, split.train, label, known),
-        OfMatchups(parts["validation"], asked.vocabulary, split.validation, label, split.met),
-        errors=(second.error_air, second.error_humidity),
+        vocabulary,
+        OfMatchups(parts["train"], vocabulary, split.train, *tells, known),
+        OfMatchups(parts["validation"], vocabulary, split.validation, *tells, split.met),
         batch=second.batch,
         stay=asked.stay,
         checks=asked.checks,
