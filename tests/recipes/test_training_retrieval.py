@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from fluxengine.errors import ConfigError
 from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER
+from fluxkernels.bulk import bulk_flux
 from fluxkernels.nets import weights
 from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
@@ -53,6 +54,7 @@ from fluxrecipes.training.archive import HeldOut
 from fluxrecipes.training.calibration import calibrated
 from fluxrecipes.training.labelled import Drawn, NoMatchups, OfMatchups, drawn
 from fluxrecipes.training.points import Residuals
+from fluxrecipes.training.report_errors import OfReports, ReportErrors
 
 pytestmark = pytest.mark.filterwarnings("ignore:The data type")  # of the small store's names
 
@@ -249,7 +251,7 @@ def source_of(given: retrieval.Retrieval, role: str = "train") -> tuple[OfMatchu
     part = split.train if role == "train" else split.validation
     known = np.ones(len(part), bool) if role == "train" else split.met
     read = retrieval.opened(given, "matchups")[role]
-    doubt = retrieval.Finetune.model_validate({"schedule": SECOND}).doubt
+    doubt = given.errors.of_air
     return OfMatchups(read, networks.RETRIEVAL, part, retrieval.label, doubt, known), part
 
 
@@ -452,18 +454,45 @@ def test_reports_of_ships_are_doubted_more_than_those_of_buoys(
 ) -> None:
     part = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
     some = replace(part, kind=np.where(np.arange(len(part)) % 2, reports.SHIP, reports.MOORED))
-    second = {"schedule": SECOND, "error_air": {"ship": 1.2, "other": 0.2}}
-    air, humidity = retrieval.Finetune.model_validate(second).doubt(some).T
-    np.testing.assert_array_equal(air, np.where(np.arange(len(part)) % 2, 1.2, 0.2))
+    ships = np.arange(len(part)) % 2 == 1
+    given = ReportErrors(air_temperature=OfReports(ship=1.2, other=0.2))
+    air, humidity = given.of_air(some).T
+    np.testing.assert_array_equal(air, np.where(ships, 1.2, 0.2))
     saturated = saturation_specific_humidity(some.air_temperature, 101_300.0)
-    shares = np.where(np.arange(len(part)) % 2, 0.07, 0.03)
-    np.testing.assert_allclose(humidity, shares * saturated)
+    np.testing.assert_allclose(humidity, np.where(ships, 0.07, 0.03) * saturated)
     for corrects, number in (("fluxes", 2), ("wind", 1)):
         path = train_yaml(tmp_path, shared, corrects=corrects)
-        given = settings.load(path, correction.Correction)
-        errors = given.doubt(some)
+        errors = settings.load(path, correction.Correction).doubt(some)
         assert errors.shape == (len(some), number)
-        assert (errors[1::2] > 2 * errors[::2].max(axis=0)).all()
+        assert (np.median(errors[ships], axis=0) > 2 * np.median(errors[~ships], axis=0)).all()
+
+
+def test_errors_of_reported_fluxes_are_those_that_reports_with_such_errors_have(
+    shared: Path, tmp_path: Path
+) -> None:
+    """Against fluxes of many reports of one place, each with errors drawn anew."""
+    part = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
+    one = part.at(np.argsort(np.abs(part.wind_speed - 9.0))[:1])
+    none = OfReports(ship=0.0, other=0.0)
+    errors = ReportErrors(
+        wind_speed=OfReports(ship=0.0, other=0.4),
+        air_temperature=OfReports(ship=0.0, other=0.2),
+        specific_humidity=OfReports(ship=0.0, other=0.02),
+        sea_surface_temperature=none,
+    )
+    rng, number = np.random.default_rng(1), 20_000
+    draws = rng.standard_normal((3, number))
+    air = errors.of_air(one)[0]
+    fluxes = bulk_flux(
+        one.wind_speed + 0.4 * draws[0],
+        np.broadcast_to(one.sea_surface_temperature, number),
+        one.air_temperature + air[0] * draws[1],
+        one.specific_humidity + air[1] * draws[2],
+        latitude=one.latitude,
+        outputs=("sensible", "latent"),
+    )
+    spread = [np.std(fluxes.sensible), np.std(fluxes.latent)]
+    np.testing.assert_allclose(errors.of_fluxes(one)[0], spread, rtol=0.03)
 
 
 def test_history_is_the_days_before_at_the_same_cell(shared: Path, tmp_path: Path) -> None:
@@ -545,10 +574,8 @@ def test_it_learns_a_linear_relation_and_knows_its_error(shared: Path, tmp_path:
         shared,
         cells=300,
         schedule={**schedule, "steps": 120},
-        finetune={
-            "schedule": {**schedule, "steps": 120, "learning_rate": 3e-3},
-            "error_air": {"ship": 1.0, "other": 0.1},
-        },
+        finetune={"schedule": {**schedule, "steps": 120, "learning_rate": 3e-3}},
+        errors={"air_temperature": {"ship": 1.0, "other": 0.1}},
         matchups={"unseen": 0.5},
     )
     losses, made = trained(path)
@@ -699,7 +726,8 @@ def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> 
     other = asked(
         tmp_path,
         shared,
-        finetune=second | {"error_air": {"ship": 1.0, "other": 0.2}},
+        finetune=second,
+        errors={"air_temperature": {"ship": 1.0, "other": 0.2}},
         matchups={"unseen": 0.1},
     )
     assert one.configuration_of("reanalysis") == other.configuration_of("reanalysis")
@@ -739,7 +767,9 @@ def test_residuals_are_those_of_each_matchup_of_the_validation(
     np.testing.assert_array_equal(found.platform[theirs], some.platform[order])
     np.testing.assert_array_equal(found.known[theirs], split.met[order])
     scales = [quantity.scale for quantity in networks.RETRIEVAL.outputs]
-    np.testing.assert_allclose(found.report[theirs], (second.doubt(some) / scales)[order], 1e-5)
+    np.testing.assert_allclose(
+        found.report[theirs], (given.errors.of_air(some) / scales)[order], 1e-5
+    )
     np.testing.assert_allclose(found.latitude[theirs], some.latitude[order])
     np.testing.assert_allclose(found.longitude[theirs], some.longitude[order])
     days = (some.day - np.datetime64(FIRST)).astype(int)

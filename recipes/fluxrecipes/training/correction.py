@@ -21,8 +21,8 @@ from fluxrecipes import networks
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
-from fluxrecipes.training.labelled import Label, Labels, OfMatchups, at_cells
-from fluxrecipes.training.matched import Matched, OfReports, Split
+from fluxrecipes.training.labelled import Doubt, Label, Labels, OfMatchups, at_cells
+from fluxrecipes.training.matched import Matched, Split
 from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene, Scenes
 from fluxrecipes.training.settings import Made, Watch
@@ -33,26 +33,16 @@ class Correction(Matched, extra="forbid", frozen=True):
 
     corrects: Literal["fluxes", "wind"] = Field("fluxes", description="what the net adds to")
     batch: int = Field(8, ge=1, description="passes a step")
-    error_sensible: OfReports = Field(
-        OfReports(ship=15.0, other=4.0), description="standard error of a report's flux, W m-2"
-    )
-    error_latent: OfReports = Field(
-        OfReports(ship=45.0, other=15.0), description="standard error of a report's flux, W m-2"
-    )
-    error_wind: OfReports = Field(
-        OfReports(ship=2.1, other=0.8), description="standard error of a report's wind, m s-1"
-    )
 
     @property
     def vocabulary(self) -> Vocabulary:
         """What the net takes and gives."""
         return networks.CORRECTION if self.corrects == "fluxes" else networks.WIND_CORRECTION
 
-    def doubt(self, some: Matchups) -> Labels:
-        """Standard errors of what is to be learned by themselves."""
-        fluxes = (self.error_sensible, self.error_latent)
-        errors = fluxes if self.corrects == "fluxes" else (self.error_wind,)
-        return np.stack([one.of(some) for one in errors], axis=1)
+    @property
+    def doubt(self) -> Doubt:
+        """How much of what is to be learned is the reports' own error."""
+        return self.errors.of_fluxes if self.corrects == "fluxes" else self.errors.of_wind
 
     @property
     def label(self) -> Label:

@@ -18,9 +18,9 @@ from fluxrecipes import constellation
 from fluxrecipes.matchups import by_month, matching
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups, Rules
-from fluxrecipes.sources.reports import SHIP
 from fluxrecipes.training import settings
 from fluxrecipes.training.labelled import NoMatchups
+from fluxrecipes.training.report_errors import ReportErrors
 from fluxrecipes.training.scenes import Scenes
 
 Flags = npt.NDArray[np.bool_]
@@ -107,23 +107,6 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
     )
 
 
-class OfReports(BaseModel, extra="forbid", frozen=True):
-    """Standard error of a report as a measure of its cell at the time of the pass.
-
-    It is taken as known, and added to the error that a net tells: so this stays its own. Defaults
-    for ships rest on Kent, Challenor and Taylor (J. Atmos. Oceanic Technol. 16, 905, 1999: 1.4 K,
-    1.1 g kg-1, 2.1 m s-1), for others on what makers say of sensors, and on what a point may differ
-    from its cell. In one's own archive two ships in one cell tell: they differ by both's errors.
-    """
-
-    ship: float = Field(ge=0, description="of a ship's")
-    other: float = Field(ge=0, description="of a buoy's or a station's")
-
-    def of(self, some: Matchups) -> npt.NDArray[np.float64]:
-        """Of each matchup."""
-        return np.where(some.kind == SHIP, self.ship, self.other)
-
-
 class Matched(settings.Training, extra="forbid", frozen=True):
     """The part of a train.yaml that is alike for the retrieval and the correction."""
 
@@ -131,6 +114,7 @@ class Matched(settings.Training, extra="forbid", frozen=True):
     net: Net = Net.model_validate({})
     datasets: Datasets = Datasets.model_validate({})
     matchups: Matching = Matching.model_validate({})
+    errors: ReportErrors = ReportErrors.model_validate({})
     checks: int = Field(48, ge=1, description="passes of each check")
 
     @property

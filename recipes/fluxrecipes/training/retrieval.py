@@ -20,19 +20,19 @@ from pydantic import BaseModel, Field, field_validator
 from fluxkernels.nets.mpfnet import MPFNet
 from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
-from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
-from fluxrecipes.matchups.matching import STANDARD_PRESSURE, Matchups
+from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
 from fluxrecipes.training.labelled import Labels, OfFields, OfMatchups, at_cells
-from fluxrecipes.training.matched import Matched, OfReports, Split
+from fluxrecipes.training.matched import Matched, Split
 from fluxrecipes.training.points import Task
 from fluxrecipes.training.scenes import Scene
 from fluxrecipes.training.settings import Made, Watch
 
 Phase = Literal["reanalysis", "matchups"]
+OF_MATCHUPS = ("finetune", "matchups", "errors")  # keys that the first phase knows nothing of
 
 
 class Finetune(BaseModel, extra="forbid", frozen=True):
@@ -40,20 +40,6 @@ class Finetune(BaseModel, extra="forbid", frozen=True):
 
     schedule: loop.Schedule
     batch: int = Field(8, ge=1, description="passes a step")
-    error_air: OfReports = Field(
-        OfReports(ship=1.4, other=0.3), description="standard error of a report's Ta, K"
-    )
-    error_humidity: OfReports = Field(
-        OfReports(ship=0.07, other=0.03),
-        description="standard error of its Qa, a share of that of saturated air",
-    )
-
-    def doubt(self, some: Matchups) -> Labels:
-        """Standard errors of reported air."""
-        air = some.air_temperature
-        saturated = saturation_specific_humidity(air, STANDARD_PRESSURE)
-        humidity = self.error_humidity.of(some) * np.asarray(saturated, np.float64)
-        return np.stack([self.error_air.of(some), humidity], axis=1)
 
 
 class Retrieval(Matched, extra="forbid", frozen=True):
@@ -89,7 +75,7 @@ class Retrieval(Matched, extra="forbid", frozen=True):
         """All that a phase's outcome depends on beside its own schedule."""
         told = self.configuration | {"phase": phase}
         if phase == "reanalysis":  # what comes after it may be changed without doing it again
-            return {name: one for name, one in told.items() if name not in ("finetune", "matchups")}
+            return {name: one for name, one in told.items() if name not in OF_MATCHUPS}
         return told | {"before": self.schedule.model_dump(mode="json")}
 
 
@@ -140,7 +126,7 @@ def finetuning(
         FF721: none of them is of days that were completed.
     """
     known = np.ones(len(split.train), bool)
-    vocabulary, tells = asked.vocabulary, (label, second.doubt)
+    vocabulary, tells = asked.vocabulary, (label, asked.errors.of_air)
     return Task(
         net,
         vocabulary,
