@@ -49,7 +49,8 @@ def at_10m(
     -------
     At10m
         In a calm below warm air the profiles of similarity theory run away, by tens of kelvin:
-        temperature and humidity change no more on the way than from the sea to their sensors.
+        temperature and humidity change no more on the way than from the sea to their sensors, and
+        no wind falls below none.
     """
     return _brought(
         10.0, wind_speed, sea_surface_temperature, air_temperature, specific_humidity, **options
@@ -112,8 +113,8 @@ def _brought(
     warmest = np.abs(air_temperature - sea_surface_temperature) + LAPSE
     moistest = np.abs(specific_humidity - made.surface_humidity)
     return At10m(
-        np.asarray(made.neutral_wind_10m),
-        np.asarray(made.wind_speed_at_height),
+        np.maximum(made.neutral_wind_10m, 0.0),  # in very stable calm air COARE's run below
+        np.maximum(made.wind_speed_at_height, 0.0),
         _held(np.asarray(made.air_temperature_at_height), air_temperature, warmest),
         _held(np.asarray(made.specific_humidity_at_height), specific_humidity, moistest),
         np.asarray(made.sensible),

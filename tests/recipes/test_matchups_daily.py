@@ -127,6 +127,13 @@ def all_days() -> tuple[beside.Beside, list[Days]]:
     return found, [part.days for part in parts if part.days is not None]
 
 
+def test_in_a_calm_below_warm_air_no_wind_falls_below_none() -> None:
+    wind = np.array([0.0, 0.01, 0.1, 0.2, 0.5])
+    upper = at_10m(wind, np.full(5, 295.0), np.full(5, 299.0), np.full(5, 0.01), height_wind=25.0)
+    for told in (upper.wind_speed, upper.neutral_wind):
+        assert (told >= 0.0).all() and (told < 1.0).all()
+
+
 def test_a_day_is_the_mean_of_its_quarters(known: dict[str, xr.Dataset]) -> None:
     days = Days.concatenated(all_days()[1])
     assert set(days.platform) == {b"MOORED", b"TWIN"}  # the other lacks the evening

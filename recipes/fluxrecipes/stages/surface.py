@@ -171,7 +171,7 @@ class SurfaceStates(PlainStage):
             made = bulk_flux(wind.values, sea, air, humidity, **asked)
             surface = sea_saturation(sea)
             found = (
-                made.wind_speed,
+                np.maximum(made.wind_speed, 0.0),  # in very stable calm air COARE's runs below
                 surface,
                 sea - air,
                 surface - humidity,
