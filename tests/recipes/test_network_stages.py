@@ -585,7 +585,10 @@ def test_corrected_fluxes_take_the_plain_names_and_bulk_ones_are_kept(mpfnet_fil
     arrays = with_fluxes()
     net = fake(gaussian([0.5, -0.1], [0.0, 0.0]))
     models = {"latent_heat_flux_correction": ErrorModel(0.8, 0.36, 1.0, 100.0)}
-    made = CorrectFluxes(mpfnet_file(networks.CORRECTION, errors=models)).load()(arrays)
+    path = mpfnet_file(networks.CORRECTION, errors=models)
+    made = CorrectFluxes(path).load()(arrays)
+    plain = CorrectFluxes(path, tells_errors=False)
+    assert set(plain.load()(arrays)) == {v.name for v in (*cf.BULK_FLUXES, *cf.FLUXES)}
     for name, lacking, error, share in (
         ("sensible", 10.0, 20.0, 1.0),
         ("latent", -5.0, 40.0, 0.6),

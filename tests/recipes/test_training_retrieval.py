@@ -25,7 +25,6 @@ from typer.testing import CliRunner
 from fluxengine.errors import ConfigError
 from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER
-from fluxkernels.bulk import bulk_flux
 from fluxkernels.nets import weights
 from fluxkernels.thermodynamics import saturation_specific_humidity
 from fluxrecipes import networks
@@ -465,34 +464,6 @@ def test_reports_of_ships_are_doubted_more_than_those_of_buoys(
         errors = settings.load(path, correction.Correction).doubt(some)
         assert errors.shape == (len(some), number)
         assert (np.median(errors[ships], axis=0) > 2 * np.median(errors[~ships], axis=0)).all()
-
-
-def test_errors_of_reported_fluxes_are_those_that_reports_with_such_errors_have(
-    shared: Path, tmp_path: Path
-) -> None:
-    """Against fluxes of many reports of one place, each with errors drawn anew."""
-    part = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
-    one = part.at(np.argsort(np.abs(part.wind_speed - 9.0))[:1])
-    none = OfReports(ship=0.0, other=0.0)
-    errors = ReportErrors(
-        wind_speed=OfReports(ship=0.0, other=0.4),
-        air_temperature=OfReports(ship=0.0, other=0.2),
-        specific_humidity=OfReports(ship=0.0, other=0.02),
-        sea_surface_temperature=none,
-    )
-    rng, number = np.random.default_rng(1), 20_000
-    draws = rng.standard_normal((3, number))
-    air = errors.of_air(one)[0]
-    fluxes = bulk_flux(
-        one.wind_speed + 0.4 * draws[0],
-        np.broadcast_to(one.sea_surface_temperature, number),
-        one.air_temperature + air[0] * draws[1],
-        one.specific_humidity + air[1] * draws[2],
-        latitude=one.latitude,
-        outputs=("sensible", "latent"),
-    )
-    spread = [np.std(fluxes.sensible), np.std(fluxes.latent)]
-    np.testing.assert_allclose(errors.of_fluxes(one)[0], spread, rtol=0.03)
 
 
 def test_history_is_the_days_before_at_the_same_cell(shared: Path, tmp_path: Path) -> None:

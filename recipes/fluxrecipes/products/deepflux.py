@@ -183,21 +183,22 @@ def _correct(o: Options) -> CorrectFluxes | CorrectWind | None:
         return None
     if o.correct == "wind":
         return CorrectWind(**_network(o, "mpfnet-wind", o.weights.correct))
-    return CorrectFluxes(**_network(o, "mpfnet-correction", o.weights.correct))
+    network = _network(o, "mpfnet-correction", o.weights.correct)
+    return CorrectFluxes(**network, tells_errors=o.retrieve != "mpfnet")
 
 
 def _after_bulk(o: Options) -> tuple[Stage, ...]:
     """Correction and standard errors, as far as they are chosen."""
     correct, wind = _correct(o), cf.wind_speed
-    if isinstance(correct, CorrectFluxes):
-        return (correct,)  # with the errors of its own
     stages: tuple[Stage, ...] = ()
-    if correct is not None:
+    if isinstance(correct, CorrectFluxes):
+        stages = (correct,)
+    elif correct is not None:
         wind = cf.wind_speed_corrected
         inputs = (wind.name, *BulkFlux.inputs[1:])
         stages = (correct, BulkFlux(o.bulk, inputs, device=o.device))
     if o.retrieve == "mpfnet":
-        errors = WIND_ERRORS if correct is None else ()
+        errors = WIND_ERRORS if wind is cf.wind_speed else ()
         stages += (ErrorsOfFluxes(o.bulk, wind, errors, o.device),)
     return stages
 
@@ -228,11 +229,10 @@ def error_models(o: Options) -> list[tuple[Variable, ErrorModel]]:
         found.append((cf.wind_speed_corrected, wind))
     if isinstance(retrieve, RetrieveByMPFNet):
         found += zip(cf.NEAR_SURFACE, retrieve.error_models, strict=True)
-    if isinstance(correct, CorrectFluxes):
-        found += zip(cf.FLUXES, correct.error_models, strict=True)
-    elif isinstance(retrieve, RetrieveByMPFNet):
         model = of_fluxes(wind, *retrieve.error_models)
         found += [(flux, model) for flux in cf.FLUXES]
+    elif isinstance(correct, CorrectFluxes):
+        found += zip(cf.FLUXES, correct.error_models, strict=True)
     return found
 
 

@@ -68,16 +68,24 @@ class _Corrects(PointStage):
 
 @dataclass(frozen=True)
 class CorrectFluxes(_Corrects):
-    """Bulk fluxes plus what a network says is lacking, with its standard errors.
+    """Bulk fluxes plus what a network says is lacking.
 
     The bulk fluxes are kept under names of their own; the corrected ones take the plain names.
+
+    Parameters
+    ----------
+    tells_errors : bool
+        Whether the network's standard errors go with the fluxes. Those that follow from errors of
+        wind and air are better known, where there are any: a report's flux errs by more than ours.
     """
+
+    tells_errors: bool = True
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
-        """Bulk fluxes, corrected fluxes, and the standard errors of these with their parts."""
+        """Bulk fluxes, corrected fluxes, and where asked for the standard errors of these."""
         errors = (of(flux) for flux in cf.FLUXES for of in (error_of, systematic_error_of))
-        return (*cf.BULK_FLUXES, *cf.FLUXES, *errors)
+        return (*cf.BULK_FLUXES, *cf.FLUXES, *(errors if self.tells_errors else ()))
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
@@ -89,7 +97,8 @@ class CorrectFluxes(_Corrects):
         made: dict[str, Array] = {}
         for flux, quantity in zip(cf.FLUXES, networks.CORRECTION.outputs, strict=True):
             made |= _added(flux, given[flux.name], read[quantity.name])
-        return made
+        told = {variable.name for variable in self.outputs}
+        return {name: values for name, values in made.items() if name in told}
 
 
 @dataclass(frozen=True)

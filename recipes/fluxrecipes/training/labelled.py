@@ -331,12 +331,11 @@ class OfMatchups:
         part = np.arange(self._starts[number], self._ends[number])
         day = int(np.searchsorted(scene.days, self._matchups.day[part[0]]))
         labels = self._label(scene, day, self._matchups.at(part))
-        doubt = self._doubt(self._matchups.at(part))
-        fine = plausible(self._vocabulary, labels) & np.isfinite(doubt).all(axis=1)
-        part, labels, doubt = part[fine], labels[fine], doubt[fine]
+        fine = plausible(self._vocabulary, labels)
+        part, labels = part[fine], labels[fine]
         some, orbit = self._matchups.at(part), int(self._matchups.orbit[self._starts[number]])
         at, known = (some.row, some.column), self._known[part]
-        given = (labels, doubt, known)
+        given = (labels, self._doubt(some), known)
         return Placed(
             drawn(scene, self._vocabulary, self._history, day, orbit, at, *given),
             some.platform,
