@@ -660,6 +660,20 @@ def test_errors_of_fluxes_are_those_of_many_draws(state):
             assert told == pytest.approx(np.std(sample), rel=0.05)
 
 
+def test_errors_of_fluxes_are_missing_where_something_is_and_nowhere_else():
+    shape = (1, 2, *CELLS)
+    full = {"wind_speed": 8.0} | WARM | of_errors((0.3, 0.2), (6e-4, 2e-4))
+    arrays = {name: field(np.full(shape, value)) for name, value in full.items()}
+    arrays["wind_speed_state"] = field(np.full(shape, cf.OBSERVED, "u1"))
+    whole = ErrorsOfFluxes().load()(arrays)
+    land = np.zeros(shape, bool)
+    land[..., 3:9], land[:, 1, 2] = True, True
+    gone = arrays["air_temperature"].where(~land)
+    for name, values in ErrorsOfFluxes().load()(arrays | {"air_temperature": gone}).items():
+        expected = np.where(land, NAN, whole[name].values)
+        np.testing.assert_allclose(values.values, expected, rtol=1e-6)
+
+
 def test_a_wind_with_an_error_of_its_own_uses_that():
     shape = (1, 2, *CELLS)
     full = {"wind_speed_corrected": 8.0} | WARM | of_errors((0.0, 0.0), (0.0, 0.0))

@@ -100,8 +100,12 @@ class ErrorsOfFluxes(PlainStage):
 
         def propagate(arrays: Arrays) -> Arrays:
             fields = aligned(*(arrays[name] for name in self.inputs))
-            wind, (observed, errors) = fields[0], self._held(fields)
+            wind, held = fields[0], [brought(given.data, self.device) for given in fields]
             how = choices(wind, self.algorithm, self.device)
+            taken, whole = _known(held[: len(self._observed)]) if self.device == "cpu" else _ALL
+            how["latitude"] = taken(how["latitude"])
+            held = [taken(values) for values in held]
+            observed, errors = held[: len(self._observed)], held[len(self._observed) :]
             slopes = bulk_flux_derivatives(*observed, by=BY, **how)
             of_wind = self._wind_errors(errors[4:])
             made: dict[str, xr.DataArray] = {}
@@ -111,15 +115,10 @@ class ErrorsOfFluxes(PlainStage):
                 total = error_within(error_of(flux), total)
                 systematic = np.minimum(_propagated(by, (of_wind[1], *errors[2:4])), total)
                 pair = zip(_PARTS, (total, systematic), strict=True)
-                made |= {of(flux).name: wind.copy(data=values) for of, values in pair}
+                made |= {of(flux).name: wind.copy(data=whole(values)) for of, values in pair}
             return made
 
         return propagate
-
-    def _held(self, fields: Sequence[xr.DataArray]) -> tuple[list[Array], list[Array]]:
-        """What the fluxes rest on, and the errors of it, on the device."""
-        held = [brought(given.data, self.device) for given in fields]
-        return held[: len(self._observed)], held[len(self._observed) :]
 
     def _wind_errors(self, given: list[Array]) -> tuple[Array, Array]:
         """Of the wind, total and systematic: by its states, or as given."""
@@ -131,6 +130,32 @@ class ErrorsOfFluxes(PlainStage):
             table[:, state] = error, error * math.sqrt(share)
         known = brought(table, self.device)
         return known[0, given[0]], known[1, given[0]]
+
+
+def _as_it_is(values: Array) -> Array:
+    return values
+
+
+_ALL = _as_it_is, _as_it_is
+
+
+def _known(observed: Sequence[Array]) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """What takes cells where all is known out of an array, and what puts them back among NaN.
+
+    A third of the cells is land. On a GPU choosing would cost more than it saves.
+    """
+    there = np.logical_and.reduce([np.isfinite(values) for values in observed])
+
+    def taken(values: Array) -> Array:
+        chosen: Array = np.broadcast_to(values, there.shape)[there]
+        return chosen
+
+    def whole(values: Array) -> Array:
+        made = np.full(there.shape, np.nan, values.dtype)
+        made[there] = values
+        return made
+
+    return taken, whole
 
 
 def _propagated(slopes: Sequence[Array], errors: Sequence[Array]) -> Array:

@@ -91,7 +91,8 @@ def test_a_block_stays_on_the_gpu_from_retrieval_to_the_last_flux(
         first = [RetrieveByMPFNet(air, device=device), BulkFlux(device=device)]
         if corrects == "fluxes":
             model = mpfnet_file(networks.CORRECTION)
-            return [*first, CorrectFluxes(model, device=device)]
+            correct = CorrectFluxes(model, tells_errors=False, device=device)
+            return [*first, correct, ErrorsOfFluxes(device=device)]
         if corrects == "none":
             return [*first, ErrorsOfFluxes(device=device)]
         wind, own = cf.wind_speed_corrected, (cf.wind_speed_corrected.name, *BulkFlux.inputs[1:])
