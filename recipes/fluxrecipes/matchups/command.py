@@ -56,7 +56,8 @@ def matchup(
     sensors, where nobody tells them, can be given in a `stations.csv` beside the report files.
     Each row of the file says whether it counts and why not (another copy of the same report,
     implausible, no value of the record), and to which set it belongs: training years, 2016-17, the
-    test year 2018, or a withheld station (WHOTS, Stratus, NTAS).
+    test year 2018, or a withheld station (WHOTS, Stratus, NTAS). Where ships met in one cell, what
+    a ship errs by is told from their differences, as `errors` of a train.yaml wants it.
 
     With `--beside`, daily products and the record's own days are also taken beside daily means of
     the reports, of platforms that reported in a cell in each quarter of a UTC day: `fluxforge
@@ -123,7 +124,7 @@ def _counted(parts: Iterator[Any], progress: Bars) -> Iterator[Any]:
 def _tell(stored: Stored, used: Counter[str]) -> None:
     """Counts: what becomes of reports and matchups and why, sets, and by satellite and feed."""
     from fluxengine import show
-    from fluxrecipes.matchups import beside, counts
+    from fluxrecipes.matchups import beside, counts, ships
     from fluxrecipes.tables import show_table
 
     rows = [(word, f"{number:,}") for word, number in used.most_common()]
@@ -139,3 +140,7 @@ def _tell(stored: Stored, used: Counter[str]) -> None:
     show.table("Kept, by set", ("set", "#number"), rows)
     show.out.print()
     show_table(counts.table(counts.counted(kept.matchups)))
+    of_ships = ships.of_pairs(kept.matchups)
+    if of_ships is not None:
+        show.out.print()
+        show_table(ships.table(of_ships))

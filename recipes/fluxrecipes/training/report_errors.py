@@ -33,8 +33,8 @@ class ReportErrors(BaseModel, extra="forbid", frozen=True):
 
     Defaults for ships are those of Kent, Challenor and Taylor (J. Atmos. Oceanic Technol. 16, 905,
     1999: 1.4 K, 1.1 g kg-1, 2.1 m s-1) and what follows for fluxes, for others what makers say of
-    sensors, and what a point may differ from its cell. In one's own archive two ships in one cell
-    tell: they differ by both's errors.
+    sensors, and what a point may differ from its cell. Of the ships of one's own archive
+    `fluxforge matchup` tells it, from pairs of them in one cell.
     """
 
     air_temperature: OfReports = Field(OfReports(ship=1.4, other=0.3), description="K")
