@@ -201,6 +201,7 @@ def main():
     Held()
     time.sleep(60)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 cli.main = main
 cli.script()
 """

@@ -325,7 +325,13 @@ def test_ctrl_c_while_it_waits_leaves_no_job(world: World, folder: Path) -> None
     path = world.run_file()
     cluster = "{kind: slurm, workers: 2, memory: 1GiB, options: {interface: lo, queue: shut}}"
     path.write_text(path.read_text() + f"  slurm: {{store: ./store, cluster: {cluster}}}\n")
-    command = [sys.executable, "-c", "from fluxengine.cli import script; script()"]
+    program = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from fluxengine.cli import script
+script()
+"""
+    command = [sys.executable, "-c", program]
     words = ["run", "-c", str(path), "--profile", "slurm"]
     stacks = os.environ | {"PYTHONFAULTHANDLER": "1"}
     running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=stacks)
