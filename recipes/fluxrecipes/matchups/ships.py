@@ -20,7 +20,7 @@ FEWEST = 50  # pairs: an error is known to 10 % then
 HUMIDITY = "specific_humidity"
 UNITS: Mapping[str, str] = {
     "air_temperature": "K",
-    HUMIDITY: "% of saturation",
+    HUMIDITY: "share of saturation",
     "wind_speed": "m/s",
     "sensible_heat_flux": "W/m²",
     "latent_heat_flux": "W/m²",
@@ -61,12 +61,8 @@ def of_pairs(matchups: Matchups) -> ShipErrors | None:
 
 def table(found: ShipErrors) -> Table:
     """As `errors` of a train.yaml wants them."""
-    rows = []
-    for name, units in UNITS.items():
-        error = found.errors[name] * (100.0 if name == HUMIDITY else 1.0)
-        rows.append((name, f"{error:.3g}", units))
     return Table(
         f"Two ships in one cell ({found.pairs:,} pairs) differ as if each erred by",
         ("quantity", "#error", "unit"),
-        tuple(rows),
+        tuple((name, f"{found.errors[name]:.3g}", units) for name, units in UNITS.items()),
     )
