@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, special
 
-from fluxrecipes.nature import gather
+from fluxrecipes.nature import loops
 
 Float = NDArray[np.floating[Any]]
 Index = NDArray[np.intp]
@@ -192,20 +192,15 @@ class RandomField:
         """
         if math.isinf(self.step):
             return self.map(points, seed, 0)
-        phase = points.hours / self.step
-        first = np.floor(phase)
-        part = (phase - first).astype(np.float32)
-        angle = part * _QUARTER
+        knot, angle = np.empty(len(points), np.intp), np.empty(len(points), np.float32)
         ages, weights = np.empty((2, 2, len(points)), np.float32)
-        # Hours since the knot before, and (negative) to the one after.
-        np.multiply(part, np.float32(self.step), out=ages[0])
-        np.multiply(angle - _QUARTER, np.float32(self.step / _QUARTER), out=ages[1])
+        loops.between_knots(knot, ages, angle, points.hours, self.step, _QUARTER)
         np.cos(angle, out=weights[0])
         np.sin(angle, out=weights[1])
-        knot, speed = first.astype(np.intp), self._speed
+        flow = self._flow(points)
         values = np.empty((self.members + 2 * self.streamfunction, len(points)), np.float32)
         for number in _distinct(knot):
-            gather.carried(
+            loops.carried(
                 values,
                 _noise(self, seed, number),
                 _noise(self, seed, number + 1),
@@ -213,7 +208,7 @@ class RandomField:
                 knot,
                 points.row,
                 points.weather_longitude,
-                speed,
+                flow,
                 ages,
                 weights,
                 self.period,
@@ -230,11 +225,10 @@ class RandomField:
     def _nearest(self) -> bool:
         return self.spacing <= SPACING
 
-    @property
-    def _speed(self) -> Float:
-        """Degrees of longitude an hour at which each row is carried."""
-        drift = np.full(ROWS, self.drift, np.float32)
-        return _flow_of_rows() + drift if self.steered else drift
+    def _flow(self, points: Points) -> Float:
+        """Degrees of longitude an hour at which the field is carried there."""
+        flow = points.flow if self.steered else np.zeros(len(points), np.float32)
+        return flow + np.float32(self.drift) if self.drift else flow
 
 
 def _distinct(knot: Index) -> list[int]:
@@ -263,7 +257,7 @@ def look_up(maps: Table, row: Index, turn: Float, *, nearest: bool = False) -> F
     ndarray of float32, shape (maps, points)
     """
     values = np.empty((maps.shape[-1], row.size), np.float32)
-    gather.at_rest(values, maps, row, turn, nearest)
+    loops.at_rest(values, maps, row, turn, nearest)
     return values
 
 
@@ -273,9 +267,9 @@ def table(maps: NDArray[np.floating[Any]]) -> Table:
     The first columns stand again at the end, where the next one is looked for.
     """
     count, rows, columns = maps.shape
-    found = np.empty((rows, columns + gather.MORE, count), np.float32)
+    found = np.empty((rows, columns + loops.MORE, count), np.float32)
     found[:, :columns] = np.moveaxis(maps, 0, -1)
-    found[:, columns:] = found[:, : gather.MORE]
+    found[:, columns:] = found[:, : loops.MORE]
     return found
 
 
@@ -285,7 +279,7 @@ def white_noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
     raw = random.bit_generator.random_raw(count // 4 + 1)
     bits = np.asarray(raw, "<u8").view("<u2")[:count]
     values = np.empty(count, np.float32)
-    gather.looked_up(values, _quantiles(), bits)
+    loops.looked_up(values, _quantiles(), bits)
     return values.reshape(shape)
 
 

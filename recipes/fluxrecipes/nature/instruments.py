@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fluxrecipes.nature import land
+from fluxrecipes.nature import land, loops
 from fluxrecipes.nature.fields import (
     Float,
     Index,
@@ -333,13 +333,12 @@ def pass_points(
 
     They come by the hour: neighbours in the list then need the same few knots.
     """
-    cells = np.flatnonzero(where)
-    seen = hours.reshape(-1)[cells]
-    order = np.argsort(seen.astype(np.int8), kind="stable")
-    row, column = np.divmod(cells[order], _SHAPE[1])
+    cells = np.empty(np.count_nonzero(where), np.intp)
+    loops.by_the_hour(cells, hours.reshape(-1), where.reshape(-1))
+    row, column = np.divmod(cells, _SHAPE[1])
     start = hours_since_epoch(day.astype("datetime64[D]"))
     longitude = (0.125 + 0.25 * column).astype(np.float32)
-    return Points(row, longitude, start + seen[order]), column
+    return Points(row, longitude, start + hours.reshape(-1)[cells]), column
 
 
 def pass_map(world: World, satellite: Satellite, day: np.datetime64, which: Pass) -> Bytes:
@@ -379,8 +378,10 @@ def pass_map(world: World, satellite: Satellite, day: np.datetime64, which: Pass
 
 def quantise(values: NDArray[np.floating], scale: float, offset: float) -> Bytes:
     """Bytes of values: nearest step, held within 0 to 250; NaN becomes 251 (no retrieval)."""
-    steps = np.clip(np.rint((values - offset) / scale), 0, LAST_VALUE)
-    return np.where(np.isfinite(values), steps, NO_RETRIEVAL).astype(np.uint8)
+    steps = np.empty(values.shape, np.uint8)
+    exact = values.dtype.type
+    loops.in_steps(steps, values, exact(scale), exact(offset), LAST_VALUE, NO_RETRIEVAL)
+    return steps
 
 
 def analysed_sst(world: World, day: np.datetime64) -> dict[str, Float]:

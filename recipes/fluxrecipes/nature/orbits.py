@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fluxrecipes.nature import loops
 from fluxrecipes.nature.fields import LATITUDES, hours_since_epoch
 from fluxrecipes.sources import rss
 
@@ -140,14 +141,8 @@ def observation_hours(satellite: Satellite, day: np.datetime64, which: Pass) -> 
     for revolution in range(first, first + int(24.0 / period) + 4):
         node = satellite.node_hour + revolution * period - start
         longitude = _SUN * (satellite.ascending_hour(start + node) - node)
-        shifted = column + np.int32(round(longitude / 0.25) % 1440)
-        cell = line + np.where(shifted < 1440, shifted, shifted - np.int32(1440))
-        seen = node + after
-        today = (seen >= 0.0) & (seen < 24.0)
-        if today.all():
-            hours[cell] = seen
-        else:
-            hours[cell[today]] = seen[today]
+        east = round(longitude / 0.25) % 1440
+        loops.seen_in_turn(hours, line, column, east, node, after)
     return hours.reshape(LATITUDES.size, 1440)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fluxrecipes.nature import loops
 from fluxrecipes.nature.fields import (
     LATITUDES,
     Float,
@@ -386,8 +387,9 @@ def _cloud_and_rain(score: Float, small: Float) -> tuple[Float, Float]:
 
 def _climate(points: Points, rows: tuple[Float, Float]) -> Float:
     """Annual mean plus season at points."""
-    mean, amplitude = rows
-    return mean[points.row] + amplitude[points.row] * points.summer
+    values = np.empty_like(points.summer)
+    loops.of_season(values, *rows, points.row, points.summer)
+    return values
 
 
 def _cold_coast(points: Points) -> Float:
