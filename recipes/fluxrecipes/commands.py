@@ -105,7 +105,10 @@ def rank(
     ] = Path("run.yaml"),
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Of the run file.")] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="A platform that is kept for validation; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="A platform kept for validation besides WHOTS, Stratus and NTAS; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Rank satellites month by month by how close their wind is to in-situ reports.
@@ -113,12 +116,13 @@ def rank(
     Needs a store with the satellites' passes (`fluxforge run`) and the table of reports
     (`fluxforge ingest insitu`). Prints the option `ranking` for `merge: closest-to-in-situ`.
 
-    Example: fluxforge rank -c run.yaml --leave-out 51WH0
+    Example: fluxforge rank -c run.yaml --leave-out 46246
     """
     from fluxengine import config as configuration
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxrecipes import ranking
+    from fluxrecipes.matchups.matching import WITHHELD
     from fluxrecipes.products.deepflux import Options
 
     run_file = configuration.load(config)
@@ -128,7 +132,11 @@ def rank(
     if period is None:
         raise ConfigError("it needs a period.", where=str(config), mend="Add `period`.")
     found = ranking.of_store(
-        chosen.place, options.sensors, period.first, period.last, leave_out or ()
+        chosen.place,
+        options.sensors,
+        period.first,
+        period.last,
+        (*WITHHELD, *(leave_out or ())),
     )
     rows = [(f.month, f.satellite, str(f.pairs), f"{f.rmse:.2f}", f"{f.bias:+.2f}") for f in found]
     heads = ("month", "satellite", "pairs", "RMSE [m/s]", "bias [m/s]")

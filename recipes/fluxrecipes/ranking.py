@@ -20,7 +20,7 @@ from fluxengine.place import Place
 from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.matchups.by_month import TABLE, reports_of
-from fluxrecipes.matchups.matching import Passes, Rules, match
+from fluxrecipes.matchups.matching import WITHHELD, Passes, Rules, match
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,7 +82,11 @@ def closeness(
 
 
 def of_store(
-    location: Place, sensors: Iterable[str], first: date, last: date, leave_out: Iterable[str] = ()
+    location: Place,
+    sensors: Iterable[str],
+    first: date,
+    last: date,
+    leave_out: Iterable[str] = WITHHELD,
 ) -> list[Closeness]:
     """Every satellite of a store in every month that the store has reports and passes of.
 

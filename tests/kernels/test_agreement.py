@@ -110,13 +110,14 @@ def mean_of(sums: np.ndarray) -> np.ndarray:
 
 def test_intervals_of_few_blocks_are_wide_enough() -> None:
     """Of seven blocks the mean holds in about 95 of 100 samples; plainly resampled in 88."""
-    inside = {True: [], False: []}
+    inside: dict[bool, list[bool]] = {True: [], False: []}
     for seed in range(400):
         values = np.random.default_rng(seed).normal(0, 1, 7)
         sums = np.stack([np.ones(7), values], axis=1)
-        for widened in inside:
-            told = (estimate if widened else interval)(mean_of, sums)
-            inside[widened].append(told[1] <= 0.0 <= told[2])
+        plainly = np.quantile(mean_of(module.resampled(sums)), (0.025, 0.975))
+        told = estimate(mean_of, sums)
+        inside[True].append(told.low <= 0.0 <= told.high)
+        inside[False].append(plainly[0] <= 0.0 <= plainly[1])
     assert np.mean(inside[True]) == pytest.approx(0.95, abs=0.03)
     assert np.mean(inside[False]) < 0.91
 
@@ -131,3 +132,17 @@ def test_sums_give_the_agreement_of_points() -> None:
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
     value, low, high = interval(mean_of, sums)
     assert low < value < high and value == pytest.approx(x.mean())
+
+
+def test_scores_of_few_stations_have_intervals_that_are_wide_enough() -> None:
+    """Of three moorings, each with a bias of its own, in all scores that have one."""
+    inside = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        member = np.repeat(np.arange(3), 40)
+        y = rng.normal(0, 2, member.size)
+        x = y + rng.normal(0, 1, 3)[member] + rng.normal(0, 1, member.size)
+        found = agreement(x, y, member)
+        inside.append(found.bias.low <= 0.0 <= found.bias.high)
+        assert found.rmse.low >= 0.0 and found.correlation.high <= 1.0
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.04)

@@ -1,10 +1,17 @@
 """Which satellite's wind is closest to reports."""
 
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from fluxengine.place import Folder
 from fluxkernels.bulk import bulk_flux
+from fluxrecipes import ranking as module
+from fluxrecipes.matchups.matching import WITHHELD
 from fluxrecipes.ranking import FEWEST, Closeness, closeness, ranking
 
 DAYS = np.arange("2004-07-01", "2004-07-08", dtype="datetime64[D]").astype("datetime64[ns]")
@@ -112,3 +119,19 @@ def test_the_closest_of_a_month_comes_first() -> None:
 
     found = [one("2004-08", "f13", 1.2), one("2004-07", "f15", 1.1), one("2004-07", "f13", 0.9)]
     assert ranking(found) == {"2004-07": ("f13", "f15"), "2004-08": ("f13",)}
+
+
+def test_withheld_stations_rank_no_satellite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would choose the very data that they later score."""
+    left: list[tuple[str, ...]] = []
+
+    def of_month(*given: object) -> None:
+        left.append(tuple(given[-1]))  # type: ignore[arg-type]
+
+    store = SimpleNamespace(names=("insitu", "deepflux-f17"))
+    monkeypatch.setattr(module, "Store", SimpleNamespace(at=lambda _: store))
+    monkeypatch.setattr(module, "open_dataset", lambda *_: passes(0.0, 0.1))
+    monkeypatch.setattr(module, "reports_of", lambda *_: reports())
+    monkeypatch.setattr(module, "closeness", of_month)
+    module.of_store(Folder(Path("store")), ("f17",), date(2004, 7, 1), date(2004, 7, 31))
+    assert left == [WITHHELD]

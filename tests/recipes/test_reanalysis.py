@@ -67,9 +67,10 @@ def on_passes(hours: list[int], **fields: np.ndarray | float) -> dict[str, np.nd
 
 
 def test_each_column_takes_the_hour_nearest_to_its_local_time() -> None:
+    """Of the same day: at 270.5 E it is 18 h at 23:58 UTC, and 0 UTC is of the evening before."""
     longitude = np.array([0.5, 90.5, 180.5, 270.5, 359.5])
-    assert nearest_hour(np.arange(24), 18.0, longitude).tolist() == [18, 12, 6, 0, 18]
-    assert nearest_hour(np.array([0, 6, 12, 18]), 6.0, longitude).tolist() == [6, 0, 18, 12, 6]
+    assert nearest_hour(np.arange(24), 18.0, longitude).tolist() == [18, 12, 6, 23, 18]
+    assert nearest_hour(np.array([0, 6, 12, 18]), 6.0, longitude).tolist() == [6, 18, 18, 12, 6]
     assert nearest_hour(np.array([23]), 6.0, longitude).tolist() == [23] * 5
     assert nearest_hour(np.array([], int), 6.0, longitude).tolist() == [-1] * 5
 

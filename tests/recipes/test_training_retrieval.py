@@ -294,6 +294,24 @@ def test_matchups_near_withheld_moorings_can_be_left_out(
     assert b"A1" in matched.found(asked(tmp_path, shared, matchups=rules)).train.platform
 
 
+def test_a_report_that_comes_again_under_another_number_teaches_once(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    given = asked(tmp_path, shared, matchups={"unseen": 0})
+    once, of_periods = matched.found(given), matched.of_periods
+
+    def twice(*rules: Any) -> list[Matchups]:
+        found = of_periods(*rules)
+        names = np.array([b"WMO" + name for name in found[0].platform.tolist()], "S16")
+        feeds = np.full(len(names), reports.ICOADS, np.uint8)
+        return [*found, replace(found[0], platform=names, feed=feeds)]
+
+    monkeypatch.setattr(matched, "of_periods", twice)
+    again = matched.found(given)
+    assert len(again.train) == len(once.train)
+    assert set(again.train.platform) == set(once.train.platform)
+
+
 def test_sensors_passes_and_filled_cells_can_be_chosen(shared: Path, tmp_path: Path) -> None:
     train = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
     assert set(train.satellite) == {F15, F17} and set(train.orbit) == {0, 1}

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from fluxengine.errors import ConfigError
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes.nature.record import _NOTICE as NOTICE
-from fluxrecipes.trends import command, document, records, report, settings
+from fluxrecipes.trends import command, document, offsets, records, report, settings
 from fluxrecipes.trends.regions import REGIONS, Region, mean_over
-from fluxrecipes.trends.series import annual
+from fluxrecipes.trends.series import annual, anomalies
 
 LAT, LON = np.arange(-55.0, 60.0, 10.0), np.arange(5.0, 360.0, 10.0)
 YEARS = 20
@@ -234,6 +234,9 @@ def test_offsets_of_overlaps_mend_a_jump_and_leave_the_trend(tmp_path: Path) -> 
     found = document.of(asked(tmp_path, overlaps=[overlap], **given))
     assert one(found, "wind_speed").slope == pytest.approx(0.2, abs=0.01)
     (offset,) = found.offsets
+    beside = {"before": {"store": ".", "dataset": "monthly.zarr"}}
+    told = document.of(asked(tmp_path, overlaps=[overlap], beside=beside, **given)).beside
+    assert told["record"][0].slope == told["before"][0].slope  # nothing is taken out of either
     assert offset.months == 18 and offset.mean == pytest.approx(0.25, abs=0.01)
     np.testing.assert_allclose(offset.field.sel(lat=slice(0, None)), 0.5, atol=1e-5)
     np.testing.assert_allclose(offset.field.sel(lat=slice(None, 0)), 0.0, atol=1e-5)
@@ -372,6 +375,35 @@ def test_a_year_is_not_moved_by_a_month_that_is_missing() -> None:
     made = annual(gappy, min_months=9)
     np.testing.assert_allclose(made.values[1], whole.values[1], atol=1e-3)
     assert np.isnan(made.values[2]).all()
+
+
+@pytest.mark.parametrize("there", ["early", "late", "few"])
+def test_a_month_that_is_there_for_a_part_of_the_record_takes_nothing_off_the_trend(
+    there: str,
+) -> None:
+    """An edge of the ice: its own mean of such a month is that of these years alone."""
+    years = np.arange(1992, 2021)
+    times = np.arange("1992-01", "2021-01", dtype="M8[M]")
+    month, year = times.astype(int) % 12, 1970 + times.astype(int) // 12
+    values = 0.1 * (year + month / 12.0 - 2006.0) + np.cos(month * np.pi / 6.0)
+    winter = month < 3
+    gone = {"early": year > 2005, "late": year < 2006, "few": year != 1995}[there]
+    gappy = xr.DataArray(
+        np.where(winter & gone, np.nan, values)[:, None],
+        {"time": times.astype("M8[ns]")},
+        ("time", "cell"),
+    )
+    made = annual(gappy, min_months=9)
+    np.testing.assert_allclose(np.diff(made.values[:, 0]), 0.1, atol=2e-3)
+    away = anomalies(gappy)
+    slope = np.polyfit(*np.stack([away["year"], away[:, 0]])[:, np.isfinite(away[:, 0])], 1)[0]
+    assert slope == pytest.approx(0.1, rel=1e-6) and made.sizes["year"] == years.size
+
+
+def test_a_month_belongs_to_the_satellite_of_most_of_its_days() -> None:
+    months_of = {"2002-05-16": "2002-05", "2002-05-17": "2002-06", "2002-02-15": "2002-02"}
+    for day, month in months_of.items():
+        assert offsets._first_after(np.datetime64(day)) == np.datetime64(month)
 
 
 def test_cells_that_come_and_go_do_not_move_a_mean() -> None:

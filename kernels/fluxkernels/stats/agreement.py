@@ -18,11 +18,21 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 _SEED = 20180101  # the same sample has the same intervals
 _ROUNDING = 1e-14, 1e-9  # of a sum of squares: of a few points, and at most
+# Of the scores in the order of `scores`: no interval goes beyond.
+_POSSIBLE = (
+    (0.0, np.inf),
+    (-np.inf, np.inf),
+    (-1.0, 1.0),
+    (0.0, np.inf),
+    (0.0, np.inf),
+    (0.0, np.inf),
+    (-np.inf, np.inf),
+)
 _AT_ONCE = 20_000_000  # draws: ships come by the hundred thousand
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval by resampling."""
+    """A number and its 95 % interval by resampling, as `widened` where clusters are few."""
 
     value: float
     low: float
@@ -122,9 +132,6 @@ def agreement(
 def estimate(statistic: Callable[[Floats], Floats], sums: Floats) -> Interval:
     """One number of sums and its 95 % interval, where clusters may be few.
 
-    Resampling so few as ten blocks gives intervals that are too narrow: these are widened as
-    Student's t is wider than a normal distribution, and by the bias of a small sample's variance.
-
     Parameters
     ----------
     statistic : callable
@@ -139,11 +146,25 @@ def estimate(statistic: Callable[[Floats], Floats], sums: Floats) -> Interval:
     number = len(sums)
     if not number:
         return Interval(np.nan, np.nan, np.nan)
-    value, low, high = (float(one) for one in interval(statistic, sums))
-    if number > 1:
-        widened = float(stdtrit(number - 1, 0.975) / ndtri(0.975)) * (number / (number - 1)) ** 0.5
-        low, high = value - widened * (value - low), value + widened * (high - value)
-    return Interval(value, low, high)
+    return Interval(*(float(one) for one in interval(statistic, sums)))
+
+
+def widened(value: Floats, low: Floats, high: Floats, clusters: int) -> tuple[Floats, Floats]:
+    """Limits for so few clusters, from those that resampling gives.
+
+    Resampling so few as ten gives intervals that are too narrow: these are widened as Student's t
+    is wider than a normal distribution, and by the bias of a small sample's variance.
+
+    Parameters
+    ----------
+    value, low, high : float64 array
+    clusters : int
+        That were resampled; below two there are no limits.
+    """
+    if clusters < 2:
+        return np.full_like(value, np.nan), np.full_like(value, np.nan)
+    wider = float(stdtrit(clusters - 1, 0.975) / ndtri(0.975)) * (clusters / (clusters - 1)) ** 0.5
+    return value - wider * (value - low), value + wider * (high - value)
 
 
 def sums_of(x: Floats, y: Floats, weights: Array | float = 1.0) -> Floats:
@@ -184,8 +205,13 @@ def agreement_of_sums(
     resamples : int
     """
     some = sums[sums[:, 0] > 0]
-    intervals = as_intervals(scores(some.sum(axis=0)), scores(resampled(some, resamples)))
-    return _named(points, len(some), intervals, tails)
+    drawn = scores(resampled(some, resamples))
+    intervals = as_intervals(scores(some.sum(axis=0)), drawn, len(some))
+    possible = [
+        Interval(one.value, max(one.low, least), min(one.high, most))
+        for one, (least, most) in zip(intervals, _POSSIBLE, strict=True)
+    ]
+    return _named(points, len(some), possible, tails)
 
 
 def interval(
@@ -208,7 +234,8 @@ def interval(
         NaN bounds where there are fewer than two clusters.
     """
     value = np.asarray(statistic(sums.sum(axis=0)))
-    return value, *_bounds(np.asarray(statistic(resampled(sums, resamples))), value)
+    drawn = np.asarray(statistic(resampled(sums, resamples)))
+    return value, *_bounds(drawn, value, len(sums))
 
 
 def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
@@ -235,27 +262,29 @@ def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
     return made
 
 
-def as_intervals(whole: Floats, samples: Floats) -> list[Interval]:
-    """Numbers of the whole sample with what 95 % of the resamples lie between.
+def as_intervals(whole: Floats, samples: Floats, clusters: int) -> list[Interval]:
+    """Numbers of the whole sample with what 95 % of the resamples lie between, `widened`.
 
     Parameters
     ----------
     whole : float array, shape (statistic,)
     samples : float array, shape (resample, statistic)
         NaN does not count; of no resample the limits are NaN.
+    clusters : int
+        That were resampled.
     """
-    low, high = _bounds(samples, whole)
+    low, high = _bounds(samples, whole, clusters)
     return [Interval(*map(float, three)) for three in zip(whole, low, high, strict=True)]
 
 
-def _bounds(samples: Floats, like: Floats) -> tuple[Floats, Floats]:
-    """What 95 % of the resamples lie between; NaN where there are none."""
+def _bounds(samples: Floats, whole: Floats, clusters: int) -> tuple[Floats, Floats]:
+    """What 95 % of the resamples lie between, `widened`; NaN where there are none."""
     if not len(samples):
-        return np.full_like(like, np.nan), np.full_like(like, np.nan)
+        return np.full_like(whole, np.nan), np.full_like(whole, np.nan)
     with warnings.catch_warnings():  # of a statistic that no sample has
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanquantile(samples, (0.025, 0.975), axis=0)
-    return low, high
+    return widened(whole, low, high, clusters)
 
 
 def _named(

@@ -130,14 +130,14 @@ def resampled_collocation(
     samples = np.stack(_told(_covariance(resampled(sums, resamples))), axis=-2)
     with np.errstate(invalid="ignore"):
         below = (samples[:, 0] < 0).mean(axis=0) if len(samples) else np.full(3, np.nan)
-        error = as_intervals(np.sqrt(whole[0]), np.sqrt(samples[:, 0]))
+        error = as_intervals(np.sqrt(whole[0]), np.sqrt(samples[:, 0]), number)
     return Resampled(
         together.shape[1],
         number,
         tuple(map(float, whole[0])),
         tuple(error),
-        tuple(as_intervals(whole[1], samples[:, 1])),
-        tuple(as_intervals(whole[2], samples[:, 2])),
+        tuple(as_intervals(whole[1], samples[:, 1], number)),
+        tuple(as_intervals(whole[2], samples[:, 2], number)),
         tuple(map(float, below)),
     )
 

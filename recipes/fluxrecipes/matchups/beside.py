@@ -258,6 +258,11 @@ def duplicates(matchups: Matchups) -> Flags:
     return marked
 
 
+def once(matchups: Matchups) -> Matchups:
+    """Each report once: a copy under another number must not check what the other one taught."""
+    return matchups.at(~duplicates(matchups))
+
+
 def _same(matchups: Matchups, one: Indices, other: Indices) -> Flags:
     alike = np.abs(matchups.time[one] - matchups.time[other]) <= SAME_WITHIN
     for name, width in SAME_VALUES.items():

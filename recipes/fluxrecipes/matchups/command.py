@@ -140,7 +140,8 @@ def _tell(stored: Stored, used: Counter[str]) -> None:
     show.table("Kept, by set", ("set", "#number"), rows)
     show.out.print()
     show_table(counts.table(counts.counted(kept.matchups)))
-    of_ships = ships.of_pairs(kept.matchups)
+    taught = (stored.verdicts == beside.KEPT) & (stored.sets == beside.TRAIN)
+    of_ships = ships.of_pairs(stored.found.at(taught).matchups)  # a training may be told of it
     if of_ships is not None:
         show.out.print()
         show_table(ships.table(of_ships))

@@ -43,7 +43,7 @@ STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm'
 _EARTH = 6371.0  # km
 
 # Kept for the last test, in whatever feed and by whatever number their reports come.
-WITHHELD = ("WHOTS", "STRATUS", "NTAS", "51WH0", "32ST0", "41NT0")
+WITHHELD = ("WHOTS", "STRATUS", "NTAS", "51WH0", "32ST0", "41NT0", "32012", "41060", "48401")
 WITHHELD_PLACES = ((22.7, 202.0), (-20.0, 275.0), (15.0, 309.0))  # degrees north and east
 
 
@@ -330,7 +330,8 @@ def _demands(reports: xr.Dataset) -> Iterator[tuple[str, Flags]]:
         yield f"{_words(name)} doubted by the provider", fine
     for name in HEIGHTS:
         sensor = _words(name.removeprefix("height_"))
-        yield f"{NO_HEIGHT} {sensor}", np.isfinite(reports[name].values)
+        metres = reports[name].values
+        yield f"{NO_HEIGHT} {sensor}", np.isfinite(metres) & (metres > 0)
 
 
 def _words(name: str) -> str:

@@ -15,7 +15,7 @@ from fluxrecipes.nature.files.kinds import whole
 from fluxrecipes.nature.world import World
 from fluxrecipes.stored import SIMULATED
 
-VERSION = 3  # of the world: raise it when the same seed no longer gives the same bytes
+VERSION = 4  # of the world: raise it when the same seed no longer gives the same bytes
 Periods = list[tuple[date, date]]  # first and last days, both included
 
 _RECORD = "world.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fluxrecipes.matchups.beside import once
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill.points import (
@@ -51,7 +52,7 @@ def _matchups(asked: Validation) -> Matchups | None:
     every = of_periods(asked.place, asked.fit, rules, names.observed, names.filled)
     if not every:
         return None
-    whole = Matchups.joined(every)
+    whole = once(Matchups.joined(every))
     fine = Climatology.of(whole).plausible(whole, rules.limit)
     return whole.at(fine & ~unseen(whole, rules.unseen))
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from fluxkernels.stats.agreement import Interval
+from fluxkernels.stats.agreement import Interval, as_intervals
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -252,7 +252,7 @@ def _score(
         for name, best in to_beat.items()
     }
     days = sorted(ours[key])
-    draws = _draws(np.array(days, "datetime64[D]"), block)
+    draws = _Draws.of(np.array(days, "datetime64[D]"), block)
     rmse, ratio = _resampled(table, others["squared"], "squared", draws, root=True)
     made = Score(
         variable,
@@ -290,39 +290,49 @@ def _correlation(table: Floats) -> float:
     return (_mean(table, "xy") - x * y) / spread if spread > 0 else np.nan
 
 
-def _draws(days: npt.NDArray[np.datetime64], block: int) -> npt.NDArray[np.float64]:
-    """How often each day counts in each resample, shape (resample, day): whole blocks at once."""
-    number = ((days - days[0]) / np.timedelta64(block, "D")).astype(int)
-    names, of = np.unique(number, return_inverse=True)
-    random = np.random.default_rng(_SEED)
-    counts = random.multinomial(names.size, np.full(names.size, 1 / names.size), RESAMPLES)
-    return counts[:, of].astype(np.float64)
+class _Draws(NamedTuple):
+    """How often each day counts in each resample, shape (resample, day), and of how many blocks."""
+
+    counts: Floats
+    blocks: int
+
+    @classmethod
+    def of(cls, days: npt.NDArray[np.datetime64], block: int) -> _Draws:
+        """Whole blocks of days at once."""
+        number = ((days - days[0]) / np.timedelta64(block, "D")).astype(int)
+        names, of = np.unique(number, return_inverse=True)
+        random = np.random.default_rng(_SEED)
+        counts = random.multinomial(names.size, np.full(names.size, 1 / names.size), RESAMPLES)
+        return cls(counts[:, of].astype(np.float64), names.size)
 
 
 def _resampled(
-    table: Floats, other: Floats | None, name: str, draws: Floats, *, root: bool
+    table: Floats, other: Floats | None, name: str, draws: _Draws, *, root: bool
 ) -> tuple[Interval, Interval]:
     """A mean and its ratio to that of the method to beat."""
 
     def means(rows: Floats) -> tuple[float, Floats]:
         weight, values = _of(rows, "weight"), _of(rows, name)
         with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = (draws @ values) / (draws @ weight)
+            drawn = (draws.counts @ values) / (draws.counts @ weight)
         shape = np.sqrt if root else np.asarray
         return float(shape(_mean(rows, name))), np.asarray(shape(drawn))
 
     value, drawn = means(table)
     if other is None:
-        return _interval(value, drawn), Interval(np.nan, np.nan, np.nan)
+        return _interval(value, drawn, draws), Interval(np.nan, np.nan, np.nan)
     below, drawn_below = means(other)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = value / below if below > 0 else np.nan
-        return _interval(value, drawn), _interval(ratio, drawn / drawn_below)
+        ratios = drawn / drawn_below
+        return _interval(value, drawn, draws), _interval(ratio, ratios, draws)
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
+def _interval(value: float, drawn: Floats, draws: _Draws) -> Interval:
+    """Of means, Brier scores and ratios of them: none is below zero."""
     known = drawn[np.isfinite(drawn)]
     if not known.size or not np.isfinite(value):
         return Interval(value, np.nan, np.nan)
-    low, high = np.percentile(known, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+    samples = known[:, np.newaxis].astype(np.float64)
+    (found,) = as_intervals(np.array([value]), samples, draws.blocks)
+    return found._replace(low=max(found.low, 0.0))

@@ -111,12 +111,15 @@ class ReanalysisOnPasses(PlainStage):
 
 
 def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
-    """Of the hours [UTC] that are `there`, the nearest to a local time; -1 where there are none."""
+    """Of a day's hours [UTC] that are `there`, the nearest to a local time; -1 where none is.
+
+    Not round the clock: the day's first hour is far from its last minutes.
+    """
     if not len(there):
         return np.full(longitude.shape, -1)
     wanted = (local - longitude / 15.0) % 24.0
     apart = np.abs(there[:, None] - wanted[None, :])
-    nearest: Array = there[np.minimum(apart, 24.0 - apart).argmin(axis=0)]
+    nearest: Array = there[apart.argmin(axis=0)]
     return nearest
 
 

@@ -16,6 +16,7 @@ from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import constellation
 from fluxrecipes.matchups import by_month, matching
+from fluxrecipes.matchups.beside import once
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups, Rules
 from fluxrecipes.training import settings
@@ -145,7 +146,7 @@ def found(asked: Matched) -> Split:
     every = of_periods(asked.place, periods, rules, names.merged, names.filled)
     if not every:
         raise _none(asked, asked.train)
-    whole = _allowed(Matchups.joined(every), asked)
+    whole = once(_allowed(Matchups.joined(every), asked))
     first = _during(whole, asked.train)
     # The limits know neither what is held out, which is not here, nor what checks the training.
     limits = Climatology.of(whole.at(first))

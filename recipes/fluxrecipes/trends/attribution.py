@@ -50,10 +50,10 @@ def contributions(
 
     names = [v.name for v in CAUSES]
     given = monthly[flux]
-    month = given["time"].values.astype("datetime64[M]").astype(int) % 12
+    months = given["time"].values.astype("datetime64[M]").astype(int)
     apart, usual = {}, {}
     for name in (*names, flux):
-        apart[name], usual[name] = departures(monthly[name].values.astype(np.float64), month)
+        apart[name], usual[name], _ = departures(monthly[name].values.astype(np.float64), months)
     output = "latent" if flux == cf.latent_heat_flux.name else "sensible"
     slopes = bulk_flux_derivatives(
         *(usual[name] for name in names),
@@ -64,7 +64,7 @@ def contributions(
     )
     found, left = {}, apart[flux]
     for name in names:
-        part = apart[name] * getattr(slopes[name], output)[month]
+        part = apart[name] * getattr(slopes[name], output)[months % 12]
         left = left - part
         found[name] = series_of(given.copy(data=part), of, min_months)
     found[REST] = series_of(given.copy(data=left), of, min_months)

@@ -118,6 +118,10 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     def own(name: str) -> xr.DataArray:
         return series_of(monthly(name), asked.of, asked.min_months)
 
+    def unmended(name: str) -> xr.DataArray:
+        plain = records.variable(dataset, name, asked, where)
+        return series_of(plain, asked.of, asked.min_months)
+
     series = {}
     for name in asked.variables:
         tell(f"Series of {name.replace('_', ' ')}.")
@@ -138,7 +142,7 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     if asked.attribution:
         _add_causes(found, monthly, regressors, tell)
     if asked.beside:
-        _add_beside(found, series, tell)
+        _add_beside(found, {name: unmended(name) for name in series}, tell)
     return found
 
 

@@ -74,14 +74,23 @@ def estimated(
 def mended(monthly: xr.DataArray, offsets: Sequence[Offset]) -> xr.DataArray:
     """A monthly series with each offset taken from all months after it.
 
-    The month of the change is taken as the satellite's that has more of its days.
+    The month of the change is taken as the satellite's that has more of its days, or the new one's.
     """
     made = monthly.copy()
     times = monthly["time"].values.astype("datetime64[M]")
     for one in offsets:
-        later = times >= (np.datetime64(one.on) + np.timedelta64(14, "D")).astype("datetime64[M]")
+        later = times >= _first_after(np.datetime64(one.on))
         made.values[later] -= one.field.values.astype(made.dtype)
     return made
+
+
+def _first_after(on: np.datetime64) -> np.datetime64:
+    """The first month of which the satellite that comes on a day has no fewer days."""
+    month = on.astype("datetime64[M]")
+    before = on - month.astype("datetime64[D]")
+    after = (month + 1).astype("datetime64[D]") - on
+    first: np.datetime64 = month if after >= before else month + 1
+    return first
 
 
 def _estimated(asked: Trends, one: Overlap, variable: str) -> Offset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,39 +20,62 @@ def years_of(monthly: xr.DataArray | xr.Dataset) -> npt.NDArray[np.int64]:
     return found
 
 
-def departures(values: Floats, months: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Of each month from the mean of its month of the year, and those means.
+class Departures(NamedTuple):
+    """Of months from what their months of the year are in the middle of the record.
+
+    Parameters
+    ----------
+    apart : float array, shape (time, ...)
+    usual : float array, shape (12, ...)
+        What they are departures from; NaN of months that there are none of.
+    slope : float array, shape (...)
+        A year: of all months of the year together.
+    """
+
+    apart: Floats
+    usual: Floats
+    slope: Floats
+
+
+def departures(values: Floats, months: npt.NDArray[np.int64]) -> Departures:
+    """Departures of months, by least squares for a level of each month of the year and one slope.
+
+    Where a month is there in early years alone, its mean is that of those years: what a trend
+    makes of the difference is not taken out with the season.
 
     Parameters
     ----------
     values : float array, shape (time, ...)
     months : int array, shape (time,)
-        0 for January.
-
-    Returns
-    -------
-    departures : float array, shape (time, ...)
-    means : float array, shape (12, ...)
-        NaN of months that there are none of.
+        Since 1970.
     """
-    means = np.full((12, *values.shape[1:]), np.nan, values.dtype)
-    apart = np.empty_like(values)
-    for month in np.unique(months):
-        same = months == month
-        some = values[same]
-        there = np.isfinite(some)
-        number = there.sum(axis=0)
-        total = np.where(there, some, 0.0).sum(axis=0, dtype=np.float64)
-        means[month] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-        apart[same] = some - means[month]
-    return apart, means
+    shape = (12, *values.shape[1:])
+    years = np.asarray(months // 12 - (months // 12).mean())
+    means, middles = np.full(shape, np.nan), np.zeros(shape)
+    steep, spread = np.zeros(shape[1:]), np.zeros(shape[1:])
+    for month in np.unique(months % 12):
+        same = months % 12 == month
+        there = np.isfinite(values[same])
+        some = np.where(there, values[same], 0.0).astype(np.float64)
+        number = np.maximum(there.sum(axis=0), 1)
+        when = _along(years[same], some)
+        middles[month] = (there * when).sum(axis=0) / number
+        means[month] = np.where(there.any(axis=0), some.sum(axis=0) / number, np.nan)
+        away = there * (when - middles[month])
+        steep += (away * some).sum(axis=0)
+        spread += (away * when).sum(axis=0)
+    slope = np.where(spread > 0, steep / np.where(spread > 0, spread, 1.0), 0.0)
+    usual = means - slope * middles
+    return Departures(
+        (values - usual[months % 12]).astype(values.dtype), usual.astype(values.dtype), slope
+    )
 
 
 def annual(monthly: xr.DataArray, min_months: int = 9) -> xr.DataArray:
     """Mean of each year, months weighed by their days.
 
-    A year that lacks a month is not moved by it: the mean is of the departures from each month's
-    own mean, and the mean of those is added again. Of a complete year that is the plain mean.
+    A year that lacks a month is not moved by it: the mean is of `departures`, and the mean of what
+    they are departures from is added again. Of a complete record that is the plain mean.
 
     Parameters
     ----------
@@ -69,9 +92,9 @@ def annual(monthly: xr.DataArray, min_months: int = 9) -> xr.DataArray:
     import xarray as xr
 
     times = monthly["time"].values.astype("datetime64[M]")
-    years, month = years_of(monthly), times.astype(int) % 12
+    years = years_of(monthly)
     days = ((times + 1).astype("M8[D]") - times.astype("M8[D]")).astype(float)
-    apart, means = departures(monthly.values, month)
+    apart, means, _ = departures(monthly.values, times.astype(int))
     known = np.isfinite(means)
     usual_days = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
     weight = usual_days.reshape(-1, *[1] * (means.ndim - 1)) * known
@@ -92,9 +115,9 @@ def annual(monthly: xr.DataArray, min_months: int = 9) -> xr.DataArray:
 
 
 def anomalies(monthly: xr.DataArray) -> xr.DataArray:
-    """Departures of months from the mean of their month of the year, about the record's mean.
+    """`departures` of months, about the record's mean.
 
-    All departures of a year from such means would be alike where there is a trend, a step a year:
+    All departures of a year would be alike where there is a trend, a step a year:
     Decembers are later than Januaries, and so is their mean. What the trend makes of that is given
     back.
 
@@ -112,8 +135,8 @@ def anomalies(monthly: xr.DataArray) -> xr.DataArray:
     import xarray as xr
 
     times = monthly["time"].values.astype("datetime64[M]").astype(int)
-    apart, means = departures(monthly.values, times % 12)
-    apart += _slope(apart, years_of(monthly)) * _along((times % 12 - 5.5) / 12.0, apart)
+    apart, means, slope = departures(monthly.values, times)
+    apart += (slope * _along((times % 12 - 5.5) / 12.0, apart)).astype(apart.dtype)
     known = np.isfinite(means)
     base = np.where(known, means, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     whole = np.arange(times.min(), times.max() + 1)
@@ -125,15 +148,7 @@ def anomalies(monthly: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(made, {**coords, "year": years}, dims, monthly.name, monthly.attrs)
 
 
-def _slope(values: Floats, years: npt.NDArray[np.int64]) -> Floats:
-    """A year, by least squares over what is there."""
-    when = _along(years - years.mean(), values)
-    there = np.isfinite(values)
-    spread = (there * when**2).sum(axis=0)
-    return np.asarray((np.where(there, values, 0.0) * when).sum(axis=0) / np.maximum(spread, 1e-9))
-
-
-def _along(times: Floats, values: Floats) -> Floats:
+def _along(times: npt.NDArray[Any], values: Floats) -> Floats:
     return times.reshape(-1, *[1] * (values.ndim - 1))
 
 
