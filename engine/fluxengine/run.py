@@ -21,7 +21,7 @@ from fluxengine.errors import RunFailed
 from fluxengine.estimate import BLOCKS_PER_COMMIT, Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
 from fluxengine.jobs import jobs, rows
-from fluxengine.ledger import HOLDS_VALUES, BlockRows
+from fluxengine.ledger import ABSENT, HOLDS_VALUES, OUTSIDE, BlockRows, Flags, by_block
 from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
 from fluxengine.progress import QUIET, Progress
 from fluxengine.repository import MAIN, Repository
@@ -323,10 +323,15 @@ def _stop_if_strict(state: _Run, name: str, finished: Iterable[BlockRows]) -> No
 
 
 def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
-    """Collect the period's notes; stop where a dataset has nothing to give at all."""
+    """Collect the period's notes; stop where a dataset has nothing to give at all.
+
+    And those of other blocks that this run publishes: an earlier one, of another period, may have
+    left them unpublished, or not even made.
+    """
     book, name = plan.stand.ledger, plan.name
-    marked = book.marked()
-    notes = sorted(book.notes(marked[plan.wanted[marked]]))
+    marked, unpublished = book.marked(), _unpublished(plan, state.published_before[name])
+    told = plan.wanted | unpublished
+    notes = sorted(book.notes(marked[told[marked]]))
     if not np.isin(book.states, HOLDS_VALUES).any():
         first = notes[0][1] if notes else "it is empty"
         raise RunFailed(
@@ -334,6 +339,26 @@ def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
             mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
         )
     state.marked += [f"{name} {step}: {note}" for step, note in notes]
+    unmade = np.flatnonzero(unpublished & by_block(book.grid, book.states == ABSENT))
+    if len(unmade):
+        step = book.grid.step_name(book.grid.numbered(int(unmade[0])).steps[0])
+        state.marked.append(
+            f"{name} {step}: not made yet; an earlier run of a longer period left"
+            f" {len(unmade)} such block(s): run that period"
+        )
+
+
+def _unpublished(plan: DatasetPlan, before: str) -> Flags:
+    """Which blocks are in another state than in the version that is published, shape (blocks,)."""
+    book, repository = plan.stand.ledger, plan.stand.repository
+    assert repository is not None
+    if before == plan.stand.snapshot:
+        return np.zeros_like(plan.wanted)
+    changed = np.ones(book.states.shape, bool)
+    if repository.versions:
+        published = repository.ledger(before).states
+        changed[: len(published)] = published != book.states[: len(published)]
+    return by_block(book.grid, changed & (book.states != OUTSIDE))
 
 
 def _publish(state: _Run) -> dict[str, str]:
