@@ -7,6 +7,7 @@ import zipfile
 from datetime import date
 from pathlib import Path
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from era5_files import (
     new_form,
     of,
     old_form,
+    seconds,
     temperatures,
     zipped,
 )
@@ -314,6 +316,36 @@ def test_a_zip_out_of_all_proportion_is_not_unpacked(tmp_path):
         era5.read(path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_zip_packed_otherwise_than_by_deflate_is_refused(tmp_path, method, damaged):
+    path = tmp_path / "a.nc"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("inner.nc", np.random.default_rng(0).bytes(1000))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:200] + bytes(400) + raw[600:] if damaged else raw)
+    with pytest.raises(DamagedFile, match=f"'inner.nc' in it is packed by method {method}") as told:
+        era5.read(path)
+    assert "by deflate" in told.value.mend
+
+
+def test_a_zip_with_a_damaged_index_is_damaged(tmp_path):
+    """A member without a name, and one at a place that no file reaches."""
+    path = zipped(tmp_path / "a.nc", inner_nc=b"much the same")
+    raw = path.read_bytes()
+    index, end = raw.rfind(b"PK\x01\x02"), raw.rfind(b"PK\x05\x06")
+    nameless = bytearray(raw[index:end])
+    nameless[28:32] = (0).to_bytes(2, "little") + len("inner.nc").to_bytes(2, "little")
+    far = bytearray(raw[index:end])
+    far[30:32], far[42:46] = (12).to_bytes(2, "little"), b"\xff" * 4
+    far += b"\x01\x00\x08\x00" + (2**62).to_bytes(8, "little")
+    for changed in (nameless, far):
+        size = len(changed).to_bytes(4, "little")
+        path.write_bytes(raw[:index] + changed + raw[end : end + 12] + size + raw[end + 16 :])
+        with pytest.raises(DamagedFile, match="it cannot be unzipped: "):
+            era5.read(path)
+
+
 def test_an_error_in_a_zip_names_the_member(tmp_path):
     path = zipped(tmp_path / "a.nc", inner_nc=b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(DamagedFile, match="cannot be read as NetCDF") as caught:
@@ -490,6 +522,35 @@ def test_content_that_cannot_be_is_damage(tmp_path, changes, words):
     path = new_form(tmp_path / "a.nc", hours(0), {"t2m": temperatures(1)}, **changes)
     with pytest.raises(DamagedFile, match=words):
         decoded(path)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_times_that_are_not_finite_are_damage(tmp_path, odd):
+    """The library would take them for the date that their units count from."""
+    raw = np.array([seconds(hours(0))[0], odd])
+    path = new_form(tmp_path / "a.nc", hours(0, 1), {"t2m": temperatures(2)}, raw_times=raw)
+    with pytest.raises(DamagedFile, match="times cannot be read: it is not finite"):
+        era5.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "chunks", "words"),
+    [
+        ("latitude", (5,), (2**23,), r"latitude has chunks of \[8388608\], and 5 cells"),
+        ("t2m", (1, 5, 5), (1, 2048, 4096), r"t2m has chunks of \[1, 2048, 4096\], and 1 x 5 x 5"),
+        ("longitude", (2**21,), (2**10,), "its longitude has 2,097,152 values"),
+    ],
+)
+def test_a_file_that_would_take_far_more_memory_than_it_needs(tmp_path, name, shape, chunks, words):
+    """Chunks are unpacked whole, and axes are read when a file is opened."""
+    path = new_form(tmp_path / "a.nc", hours(0), {"t2m": temperatures(1)})
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        most = (None,) * len(shape)
+        file.create_dataset(name, shape, "f4", chunks=chunks, maxshape=most, compression=1)
+    with pytest.raises(DamagedFile, match=words) as caught:
+        era5.read(path)
+    assert caught.value.where == str(path)
 
 
 @pytest.mark.parametrize("without", ["scale_factor"])

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from era5_files import DAY, SHAPE, grib, hours, new_form, of, temperatures
 
 from fluxengine.errors import DamagedFile, WrongFile
-from fluxrecipes.sources import era5
+from fluxrecipes.sources import era5, grib_process
 from fluxrecipes.sources.era5 import NO_VALUE, NOT_IN_FILE, PRELIMINARY, VALID
 
 pytest.importorskip("cfgrib", reason="GRIB is read through cfgrib, which is not installed")
@@ -140,6 +140,18 @@ def test_a_message_that_kills_eccodes_is_damage(tmp_path, two_messages):
     path = tmp_path / "a.grib"
     path.write_bytes(raw)
     with pytest.raises(DamagedFile, match="ecCodes ended its process with the code -11") as caught:
+        era5.read(path)
+    assert caught.value.where == str(path)
+
+
+def test_an_answer_that_never_comes_is_damage(tmp_path, two_messages, monkeypatch):
+    """A library that loops over a damaged message, in place of ecCodes."""
+    (tmp_path / "cfgrib.py").write_text("while True: pass")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(grib_process, "PATIENCE", 0.2)
+    path = tmp_path / "a.grib"
+    path.write_bytes(two_messages)
+    with pytest.raises(DamagedFile, match="ecCodes has given no answer for 0 s") as caught:
         era5.read(path)
     assert caught.value.where == str(path)
 

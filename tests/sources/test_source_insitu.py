@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fluxengine.errors import DamagedFile, MissingFile
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
 from fluxengine.tables import Feed, Table
 from fluxkernels import wet_bulb_temperature
 from fluxrecipes.sources import reports, stations
@@ -128,6 +128,40 @@ def test_saturated_sensors_do_not_exceed_saturation():
         for fraction in (1.0, 1.02)
     ]
     assert found[0]["specific_humidity"] == found[1]["specific_humidity"]
+
+
+# --- heights and averaging ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metres", [0.0, -3.0, 100.5, 1e6, np.inf, np.nan])
+def test_heights_that_cannot_be_are_unknown(metres):
+    values = {"wind_speed": 5.0, "air_temperature": 290.0, "dew_point": 285.0}
+    found = row(**{name: Measured(value, height=metres) for name, value in values.items()})
+    heights = [found[f"height_{name}"] for name in ("wind", "air_temperature", "humidity")]
+    assert np.isnan(heights).all()
+
+
+@pytest.mark.parametrize(
+    ("metres", "expected"), [(0.0, 0.0), (99.0, 99.0), (-1.0, np.nan), (101.0, np.nan)]
+)
+def test_depths_that_cannot_be_are_unknown(metres, expected):
+    found = row(sea_surface_temperature=Measured(290.0, height=metres))
+    np.testing.assert_equal(found["depth_sea_surface_temperature"], expected)
+
+
+def test_averaging_is_told_from_all_reports_of_a_platform():
+    days = NOON + np.arange(3).astype("m8[D]")
+    found = reports.Averaging(reports.SHORT)
+    assert found.of(b"A") == reports.SHORT
+    found.add(days, b"A")
+    found.add(NOON + np.arange(3).astype("m8[h]"), np.array([b"B"] * 3))
+    found.add(np.array(["NaT"], "M8[s]"), b"C")
+    assert found.of(np.array([b"A", b"B", b"A"])).tolist() == [
+        reports.LONG, reports.SHORT, reports.LONG
+    ]  # fmt: skip
+    assert found.of(b"C") == reports.LONG  # as half of the spacings of the others
+    found.add(np.empty(0, "M8[s]"), np.empty(0, "S5"))
+    assert found.of(np.empty(0, "S5")).shape == (0,)
 
 
 # --- rows left out --------------------------------------------------------------------------------
@@ -256,5 +290,12 @@ def test_blocks_refuse_what_is_no_text(tmp_path):
     with pytest.raises(DamagedFile, match="at byte 3 a line has more than 100 bytes"):
         list(text_blocks(path, 50, 100))
     path.write_bytes(gzip.compress(b"line\n" * 1000)[:-9])
-    with pytest.raises(DamagedFile, match="cut short"):
+    with pytest.raises(DamagedFile, match=r"cut short\. 5,000 bytes could be unpacked"):
         list(text_blocks(path, 50, 100))
+    path.write_bytes(gzip.compress(b"line\n" * 1000) + b"garbage")
+    with pytest.raises(
+        DamagedFile, match=r"stream is whole, but bytes follow .* 5,000 bytes could"
+    ):
+        list(text_blocks(path, 50, 100))
+    with pytest.raises(WrongFile, match="it is a folder, not a file"):
+        list(text_blocks(tmp_path, 50, 100))

@@ -199,10 +199,43 @@ def test_downward_fluxes_are_told_by_their_mean(tmp_path, year, packed):
         OAFLUX.decode((path, *year[1:]), (FIRST,))
 
 
-@pytest.mark.parametrize(("steps", "words"), [(12, "monthly means"), (367, "2016 has 366")])
-def test_other_lengths_of_a_year_are_refused(tmp_path, year, steps, words):
-    path = write(tmp_path, "lh", np.zeros((steps, 1, 1), "i2"), lat=LAT[:1], lon=LON[:1])
+@pytest.mark.parametrize(
+    ("steps", "unit", "words"),
+    [
+        (12, "month", "12 steps in the unit 'month', not days: monthly means"),
+        (5, "months since 2016-01-01", "not days: monthly means"),
+        (12, "", "monthly means"),
+        (367, "day of year", "2016 has 366"),
+    ],
+)
+def test_other_lengths_of_a_year_are_refused(tmp_path, year, steps, unit, words):
+    one_cell = {"lat": LAT[:1], "lon": LON[:1], "time_units": unit}
+    path = write(tmp_path, "lh", np.zeros((steps, 1, 1), "i2"), **one_cell)
     with pytest.raises(WrongFile, match=words):
+        OAFLUX.decode((path, *year[1:]), (FIRST,))
+
+
+@pytest.mark.parametrize(
+    ("unit", "time"),
+    [
+        ("day of year", np.arange(1, 13)),
+        (f"days since {YEAR}-01-01", np.arange(12)),
+        (f"hours since {YEAR}-01-01", 24 * np.arange(12)),
+    ],
+)
+def test_the_first_twelve_days_of_a_year_are_no_months(tmp_path, packed, unit, time):
+    more = {"suffix": "rt.nc.gz", "time_units": unit, "time": time}
+    files = [write(tmp_path, one, packed[one].repeat(3, axis=0), **more) for one in QUANTITIES]
+    found = OAFLUX.decode(tuple(files), (FIRST + timedelta(11), FIRST + timedelta(12)))
+    assert found.time.values.astype("datetime64[D]").tolist() == [FIRST + timedelta(11)]
+    assert np.array_equal(found.latent_heat_flux[0], packed["lh"][3])
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".nc.gz"])
+def test_a_folder_is_no_file(tmp_path, year, suffix):
+    path = tmp_path / f"lh_oaflux_{YEAR}{suffix}"
+    path.mkdir()
+    with pytest.raises(WrongFile, match="it is a folder, not a file"):
         OAFLUX.decode((path, *year[1:]), (FIRST,))
 
 

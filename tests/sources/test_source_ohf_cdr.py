@@ -171,6 +171,49 @@ def test_a_chunk_wider_than_the_variable_is_refused(tmp_path):
         OHF_CDR.decode(path, DAY)
 
 
+def rewritten(path: Path, name: str, dtype: object, cells: object, chunk: int = 0) -> Path:
+    """A file whose time, lat and lon are as they should be, but for one of them."""
+    with netCDF4.Dataset(path, "w") as file:
+        for axis, centres in (("time", np.arange(8) * 3 + 1.5), ("lat", LAT), ("lon", LON)):
+            other = axis == name
+            file.createDimension(axis, None if other and chunk else len(centres))
+            layout = {"zlib": True, "chunksizes": (chunk,)} if other and chunk else {}
+            made = file.createVariable(axis, dtype if other else "f8", (axis,), **layout)
+            made[:] = cells if other else centres
+        file["time"].units = f"hours since {DAY}"
+    return path
+
+
+@pytest.mark.parametrize(("name", "count"), [("time", 8), ("lat", 720)])
+def test_texts_for_numbers_are_refused(tmp_path, name, count):
+    path = rewritten(tmp_path / NAME, name, str, np.array(["2003"] * count, object))
+    with pytest.raises(WrongFile, match=f"{name} holds no numbers"):
+        OHF_CDR.decode(path, DAY)
+
+
+def test_lists_for_numbers_are_refused(tmp_path):
+    path = write(tmp_path / NAME, names={LATENT: "of_others"})
+    with netCDF4.Dataset(path, "a") as file:
+        lists = file.createVLType("f4", "lists")
+        file.createVariable(LATENT, lists, ("time", "lat", "lon")).units = "W/m^2"
+    with pytest.raises(WrongFile, match=f"{LATENT} holds no numbers"):
+        OHF_CDR.decode(path, DAY)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_times_that_are_not_finite_are_damage(tmp_path, odd):
+    """The library would take them for the date that its units count from."""
+    path = rewritten(tmp_path / NAME, "time", "f8", [odd, *(np.arange(1, 8) * 3 + 1.5)])
+    with pytest.raises(DamagedFile, match="its time cannot be read: it is not finite"):
+        OHF_CDR.decode(path, DAY)
+
+
+def test_a_coordinate_in_far_wider_chunks_is_refused(tmp_path):
+    path = rewritten(tmp_path / NAME, "lat", "f4", LAT, chunk=2**23)
+    with pytest.raises(DamagedFile, match=r"lat has chunks of \[8388608\], and 720 cells"):
+        OHF_CDR.decode(path, DAY)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A whole file of few bytes."""

@@ -5,6 +5,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -285,6 +286,8 @@ def test_wrong_content_is_refused(tmp_path, changes, words):
         ({"time_units": "fortnights"}, "time cannot be read"),
         ({"time_units": ""}, "time cannot be read"),
         ({"time": 9.96921e36}, "time cannot be read"),
+        ({"time": np.nan}, "time cannot be read: it is not finite"),
+        ({"time": np.inf}, "time cannot be read: it is not finite"),
         ({"packing": {"sst": {"scale_factor": None}}}, "sst has no scale_factor"),
         ({"packing": {"ice": {"_FillValue": None}}}, "ice has no _FillValue"),
         (
@@ -292,8 +295,76 @@ def test_wrong_content_is_refused(tmp_path, changes, words):
             "ice decodes to 15 to 100, not to within 0 to 1",
         ),
         ({"packing": {"sst": {"scale_factor": 0.1}}}, "sst decodes to -18 to 31"),
+        ({"packing": {"sst": {"scale_factor": "0.01x"}}}, "scale_factor of '0.01x', which is no"),
+        ({"packing": {"sst": {"scale_factor": ""}}}, "a scale_factor of '', which is no number"),
+        ({"packing": {"sst": {"scale_factor": [0.01, 0.02]}}}, "which is no number"),
+        ({"packing": {"sst": {"scale_factor": 0.0}}}, "sst is packed with scale 0, offset 0 and"),
+        ({"packing": {"sst": {"add_offset": np.nan}}}, "offset nan and fill value -999: its"),
     ],
 )
 def test_content_that_cannot_be_told_is_damage(tmp_path, changes, words):
     with pytest.raises(DamagedFile, match=words):
         OISST.decode(write(tmp_path, **changes), DAY)
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        ("x", "a _FillValue of 'x', which is no number"),
+        (np.nan, "fill value nan: its values cannot be told"),
+        (np.float32(-999.5), "fill value -999.5"),
+        (np.int32(10**6), r"fill value 1e\+06"),
+    ],
+)
+def test_a_fill_value_that_no_cell_can_have_is_damage(tmp_path, fill, words):
+    path = write(tmp_path)
+    with h5py.File(path, "r+") as file:  # the library itself writes no other than int16
+        del file["sst"].attrs["_FillValue"]
+        file["sst"].attrs["_FillValue"] = fill
+    with pytest.raises(DamagedFile, match=words):
+        OISST.decode(path, DAY)
+
+
+def test_a_header_that_the_library_stumbles_over_is_damage(tmp_path):
+    """An axis whose variable is another than its dimension says."""
+    path = write(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["lat"]
+        file["lat"] = np.array([b"a"] * 720)
+    with pytest.raises(DamagedFile, match="cannot be read as NetCDF: 'NoneType' object") as caught:
+        OISST.decode(path, DAY)
+    assert caught.value.where == str(path)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    path = tmp_path / oisst.file_name(DAY)
+    path.mkdir()
+    with pytest.raises(WrongFile, match="it is a folder, not a file"):
+        OISST.decode(path, DAY)
+
+
+@pytest.mark.parametrize("name", ["sst", "of_others"])
+def test_a_chunk_far_wider_than_its_variable_is_refused(tmp_path, name):
+    """It would be unpacked whole."""
+    path = write(tmp_path, without=(name,))
+    with netCDF4.Dataset(path, "a") as file:
+        file.createDimension("rows", None)
+        file.createDimension("columns", None)
+        dims, chunks = ("time", "zlev", "rows", "columns"), (1, 1, 8192, 4096)
+        made = file.createVariable(name, "i2", dims, zlib=True, chunksizes=chunks)
+        made[0, 0, :720, :1440] = 0
+    words = rf"{name} has chunks of \[1, 1, 8192, 4096\], and 1 x 1 x 720 x 1440 cells"
+    with pytest.raises(DamagedFile, match=words):
+        OISST.decode(path, DAY)
+
+
+def test_chunks_that_the_library_chooses_are_read(tmp_path):
+    """It makes them widest where no axis has an end."""
+    path = write(tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        for axis in ("a", "b"):
+            file.createDimension(axis, None)
+        made = file.createVariable("of_others", "f8", ("a", "b"), zlib=True)
+        made[0, 0] = 1.0
+        assert made.chunking()[0] > 1000
+    assert set(OISST.decode(path, DAY)) > {"sea_ice_fraction"}

@@ -289,6 +289,9 @@ def damaged(raw: bytes, kind: str) -> bytes:
         "wrong length field": raw[:-1] + bytes([raw[-1] ^ 1]),
         "corrupt stream": raw[:middle] + bytes(64) + raw[middle + 64 :],
         "trailing bytes": raw + b"more than there should be",
+        "few trailing bytes": raw + b"more",
+        "trailing bytes behind zeros": raw + bytes(9_000) + b"more",
+        "half a stream behind": raw + gzip.compress(b"more")[:-5],
         "a web page": b"<!DOCTYPE html><title>Sign in</title>",
         "unpacked": gzip.decompress(raw),
     }[kind]
@@ -302,7 +305,10 @@ def damaged(raw: bytes, kind: str) -> bytes:
         ("wrong checksum", "CRC"),
         ("wrong length field", "length"),
         ("corrupt stream", "gzip"),
-        ("trailing bytes", "Not a gzipped file"),
+        ("trailing bytes", r"stream is whole, but bytes .* 10,368,000 bytes could be unpacked"),
+        ("few trailing bytes", "stream is whole, but bytes follow that are none of it"),
+        ("trailing bytes behind zeros", "stream is whole, but bytes follow"),
+        ("half a stream behind", r"cut short\. 10,368,\d{3} bytes could be unpacked"),
         ("a web page", "Not a gzipped file"),
         ("unpacked", "Not a gzipped file"),
     ],
@@ -337,6 +343,14 @@ def test_a_length_of_no_layout_is_damage(tmp_path, size):
     with pytest.raises(DamagedFile, match=f"^{re.escape(str(path))}: {size:,} bytes") as caught:
         F17.decode(path, DAY)
     assert not isinstance(caught.value, WrongFile)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    path = named(tmp_path, F17)
+    path.mkdir()
+    with pytest.raises(WrongFile, match="it is a folder, not a file") as caught:
+        F17.decode(path, DAY)
+    assert caught.value.where == str(path)
 
 
 def test_an_empty_file_is_damage(tmp_path):

@@ -191,6 +191,19 @@ def test_a_conversion_of_another_name_is_refused(file, tmp_path, name, words):
         F17.decode(path, DAY)
 
 
+def test_a_chunk_far_wider_than_its_variable_is_refused(maps, tmp_path):
+    """It would be unpacked whole."""
+    path = rssfiles.ghrc_netcdf(tmp_path / NAMES[0], maps, DAY)
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("wind_speed", "as_it_was")
+        file.createDimension("columns", None)
+        dims, chunks = ("time", "latitude", "columns"), (2, 720, 10_000)
+        made = file.createVariable("wind_speed", "i2", dims, zlib=True, chunksizes=chunks)
+        made[:, :, :1440] = 255
+    with pytest.raises(DamagedFile, match=r"wind_speed has chunks of \[2, 720, 10000\]"):
+        F17.decode(path, DAY)
+
+
 def test_netcdf_packed_with_gzip_and_the_reverse(file, maps, tmp_path):
     path = tmp_path / "f17_20160102v7.gz"
     path.write_bytes(gzip.compress(file.read_bytes(), 1))

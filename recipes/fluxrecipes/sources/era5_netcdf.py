@@ -9,6 +9,7 @@ time without an axis, variables of their own beside. Those are read. What tells 
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.errors import DamagedFile, WrongFile
+from fluxrecipes.sources import netcdf
 from fluxrecipes.sources.era5_fields import (
     BY_NAME,
     STEP,
@@ -80,20 +82,29 @@ def _opened(path: Path, stream: BinaryIO, start: bytes) -> xr.Dataset:
         try:
             if start.startswith(NETCDF3):
                 return xr.open_dataset(path, engine="scipy", decode_cf=False, cache=False)
-            _check_root(stream)
+            _check_root(stream, path)
             return xr.open_dataset(stream, engine="h5netcdf", decode_cf=False, cache=False)
+        except DamagedFile:
+            raise
         except Exception as error:  # out of memory too: only a damaged header asks for much here
             what = _unreadable(error)
     raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
 
 
-def _check_root(stream: BinaryIO) -> None:
-    """Fail where the root cannot be listed: h5netcdf would fail too, but not close the file."""
+def _check_root(stream: BinaryIO, path: Path) -> None:
+    """Fail where the root cannot be listed: h5netcdf would fail too, but not close the file.
+
+    Refuse axes that would take much memory, too: xarray reads them when it opens the file.
+    """
     import h5py
 
     with h5py.File(stream, "r") as file:
         list(file["/"].attrs)
-        list(file["/"])
+        for name, found in file["/"].items():
+            if isinstance(found, h5py.Dataset) and found.chunks:
+                width = found.dtype.itemsize
+                netcdf.check_chunk(name, found.chunks, found.shape, width, path)
+                _check_length(name, found.size if found.ndim == 1 else 1, path)
 
 
 def _unreadable(error: Exception) -> str:
@@ -229,26 +240,28 @@ def _check_clock(file: xr.Dataset, clock: str, path: Path) -> None:
 def _values(file: xr.Dataset, name: str, path: Path) -> Numbers:
     variable = file.variables[name]
     _check_chunks(variable, name, path)
-    if variable.size > LONGEST_AXIS:
-        raise WrongFile(f"its {name} has {variable.size:,} values.", where=str(path))
+    _check_length(name, variable.size, path)
     with _as_damage(path):
         return np.asarray(variable.values)
 
 
-def _hours(file: xr.Dataset, clock: str, path: Path) -> Hours:
-    from netCDF4 import num2date
+def _check_length(name: str, size: int, path: Path) -> None:
+    if size > LONGEST_AXIS:
+        raise WrongFile(f"its {name} has {size:,} values.", where=str(path))
 
+
+def _hours(file: xr.Dataset, clock: str, path: Path) -> Hours:
     attrs, raw = file.variables[clock].attrs, np.atleast_1d(_values(file, clock, path))
     calendar = str(attrs.get("calendar", "standard")).lower()
     if calendar not in CALENDARS:
         raise WrongFile(f"its times are in the calendar '{calendar}'.", where=str(path))
     try:
         units = str(attrs.get("units", ""))
-        moments = np.asarray(num2date(raw, units, calendar, only_use_python_datetimes=True))
+        found = netcdf.moments(raw, units, calendar, only_use_python_datetimes=True)
     except (ValueError, OverflowError, TypeError) as error:
         what = f"its times cannot be read: {str(error)[:200]}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
-    return whole_hours(moments.astype("datetime64[s]"), path)
+    return whole_hours(np.asarray(found).astype("datetime64[s]"), path)
 
 
 def _versions(file: xr.Dataset, size: int, path: Path) -> npt.NDArray[np.bool_]:
@@ -342,8 +355,7 @@ def _number(value: object, name: str, path: Path) -> float:
 
 def _check_chunks(variable: xr.Variable, name: str, path: Path) -> None:
     """Refuse chunks that would unpack to more than any file of ERA5 needs."""
-    chunks = variable.encoding.get("chunksizes") or ()
-    size = variable.dtype.itemsize * int(np.prod([float(n) for n in chunks])) if chunks else 0
+    size = variable.dtype.itemsize * math.prod(variable.encoding.get("chunksizes") or ())
     if size > LARGEST_CHUNK:
         what = f"a chunk of {name} would take {size:,} bytes, more than {LARGEST_CHUNK:,}."
         raise DamagedFile(what, where=str(path))

@@ -8,7 +8,6 @@ another unit, scale or sign has not.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ CODES = {
     LAKE: "lake",
     UNRESOLVED: "unresolved",
 }
-LARGEST_CHUNK = 2**24  # cells, of a variable that is smaller
 MOST_STEPS = 1_500  # of a file: six-hourly ones of a leap year are 1,464
 ENOUGH = 0.05  # share of a field's cells that its mean must rest on to tell anything
 
@@ -146,10 +144,11 @@ def variable_of(file: netCDF4.Dataset, names: Sequence[str], path: Path) -> netC
 
 
 def coordinate(file: netCDF4.Dataset, names: Sequence[str], most: int, path: Path) -> Doubles:
-    """Values of a coordinate variable, at most so many."""
+    """Values of a coordinate variable, at most so many. Raises WrongFile."""
     found = variable_of(file, names, path)
     if found.ndim > 1 or found.size > most:
         raise WrongFile(f"{found.name} has the shape {found.shape}.", where=str(path))
+    netcdf.check_numbers(found, path)
     return np.atleast_1d(np.asarray(found[:], np.float64))
 
 
@@ -159,13 +158,11 @@ def moments(file: netCDF4.Dataset, path: Path) -> Moments:
     Years before 1582 are Julian ones unless the file says otherwise, as UDUNITS counts them: "hours
     since 1-1-1" in older NCEP files would otherwise be two days late.
     """
-    import netCDF4
-
     time = variable_of(file, ("time",), path)
     numbers = coordinate(file, ("time",), MOST_STEPS, path)
     units, calendar = text_of(time, "units"), text_of(time, "calendar") or "standard"
     try:
-        found = np.ravel(np.array(netCDF4.num2date(numbers, units, calendar), object))
+        found = np.ravel(np.array(netcdf.moments(numbers, units, calendar), object))
         exact = np.array([np.datetime64(one.isoformat(), "us") for one in found], "datetime64[us]")
     except (ValueError, OverflowError, TypeError) as error:
         raise DamagedFile(f"its time cannot be read: {error}.", where=str(path)) from None
@@ -319,18 +316,13 @@ def _check_shape(
     times = file.dimensions["time"].size if "time" in file.dimensions else 1
     long = [size for size in front if size != 1]
     there = (rows, columns) == (len(cells.rows), len(cells.columns))
-    if not there or long not in ([], [times]) or variable.dtype == str:
+    if not there or long not in ([], [times]):
         raise WrongFile(
             f"{variable.name} is {variable.dtype} of shape {variable.shape}, not (time,"
             f" {len(cells.rows)}, {len(cells.columns)}).",
             where=str(path),
         )
-    if np.dtype(variable.dtype).kind not in "iuf":
-        raise WrongFile(f"{variable.name} holds {variable.dtype}, not numbers.", where=str(path))
-    chunk = variable.chunking()
-    # Chunks are unpacked whole: one wider than the variable would take memory for nothing.
-    if isinstance(chunk, list) and math.prod(chunk) > max(variable.size, LARGEST_CHUNK):
-        raise DamagedFile(f"{variable.name} has chunks of {chunk}.", where=str(path))
+    netcdf.check_numbers(variable, path)
 
 
 def _steps(variable: netCDF4.Variable[Any], steps: Sequence[int], shape: tuple[int, int]) -> Array:

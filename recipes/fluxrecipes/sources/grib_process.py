@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,9 +21,13 @@ import numpy.typing as npt
 
 Header = dict[str, Any]
 
+# How long an answer may take: to start and import on a busy machine [s], and to read the whole file
+# from a slow disk [bytes/s]. ecCodes takes seconds for a month; damage may keep it for ever.
+PATIENCE, SLOWEST = 300.0, 5e6
+
 
 class Unreadable(Exception):
-    """ecCodes could not read the file, or died of it."""
+    """ecCodes could not read the file, died of it, or came to no end."""
 
 
 class NotInstalled(Exception):
@@ -30,10 +35,17 @@ class NotInstalled(Exception):
 
 
 class Messages:
-    """The messages of one GRIB file; valid within `opened`."""
+    """The messages of one GRIB file; valid within `opened`.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    Parameters
+    ----------
+    process : subprocess.Popen
+    seconds : float
+        How long it may take to answer.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process, self._seconds = process, seconds
 
     def headers(self, keys: Sequence[str], more: Sequence[str], where: Header) -> list[Header]:
         """`keys` of every message, and `more` of those that answer all of `where` as given.
@@ -58,6 +70,9 @@ class Messages:
         assert self._process.stdin and self._process.stdout
         try:
             _send(self._process.stdin, request)
+            # An answer is sent in one piece, when ecCodes is done.
+            if not wait([self._process.stdout.fileno()], self._seconds):
+                raise Unreadable(f"ecCodes has given no answer for {self._seconds:,.0f} s")
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
@@ -80,7 +95,7 @@ def opened(path: Path) -> Iterator[Messages]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet
     ) as process:
         try:
-            yield Messages(process)
+            yield Messages(process, PATIENCE + path.stat().st_size / SLOWEST)
         finally:
             process.kill()
 

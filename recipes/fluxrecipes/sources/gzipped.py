@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile
@@ -11,13 +12,15 @@ from typing import IO, cast
 
 from isal import igzip, isal_zlib  # unpacks in a quarter of the time that zlib takes
 
-from fluxengine.errors import DamagedFile, MissingFile
+from fluxengine.errors import DamagedFile, MissingFile, WrongFile
 
 STEP = 4096
 PART = 2**20  # bytes unpacked at a time
 CORRUPT: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says an instance
 FETCH_AGAIN = "Fetch it again; if it stays so, tell the provider."
+FOLDER = "it is a folder, not a file."
 GZIP = b"\x1f\x8b"
+GZIP_FORM = 16 + zlib.MAX_WBITS  # what zlib calls it
 # Text of numbers packs to a tenth; columns of nothing but missing values to a thirtieth.
 MOST_TIMES, SMALL = 100, 2**20
 
@@ -71,26 +74,44 @@ def _typed_errors(path: Path, at_most: int) -> Iterator[None]:
         return
     except FileNotFoundError:
         raise MissingFile("there is no such file.", where=str(path)) from None
+    except IsADirectoryError:
+        raise WrongFile(FOLDER, where=str(path)) from None
     except BadGzipFile as error:
         what = f"gzip refuses it: {error}."
     except EOFError:
         what = "it ends in the middle of its gzip stream: the download was cut short."
     except CORRUPT as error:
         what = f"its gzip stream is corrupt: {error}."
-    sound = f"{_sound_bytes(path, at_most):,} bytes could be unpacked before."
+    count, goes_on = _sound_bytes(path, at_most)
+    if goes_on:
+        what = "its gzip stream is whole, but bytes follow that are none of it."
+    sound = f"{count:,} bytes could be unpacked before."
     raise DamagedFile(f"{what} {sound}", where=str(path), mend=FETCH_AGAIN)
 
 
-def _sound_bytes(path: Path, at_most: int) -> int:
-    """How many bytes of a damaged file can be unpacked, in steps."""
-    count = 0
+def _sound_bytes(path: Path, at_most: int) -> tuple[int, bool]:
+    """How many bytes of a damaged file can be unpacked, in steps; and what the damage may be.
+
+    Returns
+    -------
+    (int, bool)
+        The bytes, and whether a stream ended well and others than those of a stream follow.
+    """
+    count, rest, stream = 0, b"", zlib.decompressobj(GZIP_FORM)
     try:
-        with igzip.open(path) as stream:
-            while count < at_most and (part := stream.read(STEP)):
-                count += len(part)
-    except (OSError, EOFError, CORRUPT):  # the damage that was found already
+        with path.open("rb") as file:
+            while count < at_most and (rest := rest or file.read(STEP)):
+                if stream.eof:  # another may follow, behind zeros that fill up a block
+                    rest = rest.lstrip(b"\0")
+                    if rest and not rest.startswith(GZIP[: len(rest)]):
+                        return count, True
+                    stream = zlib.decompressobj(GZIP_FORM) if rest else stream
+                    continue
+                count += len(stream.decompress(rest))
+                rest = stream.unused_data
+    except zlib.error:  # the damage that was found already
         pass
-    return count
+    return count, False
 
 
 def text_blocks(path: Path, size: int, longest: int) -> Iterator[tuple[int, bytes]]:

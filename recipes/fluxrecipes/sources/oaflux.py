@@ -27,7 +27,7 @@ from fluxengine.grid import Grid, days, degrees
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.sources import flux_files, netcdf
 from fluxrecipes.sources.flux_files import Quantity
-from fluxrecipes.sources.gzipped import gunzipped
+from fluxrecipes.sources.gzipped import FOLDER, gunzipped
 
 if TYPE_CHECKING:
     import netCDF4
@@ -182,6 +182,8 @@ def _unpacked(path: Path) -> Iterator[Path]:
             is_gzip = file.read(2) == b"\x1f\x8b"
     except FileNotFoundError:
         raise MissingFile("there is no such file.", where=str(path)) from None
+    except IsADirectoryError:
+        raise WrongFile(FOLDER, where=str(path)) from None
     if not (is_gzip or path.suffix == ".gz"):
         yield path
         return
@@ -198,13 +200,17 @@ def _days(file: netCDF4.Dataset, year: int, path: Path) -> int:
         Monthly means, another year, or a leap day in a year that has none.
     """
     time = flux_files.coordinate(file, ("time",), flux_files.MOST_STEPS, path)
+    units = flux_files.text_of(file["time"], "units").lower()
     first = np.datetime64(f"{year}-01-01")
     whole = (date(year + 1, 1, 1) - date(year, 1, 1)).days
-    if time.size == MONTHS:
-        raise WrongFile("it holds twelve steps: monthly means.", where=str(path))
+    # Monthly means have files of the same names: only the unit of time tells twelve of them from
+    # the first twelve days of the running year.
+    if "month" in units or (time.size == MONTHS and not re.search("day|since", units)):
+        what = f"it holds {time.size} steps in the unit '{units}', not days: monthly means."
+        raise WrongFile(what, where=str(path))
     if time.size > whole:
         raise WrongFile(f"it holds {time.size} days; {year} has {whole}.", where=str(path))
-    if "since" in flux_files.text_of(file["time"], "units"):
+    if "since" in units:
         moments = flux_files.moments(file, path)
         time = (moments.astype("datetime64[D]") - first).astype(np.float64) + 1
     if not np.array_equal(time, np.arange(1, time.size + 1)):

@@ -219,10 +219,15 @@ def _packing(variable: netCDF4.Variable[Any], path: Path) -> dict[str, Any]:
     if absent:
         what = f"{variable.name} has no {' and no '.join(absent)}: its values cannot be told."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    scale, offset, fill = (netcdf.number(variable, name, np.nan, path) for name in names)
+    is_of_int16 = fill.is_integer() and -(2**15) <= fill < 2**15
+    if not (0 < scale < np.inf and np.isfinite(offset) and is_of_int16):
+        packing = f"scale {scale:g}, offset {offset:g} and fill value {fill:g}"
+        what = f"{variable.name} is packed with {packing}: its values cannot be told."
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
     # The file's float32 0.01 is meant as the decimal 0.01: its shortest text says so exactly.
-    scale, offset = (float(str(variable.getncattr(name))) for name in names[:2])
-    fill = int(variable.getncattr("_FillValue"))
-    return {"scale_factor": scale, "add_offset": offset, "_FillValue": fill}
+    scale, offset = (float(str(np.ravel(variable.getncattr(name))[0])) for name in names[:2])
+    return {"scale_factor": scale, "add_offset": offset, "_FillValue": int(fill)}
 
 
 def _check_range(

@@ -132,8 +132,7 @@ def _bytes(found: netCDF4.Variable[Any], layer: Variable, day: date | None, path
     """The bytes of a layer, axes in the file's order."""
     if day and layer.name == cf.pass_time.name:
         _check_day(found, day, path)
-    if not isinstance(found.dtype, np.dtype) or found.dtype.kind not in "iuf":
-        raise WrongFile(f"{found.name} holds no numbers.", where=str(path))
+    netcdf.check_numbers(found, path)
     raw = np.asarray(found[:])
     if raw.dtype.kind == "f":
         raw = _undone(raw, found, layer, path)

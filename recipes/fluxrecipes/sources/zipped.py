@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import zipfile
@@ -17,6 +18,14 @@ MAGIC = b"PK\x03\x04"
 MOST_MEMBERS = 64
 MOST_TIMES = 10  # longer than the zip that all its members may be together
 SMALL = 16 * 2**20  # bytes; so much is always allowed
+# How the data store packs. Others are not read: LZMA takes the memory that a damaged member claims.
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+UNPACK = "Unpack it, or pack it again by deflate."
+# What the library says of a damaged zip; the last of a member without a name.
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+    *(RuntimeError, ValueError, UnicodeError, IndexError),
+)
 
 
 @contextmanager
@@ -30,19 +39,19 @@ def unzipped(path: Path) -> Iterator[dict[str, Path]]:
     Raises
     ------
     DamagedFile
-        Not a zip, truncated, with a wrong checksum, encrypted, or out of all proportion.
+        Not a zip, truncated, with a wrong checksum, encrypted, packed otherwise than by deflate, or
+        out of all proportion.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
             with zipfile.ZipFile(path) as archive:
                 found = dict(_members(archive, Path(folder), path))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            what = f"it cannot be unzipped: {error or 'it is cut short'}."
-            raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
-        except (RuntimeError, ValueError, UnicodeError) as error:
-            if isinstance(error, DamagedFile):
-                raise
-            what = f"it cannot be unzipped: {error}."
+        except DamagedFile:
+            raise
+        except (*BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # the disk's; the zip's own is a member at a place that no file reaches
+            what = f"it cannot be unzipped: {str(error) or 'it is cut short'}."
             raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
         yield found
 
@@ -58,6 +67,9 @@ def _members(archive: zipfile.ZipFile, folder: Path, path: Path) -> Iterator[tup
             where=str(path),
         )
     for number, member in enumerate(files):
+        if member.compress_type not in PACKINGS:
+            what = f"'{member.filename}' in it is packed by method {member.compress_type} of zip."
+            raise DamagedFile(f"{what} Only deflate (8) is read.", where=str(path), mend=UNPACK)
         to = folder / str(number)
         with archive.open(member) as stream, to.open("wb") as copy:
             # The library ends a member at the length it claims, so the sum above bounds the disk.
