@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fluxengine.errors import ConfigError
-from fluxengine.layout import MARK
+from fluxengine.grid import DAY, Axis
+from fluxengine.layout import MARK, stored_grids
 from fluxengine.repository import storage_errors
-from fluxengine.store import Store, open_dataset
+from fluxengine.store import Store, open_dataset, read_published
 from fluxengine.styles import File, Per, Style
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def export(
 ) -> Iterator[Path]:
     """Write files one after the other, giving each path when it is complete.
 
+    A dataset with variables on several grids gives files for each of them.
+
     Parameters
     ----------
     store : Store
@@ -67,33 +70,48 @@ def export(
     UnknownName
         Where nothing of that name is published.
     ConfigError
-        Where no day lies between `first` and `last`, or the style has files of other periods, or
-        none of such a dataset.
+        Where no day lies between `first` and `last`, or the dataset has no time axis, or the style
+        has files of other periods, or none of such a dataset.
     """
     if style is not None and per != style.per:
         what = f"files of the style {style.name} are for a {style.per} each, not for {per}."
         raise ConfigError(what, where="--per", mend="Leave it out.")
-    dataset = open_dataset(store.root, name)
+    dataset = _between(open_dataset(store.root, name), name, first, last)
     version = store.repository(name).versions[-1]
-    period = slice(_day(first), _day(last))
-    dataset = dataset.sel(time=period)
-    if dataset.sizes["time"] == 0:
-        raise ConfigError(f"{name} has no day between {first} and {last}.", where=str(store.root))
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    form = style or _own(name, version, per)
-    for part in _parts(dataset, per):
-        for file in form.files(part):
-            dataset = _described(file.dataset, name, version, style)
-            yield _write(replace(file, dataset=dataset), folder, form)
+    grids = stored_grids(read_published(store, name))
+    for group in grids if style is None else [""]:  # a style's files hold what it knows
+        axis, stored = grids[group].axes["time"], dataset
+        if group:
+            stored = _between(open_dataset(store.root, name, group=group), name, first, last)
+        form = style or _own("_".join(filter(None, (name, group))), version, per, axis)
+        for part in _parts(stored.assign_attrs(dataset.attrs), per):
+            for file in form.files(part):
+                made = _described(file.dataset, name, version, style, axis)
+                yield _write(replace(file, dataset=made), folder, form)
 
 
-def _own(name: str, version: str, per: Per) -> Style:
+def _between(dataset: xr.Dataset, name: str, first: date | None, last: date | None) -> xr.Dataset:
+    """The days asked for."""
+    if "time" not in dataset.dims:
+        raise ConfigError(
+            "it has no time axis, so that no files of a period can be made of it.",
+            where=name,
+            mend="Open it with `fluxforge.open` and write it with xarray.",
+        )
+    found = dataset.sel(time=slice(_day(first), _day(last)))
+    if found.sizes["time"] == 0:
+        raise ConfigError(f"it has no day between {first} and {last}.", where=name)
+    return found
+
+
+def _own(name: str, version: str, per: Per, axis: Axis) -> Style:
     """Files of the form that the dataset itself has."""
 
     def files(part: xr.Dataset) -> Iterator[File]:
         made = _with_codes(part)
-        encoding = {str(n): _encoding(variable) for n, variable in made.variables.items()}
+        encoding = {str(n): _encoding(variable, axis) for n, variable in made.variables.items()}
         yield File(f"{name}_{version}_{_label(part, per)}.nc", made, encoding)
 
     return Style("fluxforge", per, files)
@@ -139,17 +157,26 @@ def _write(file: File, folder: Path, form: Style) -> Path:
     return path
 
 
-def _encoding(variable: xr.Variable) -> dict[str, Any]:
+def _encoding(variable: xr.Variable, axis: Axis) -> dict[str, Any]:
     kept = {key: variable.encoding[key] for key in KEPT if key in variable.encoding}
     if variable.dtype.kind in "fiu" and variable.ndim > 1:
         kept |= {"zlib": True, "complevel": 4, "shuffle": True}
     if variable.dtype.kind == "M":
-        return {"dtype": "int32", "units": "days since 1970-01-01", "calendar": "standard"}
+        return {**_units(axis), "calendar": "standard"}
     kept.setdefault("_FillValue", None)
     return kept
 
 
-def _described(part: xr.Dataset, name: str, version: str, style: Style | None) -> xr.Dataset:
+def _units(axis: Axis) -> dict[str, str]:
+    """How times are counted, those of bounds as those of their steps."""
+    if axis.unit == "month" or (axis.step % DAY == 0 and axis.origin % DAY == 0):
+        return {"dtype": "int32", "units": "days since 1970-01-01"}
+    return {"dtype": "int64", "units": "seconds since 1970-01-01"}
+
+
+def _described(
+    part: xr.Dataset, name: str, version: str, style: Style | None, axis: Axis
+) -> xr.Dataset:
     """The part with the global attributes that ACDD asks for."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     styled = "" if style is None else f", in the style {style.name}"
@@ -161,7 +188,7 @@ def _described(part: xr.Dataset, name: str, version: str, style: Style | None) -
         "product_version": version,
         "date_created": now,
         "history": f"{now} exported by fluxforge from {name} {version}{styled}",
-        **_coverage(part),
+        **_coverage(part, axis),
     }
     for key, value in DEFAULTS.items():
         attrs.setdefault(key, value)
@@ -189,13 +216,13 @@ def _with_codes(part: xr.Dataset) -> xr.Dataset:
     return part
 
 
-def _coverage(part: xr.Dataset) -> dict[str, Any]:
+def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
     times = part["time"].values
     found: dict[str, Any] = {
         "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
         "time_coverage_end": f"{np.datetime_as_string(times[-1], 's')}Z",
-        "time_coverage_duration": f"P{len(times)}D",
-        "time_coverage_resolution": "P1D",
+        "time_coverage_duration": _duration(steps, len(times)),
+        "time_coverage_resolution": _duration(steps, 1),
     }
     edges: dict[str, tuple[float, float]] = {}
     for axis, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
@@ -211,6 +238,17 @@ def _coverage(part: xr.Dataset) -> dict[str, Any]:
             f"geospatial_{axis}_resolution": f"{width:g} degrees",
         }
     return found | _bounds(edges) | _heights(part)
+
+
+def _duration(axis: Axis, cells: int) -> str:
+    """So many cells of a time axis, as ISO 8601 writes it: P30D, PT1H, P1M."""
+    quanta = axis.step * cells
+    if axis.unit == "month":
+        return f"P{quanta}M"
+    days, rest = divmod(quanta, DAY)
+    parts = {"H": rest // 3600, "M": rest // 60 % 60, "S": rest % 60}
+    clock = "".join(f"{number}{unit}" for unit, number in parts.items() if number)
+    return "P" + (f"{days}D" if days else "") + (f"T{clock}" if clock else "")
 
 
 def _bounds(edges: dict[str, tuple[float, float]]) -> dict[str, Any]:

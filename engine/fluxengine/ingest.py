@@ -21,6 +21,8 @@ from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
 if TYPE_CHECKING:
     import xarray as xr
 
+MOST_LETTERS = 1_000  # of a note
+
 Steps = tuple[int, ...]
 
 
@@ -94,6 +96,7 @@ def _failed(
 
 
 def _read_file(source: Source, grid: Grid, steps: Steps, file: FileId) -> list[Step]:
+    copies: tuple[Path, ...] = ()
     try:
         with local_copies(file) as copies:
             file = as_read(file, copies)
@@ -104,11 +107,22 @@ def _read_file(source: Source, grid: Grid, steps: Steps, file: FileId) -> list[S
         return _failed(source, grid, steps, file, str(error))
     except (NoSpace, StoreError, MemoryError):
         raise
-    except Exception as error:  # damage that the decoder did not foresee: the other days go on
+    except Exception as error:  # which the decoder did not foresee: the other days go on
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        note = f"{file.path}: {type(error).__name__}: {error}"
-        return _failed(source, grid, steps, file, note, traced(error))
+        # The file may be to blame, or the machine: an OSError is too many open files or a damaged
+        # HDF5 file, a ValueError a bad header or a library that lacks a backend. To try a damaged
+        # file at each run costs little; a sound one that is never tried again, its days.
+        note = f"{file.path}: {_unforeseen(error, file, copies)}; the next run reads it again."
+        return _failed(source, grid, steps, replace(file, sha256=""), note, traced(error))
+
+
+def _unforeseen(error: Exception, file: FileId, copies: tuple[Path, ...]) -> str:
+    """What a decoder raised, in words that name the files: a copy has another name each time."""
+    words = f"{type(error).__name__}: {error}".rstrip(".")
+    for part, copy in zip(file.parts or (file,), copies, strict=False):
+        words = words.replace(str(copy), part.path)
+    return words
 
 
 def _decoded(
@@ -165,9 +179,22 @@ def failed_cells(variables: Iterable[Variable], shape: tuple[int, ...]) -> dict[
     }
 
 
+def told(note: str) -> str:
+    """The beginning of a note, as the ledger keeps it.
+
+    What a decoder quotes of a damaged file may be no text at all, and long.
+    """
+    return _as_text(note)[:MOST_LETTERS]
+
+
 def traced(error: Exception) -> str:
     """The end of a traceback, as the ledger keeps it."""
-    return "".join(traceback.format_exception(error))[-4000:]
+    return _as_text("".join(traceback.format_exception(error)))[-4000:]
+
+
+def _as_text(words: str) -> str:
+    """Words with no half of a letter, which nothing could write or show."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def conformed(source: Source, grid: Grid, dataset: xr.Dataset, where: str) -> dict[str, Array]:

@@ -226,13 +226,32 @@ class Ledger:
     def put(self, rows: BlockRows, parts: Mapping[str, Any]) -> None:
         """Note a finished block, made by code, weights and options `parts`."""
         number = self.grid.number(rows.block)
-        where = self.rows_of(number)
+        where, record = self.rows_of(number), self._with_origins(rows)
         self.states[where], self.digests[where] = rows.states, rows.digests
         self.columns["inputs"][number] = np.frombuffer(rows.inputs, "u1")
         if rows.stamps is not None and rows.files is not None:
             self.columns["stamps"][where[0]] = rows.stamps
             self.columns["files"][where[0]] = rows.files
-        self._sign(number, rows.record | {"block": rows.block.name}, rows.standing, parts)
+        self._sign(number, record | {"block": rows.block.name}, rows.standing, parts)
+
+    def _with_origins(self, rows: BlockRows) -> Record:
+        """The record, with the files that kept values came from; the refused ones stand beside.
+
+        A refused one is None where it is not that a file is bad, but that it is gone.
+        """
+        steps, tile = self.rows_of(self.grid.number(rows.block))
+        kept = steps.start + np.flatnonzero(rows.states == KEPT)
+        if not len(kept):
+            return rows.record
+        former = self.records[self.grid.number(rows.block)] or {}
+        names = {self.grid.step_name(int(step)): self.states[step, tile] for step in kept}
+        files = rows.record.get("files", {})
+        # Where the refused one was not noted, an older fluxforge noted it as the origin.
+        known = {n for n, state in names.items() if state != KEPT or n in former.get("refused", {})}
+        origins = {n: file for n, file in former.get("files", {}).items() if n in known}
+        refused = {name: files.get(name) for name in names}
+        read = {name: file for name, file in files.items() if name not in names}
+        return rows.record | {"files": read | origins, "refused": refused}
 
     def accept(self, number: int, standing: bytes, parts: Mapping[str, Any], run: str) -> None:
         """Note that a block counts as made by other code, weights and options than it was."""
@@ -347,7 +366,9 @@ def _write_records(array: Any, book: Ledger, numbers: list[int]) -> None:
 
 
 def _text(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
+    # Half a letter, as in a file name of another system, is written as JSON escapes it.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _shapes(grid: Grid, source: bool) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,9 @@ from fluxengine.stand import Request
 from fluxengine.store import Store
 from fluxengine.task import Job, Made, make_block
 
+# Units in the last place, by which other processors and numbers of threads round otherwise.
+FLOAT_STEP = 8
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -31,9 +35,10 @@ class Compared:
     cells, differing : int
         Over all variables.
     worst : float
-        Largest difference, in steps of the variable's packing; of floats, relative.
+        Largest difference, in steps of the variable's packing; a step of floats is `FLOAT_STEP`
+        units in the last place. Infinite where a value stands against none.
     same : bool
-        No cell differs by more than one packing step, and no flag at all.
+        No cell differs by more than one step, and no flag at all.
     remark : str
         What is otherwise than when it was made: code, weights, options.
     """
@@ -133,16 +138,39 @@ def _stored(plan: DatasetPlan, output: Output, job: Job) -> Mapping[str, Array]:
 
 
 def _difference(variable: Variable, stored: Array, made: Array) -> tuple[int, float]:
-    """Differing cells and the largest difference."""
+    """Differing cells and the largest difference, in steps."""
+    holes, others = (_missing(variable, raw) for raw in (stored, made))
+    odd = (stored != made) & ~(holes & others)
+    if not odd.any():
+        return 0, 0.0
+    number = int(odd.sum())
+    if (holes != others).any():
+        return number, math.inf  # a value is not within a step of none
+    if not variable.packing.is_float:
+        by = np.abs(made[odd].astype(np.int64) - stored[odd].astype(np.int64))
+        return number, float(by.max())
+    with np.errstate(invalid="ignore"):  # infinity has no steps
+        by = np.abs(made[odd].astype("f8") - stored[odd]) / _step(stored, made)[odd]
+    return number, float(np.nan_to_num(by, nan=np.inf).max())
+
+
+def _missing(variable: Variable, raw: Array) -> Array:
+    """Cells without a value; a flag always has one."""
     if variable.packing.is_float:
-        odd = (stored != made) & ~(np.isnan(stored) & np.isnan(made))
-        if not odd.any():
-            return 0, 0.0
-        scale = np.maximum(np.abs(stored[odd]), np.finfo(stored.dtype).tiny)
-        by = np.abs(made[odd] - stored[odd]) / scale
-        return int(odd.sum()), float(np.nan_to_num(by, nan=np.inf).max())
-    by = np.abs(made.astype(np.int64) - stored.astype(np.int64))
-    return int((by > 0).sum()), float(by.max(initial=0))
+        return np.isnan(raw)
+    fill = None if variable.is_flag else variable.packing.fill
+    return np.zeros(raw.shape, bool) if fill is None else raw == fill
+
+
+def _step(stored: Array, made: Array) -> Array:
+    """How far floats may be apart at each cell and still be the same, as packed ones by one step.
+
+    A cell near zero may be the difference of numbers as large as the others are.
+    """
+    size = np.maximum(np.abs(stored), np.abs(made))
+    typical = np.nanmedian(np.abs(stored)).astype(stored.dtype)
+    found: Array = FLOAT_STEP * np.spacing(np.maximum(size, typical)).astype("f8")
+    return found
 
 
 def _remark(plan: DatasetPlan, number: int, made: Made) -> str:

@@ -19,11 +19,13 @@ from zarr.storage import StorePath
 
 from fluxengine.declare import (
     Array,
+    Arrays,
     Dataset,
     Output,
     Product,
     Reference,
     Source,
+    Stage,
     Variable,
 )
 from fluxengine.digest import step_digests
@@ -39,7 +41,7 @@ from fluxengine.errors import (
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid
-from fluxengine.ingest import Step, failed_cells, read_steps, traced
+from fluxengine.ingest import Step, failed_cells, read_steps, told, traced
 from fluxengine.key import Parts, standing_parts
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
@@ -224,7 +226,7 @@ def _read_steps(job: Job, source: Source) -> Made:
         states[at] = step.state
         name = job.grid.step_name(number)
         if step.note:
-            notes[name] = step.note
+            notes[name] = told(step.note)
         if step.traceback and step.traceback not in traces[-1:]:
             traces.append(step.traceback)
         if step.file is not None:
@@ -272,9 +274,9 @@ def _computed(job: Job, product: Product) -> Made:
         states = np.full(len(job.block.steps), FAILED_STEP, "u1")
         known = isinstance(error, FluxforgeError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
-        names = {f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}": note}
+        first = f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}"
         trace = "" if known else traced(error)
-        return Made(_failed(job), states, names, traceback=trace)
+        return Made(_failed(job), states, {first: told(note)}, traceback=trace)
 
 
 def _tried_again(make: Callable[[], Made]) -> Made:
@@ -318,11 +320,18 @@ def _too_little_memory(job: Job, error: Exception) -> RunFailed:
 
 
 def _whole_block(job: Job, product: Product, batch: int) -> Made:
-    parts = [_batch(job, product, part) for part in job.block.batches(batch)]
+    functions = [_function(stage) for stage in product.stages]
+    parts = [_batch(job, product, functions, part) for part in job.block.batches(batch)]
     _pass_gates(job, product, [part.values for part in parts])
     arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
     states = np.full(len(job.block.steps), VALID, "u1")
     return Made(arrays, states, batch=batch)
+
+
+def _function(stage: Stage) -> Callable[[Arrays], Arrays]:
+    """A stage's function; what it loads may go to the GPU."""
+    with device_of(stage):
+        return loaded(stage)
 
 
 def _pass_gates(job: Job, product: Product, parts: list[dict[str, xr.DataArray]]) -> None:
@@ -359,17 +368,19 @@ class _Part:
     packed: dict[str, Array]
 
 
-def _batch(job: Job, product: Product, part: Block) -> _Part:
+def _batch(
+    job: Job, product: Product, functions: list[Callable[[Arrays], Arrays]], part: Block
+) -> _Part:
     """Outputs of all stages on one batch, cropped to its own cells."""
     read: dict[str, StoredWindow] = {}
     for one in product.reads:
         read |= read_window(job.grid, job.upstream, one, part, product.halo)
     arrays = {name: window.values for name, window in read.items()}
-    for stage in product.stages:
+    for stage, function in zip(product.stages, functions, strict=True):
         if stage.device == "cpu":
             arrays |= {name: arrays[name].as_numpy() for name in stage.inputs}
         with device_of(stage):
-            made = loaded(stage)({name: arrays[name] for name in stage.inputs})
+            made = function({name: arrays[name] for name in stage.inputs})
         arrays |= {v.name: made[v.name] for v in stage.outputs}
     arrays = {name: array.as_numpy() for name, array in arrays.items()}
     values, packed = {}, {}

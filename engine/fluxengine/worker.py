@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from fluxengine.declare import Arrays, Dataset, Stage, wants_gpu
-from fluxengine.key import weights_of_stage
+from fluxengine.key import reader_parts, standing_digest, weights_of_stage
 
 _GPU = threading.Lock()
-_LOADED: dict[str, Callable[[Arrays], Arrays]] = {}
+_LOADED: dict[tuple[Any, ...], Callable[[Arrays], Arrays]] = {}
 _PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
 _MODULES = 0  # that the garbage collector is kept from
 FEW = 50  # modules more are not worth a collection
@@ -30,10 +30,20 @@ _OPTIONS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # mallo
 
 def loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
     """A stage's function, loaded once for each worker."""
-    name = f"{type(stage).__module__}.{stage!r} {weights_of_stage(stage)}"
-    if name not in _LOADED:
-        _LOADED[name] = stage.load()
-    return _LOADED[name]
+    known_by = _known_by(stage)
+    if known_by not in _LOADED:
+        _LOADED[known_by] = stage.load()
+    return _LOADED[known_by]
+
+
+def _known_by(stage: Stage) -> tuple[Any, ...]:
+    """What tells a stage from any other: all that enters the key, and what its text says beside.
+
+    Of a large array the text leaves out most, and it rounds; the key leaves out folders, devices
+    and all but the names of variables.
+    """
+    keyed = standing_digest(reader_parts([stage], {}))
+    return type(stage), keyed, repr(stage), stage.device, *weights_of_stage(stage).items()
 
 
 def device_of(stage: Stage) -> AbstractContextManager[Any]:

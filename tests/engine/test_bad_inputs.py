@@ -3,17 +3,22 @@
 import json
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
+from toyfields import source
 from toyfields.products import Options, toy
 from toyworld import World, day, record_of
 
 from fluxengine import executors
-from fluxengine.errors import RunFailed, StoreError
+from fluxengine.errors import DamagedFile, RunFailed, StoreError
+from fluxengine.ledger import KEPT, VALID, BlockRows, Ledger, create, write
 from fluxengine.plan import Request
 from fluxengine.run import run
 from fluxengine.status import of_store
@@ -134,6 +139,140 @@ def test_damage_that_a_decoder_did_not_foresee_marks_the_day_with_a_traceback(
     assert "in decode" in record["traceback"]
 
 
+FAULTS: dict[int, Exception] = {}  # what the decoder below raises, by the day of the month
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fails() -> None:
+    FAULTS.clear()
+
+
+def faulty(file: Path, key: date) -> xr.Dataset:
+    if key.day in FAULTS:
+        raise FAULTS[key.day]
+    return source.decode(file, key)
+
+
+FAULTY = replace(source.PASSES, decode=faulty)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(24, "Too many open files"),
+        ImportError("No module named 'cfgrib'"),
+        RuntimeError("can't start new thread"),
+        ValueError("unrecognized engine 'h5netcdf'"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_day_that_no_file_is_known_to_be_to_blame_for_is_tried_again(
+    world: World, first_run: World, fault: Exception
+) -> None:
+    FAULTS[4] = fault
+    (mark,) = world.run(product=FAULTY).marked
+    assert str(fault) in mark and mark.endswith("; the next run reads it again.")
+    again = world.run(product=FAULTY)
+    assert again.blocks == {"toy-passes": 1}
+    assert again.published == {}  # failed in the same way: no new version
+    FAULTS.clear()
+    mended = world.run(product=FAULTY)
+    assert (mended.blocks, mended.marked) == ({"toy-passes": 1}, ())
+    assert world.content()["toy-passes"] == first_run.content()["toy-passes"]
+    assert world.run(product=FAULTY).did_nothing
+
+
+def test_good_values_are_kept_and_their_file_is_tried_again_after_a_fault(made: World) -> None:
+    before = made.content()["toy-passes"]
+    FAULTS[4] = OSError(24, "Too many open files")
+    made.file(4).write_bytes(made.file(4).read_bytes() + b" ")  # revised: the values are as before
+    (mark,) = made.run(product=FAULTY).marked
+    assert "the values ingested before are kept" in mark
+    FAULTS.clear()
+    assert made.run(product=FAULTY).marked == ()
+    assert made.content()["toy-passes"] == before
+
+
+def test_a_copy_of_a_remote_file_is_noted_by_the_name_of_the_file(world: World) -> None:
+    import fsspec
+
+    def decode(file: Path, key: date) -> xr.Dataset:
+        if key.day == 4:
+            raise OSError(f"NetCDF: HDF error: '{file}'")
+        return source.decode(file, key)
+
+    product, root = replace(source.PASSES, decode=decode), f"memory://faulty-{os.getpid()}"
+    for number in range(1, 5):
+        target = f"{root}/{world.file(number).relative_to(world.archive)}"
+        fsspec.filesystem("memory").pipe_file(target, world.file(number).read_bytes())
+    store = Store.at(world.store, create=True)
+    request = Request(product, day(1), day(4), store, {"toy": root})
+    (mark,) = run(request, lambda: nullcontext(executors.serial)).marked
+    assert f"HDF error: '{root}/2020/wind_20200104.npy'; the next run" in mark
+    # The same words each time, whatever the copy is called: no new version.
+    assert run(request, lambda: nullcontext(executors.serial)).published == {}
+
+
+def test_a_damaged_file_that_is_quoted_stops_no_run(world: World) -> None:
+    def decode(file: Path, key: date) -> xr.Dataset:
+        if key.day == 4:
+            header = file.read_text(errors="surrogateescape")
+            raise DamagedFile(f"no header: {header}.", where=str(file))
+        return source.decode(file, key)
+
+    world.file(4).write_bytes(b"\xff\xfe" + 5000 * b"x")
+    summary = world.run(product=replace(source.PASSES, decode=decode))
+    assert summary.published == {"toy-passes": "v1"}
+    (mark,) = summary.marked
+    assert r"no header: \udcff\udcfe" in mark
+    note = record_of(world.store, "toy-passes", "0000-0-0-0")["notes"]["2020-01-04"]
+    assert mark.endswith(note) and len(note) == 1000
+
+
+def test_a_traceback_that_is_no_text_stops_no_run(world: World) -> None:
+    FAULTS[4] = RuntimeError("\udcff")
+    assert len(world.run(product=FAULTY).marked) == 1
+    assert (
+        r"RuntimeError: \udcff" in record_of(world.store, "toy-passes", "0000-0-0-0")["traceback"]
+    )
+
+
+def rows(states: list[int], **record: Any) -> BlockRows:
+    """Of the first block of the toy source."""
+    steps, block = len(states), source.GRID.between(day(1), day(4)).numbered(0)
+    digests, stamps = np.ones((steps, 32), "u1"), np.ones((steps, 8), "u1")
+    made = {"notes": {}, **record}
+    return BlockRows(
+        block, np.array(states, "u1"), digests, b"s" * 16, b"i" * 32, made, stamps, digests
+    )
+
+
+def test_a_file_name_that_is_no_text_is_noted_as_it_is() -> None:
+    book = Ledger.empty(source.GRID.between(day(1), day(4)), source=True)
+    files = {"2020-01-01": {"path": "wind_\udcff.npy"}}
+    group = zarr.create_group(zarr.storage.MemoryStore())
+    create(group, book)
+    put = rows([VALID] * 4, files=files)
+    book.put(put, {})
+    write(group, book, [put.block])
+    stored = Ledger.read(group, book.grid, "toy")
+    assert (stored.record(0) or {})["files"] == files
+    assert stored.seal(0) == book.columns["seals"][0].tobytes()
+
+
+def test_of_values_kept_by_an_older_fluxforge_no_file_is_named() -> None:
+    """Its records name the refused file, as if the values were from there."""
+    book = Ledger.empty(source.GRID.between(day(1), day(4)), source=True)
+    files = {f"2020-01-0{n}": {"path": str(n)} for n in (1, 2, 3, 4)}
+    book.put(rows([VALID] * 4, files=files), {})
+    book.states[0, 0] = KEPT
+    refused = {name: {"path": "refused"} for name in ("2020-01-01", "2020-01-02")}
+    book.put(rows([KEPT, KEPT, VALID, VALID], files=files | refused), {})
+    made = book.record(0) or {}
+    assert made["files"] == {name: file for name, file in files.items() if name != "2020-01-01"}
+    assert made["refused"] == refused
+
+
 def test_a_file_of_another_shape_is_refused_with_both_shapes(world: World) -> None:
     np.save(world.file(4), np.zeros((2, 12, 24), "i2"))
     (mark,) = world.run().marked
@@ -201,18 +340,14 @@ def test_every_file_leaves_its_path_size_and_digest_in_the_ledger(made: World) -
 
 
 def test_a_file_packed_otherwise_is_packed_again(world: World, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from toyfields.source import PASSES, decode
-
     def celsius(path: Path, day: date) -> xr.Dataset:
-        found = decode(path, day)
+        found = source.decode(path, day)
         found["wind"] = found["wind"].copy(data=np.where(found["wind"] == -32768, -1, 120))
         found["wind"] = found["wind"].astype("i2")
         found["wind"].attrs = {"scale_factor": 0.1, "add_offset": 1.0, "_FillValue": -1}
         return found
 
-    world.run(product=replace(PASSES, decode=celsius))
+    world.run(product=replace(source.PASSES, decode=celsius))
     winds = open_dataset(world.store, "toy-passes")["wind"]
     assert np.unique(winds.values[np.isfinite(winds)]).tolist() == [13.0]
     assert bool(winds.isnull().any())

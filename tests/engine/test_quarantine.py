@@ -120,6 +120,17 @@ def test_a_stage_can_store_nothing_that_it_should_not(
         world.run(product=spoilt(how))
 
 
+def test_what_is_no_text_in_a_fault_is_noted_so_far_as_it_can_be(world: World) -> None:
+    def quoting(block: Arrays, published: tuple[Variable, ...]) -> str | None:
+        second = str(day(5)) in str(block["wind"].time.values)
+        return "it holds \udcff" + 5000 * "x" if second else None
+
+    (mark,) = world.run(product=replace(coarse(Options()), gates=(quoting,))).marked
+    assert r"it holds \udcff" in mark
+    (note,) = record_of(world.store, "toy-coarse", "0001-0-0-0")["notes"].values()
+    assert mark.endswith(note) and len(note) == 1000
+
+
 def test_an_axis_that_a_stage_does_not_give_is_broadcast(world: World) -> None:
     world.run(product=spoilt("an axis less"))
     wind = open_dataset(world.store, "toy-coarse")["wind"]

@@ -4,18 +4,22 @@ A swath made ten times finer on two grids; a series with lead times; an hourly t
 Each result is compared with plain NumPy over the whole of the inputs.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from shapesworld import Shapes
 from toyshapes import land, leads, sources, transport
 from toyworld import day
 
-from fluxengine.declare import Output, Product
+from fluxengine.declare import Arrays, Output, Packing, PlainStage, Product, Read, Variable
 from fluxengine.errors import ConfigError, DeclarationError, StoreMismatch
-from fluxengine.grid import Grid, counts, days
+from fluxengine.export import export
+from fluxengine.grid import Axis, Grid, counts, days, every, months
 from fluxengine.ledger import OUTSIDE
 from fluxengine.plan import make_plan
 from fluxengine.status import of_store
@@ -207,3 +211,84 @@ def test_another_domain_wants_another_store(shapes: Shapes) -> None:
 def test_a_product_with_a_time_axis_needs_a_period(shapes: Shapes) -> None:
     with pytest.raises(ConfigError, match="needs a period"):
         make_plan(shapes.request(LAND, last=None))
+
+
+# --- exported as files ---------------------------------------------------------------------------
+
+
+def test_hours_are_exported_as_hours(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    (file,) = export(Store.at(shapes.store), "toy-land", shapes.folder / "files")
+    with xr.open_dataset(file) as found:
+        assert found["heat"].equals(open_dataset(shapes.store, "toy-land")["heat"].load())
+        assert found["time"].encoding["units"].startswith("seconds since")
+        assert found.attrs["time_coverage_duration"] == "P12D"
+        assert found.attrs["time_coverage_resolution"] == "PT1H"
+
+
+@pytest.mark.parametrize(
+    ("axis", "last", "resolution", "duration"),
+    [
+        (days("2020-01-01", block=5), 12, "P1D", "P12D"),
+        (months("2020-01", block=5), 60, "P1M", "P2M"),
+        (every(5400, "2020-01-01", block=16), 1, "PT1H30M", "P1D"),
+        (every(7 * 86_400, "2020-01-01", block=5), 14, "P7D", "P14D"),
+    ],
+)
+def test_files_say_how_long_their_steps_are(
+    shapes: Shapes, axis: Axis, last: int, resolution: str, duration: str
+) -> None:
+    shapes.map(32)  # the first of February
+    grid = Grid(time=axis, **sources.MAP)
+    shapes.run(sources.source("steps", grid, sources.level, sources.day_path), last)
+    (file,) = export(Store.at(shapes.store), "steps", shapes.folder / "files", per="all")
+    with xr.open_dataset(file) as found:
+        assert found.attrs["time_coverage_resolution"] == resolution
+        assert found.attrs["time_coverage_duration"] == duration
+
+
+def test_what_has_no_time_axis_is_not_cut_into_files(shapes: Shapes) -> None:
+    shapes.run(SEVEN, last=None)
+    for name in ("toy-scenes", "toy-leads"):
+        with pytest.raises(ConfigError, match=f"{name}: it has no time axis"):
+            list(export(Store.at(shapes.store), name, shapes.folder / "files"))
+    assert not (shapes.folder / "files").exists()
+
+
+mean = Variable("mean", "m", "mean sea level", packing=Packing("f4"))
+
+
+@dataclass(frozen=True)
+class Averaged(PlainStage):
+    """Hands the level on, and its mean."""
+
+    inputs: tuple[str, ...] = ("level",)
+    outputs: tuple[Variable, ...] = (sources.level, mean)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        return lambda arrays: {"level": arrays["level"], "mean": arrays["level"].mean("lat")}
+
+
+def test_every_grid_of_a_dataset_is_exported(shapes: Shapes) -> None:
+    grid = sources.MAPS.grid
+    other = Output("zonal", Grid(time=grid.axes["time"], lon=grid.axes["lon"]), (mean,))
+    product = Product(
+        "both",
+        grid,
+        (Read(sources.MAPS, ("level",)),),
+        (Averaged(),),
+        (sources.level,),
+        also=(other,),
+        title="Sea level",
+    )
+    shapes.run(product)
+    store, folder = Store.at(shapes.store), shapes.folder / "files"
+    files = list(export(store, "both", folder, first=day(2), last=day(11)))
+    assert [file.name for file in files] == ["both_v1_2020.nc", "both_zonal_v1_2020.nc"]
+    for file, group in zip(files, (None, "zonal"), strict=True):
+        stored = open_dataset(shapes.store, "both", group=group).isel(time=slice(1, 11))
+        with xr.open_dataset(file) as found:
+            assert {*found.data_vars} == {*stored.data_vars}
+            for name in stored.data_vars:
+                np.testing.assert_array_equal(found[name].values, stored[name].values)
+            assert found.attrs["title"] == "Sea level"

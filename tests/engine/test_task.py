@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from toyfields.products import Options, coarse, smooth
 from toyfields.stages import Smooth, coarse_wind, wind_state
 from toyworld import World, record_of
 
-from fluxengine.declare import Arrays, Device, PlainStage, Product, Shapes, Variable
+from fluxengine.declare import UNKEYED, Arrays, Device, PlainStage, Product, Shapes, Variable
 from fluxengine.errors import RunFailed
 from fluxengine.estimate import Estimate, Resources, estimates
 from fluxengine.packing import Packing
@@ -27,6 +27,7 @@ from fluxengine.plan import make_plan
 from fluxengine.run import run
 from fluxengine.store import Store, open_dataset
 from fluxengine.task import Job, Outcome, run_block
+from fluxengine.worker import loaded
 
 CALLS: list[Any] = []  # what the stages below did; they run in this process
 
@@ -61,6 +62,37 @@ def test_a_stage_is_loaded_once_for_all_blocks(world: World) -> None:
     world.run(product=with_stage(Noted(name="once")))
     assert CALLS.count("loaded") == 1
     assert len(CALLS) == 1 + 9
+
+
+@dataclass(frozen=True)
+class Shifted(PlainStage):
+    """Adds numbers to the wind, on whatever device."""
+
+    by: Any
+    device: Device = field(default="cpu", metadata=UNKEYED)
+    inputs: tuple[str, ...] = ("wind",)
+    outputs: tuple[Variable, ...] = (coarse_wind,)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        CALLS.append(self.device)
+        return lambda arrays: {"wind": arrays["wind"] + self.by}
+
+
+def test_stages_that_differ_in_one_number_of_many_are_loaded_each() -> None:
+    here = np.zeros((24, 48))
+    there, nearly = here.copy(), here.copy()
+    there[12, 20] = 5.0  # of more than a thousand numbers a text leaves out those in the middle
+    nearly[12, 20] = 1e-12
+    assert len({repr(Shifted(by)) for by in (here, there, nearly)}) == 1
+    for by in (here, there, nearly, here.copy()):
+        np.testing.assert_array_equal(loaded(Shifted(by))({"wind": 0.0})["wind"], by)
+    assert len(CALLS) == 3
+
+
+def test_a_stage_is_loaded_for_each_device() -> None:
+    for device in ("cpu", "cuda", "cpu"):
+        loaded(Shifted(1.0, device))
+    assert CALLS == ["cpu", "cuda"]
 
 
 def test_a_batch_is_never_more_steps_than_the_product_says(world: World) -> None:

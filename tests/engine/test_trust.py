@@ -7,16 +7,21 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import icechunk
 import numpy as np
 import pytest
 import zarr
 from toyfields.products import Options, toy
-from toyworld import World
+from toyfields.source import PASSES
+from toyworld import World, record_of
 
 from fluxengine import history, recompute
+from fluxengine.declare import AS_IS, Arrays, Packing, PlainStage, Product, Read, Variable
 from fluxengine.errors import ConfigError, RunLocked, StoreError, UnknownName
 from fluxengine.explain import Lineage, explain, find
 from fluxengine.grid import days, degrees, labels, months
@@ -249,6 +254,64 @@ def test_blocks_are_made_from_the_inputs_of_then(made: World) -> None:
     assert all(c.same for c in told)
 
 
+@dataclass(frozen=True)
+class Altered(PlainStage):
+    """The wind less 5 m/s, a little or much otherwise, with another value in weak winds."""
+
+    gain: float = 1.0
+    weak: float = 1.0
+    packing: Packing = AS_IS
+    inputs: tuple[str, ...] = ("wind",)
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        return (Variable("anomaly", "m s-1", "wind less 5 m/s", packing=self.packing),)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        def altered(arrays: Arrays) -> Arrays:
+            wind = arrays["wind"]
+            made = wind * np.float32(self.gain) - np.float32(5)
+            return {"anomaly": made.where((wind > 2) | wind.isnull(), self.weak)}
+
+        return altered
+
+
+def altered(**changes: Any) -> Product:
+    stage = Altered(**changes)
+    return Product("altered", PASSES.grid, (Read(PASSES, ("wind",)),), (stage,), stage.outputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"gain": 1 + 2.0**-22}, True),  # as another processor rounds, also near zero
+        ({"gain": 1.0001}, False),
+        ({"gain": 1.5}, False),
+        ({"weak": 1.5}, False),
+        ({"weak": float("nan")}, False),
+    ],
+)
+def test_floats_are_the_same_within_what_processors_differ_by(
+    world: World, changes: dict[str, Any], same: bool
+) -> None:
+    world.run(product=altered())
+    told = list(recompute.recompute(world.request(product=altered(**changes)), 3))
+    assert [c.same for c in told] == [same] * 3
+    assert all(c.differing > 0 and (c.worst <= 1) is same for c in told)
+
+
+def test_a_value_is_never_within_a_step_of_none(world: World) -> None:
+    packing = Packing("i2", 0.01, 0, -32768)
+    lowest = -327.67  # stored one step beside what is stored for none
+    world.run(product=altered(packing=packing, weak=lowest))
+    none = altered(packing=packing, weak=float("nan"))
+    told = list(recompute.recompute(world.request(product=none), 3))
+    assert not any(c.same for c in told)
+    beside = altered(packing=packing, weak=lowest + 0.01)
+    told = list(recompute.recompute(world.request(product=beside), 3))
+    assert all(c.same and c.worst == 1 for c in told)
+
+
 def test_nothing_to_make_again_is_told(world: World) -> None:
     with pytest.raises(ConfigError, match="no good block"):
         list(recompute.recompute(world.request(), 1))
@@ -345,6 +408,29 @@ def test_a_value_is_explained_down_to_its_file(made: World) -> None:
     (file,) = passes.files.values()
     assert file["path"].endswith("archive/2020/wind_20200106.npy")
     assert file["sha256"] == hashlib.sha256(made.file(6).read_bytes()).hexdigest()
+
+
+def test_kept_values_are_explained_by_the_file_that_they_came_from(made: World) -> None:
+    def named(record: dict[str, Any]) -> str:
+        return str(record["2020-01-06"]["sha256"])
+
+    point = {"time": "2020-01-06", "orbit": "ascending", "lat": "15", "lon": "40"}
+    good = hashlib.sha256(made.file(6).read_bytes()).hexdigest()
+    made.file(6).write_bytes(b"damaged")
+    made.run()
+    told = explain(Store.at(made.store), "toy-passes", point)
+    assert (told.state, named(told.files)) == ("valid; a later file was refused", good)
+    record = record_of(made.store, "toy-passes", "0001-0-0-0")
+    assert named(record["refused"]) == hashlib.sha256(b"damaged").hexdigest()
+    assert made.run().did_nothing  # the refused one is known, and not tried again
+
+    made.file(6).unlink()
+    made.write(7, seed=1)  # so that the block is made again
+    made.run()
+    told = explain(Store.at(made.store), "toy-passes", point)
+    assert (list(told.files), named(told.files)) == (["2020-01-06"], good)
+    assert record_of(made.store, "toy-passes", "0001-0-0-0")["refused"] == {"2020-01-06": None}
+    assert verified(made, "toy-passes").findings == ()
 
 
 def test_values_upstream_are_those_that_were_used(revised: World) -> None:
