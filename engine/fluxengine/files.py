@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import tempfile
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +16,46 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
 from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from fluxengine.declare import Paths
 from fluxengine.digest import file_digest
-from fluxengine.errors import MissingFile, NoSpace, StoreError
+from fluxengine.errors import (
+    DamagedFile,
+    FluxforgeError,
+    MissingFile,
+    NoBucket,
+    NoSpace,
+    StoreDenied,
+    StoreError,
+    StoreUnreachable,
+)
+from fluxengine.outages import GOES_ON, first_line
 
 LOOKS_AT_ONCE = 16  # questions to a web server at a time
+LOOK = 20.0  # seconds until a web server that does not say what a file is like is given up
+STALL = 60.0  # seconds without a byte until a download is given up
+DOWNLOAD = 3600.0  # seconds for one file at most: some 100 MB come through a slow line as well
+GONE = 404, 410  # what a web server answers of a file that is not there; all else is a failure
+REFUSED = 401, 403  # what it answers of a file that is not for everybody
+# How archives call what tells one state of a file from another; the first that is there is taken.
+STAMPS = (
+    "ETag",
+    "etag",
+    "mtime",
+    "LastModified",
+    "Last-Modified",  # a web server
+    "Content-MD5",
+    "Digest",
+    "modify",  # FTP
+)
 READS_AT_ONCE = 8  # local files: a shared disk answers several sooner than one after another
 NOTICE = "NOTICE.txt"  # a text in an archive's root that its datasets and products carry on
 NAMED = 8  # files of one step that the ledger lists one by one; of more, their digest must do
 ANY = "*"  # in a file's name: any text, such as the day on which it was made
+MEND = "Correct `archives` in the run file."
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +69,7 @@ class FileId:
     size : int
         Bytes; -1 where the archive does not say.
     stamp : str
-        Modification time or ETag.
+        Modification time or ETag; empty where the archive tells neither.
     sha256 : str
         Hex digest of the bytes; empty where they were not read yet.
     parts : tuple of FileId
@@ -98,12 +130,18 @@ def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:
 
     A step with several files has them only if all are there. Where a name holds a `*`, the last
     name that fits is meant. In a local folder that keeps files flat, the bare names are looked for
-    as well. In an object store each folder is listed once.
+    as well. In an object store each folder is listed once, and anew each time.
+
+    An archive that fails has not said that a file is not there: it is asked again for some seconds,
+    then it is an error. One that tells neither times nor ETags is known by sizes alone: a file that
+    changed and kept its size goes unnoticed there. A local file that is there and cannot be looked
+    at is given all the same: whoever reads it says why it cannot be read.
 
     Raises
     ------
     StoreError
         Where the archive itself cannot be reached, or cannot be listed as a `*` demands.
+        `StoreUnreachable`, `StoreDenied` and `NoBucket` where it is known that it is one of these.
     """
     paths = dict.fromkeys(path for step in steps for path in _each(step))
     found = (_look_below if is_local(root) else _look_remote)(root.rstrip("/"), list(paths))
@@ -122,20 +160,66 @@ def _of_step(files: list[FileId | None]) -> FileId | None:
     return there[0] if len(there) == 1 else together(there)
 
 
+def which(found: Mapping[str, Any], names: Sequence[Paths]) -> int:
+    """Which of a step's names a file of the ledger has: the place of the longest that fits.
+
+    The archive may have another root now, so the end of the file's path decides; where none fits,
+    its bare name, for the files may be kept flat. 0, the first and best, where that does not tell.
+
+    Parameters
+    ----------
+    found : mapping
+        As `FileId.as_json` gives it.
+    names : sequence of str or tuple of str
+        Below the archive's root, best first.
+    """
+    for flat in (False, True):
+        fits = [at for at, step in enumerate(names) if _is_named(found, _each(step), flat)]
+        if fits:
+            return max(fits, key=lambda at: len("".join(_each(names[at]))))
+    return 0
+
+
+def _is_named(found: Mapping[str, Any], step: tuple[str, ...], flat: bool) -> bool:
+    """Whether the paths of a step name the file, or the files that it was put together from."""
+    first = found["path"].removesuffix(f" and {len(step) - 1} more")
+    there = [part["path"] for part in found.get("parts", ())] or [first]
+    return all(_ends_with(path, name, flat) for path, name in zip(there, step, strict=False))
+
+
+def _ends_with(path: str, name: str, flat: bool) -> bool:
+    """Whether a path ends with another, in whose name a `*` may stand for any text."""
+    (place, _, given), (folder, _, meant) = path.rpartition("/"), name.rpartition("/")
+    if not re.fullmatch(re.escape(meant).replace(re.escape(ANY), ".*"), given):
+        return False
+    return flat or not folder or f"/{place}".endswith(f"/{folder}")
+
+
 def _look_below(root: str, paths: list[str]) -> list[FileId | None]:
     base = local(root)
-    if not base.is_dir():
-        raise StoreError(
-            "there is no such folder of input files.",
-            where=root,
-            mend="Correct `archives` in the run file.",
-        )
-    names = _Names(lambda folder: [e.name for e in _entries(base / folder)])
-    return [
-        _look_local(f"{base}/{names.of(path)}")
-        or _look_local(f"{base}/{names.of(path.rpartition('/')[2])}")
-        for path in paths
-    ]
+    with _legible(root):
+        if not base.is_dir():
+            raise StoreError("there is no such folder of input files.", where=root, mend=MEND)
+        names = _Names(lambda folder: [e.name for e in _entries(base / folder)])
+        return [
+            _look_local(f"{base}/{names.of(path)}")
+            or _look_local(f"{base}/{names.of(path.rpartition('/')[2])}")
+            for path in paths
+        ]
+
+
+@contextmanager
+def _legible(path: str) -> Iterator[None]:
+    """Say in words why a folder or a text of an archive cannot be read."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        kind = StoreDenied if isinstance(error, PermissionError) else StoreError
+        what = f"it cannot be read: {error.strerror or error}."
+        mend = "Whoever runs this process must be able to read the archive."
+        raise kind(what, where=str(error.filename or path), mend=mend) from error
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -171,20 +255,21 @@ def _look_local(path: str) -> FileId | None:
         stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:  # it is there: whoever reads it says in words why it cannot be read
+        return FileId(path, -1, f"unreadable, error {error.errno}")
     return FileId(path, stat.st_size, str(stat.st_mtime_ns))
 
 
 def _look_remote(root: str, paths: list[str]) -> list[FileId | None]:
-    import fsspec
-
-    system, base = fsspec.core.url_to_fs(root)
-    with _answering(root):
+    with answering(root):
+        system, base = _opened(root, total=LOOK)
         if "http" in str(system.protocol):  # has no listing that can be trusted
             _refuse_stars(root, paths)
             with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
                 found = list(pool.map(lambda path: _info(system, f"{base}/{path}"), paths))
         else:
-            folders = {path.rpartition("/")[0] for path in paths}
+            system.invalidate_cache()  # a listing is kept for as long as the process lives
+            folders = {path.rpartition("/")[0] for path in paths} or {""}
             listed = {folder: _listed(system, base, folder) for folder in folders}
             names = _Names(lambda folder: [path.rpartition("/")[2] for path in listed[folder]])
             paths = [names.of(path) for path in paths]
@@ -207,34 +292,121 @@ def _refuse_stars(root: str, paths: list[str]) -> None:
         )
 
 
+def _opened(address: str, **seconds: float) -> tuple[Any, str]:
+    """The file system of an address, and the path in it.
+
+    A web server is given up after so many seconds (as aiohttp names them), unless the settings of
+    fsspec say otherwise: they may hold credentials as well.
+    """
+    import fsspec
+
+    options: dict[str, Any] = {}
+    if address.startswith(("http://", "https://")):
+        from aiohttp import ClientTimeout
+
+        given = {**fsspec.config.conf.get("http", {}), **fsspec.config.conf.get("https", {})}
+        limit = {"timeout": ClientTimeout(**seconds)}
+        options["client_kwargs"] = limit | given.get("client_kwargs", {})
+    found: tuple[Any, str] = fsspec.core.url_to_fs(address, **options)
+    return found
+
+
 @contextmanager
-def _answering(root: str) -> Iterator[None]:
+def answering(where: str) -> Iterator[None]:
+    """Turn whatever an archive raises into a typed error in words.
+
+    Raises
+    ------
+    NoSpace, StoreError
+        Of the kinds of the latter: `StoreDenied` and `StoreUnreachable`.
+    """
     try:
         yield
-    except StoreError:
+    except (FluxforgeError, MemoryError):
         raise
     except Exception as error:  # every protocol has errors of its own
-        raise StoreError(f"the archive does not answer: {error}", where=root) from error
+        raise _in_words(error, where) from error
+
+
+def _in_words(error: Exception, where: str) -> FluxforgeError:
+    status = getattr(error, "status", None)
+    said = f"{status} {getattr(error, 'message', '')}".strip() if status else first_line(error)
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return NoSpace("no space for a copy of an input file.", where=where)
+    if isinstance(error, PermissionError) or status in REFUSED:
+        mend = "Look at the credentials in the environment and at the rights of their owner."
+        return StoreDenied(f"the archive does not let us read: {said}.", where=where, mend=mend)
+    if isinstance(error, ValueError | ImportError):  # the address itself is no good
+        return StoreError(f"the archive cannot be reached: {said}.", where=where, mend=MEND)
+    if isinstance(error, TimeoutError):
+        said = "nothing came for too long"
+    what = f"the archive does not answer, or not as it should: {said}."
+    return StoreUnreachable(what, where=where, mend=f"When it answers again, {GOES_ON}")
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """What an archive answers; while it fails it is asked again for some seconds.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where it answers that the file is not there.
+    """
+    from fluxengine.repository import WAITS  # slow to import, and not needed to list products
+
+    for wait in WAITS:
+        try:
+            return _answer(ask)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOSPC:
+                raise  # ours, not the archive's
+            time.sleep(wait)
+    return _answer(ask)
+
+
+def _answer(ask: Callable[[], Answer]) -> Answer:
+    try:
+        return ask()
+    except Exception as error:
+        if getattr(error, "status", None) in GONE:
+            raise FileNotFoundError(str(error)) from error
+        raise
 
 
 def _info(system: Any, path: str) -> Mapping[str, Any] | None:
-    try:
-        found: Mapping[str, Any] = system.info(path)
-    except FileNotFoundError:
-        return None
-    return found
+    """What a web server says of a file; None where it says that there is none."""
+
+    def ask() -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = system.info(path)
+        except FileNotFoundError as error:  # fsspec says so of whatever fails
+            raise error.__cause__ or error from None
+        return found
+
+    with answering(path):
+        try:
+            return _patiently(ask)
+        except FileNotFoundError:
+            return None
 
 
 def _listed(system: Any, base: str, folder: str) -> dict[str, Mapping[str, Any]]:
     try:
         infos = system.ls(f"{base}/{folder}".rstrip("/"), detail=True)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        said = f"{error} {error.__cause__}"
+        if re.search(r"NoSuchBucket|(bucket|container) does not exist", said):
+            what = "there is no such bucket of input files."
+            raise NoBucket(what, where=system.unstrip_protocol(base), mend=MEND) from error
         return {}
     return {info["name"]: info for info in infos}
 
 
 def _stamp(info: Mapping[str, Any]) -> str:
-    return next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified") if k in info), "")
+    """What tells this state of a file from others beside its size; empty where nothing does."""
+    return next((str(info[name]) for name in STAMPS if info.get(name)), "")
 
 
 def settled(now: FileId, known_stamp: bytes, known_digest: bytes) -> FileId:
@@ -317,6 +489,8 @@ def local_copies(file: FileId) -> Iterator[tuple[Path, ...]]:
         Where it vanished.
     NoSpace
         Where the copy does not fit on the disk.
+    StoreError
+        Where the archive does not give it, though it was asked again for some seconds.
     """
     with ExitStack() as stack:
         if is_local(file.path):
@@ -335,22 +509,28 @@ def _fetched(folder: Path, url: str) -> Path:
 
 
 def _fetch(url: str, target: Path) -> None:
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(url)
-    try:
-        system.get_file(path, str(target))
-    except FileNotFoundError as error:
-        raise MissingFile("the file vanished from its archive.", where=url) from error
-    except OSError as error:
-        if error.errno == 28:
-            raise NoSpace("no space for a copy of an input file.", where=url) from error
-        raise StoreError(f"the file cannot be fetched: {error}", where=url) from error
+    with answering(url):
+        system, path = _opened(url, total=DOWNLOAD, sock_connect=LOOK, sock_read=STALL)
+        try:
+            _patiently(partial(system.get_file, path, str(target)))
+        except FileNotFoundError as error:
+            raise MissingFile("the file vanished from its archive.", where=url) from error
 
 
 def notice(root: str) -> str | None:
-    """What the keeper of a local archive wants every user of its data to read."""
+    """What the keeper of a local archive wants every user of its data to read.
+
+    Raises
+    ------
+    DamagedFile, StoreError
+        Where it is no text in UTF-8, or cannot be read: data must not lose what goes with them.
+    """
     if not is_local(root):
         return None
     path = local(root) / NOTICE
-    return " ".join(path.read_text().split()) if path.is_file() else None
+    try:
+        with _legible(str(path)):
+            return " ".join(path.read_text("utf-8").split()) if path.is_file() else None
+    except UnicodeDecodeError as error:
+        what = "it is no text in UTF-8."
+        raise DamagedFile(what, where=str(path), mend="Save it as UTF-8.") from error

@@ -22,7 +22,7 @@ import numpy as np
 
 from fluxengine import key, references
 from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
-from fluxengine.files import FileId, look, read_ahead, settled
+from fluxengine.files import FileId, look, read_ahead, settled, which
 from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
 from fluxengine.ledger import (
     ABSENT,
@@ -30,6 +30,7 @@ from fluxengine.ledger import (
     HOLDS_VALUES,
     OUTSIDE,
     STEP_DIGEST,
+    VALID,
     Flags,
     by_block,
 )
@@ -496,7 +497,7 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     axis = grid.step_axis
     spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
     steps = [step for span in spans for step in range(span.start, span.stop)]
-    looked = _looked_for(request, source, grid, steps)
+    looked = _looked_for(request, stand, source, steps)
     settle = references.settled if stand.layout.references else settled
     if not stand.layout.references:
         pairs = zip(looked, known["stamps"][steps], strict=True)
@@ -512,20 +513,41 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
 
 
 def _looked_for(
-    request: Request, source: Source, grid: Grid, steps: Sequence[int]
+    request: Request, stand: Stand, source: Source, steps: Sequence[int]
 ) -> list[FileId | None]:
-    """What is there for each step: its file, or the first that stands in for it."""
+    """What is there for each step: its file, or the first that may stand in for it."""
     root = request.root_of(source)
-    keys = [grid.step_key(step) for step in steps]
+    keys = [stand.grid.step_key(step) for step in steps]
     found = look(root, [source.path(key) for key in keys])
-    for instead in source.instead:
+    for rank, instead in enumerate(source.instead, start=1):
         absent = [at for at, file in enumerate(found) if file is None]
         if not absent:
             break
         standing_in = look(root, [instead(keys[at]) for at in absent])
         for at, file in zip(absent, standing_in, strict=True):
-            found[at] = file
+            if file is not None and _may_stand_in(stand, source, steps[at], rank, file):
+                found[at] = file
     return found
+
+
+def _may_stand_in(stand: Stand, source: Source, step: int, rank: int, file: FileId) -> bool:
+    """Whether a stand-in is no worse than the file that a step's stored values are from.
+
+    The ledger knows that file by its path. Of values that an older fluxforge kept, as a later file
+    was refused or gone, it does not: they count as the best file's, and wait for it.
+    """
+    book, name = stand.ledger, stand.grid.step_name(step)
+    state = book.states[step, 0]
+    if state not in HOLDS_VALUES:
+        return True
+    if state == VALID and book.columns["stamps"][step].tobytes() == file.stamp_digest:
+        return True  # the very file that was read
+    record = book.record(step // stand.grid.step_axis.block_length) or {}
+    known = record.get("files", {}).get(name)
+    if known is None or (state != VALID and name not in record.get("refused", {})):
+        return False
+    key = stand.grid.step_key(step)
+    return which(known, [path(key) for path in (source.path, *source.instead)]) >= rank
 
 
 def _bytes_a_cell(stand: Stand) -> float:

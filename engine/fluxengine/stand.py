@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from fluxengine import layout, references
-from fluxengine.declare import Array, Dataset, Product, Read, Reference, Source, outputs_on
+from fluxengine.declare import (
+    Array,
+    Dataset,
+    Product,
+    Read,
+    Reference,
+    Source,
+    outputs_on,
+    upstream_first,
+)
 from fluxengine.errors import ConfigError, DeclarationError
 from fluxengine.files import notice
 from fluxengine.grid import Axis, Grid, in_unit
@@ -156,7 +165,9 @@ def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
         return stored if holds_it and same_names else dataset.grid
     first, last = request.period(dataset)
     if not dataset.grid.step_axis.meets(first, last):
-        return stored
+        if _touches(axis, first, last) or not _is_asked_for(request, dataset):
+            return stored
+        return dataset.grid.between(first, last)  # says what there is, as without a store
     begin, end = axis.day(0), axis.day(axis.length - 1)
     earliest = dataset.grid.between(first, max(last, begin)).step_axis.day(0)
     if earliest < begin:
@@ -168,6 +179,18 @@ def _grown(request: Request, dataset: Dataset, stored: Grid) -> Grid:
         )
     wanted = dataset.grid.between(begin, max(end, last))
     return stored if wanted.step_axis.length < axis.length else wanted
+
+
+def _touches(axis: Axis, first: date, last: date) -> bool:
+    """Whether any part of a cell lies within the days, such as some days of a month."""
+    begins_in_time = axis.day(0) <= last
+    return begins_in_time and (first <= axis.day(axis.length - 1) or first < axis.day(axis.length))
+
+
+def _is_asked_for(request: Request, dataset: Dataset) -> bool:
+    """Whether the product cannot do without a dataset: it, or all that it reads, is not partial."""
+    asked_for = upstream_first(request.product, lambda read: not read.partial)
+    return any(dataset.name == needed.name for needed in asked_for)
 
 
 def check_cover(stand: Stand, upstream: Mapping[str, Stand]) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,15 @@ import xarray as xr
 from toyfiles import DATED, FINAL, HALVES, MONTHLY, times_read
 
 from fluxengine import executors
-from fluxengine.declare import Source
+from fluxengine.declare import Paths, Source
 from fluxengine.errors import StoreError
-from fluxengine.files import look
+from fluxengine.files import FileId, look, together, which
 from fluxengine.plan import Plan, make_plan
 from fluxengine.run import Summary, run
 from fluxengine.stand import Request
 from fluxengine.store import Store, open_dataset
+
+DAYS = ("2020-01-30", "2020-01-31", "2020-02-01", "2020-02-02")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,82 @@ def test_a_preliminary_file_stands_in_until_the_final_one_comes(
     final.write("final/2020-02-01.json", {"2020-02-01": row(33)})
     final.run()
     assert final.first_numbers() == [1, 2, 33, 4] and final.plan().is_empty
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_preliminary_file_replaces_no_values_of_a_final_one_that_vanished(
+    archive: Callable[[Source], Archive], flat: bool
+) -> None:
+    source = FINAL
+    if flat:
+        instead = (lambda day: f"preliminary/{day}_preliminary.json",)
+        source = replace(FINAL, instead=instead)
+    final = archive(source)
+
+    def write(folder: str, day: str, value: int) -> Path:
+        name = f"{day}_preliminary" if flat and folder == "preliminary" else day
+        path = f"{name}.json" if flat else f"{folder}/{name}.json"
+        final.write(path, {day: row(value)})
+        return final.folder / "archive" / path
+
+    for number, day in enumerate(DAYS):
+        write("preliminary", day, 9)
+        last = write("final", day, number + 1)
+    first = last.with_name(f"{DAYS[0]}.json")
+    final.run()
+    last.unlink()
+    first.unlink()
+    assert final.run().did_nothing and final.plan().is_empty
+    write("final", DAYS[1], 22)  # its block is made again, and the others' values are kept
+    final.run()
+    assert final.run().did_nothing
+    assert final.first_numbers() == [1, 22, 3, 4]
+    write("final", DAYS[3], 44)
+    final.run()
+    assert final.first_numbers() == [1, 22, 3, 44]
+
+
+def test_a_preliminary_file_that_is_revised_is_taken_while_no_final_one_came(
+    archive: Callable[[Source], Archive],
+) -> None:
+    final = archive(FINAL)
+    for number, day in enumerate(DAYS):
+        final.write(f"preliminary/{day}.json", {day: row(number + 1)})
+    final.run()
+    assert final.run().did_nothing
+    final.write("preliminary/2020-02-01.json", {"2020-02-01": row(33)})
+    final.run()
+    assert final.first_numbers() == [1, 2, 33, 4]
+    moved = final.folder / "elsewhere"
+    (final.folder / "archive").rename(moved)
+    again = replace(final, root=str(moved))
+    (moved / "preliminary/2020-01-31.json").write_text(json.dumps({"2020-01-31": row(22)}))
+    again.run()
+    assert again.first_numbers() == [1, 22, 33, 4]
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "place"),
+    [
+        ("/a/final/1.nc", ["final/1.nc", "early/1.nc"], 0),
+        ("s3://a/early/1.nc", ["final/1.nc", "early/1.nc"], 1),
+        ("/a/early/1.nc", ["1.nc", "early/1.nc"], 1),
+        ("/a/1.nc", ["final/1.nc", "early/1.nc"], 0),  # kept flat: nothing tells them apart
+        ("/a/1_early.nc", ["2020/1.nc", "2020/1_early.nc"], 1),
+        ("/a/1_c2020.nc", ["0.nc", "1_c*.nc"], 1),
+        ("/a/x.nc", ["final/1.nc", "early/1.nc"], 0),  # nobody knows
+        ("/a/w/1.nc and 1 more", [("v/1.nc", "v/2.nc"), ("w/1.nc", "w/2.nc")], 1),
+    ],
+)
+def test_the_ledger_tells_which_of_its_names_a_file_was_found_by(
+    path: str, names: list[Paths], place: int
+) -> None:
+    assert which({"path": path}, names) == place
+
+
+def test_files_that_were_put_together_are_told_by_all_of_their_names() -> None:
+    found = together([FileId("/r/a.nc", 1, ""), FileId("/r/early/b.nc", 1, "")]).as_json()
+    assert which(found, [("a.nc", "final/b.nc"), ("a.nc", "early/b.nc")]) == 1
 
 
 def test_of_the_versions_of_a_file_the_last_is_taken(archive: Callable[[Source], Archive]) -> None:

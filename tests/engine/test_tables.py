@@ -462,6 +462,32 @@ def test_files_are_found_in_a_flat_folder_too(world: Reports, tmp_path: Path) ->
     )
 
 
+def test_flat_files_are_found_beside_others_in_folders(tmp_path: Path) -> None:
+    flat = Reports(tmp_path)
+    flat.write("buoys/a.txt", hourly("A", "2002-08-01", 3))
+    flat.write("buoys/b.txt", hourly("B", "2002-08-01", 3))
+    assert flat.run().rows == 6
+    flat.write("buoys/hist/c.txt", hourly("C", "2002-08-01", 3))
+    flat.write("buoys/b.txt", hourly("B", "2002-08-01", 30))
+    flat.write("buoys/d.txt", hourly("D", "2002-08-01", 5))
+    summary = flat.run()
+    assert (summary.read, summary.rows) == (3, 3 + 30 + 3 + 5)
+    assert flat.plan().gone == ()
+    flat.write("buoys/hist/a.txt", hourly("A", "2002-08-01", 3))  # copied: counts in its folder
+    assert flat.run().rows == 41
+    assert "a.txt" not in {path for _, path in flat.plan().there}
+    assert flat.plan().reads == ()
+
+
+def test_a_file_that_cannot_be_looked_at_is_noted(world: Reports) -> None:
+    world.run()
+    file = world.path("buoys/hist/41001.txt")
+    file.unlink()
+    file.symlink_to(file)
+    (mark,) = world.run().marked
+    assert "41001.txt: it cannot be read: Too many levels of symbolic links" in mark
+
+
 def test_files_are_listed_in_an_object_store(world: Reports, tmp_path: Path) -> None:
     import fsspec
 
