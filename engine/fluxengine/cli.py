@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fluxengine import registry
-from fluxengine.errors import FluxforgeError, NoSpace
+from fluxengine.errors import ConfigError, FluxforgeError, NoSpace
 
 if TYPE_CHECKING:
     from fluxengine.clusters import ClusterConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fluxengine.store import Store
     from fluxengine.table_plan import TableRequest
 
+BAD_PLACES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks
 
 app = typer.Typer(
@@ -252,7 +254,7 @@ def verify(
     again = []
     if recompute:
         _, _, request = _request(config, profile, create=False)
-        again = list(make_again(request, recompute))
+        again = list(make_again(replace(request, store=place), recompute, only=name))
     if as_json:
         told = {
             "datasets": [one.as_json() for one in found],
@@ -382,7 +384,6 @@ def _request(
 def _names_table(config: Path, **unfit: object) -> bool:
     """Whether the run file's product is a table of reports, for which some options are unfit."""
     from fluxengine import config as configuration
-    from fluxengine.errors import ConfigError
 
     name = configuration.load(config).product
     if name not in registry.table_names():
@@ -525,10 +526,22 @@ def main() -> Any:
         sys.exit(1)
     except OSError as problem:
         _reraise_if_debugging()
-        if problem.errno != errno.ENOSPC:
+        told = _in_words(problem)
+        if told is None:
             raise
-        show.error(NoSpace("the disk is full.", where=str(problem.filename or "")))
+        show.error(told)
         sys.exit(1)
+
+
+def _in_words(problem: OSError) -> FluxforgeError | None:
+    """What a place on the disk is no good for; None of what no other place would mend."""
+    where = str(problem.filename or "")
+    if problem.errno == errno.ENOSPC:
+        return NoSpace("the disk is full.", where=where)
+    if problem.errno not in BAD_PLACES:
+        return None
+    what = f"this place cannot be used: {problem.strerror or problem}."
+    return ConfigError(what, where=where, mend="Give another one, or the right to write there.")
 
 
 def script() -> None:

@@ -125,7 +125,7 @@ def _cell(grid: Grid, point: Mapping[str, str], name: str) -> Spans:
     absent = [n for n, a in grid.axes.items() if n not in point and a.length > 1]
     if wrong or absent:
         which = f"it has no axis {', '.join(wrong)}" if wrong else f"say {', '.join(absent)} too"
-        example = " ".join(f"{n}={a.name(0)}" for n, a in grid.axes.items() if a.length > 1)
+        example = " ".join(f"{n}={_coordinate(a, 0)}" for n, a in grid.axes.items() if a.length > 1)
         raise ConfigError(f"{which}.", where=name, mend=f"Such as: {example}")
     found = {}
     for dim, axis in grid.axes.items():
@@ -149,11 +149,13 @@ def find(axis: Axis, text: str, name: str) -> int:
     try:
         at = (_quanta(axis, text) - axis.origin) // axis.step
     except ValueError:
-        raise ConfigError(f"'{text}' is no {name}.", mend=f"Such as {axis.name(0)}.") from None
+        raise ConfigError(
+            f"'{text}' is no {name}.", mend=f"Such as {_coordinate(axis, 0)}."
+        ) from None
     if axis.periodic:
         return at % axis.length
     if not 0 <= at < axis.length:
-        ends = f"{axis.name(0)} to {axis.name(axis.length - 1)}"
+        ends = f"{_coordinate(axis, 0)} to {_coordinate(axis, axis.length - 1)}"
         raise ConfigError(f"{name} {text} is outside: it goes from {ends}.")
     return at
 

@@ -78,6 +78,9 @@ def export(
         raise ConfigError(what, where="--per", mend="Leave it out.")
     dataset = _between(open_dataset(store.root, name), name, first, last)
     version = store.repository(name).versions[-1]
+    if folder.exists() and not folder.is_dir():
+        what = "it is a file; the files that are written need a folder."
+        raise ConfigError(what, where=str(folder), mend="Choose another name.")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     grids = stored_grids(read_published(store, name))

@@ -155,7 +155,7 @@ class Axis:
         if stop <= start:
             own_end = "." if self.size is None else f" and end with {self.name(self.size - 1)}."
             raise ConfigError(
-                f"nothing lies between {first} and {last}",
+                f"nothing lies between {first} and {last}.",
                 mend=f"The data begin with {self.name(0)}{own_end}",
             )
         return replace(self, origin=self.origin + start * self.step, size=stop - start)

@@ -56,7 +56,9 @@ class Compared:
         return asdict(self)
 
 
-def recompute(request: Request, number: int, seed: int = 0) -> Iterator[Compared]:
+def recompute(
+    request: Request, number: int, seed: int = 0, *, only: str | None = None
+) -> Iterator[Compared]:
     """Make some blocks of the product's chain once more and compare; nothing is written.
 
     Parameters
@@ -67,16 +69,23 @@ def recompute(request: Request, number: int, seed: int = 0) -> Iterator[Compared
         How many blocks, drawn at random over all datasets but the sources.
     seed : int
         Of the draw.
+    only : str, optional
+        Of this dataset alone.
 
     Raises
     ------
     ConfigError
-        Where no block of the period is there.
+        Where no block of the period is there; of a source there is none to be made.
     """
     plans = [p for p in make_plan(request).datasets if isinstance(p.stand.dataset, Product)]
-    known = [(plan, int(block)) for plan in plans for block in _good(plan)]
+    wanted = [plan for plan in plans if only in (None, plan.name)]
+    known = [(plan, int(block)) for plan in wanted for block in _good(plan)]
     if request.store is None or not known:
-        raise ConfigError("there is no good block to make again.", mend="Run it first.")
+        made = ", ".join(plan.name for plan in plans)
+        raise ConfigError(
+            f"there is no good block{f' of {only}' if only else ''} to make again.",
+            mend=f"Run it first. What the run file's product makes is {made}.",
+        )
     for plan, block in random.Random(seed).sample(known, min(number, len(known))):
         yield _compared(request.store, plan, block)
 

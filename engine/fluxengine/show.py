@@ -139,7 +139,7 @@ def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -
         block = f"{duration(e.block_seconds)}{'?' if e.assumed else ''}"
         return (*numbers, size(e.bytes_read), size(e.bytes_written), size(e.memory), block)
 
-    table("", columns, [row(d) for d in made.datasets])
+    table("", columns, [row(d) for d in made.datasets], wide=True)
     _total(found, total, given)
     out.print()
     for dataset in made.datasets:
@@ -201,7 +201,7 @@ def summary(done: Summary, product: str) -> None:
 
 def _marked(marked: Sequence[str]) -> None:
     if marked:
-        err.print(f"[bold yellow]{len(marked)} marked[/] (no good values, the rest is there):")
+        err.print(f"[bold yellow]{len(marked)} marked[/] (the rest is there):")
         for line in marked[:10]:
             err.print(f"  {line}", markup=False, soft_wrap=True)
         if len(marked) > 10:
@@ -223,7 +223,7 @@ def _planned_and_actual(done: Summary) -> None:
         t = a.traffic
         sizes = (size(t.bytes_read), size(t.bytes_written), t.gets + t.puts, size(a.memory))
         rows.append(("  actual", a.tasks, *sizes, duration(a.task_seconds)))
-    table("", (*columns, "#task time"), rows)
+    table("", (*columns, "#task time"), rows, wide=True)
 
 
 def duration(seconds: float) -> str:

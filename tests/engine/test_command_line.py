@@ -1,5 +1,6 @@
 """The command line as a user meets it: its words, its exit codes, and what it imports."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from toyworld import World
 
 from fluxengine import cli, show
+from fluxengine.store import Store
 
 FLUXFORGE = Path(sys.executable).with_name("fluxforge")
 HEAVY = {"torch", "dask", "distributed", "xarray", "matplotlib", "pandas", "cartopy"}
@@ -224,3 +226,40 @@ def test_plugins_are_listed_like_built_in_ones(fluxforge: Callable[..., Done]) -
     assert "Daily toy wind" in fluxforge("products").stdout
     assert "gain" in fluxforge("products", "toy").stdout
     assert "product: toy" in fluxforge("products", "toy", "--run-file").stdout
+
+
+def test_places_that_cannot_be_used_are_told(
+    made: World, fluxforge: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = made.run_file()
+    said = fluxforge("export", "toy", "--store", made.store, "-o", taken, code=1).stderr
+    assert "run.yaml" in said and "it is a file" in said and "Traceback" not in said
+
+    def refuse(*_: object) -> None:
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(taken / "world.json"))
+
+    monkeypatch.setattr(Store, "at", refuse)
+    said = fluxforge("status", "--store", made.store, code=1).stderr
+    assert "world.json" in said and "this place cannot be used: Not a directory." in said
+
+
+def test_what_is_made_again_is_of_the_named_dataset_and_store(
+    made: World, fluxforge: Callable[..., Done], tmp_path: Path
+) -> None:
+    run = made.run_file(store=tmp_path / "another")
+    words = ("--store", made.store, "--recompute", 2, "-c", run, "--json")
+    told = json.loads(fluxforge("verify", "toy-smooth", *words).stdout)
+    assert [one["dataset"] for one in told["recomputed"]] == ["toy-smooth"] * 2
+    said = fluxforge("verify", "toy-passes", *words, code=1).stderr
+    assert "no good block of toy-passes" in said and "toy-smooth" in said
+
+
+def test_where_a_value_can_be_asked_is_told_in_degrees(
+    made: World, fluxforge: Callable[..., Done]
+) -> None:
+    words = ("explain", "toy", "--store", made.store, "time=2020-01-06")
+    outside = fluxforge(*words, "lat=80", "lon=0", code=1).stderr
+    lowest = outside.partition("goes from ")[2].partition(" to ")[0]
+    assert abs(float(lowest)) <= 90.0
+    example = fluxforge(*words, "lat=0", code=1).stderr.partition("Such as: ")[2].split()
+    assert fluxforge("explain", "toy", "--store", made.store, *example).stdout

@@ -167,6 +167,9 @@ def test_reports_off_the_grid_or_its_days_are_left_out() -> None:
         ("height_wind", np.nan),
         ("height_air_temperature", np.nan),
         ("height_humidity", np.nan),
+        ("height_wind", 0.0),
+        ("height_air_temperature", -1.0),
+        ("height_humidity", np.inf),
         ("sea_surface_temperature", np.nan),
         ("specific_humidity", np.nan),
     ],
@@ -179,6 +182,11 @@ def test_doubtful_or_incomplete_reports_are_left_out(column: str, value: float) 
     assert usable(changed).tolist() == [False, True]
     use = matching.use_of(changed)
     assert use.total() == 2 and use[matching.USABLE] == 1 and len(use) == 2
+
+
+def test_a_height_of_0_m_does_not_stop_the_other_reports() -> None:
+    given = reports(["2014-07-02T18:10", "2014-07-03T18:10"], height_wind=np.array([0.0, 4.0]))
+    assert [str(day) for day in match(given, passes()).day] == ["2014-07-03"]
 
 
 def test_of_several_reasons_against_a_report_the_first_is_told() -> None:
@@ -280,9 +288,14 @@ def test_what_lies_far_from_the_months_mean_of_its_region_is_told() -> None:
 
 def test_regions_with_few_reports_take_their_zones_limits_and_unknown_months_none() -> None:
     given = many()
-    few = replace(given, longitude=np.where(np.arange(400) < 10, 100.0, given.longitude))
+    spread = replace(given, longitude=10.0 + np.arange(400) % 7 * 40.0)
+    few = replace(spread, longitude=np.where(np.arange(400) < 10, 100.0, spread.longitude))
     limits = Climatology.of(few)
     warm = replace(few, air_temperature=np.full(400, 298.0))
     assert limits.plausible(warm)[:10].sum() >= 8  # within the spread of the whole zone
+    elsewhere = replace(given, longitude=np.full(400, 100.0), air_temperature=warm.air_temperature)
+    assert limits.plausible(replace(elsewhere, air_temperature=np.full(400, 340.0))).sum() == 0
+    two_boxes = Climatology.of(given)  # those of one ocean know nothing of another
+    assert two_boxes.plausible(replace(elsewhere, air_temperature=np.full(400, 340.0))).all()
     january = replace(warm, day=np.full(400, np.datetime64("2014-01-02")))
     assert limits.plausible(january).all()

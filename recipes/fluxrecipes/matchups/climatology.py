@@ -13,6 +13,9 @@ from fluxrecipes.matchups.matching import Flags, Floats, Indices, Matchups
 class Climatology:
     """Monthly mean and spread of what is reported, in boxes of 10° by 20° and in zones of 10°.
 
+    A zone tells of a box without reports only where reports come from a third of its circle: a buoy
+    of one ocean knows nothing of another.
+
     Wind counts by its square root, which is nearly Gaussian: of wind itself a limit below the mean
     would lie below zero, and one above it would cut off storms.
 
@@ -33,9 +36,13 @@ class Climatology:
         shape = (12, _ZONES, _BOXES)
         in_boxes = _moments(values, np.ravel_multi_index((month, zone, box), shape), shape)
         in_zones = _moments(values, np.ravel_multi_index((month, zone), shape[:2]), shape[:2])
+        boxes = np.zeros(shape, bool)
+        boxes[month, zone, box] = True
+        known = boxes.sum(axis=-1) >= _FEWEST_BOXES
+        coarser = [np.where(known, one, np.nan) for one in in_zones]
         mean, deviation = (
             np.where(np.isfinite(fine), fine, coarse[..., None])
-            for fine, coarse in zip(in_boxes, in_zones, strict=True)
+            for fine, coarse in zip(in_boxes, coarser, strict=True)
         )
         return cls(mean, deviation)
 
@@ -49,6 +56,7 @@ class Climatology:
 CHECKED = ("air_temperature", "specific_humidity", "sea_surface_temperature", "wind_speed")
 _ZONES, _BOXES = 18, 18
 _FEWEST = 50  # reports from which a spread is taken
+_FEWEST_BOXES = 6  # of a zone
 
 
 def _checked(matchups: Matchups) -> Floats:

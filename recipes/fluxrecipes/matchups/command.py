@@ -24,13 +24,13 @@ def matchup(
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Of the run file.")] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("matchups.nc"),
     within: Annotated[
-        float, typer.Option(help="Hours between a report and the pass that saw its cell.")
+        float, typer.Option(min=0, help="Hours between a report and the pass that saw its cell.")
     ] = 0.5,
     nominal: Annotated[
-        float, typer.Option(help="Hours, where the cell was filled; 0 leaves such cells out.")
+        float, typer.Option(min=0, help="Hours, where the cell was filled; 0 leaves such out.")
     ] = 3.0,
     limit: Annotated[
-        float, typer.Option(help="Standard deviations from the month's mean of a region.")
+        float, typer.Option(min=0, help="Standard deviations from the month's mean of a region.")
     ] = 2.8,
     also: Annotated[
         list[str] | None,
