@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
-from fluxrecipes.sources import reports
+from fluxrecipes.sources import reports, station_netcdf
 from fluxrecipes.sources.gtmba import read
 
 from .insitu_fuzz import check, decoded, whole
@@ -100,6 +100,15 @@ def test_wind_is_turned_to_where_it_blows_from(tmp_path):
     assert rows.rejected == {"no usable value": 1}
 
 
+def test_a_direction_that_cannot_be_is_missing(tmp_path):
+    wind = {name: WIND[name] for name in ("WS_401", "WD_410")}
+    wind["WS_401"] = ([5.0] * 4, None, "m s-1")
+    wind["WD_410"] = ([90.0, 999.0, -9.9, 360.0], None, "degrees_true")
+    columns = whole(read, native(tmp_path / "w5s95w_hr.cdf", wind, -4.0)).columns
+    np.testing.assert_equal(columns["wind_from_direction"], [270, np.nan, np.nan, 180])
+    assert columns["wind_speed"].tolist() == [5] * 4
+
+
 def test_components_do_where_there_is_no_speed(tmp_path):
     both = {name: WIND[name] for name in ("WU_422", "WV_423")}
     columns = whole(read, native(tmp_path / "w5s95w_hr.cdf", both, -4.0)).columns
@@ -187,6 +196,88 @@ def test_csv_with_units_below_or_behind_the_names(tmp_path):
     again = whole(read, tmp_path / "a.csvp")
     for name, column in columns.items():
         np.testing.assert_array_equal(again.columns[name], column)
+
+
+def averaging(path: Path, times: list[tuple[str, str]]) -> list[int]:
+    """What is said of the averaging of reports of some sites at some times."""
+    lines = [f"TAO,{site},1,250.0,0.0,{time}:00Z,-3.0,25.5,1.0\n" for site, time in times]
+    path.write_text("".join(CSV.splitlines(keepends=True)[:2] + lines))
+    return whole(read, path).columns["averaging"].tolist()
+
+
+ONE_DAY = [(site, "2017-01-15T12:00") for site in ("0n110w", "0n140w", "2n140w")]
+NEXT_DAY = [(site, "2017-01-16T12:00") for site, _ in ONE_DAY]
+
+
+def test_daily_means_of_several_sites_are_told_by_their_spacing_or_name(tmp_path):
+    assert averaging(tmp_path / "a.csv", ONE_DAY + NEXT_DAY) == [reports.LONG] * 6
+    assert averaging(tmp_path / "a.csv", ONE_DAY + NEXT_DAY[:1]) == [reports.LONG] * 4
+    for name in ("pmelTaoDyAirt_1b58_1191.csv", "pmelTao5dayAirt.csv", "pmelTaoMonAirt.csv"):
+        assert averaging(tmp_path / name, ONE_DAY) == [reports.LONG] * 3
+
+
+def test_each_site_of_a_file_has_its_own_averaging(tmp_path):
+    hourly = [("8n110w", f"2017-01-15T{hour}:00") for hour in (12, 13, 14)]
+    found = averaging(tmp_path / "a.csv", [*hourly, *ONE_DAY[:1], *NEXT_DAY[:1]])
+    assert found == [reports.SHORT] * 3 + [reports.LONG] * 2
+
+
+def test_parts_of_a_file_have_the_same_averaging(tmp_path, monkeypatch):
+    monkeypatch.setattr(station_netcdf, "PART", 3)
+    path = native(tmp_path / "t0n0e.cdf", WATER, 1.0, (1, 1, 1, 1))
+    assert set(whole(read, path).columns["averaging"]) == {reports.LONG}
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "now",
+        "today",
+        "2017",
+        "2017-01-15",
+        "2017-01-15T12:00:00",
+        "2017-01-15T12:00:00+05:00",
+        "2017-01-15 12:00:00Z",
+        "1484481600",
+    ],
+)
+def test_other_forms_of_time_are_refused(tmp_path, time):
+    text = CSV.replace("2017-01-15T12:00:00Z", time, 1)
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DamagedFile, match="is not a time such as 2017-01-15T12:00:00Z"):
+        whole(read, tmp_path / "a.csv")
+
+
+def test_fractions_of_seconds_and_no_time(tmp_path):
+    text = CSV.replace("00:00Z", "00:00.000Z", 1).replace("2017-01-16T12:00:00Z", "NaN")
+    (tmp_path / "a.csv").write_text(text)
+    rows = whole(read, tmp_path / "a.csv")
+    assert rows.columns["time"].astype(str).tolist() == ["2017-01-15T12:00:00"]
+    assert rows.rejected == {"no valid time": 1, "no usable value": 1}
+
+
+@pytest.mark.parametrize("length", range(1, 7))
+def test_a_csv_that_ends_within_a_line_is_refused(tmp_path, length):
+    (tmp_path / "a.csv").write_text(CSV[:-length])
+    with pytest.raises(DamagedFile, match="it ends within line 5: it was cut short"):
+        whole(read, tmp_path / "a.csv")
+
+
+UNQUOTED = CSV.replace('"', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CSV.replace("PIRATA", '"PIRATA') + CSV.splitlines()[2] * 4000 + "\n", "as CSV"),
+        (CSV.replace('"0n0e"', '"0n0e'), "cannot be read as CSV: unexpected end of data"),
+        (UNQUOTED.replace("PI", '"PI').replace("RAMA", 'RAMA"'), "beyond the end of its line"),
+    ],
+)
+def test_quotations_that_do_not_end_are_refused(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DamagedFile, match=words):
+        whole(read, tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,14 @@ def test_a_ship_with_all_that_is_used(tmp_path):
     assert qualities == [reports.GOOD] * 5
 
 
+@pytest.mark.parametrize("metres", [0, 101, 999])
+def test_heights_of_no_ship_are_unknown(tmp_path, metres):
+    row = one(tmp_path, core(ATTC=2) + icoads() + ship(HOT=metres, HOA=metres, DOS=0))
+    heights = [row[f"height_{name}"] for name in ("wind", "air_temperature", "humidity")]
+    assert np.isnan(heights).all()
+    assert row["depth_sea_surface_temperature"] == 0
+
+
 def test_the_wet_bulb_gives_the_humidity_where_there_is_no_dew_point(tmp_path):
     row = one(tmp_path, core(DPT="", WBT=210) + icoads())
     assert row["humidity_form"] == reports.WET_BULB

@@ -362,7 +362,10 @@ def test_a_station_nobody_knows_is_left_out_and_can_be_told(tmp_path):
         ("9,9,9\n", "line 2 cannot be read: it has 3 fields, not 8"),
         ("41002,x,0,,,,,\n", "line 2 cannot be read: could not convert"),
         ("41002,91,0,,,,,\n", "there is no such position"),
-        ("41002,1,0,500,,,,\n", "a height is below 0 m or above 100 m"),
+        ("41002,1,0,500,,,,\n", "a height is not above 0 m, or above 100 m"),
+        ("41002,1,0,0,,,,\n", "a height is not above 0 m, or above 100 m"),
+        ("41002,1,0,,-1,,,\n", "a height is not above 0 m, or above 100 m"),
+        ("41002,1,0,,,-1,,\n", "a depth is below 0 m or above 100 m"),
         ("41002,1,0,5,,,2019-13-01,\n", "line 2 cannot be read"),
     ],
 )
@@ -372,6 +375,34 @@ def test_a_damaged_table_of_stations_is_refused(tmp_path, text, words):
     (tmp_path / "stations.csv").write_text(whole_text)
     with pytest.raises(DamagedFile, match=re.escape(words)):
         whole(read, write(tmp_path, MODERN, "41002h2019.txt"))
+
+
+TOLD = """\
+station,latitude,longitude,height_wind,height_air,depth_water,heights_from,heights_until
+99999,10,-20,4.1,3.7,0,,
+"""
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig"])
+def test_a_table_as_spreadsheets_save_it_is_read(tmp_path, coding):
+    (tmp_path / "stations.csv").write_bytes(TOLD.replace("\n", "\r\n").encode(coding))
+    columns = whole(read, write(tmp_path, MODERN, "99999h2019.txt")).columns
+    assert columns["height_wind"][0] == np.float32(4.1)
+    assert columns["depth_sea_surface_temperature"][0] == 0
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f"{TOLD}# Boëte\n".encode("latin-1"),
+        TOLD.encode("utf-16"),
+        f'{TOLD}"{"x" * 200_000}",,,,,,,\n'.encode(),
+    ],
+)
+def test_a_table_that_is_no_csv_in_utf_8_is_refused(tmp_path, told):
+    (tmp_path / "stations.csv").write_bytes(told)
+    with pytest.raises(DamagedFile, match=r"it cannot be read as CSV in UTF-8: .*Save it as CSV"):
+        whole(read, write(tmp_path, MODERN, "99999h2019.txt"))
 
 
 @pytest.mark.parametrize(

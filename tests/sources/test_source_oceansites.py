@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
-from fluxrecipes.sources import reports
+from fluxrecipes.sources import reports, station_netcdf
 from fluxrecipes.sources.oceansites import read
 
 from .insitu_fuzz import check, decoded, whole
@@ -27,14 +27,16 @@ MET = {
 }
 
 
-def mooring(path: Path, variables: dict, flags: dict | None = None, kind="NETCDF4") -> Path:
+def mooring(
+    path: Path, variables: dict, flags: dict | None = None, kind="NETCDF4", times=HOURS
+) -> Path:
     """A file as a site's data centre writes it, with flags where given."""
     with netCDF4.Dataset(path, "w", format=kind) as file:
         file.site_code, file.platform_code = "WHOTS", "WHOTS-7"
         for name, size in (("TIME", None), ("LATITUDE", 1), ("LONGITUDE", 1)):
             file.createDimension(name, size)
         axes = {
-            "TIME": (HOURS, "days since 1950-01-01T00:00:00Z"),
+            "TIME": (times, "days since 1950-01-01T00:00:00Z"),
             "LATITUDE": ([22.75], "degrees_north"),
             "LONGITUDE": ([-157.9], "degrees_east"),
         }
@@ -169,6 +171,166 @@ def test_fill_values_and_nonsense_are_missing(tmp_path):
     ]  # fmt: skip
 
 
+def stored(path: Path, values: np.ndarray, **attrs) -> np.ndarray:
+    """Air temperatures [degrees Celsius] as read from a file that has just these numbers."""
+    mooring(path, {"TEMP": MET["TEMP"]})
+    with netCDF4.Dataset(path, "a") as file:
+        fill = attrs.pop("_FillValue", None)
+        made = file.createVariable("AIRT", values.dtype, ("TIME",), fill_value=fill)
+        made.set_auto_maskandscale(False)
+        made.units = "degree_Celsius"
+        made.setncatts(attrs)
+        made[:] = values
+    return whole(read, path).columns["air_temperature"] - 273.15
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("f4", np.float64(-9.99)),
+        ("f8", np.float32(-9.99)),
+        ("f4", "-9.99"),
+        ("f4", np.array([-99.0, -9.99])),
+        ("f8", ["-99", "-9.99"]),
+    ],
+)
+def test_a_missing_value_of_another_type_is_missing(tmp_path, kind, code):
+    given = np.array([20.0, -9.99, 21.0, 22.0], kind)
+    found = stored(tmp_path / "OS_X.nc", given, missing_value=code)
+    np.testing.assert_allclose(found, [20, np.nan, 21, 22], atol=1e-4)
+
+
+def test_an_integer_code_of_numbers_with_fractions(tmp_path):
+    found = stored(tmp_path / "OS_X.nc", np.array([20, 9, 21, 22], "f4"), missing_value=np.int16(9))
+    np.testing.assert_allclose(found, [20, np.nan, 21, 22], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["missing_value", "scale_factor", "valid_min"])
+def test_an_attribute_that_is_no_number_is_refused(tmp_path, name):
+    given = np.array([20.0, 21.0, 22.0, 23.0], "f4")
+    with pytest.raises(WrongFile, match=f"AIRT has a {name} of 'nine', which is no number"):
+        stored(tmp_path / "OS_X.nc", given, **{name: "nine"})
+    assert stored(tmp_path / "OS_X.nc", given, **{name: " "})[0] == pytest.approx(20, abs=1e-4)
+
+
+PACKED = {"scale_factor": 0.1, "add_offset": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "attrs", "expected"),
+    [
+        (np.array([5, -1, 30, 41], "f4"), {"valid_min": 0.0, "valid_max": 40.0}, [5, 0, 30, 0]),
+        (np.array([5, -1, 30, 41], "f4"), {"valid_range": np.array([0.0, 40.0])}, [5, 0, 30, 0]),
+        (np.array([0.3, 0.2], "f4").repeat(2), {"valid_min": 0.3}, [0.3, 0.3, 0, 0]),
+        (
+            np.array([200, 210, -100, 401], "i2"),
+            {"valid_range": np.array([0, 400], "i2"), **PACKED},
+            [25, 26, 0, 0],
+        ),
+        (
+            np.array([200, 210, -100, 400], "i2"),
+            {"valid_range": np.array([0.0, 40.0]), **PACKED},  # with fractions: as unpacked
+            [25, 26, 0, 0],
+        ),
+    ],
+)
+def test_what_is_outside_of_the_valid_range_is_missing(tmp_path, given, attrs, expected):
+    found = stored(tmp_path / "OS_X.nc", given, **attrs)
+    wanted = np.where(np.array(expected) == 0, np.nan, expected)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_a_range_of_times_that_counts_from_another_year_is_ignored(tmp_path):
+    path = mooring(tmp_path / "OS_X.nc", MET)
+    with netCDF4.Dataset(path, "a") as file:  # as the template of the data centres has it
+        file["TIME"].setncatts({"valid_min": 730_486.0, "valid_max": 730_505.0})
+    assert whole(read, path).columns["time"].size == 4
+
+
+def test_unsigned_numbers_in_types_without_them(tmp_path):
+    given = np.array([200, 210, 30, 255], "u1").view("i1")
+    attrs = {"_Unsigned": "true", "scale_factor": 0.1, "valid_max": np.int8(-2)}  # 254
+    found = stored(tmp_path / "OS_X.nc", given, **attrs)
+    np.testing.assert_allclose(found, [20, 21, 3, np.nan], atol=1e-4)
+    found = stored(tmp_path / "OS_X.nc", given, _FillValue=np.int8(-1), **attrs)
+    np.testing.assert_allclose(found, [20, 21, 3, np.nan], atol=1e-4)
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "julian", "360_day"])
+def test_times_of_another_calendar_are_refused(tmp_path, calendar):
+    path = mooring(tmp_path / "OS_X.nc", MET)
+    with netCDF4.Dataset(path, "a") as file:
+        file["TIME"].calendar = "Gregorian"
+    assert whole(read, path).columns["time"].size == 4
+    with netCDF4.Dataset(path, "a") as file:
+        file["TIME"].calendar = calendar
+    with pytest.raises(WrongFile, match=f"its times are in the calendar '{calendar}'"):
+        whole(read, path)
+
+
+# --- how long values are means of, and how high sensors are ---------------------------------------
+
+
+def spaced(path: Path, days: np.ndarray, attrs: dict | None = None, **of_the_file) -> set[int]:
+    """What is said of the averaging of a mooring's reports at some days."""
+    air = {"AIRT": (np.full(len(days), 24.0), "degree_Celsius", attrs or {})}
+    with netCDF4.Dataset(mooring(path, air, times=days), "a") as file:
+        file.setncatts(of_the_file)
+    return set(whole(read, path).columns["averaging"].tolist())
+
+
+MEAN = {"cell_methods": "TIME: mean (interval: 10 minutes)"}
+POINT = {"cell_methods": "TIME: point LATITUDE: point"}
+
+
+@pytest.mark.parametrize(
+    ("days", "attrs", "resolution", "expected"),
+    [
+        (22_000 + np.arange(4.0), {}, "", reports.LONG),
+        (22_003 - np.arange(4.0), MEAN, "", reports.LONG),  # the newest first
+        (HOURS, MEAN, "", reports.SHORT),
+        (HOURS, {}, "PT1H", reports.SHORT),
+        (HOURS, {}, "P1D", reports.LONG),
+        (HOURS[:1], {}, "", reports.SHORT),
+        (HOURS[:1], POINT, "", reports.SHORT),
+        (HOURS[:1], MEAN, "", reports.LONG),  # of how long, nobody says
+        (HOURS[:1], POINT, "P1D", reports.LONG),
+        (HOURS[:1], POINT, "PT180M", reports.LONG),
+        (HOURS[:1], POINT, "P0Y0M0DT1H0M0S", reports.SHORT),
+    ],
+)
+def test_means_of_a_day_are_told_apart(tmp_path, days, attrs, resolution, expected):
+    found = spaced(tmp_path / "OS_X.nc", days, attrs, time_coverage_resolution=resolution)
+    assert found == {expected}
+
+
+def test_the_last_part_of_a_daily_file_is_daily_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(station_netcdf, "PART", 3)
+    assert spaced(tmp_path / "OS_X.nc", 22_000 + np.arange(4.0)) == {reports.LONG}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2.5 m above the sea", 2.5),
+        ("250 cm above the sea", 2.5),
+        ("99 cm", 0.99),
+        (-2.5, 2.5),
+        ("0.0", np.nan),
+        (0.0, np.nan),
+        (10_000.0, np.nan),
+        (np.float32(1e35), np.nan),
+    ],
+)
+def test_heights_that_cannot_be_are_unknown(tmp_path, given, expected):
+    air = {"AIRT": ([24.0] * 4, "degree_Celsius", {"sensor_height": given})}
+    columns = whole(read, mooring(tmp_path / "OS_X.nc", air)).columns
+    np.testing.assert_allclose(columns["height_air_temperature"], expected, rtol=1e-6)
+
+
+# --- damaged files --------------------------------------------------------------------------------
+
+
 def test_no_file_and_no_netcdf(tmp_path):
     with pytest.raises(MissingFile):
         whole(read, tmp_path / "OS_none.nc")
@@ -178,17 +340,40 @@ def test_no_file_and_no_netcdf(tmp_path):
             whole(read, tmp_path / "OS_X.nc")
 
 
-def test_a_classic_file_cut_anywhere_is_refused(tmp_path):
-    raw = mooring(tmp_path / "OS_X.nc", MET, kind="NETCDF3_CLASSIC").read_bytes()
+@pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
+def test_a_classic_file_cut_anywhere_is_refused(tmp_path, kind):
+    path = mooring(tmp_path / "OS_X.nc", MET, kind=kind)
+    assert whole(read, path).columns["time"].size == 4
+    raw = path.read_bytes()
     for length in range(0, len(raw) - 1, 97):
         assert decoded(read, tmp_path / "cut.nc", raw[:length]) is None
+
+
+def test_a_chunk_far_wider_than_its_series_is_refused(tmp_path):
+    """It is unpacked whole, however few of its cells the variable has."""
+    path = mooring(tmp_path / "OS_X.nc", {"TEMP": MET["TEMP"]})
+    for name, cells in (("AIRT", 2**20), ("RELH", 2**26)):
+        with netCDF4.Dataset(path, "a") as file:
+            file.createVariable(name, "f4", ("TIME",), zlib=True, chunksizes=(cells,))
+            file[name].units = "degree_Celsius" if name == "AIRT" else "percent"
+        if name == "AIRT":
+            assert whole(read, path).columns["time"].size == 4
+    with pytest.raises(DamagedFile, match=r"RELH has chunks of \[67108864\], and 4 cells"):
+        whole(read, path)
+
+
+def test_a_chunk_of_more_than_any_series_needs_is_refused(tmp_path, monkeypatch):
+    path = mooring(tmp_path / "OS_X.nc", MET)
+    monkeypatch.setattr(station_netcdf, "LARGEST_CHUNK", 2**10)
+    with pytest.raises(DamagedFile, match="a chunk of TIME would take 4,096 bytes, more than 1,0"):
+        whole(read, path)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_flips_are_decoded_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flips") / "OS_X.nc"
-    kind = data.draw(st.sampled_from(["NETCDF3_CLASSIC", "NETCDF4"]))
+    kind = data.draw(st.sampled_from(["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA", "NETCDF4"]))
     damaged = bytearray(mooring(path, MET, {"AIRT": [1, 1, 1, 1]}, kind).read_bytes())
     for _ in range(data.draw(st.integers(1, 5))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))

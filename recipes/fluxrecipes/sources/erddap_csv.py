@@ -21,6 +21,9 @@ from fluxrecipes.sources.station_netcdf import Field, Station
 
 BLOCK, LONGEST = 2**20, 2**14  # bytes of text read at once, and of a line
 TEXTS = ("station", "array", "platform")
+# As these servers write times; NumPy takes much more for one, such as "now" and "2016".
+TIME = re.compile(r"(?P<utc>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+NO_TIME = ("", "NaN")
 TITLE = re.compile(r"(?P<name>[^ (]+)(?: \((?P<units>.*)\))?")
 
 
@@ -32,14 +35,14 @@ def opened(path: Path) -> Iterator[Station]:
     ------
     MissingFile, DamagedFile
         No file; no table; a line with another number of fields, or without a number or a time
-        where one should be.
+        where one should be; a last line that does not end, whose last number may be cut short.
     """
     names: list[str] = []
     units: list[str] = []
     columns: list[list[Array]] = []
     done = 0
     for _, block in text_blocks(path, BLOCK, LONGEST):
-        rows = list(csv.reader(block.decode("ascii", "replace").splitlines()))
+        rows = _rows(block, done, path)
         if not names:
             names, units, header = _header(rows, path)
             rows, done = rows[header:], header
@@ -59,6 +62,24 @@ def opened(path: Path) -> Iterator[Station]:
         given: dict[str, Any] = {"units": "seconds since 1970-01-01" if name == "time" else unit}
         fields[name] = Field(path, name, ("row",), whole.shape, given, whole.__getitem__)
     yield Station(path, fields, {}, "row", fields["time"].shape[0])
+
+
+def _rows(block: bytes, done: int, path: Path) -> list[list[str]]:
+    """Fields of whole lines."""
+    lines = block.decode("ascii", "replace").splitlines()
+    reader = csv.reader(lines, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        what = f"up to line {done + reader.line_num} it cannot be read as CSV: {error}."
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
+    if len(rows) != len(lines):
+        what = f"below line {done}, a quotation goes on beyond the end of its line."
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    if not block.endswith(b"\n"):
+        what = f"it ends within line {done + len(rows)}: it was cut short."
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    return rows
 
 
 def _header(rows: list[list[str]], path: Path) -> tuple[list[str], list[str], int]:
@@ -81,9 +102,19 @@ def _converted(name: str, texts: tuple[str, ...], done: int, path: Path) -> Arra
         return np.array([text.encode("ascii", "replace") for text in texts], "S16")
     try:
         if name == "time":
-            moments = np.array([text.removesuffix("Z") for text in texts]).astype("M8[s]")
+            moments = np.array([_utc(text) for text in texts], "M8[s]")
             return moments.astype(np.int64).astype(np.float64)
         return np.array([float(text or "nan") for text in texts])
     except ValueError as error:
         what = f"{name} cannot be read between lines {done + 1} and {done + len(texts)}: {error}."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN) from None
+
+
+def _utc(text: str) -> str:
+    """A time as NumPy reads it."""
+    if text in NO_TIME:
+        return "NaT"
+    found = TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text[:40]}' is not a time such as 2017-01-15T12:00:00Z")
+    return found["utc"]

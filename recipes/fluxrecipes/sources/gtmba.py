@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +37,11 @@ VERDICTS = {
     4: reports.REJECTED,
     5: reports.REJECTED,
 }
-DAILY = "_dy."  # in the provider's names of daily means, beside _hr and _10m
+# In names of means of days and months: the provider's files, beside _hr and _10m, and those of
+# ERDDAP, whose data sets are pmelTaoDyAirt and the like.
+DAILY = re.compile(r"_dy\.|tao(?:dy|5day|mon)", re.IGNORECASE)
 SITE = re.compile(r"\d+(?:\.\d+)?[ns]\d+(?:\.\d+)?[ew]", re.IGNORECASE)
+CLOCK = ("time", "time2")
 LATITUDES, LONGITUDES = ("lat", "latitude", "LATITUDE"), ("lon", "longitude", "LONGITUDE")
 
 
@@ -62,11 +64,9 @@ def read(path: Path) -> Iterator[Rows]:
             what = f"it has none of {', '.join(WANTED)}; its variables are {names}."
             raise WrongFile(what, where=str(path))
         places = _Places(station)
+        averaging = _averaging(station, places)
         for part in station.parts():
-            made = _reports(station, places, part)
-            if DAILY in path.name.lower():
-                made = replace(made, averaging=reports.LONG)  # one day alone shows no spacing
-            yield reports.rows(made)
+            yield reports.rows(_reports(station, places, averaging, part))
 
 
 def _opened(path: Path) -> AbstractContextManager[Station]:
@@ -74,15 +74,30 @@ def _opened(path: Path) -> AbstractContextManager[Station]:
     return erddap_csv.opened(path) if plain.endswith((".csv", ".csvp")) else nc.opened(path, "time")
 
 
-def _reports(station: Station, places: _Places, part: slice) -> reports.Reports:
+def _averaging(station: Station, places: _Places) -> reports.Averaging | None:
+    """How long the values of each site are means of; None where the file says: of days.
+
+    One day alone shows no spacing.
+    """
+    if DAILY.search(station.path.name) or DAILY.search(station.text("id")) or station.is_long:
+        return None
+    found = reports.Averaging(station.unspaced(*WANTED))
+    for part in station.parts():
+        found.add(station.times(part, *CLOCK), places.names(part, *places.position(part)))
+    return found
+
+
+def _reports(
+    station: Station, places: _Places, averaging: reports.Averaging | None, part: slice
+) -> reports.Reports:
     speed, direction = _wind(station, part)
     latitude, longitude = places.position(part)
-    times = station.times(part, "time", "time2")
+    platform = places.names(part, latitude, longitude)
     return reports.Reports(
         feed=reports.GTMBA,
-        time=times,
-        averaging=reports.averaging_of(times),
-        platform=places.names(part, latitude, longitude),
+        time=station.times(part, *CLOCK),
+        averaging=averaging.of(platform) if averaging else reports.LONG,
+        platform=platform,
         kind=reports.MOORED,
         latitude=latitude,
         longitude=longitude,
@@ -118,7 +133,8 @@ def _wind(station: Station, part: slice) -> tuple[Measured, Numbers | float]:
     east, north = station.first(*EAST), station.first(*NORTH)
     toward: Numbers | float = np.nan
     if direction is not None:
-        toward = station.values(direction, part)
+        given = station.values(direction, part)
+        toward = np.where((given >= 0) & (given <= 360), given, np.nan)
     elif east is not None and north is not None:
         u, v = station.values(east, part), station.values(north, part)
         toward = np.degrees(np.arctan2(u, v))

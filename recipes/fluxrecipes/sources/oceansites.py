@@ -41,7 +41,10 @@ VERDICTS = {
 BAD = (3, 4, 9)
 HEIGHTS = ("sensor_height", "height", "height_above_sea_level", "sensor_mount_height")
 DEPTHS = ("sensor_depth", "depth", "nominal_depth")
-FIRST_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
+LENGTH = re.compile(
+    r"(?P<number>[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*(?P<unit>[a-z]*)", re.IGNORECASE
+)
+METRES = {"cm": 0.01, "mm": 0.001, "ft": 0.3048, "feet": 0.3048}  # other words: metres, or no unit
 
 
 def read(path: Path) -> Iterator[Rows]:
@@ -58,22 +61,39 @@ def read(path: Path) -> Iterator[Rows]:
         water = _water(station)
         if water is None and not any(station.first(name) for name in AIR_NAMES):
             raise WrongFile(_nothing(station), where=str(path))
+        averaging = _averaging(station)
         for part in station.parts():
-            yield reports.rows(_reports(station, water, part))
+            yield reports.rows(_reports(station, water, averaging, part))
 
 
-def _reports(
-    station: Station, water: tuple[Field, int, float] | None, part: slice
-) -> reports.Reports:
+def _averaging(station: Station) -> int:
+    """How long the file's values are means of: as it says, or by how far apart they are."""
+    if station.is_long:
+        return reports.LONG
+    found, site = reports.Averaging(station.unspaced(*AIR_NAMES, *WATER)), _platform(station)
+    for part in station.parts():
+        found.add(_times(station, part), site)
+    return int(found.of(site))
+
+
+def _times(station: Station, part: slice) -> Array:
+    """Times, NaT where they are flagged bad."""
     time = "TIME" if "TIME" in station.fields else "time"
     moments = station.times(part, time)
     if flags := station.first(f"{time}_QC"):
         wrong = np.isin(station.values(flags, part), BAD)
         moments = np.where(wrong, np.datetime64("NaT", "s"), moments)
+    return moments
+
+
+def _reports(
+    station: Station, water: tuple[Field, int, float] | None, averaging: int, part: slice
+) -> reports.Reports:
     speed, direction = _wind(station, part)
     return reports.Reports(
         feed=reports.OCEANSITES,
-        time=moments,
+        time=_times(station, part),
+        averaging=averaging,
         platform=_platform(station),
         kind=reports.MOORED,
         latitude=station.position(part, "LATITUDE", "latitude", "lat"),
@@ -157,15 +177,18 @@ def _quality(station: Station, part: slice, field: Field, level: int = 0) -> Arr
 
 def _height(station: Station, field: Field, level: int = 0, sign: int = -1) -> float:
     """Height above the sea, or with `sign` 1 depth [m], from attributes or coordinates."""
-    for names, positive in ((HEIGHTS, -1), (DEPTHS, 1)):
-        numbers = FIRST_NUMBER.findall(field.text(*names))
-        if len(numbers) > level:
-            down = positive * float(numbers[level])
+    for names in (HEIGHTS, DEPTHS):
+        lengths = list(LENGTH.finditer(field.text(*names)))
+        if len(lengths) > level:
             # Many a depth of a sensor in the air is given without its minus, and the reverse.
-            return abs(down)
+            return abs(_metres(lengths[level]))
     found = sign * float(station.levels(field)[level])
     lowest = 0.0 if sign > 0 else 1e-3  # a level of 0 m is no height of a sensor in the air
     return found if lowest <= found <= 50 else np.nan
+
+
+def _metres(length: re.Match[str]) -> float:
+    return float(length["number"]) * METRES.get(length["unit"].lower(), 1.0)
 
 
 def _water(station: Station) -> tuple[Field, int, float] | None:

@@ -11,7 +11,7 @@ Heights are NaN where the provider does not tell them; none is guessed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,7 +62,7 @@ MEASURED, ESTIMATED, UNSAID = range(2, 5)
 METHODS = {MEASURED: "measured", ESTIMATED: "estimated", UNSAID: "not_said"}
 SHORT, LONG = range(2, 4)
 AVERAGES = {SHORT: "an_hour_or_less", LONG: "longer_than_an_hour_such_as_a_day"}
-HOUR = np.timedelta64(1, "h")
+WIDE = np.timedelta64(2, "h")  # means of more than an hour are further apart
 NO_HUMIDITY, DEW_POINT, RELATIVE, WET_BULB = range(2, 6)
 FORMS = {DEW_POINT: "dew_point", RELATIVE: "relative_humidity", WET_BULB: "wet_bulb"}
 ASSUMED = 3  # added to the form where the pressure was not reported
@@ -76,6 +76,7 @@ HUMIDITY_FORMS = {
     WET_BULB + ASSUMED: "wet_bulb_temperature_at_standard_pressure",
 }
 STANDARD_PRESSURE = 101_325.0  # Pa
+HIGHEST, DEEPEST = 100.0, 100.0  # m, of sensors in the air and of sea surface temperature
 
 # --- Columns --------------------------------------------------------------------------------------
 
@@ -184,7 +185,7 @@ class Measured:
         `GOOD`, `PROBABLY_GOOD`, `NOT_CHECKED`, `DOUBTFUL`, `REJECTED`, or `UNUSABLE` for what
         stands in the file but cannot be read.
     height : array or float
-        Above the sea [m]; of water, its depth. NaN where unknown.
+        Above the sea [m]; of water, its depth. NaN where unknown; what cannot be is unknown, too.
     """
 
     values: Array | float = np.nan
@@ -236,11 +237,47 @@ def moments(year: Array, month: Array, day: Array, second: Array) -> Array:
     return np.where(valid, times, np.datetime64("NaT", "s"))
 
 
-def averaging_of(times: Array) -> int:
-    """`SHORT` or `LONG`, by the time between neighbouring reports of a series of means."""
-    apart = np.diff(times[~np.isnat(times)])
-    apart = apart[apart > np.timedelta64(0)]
-    return LONG if apart.size and np.median(apart) > 2 * HOUR else SHORT
+class Averaging:
+    """How long the values of a file's platforms are means of, by the time between their reports.
+
+    A part of a file need not show it, nor one report of a platform: all reports are to be added
+    before any is asked for. A platform with a single one is like the others of its file.
+
+    Parameters
+    ----------
+    unspaced : int
+        `SHORT` or `LONG`, where no platform has two reports.
+    """
+
+    def __init__(self, unspaced: int) -> None:
+        self.unspaced = unspaced
+        self.spacings: Counter[bytes] = Counter()
+        self.wide: Counter[bytes] = Counter()
+
+    def add(self, times: Array, platform: Array | bytes) -> None:
+        """Some reports, in any order; NaT where there is no time."""
+        known = ~np.isnat(times)
+        named = np.broadcast_to(np.asarray(platform), times.shape)[known]
+        names, number = np.unique(named, return_inverse=True)
+        order = np.lexsort((times[known], number))
+        apart, number = np.diff(times[known][order]), number[order]
+        follows = (np.diff(number) == 0) & (apart > np.timedelta64(0))
+        for counts, which in ((self.spacings, follows), (self.wide, follows & (apart > WIDE))):
+            found = np.bincount(number[1:][which], minlength=names.size)
+            counts.update(dict(zip(names.tolist(), found.tolist(), strict=True)))
+
+    def of(self, platform: Array | bytes) -> Array:
+        """`SHORT` or `LONG` of each report."""
+        names, number = np.unique(np.asarray(platform), return_inverse=True)
+        others = _mostly(self.wide.total(), self.spacings.total(), self.unspaced)
+        made = [_mostly(self.wide[n], self.spacings[n], others) for n in names.tolist()]
+        return np.array(made, np.uint8)[number].reshape(np.shape(platform))
+
+
+def _mostly(wide: int, spacings: int, unspaced: int) -> int:
+    if not spacings:
+        return unspaced
+    return LONG if 2 * wide >= spacings else SHORT
 
 
 def rows(reports: Reports, rejected: Counter[str] | None = None) -> Rows:
@@ -350,13 +387,31 @@ def _judged(reports: Reports) -> tuple[dict[str, Any], Array]:
     made: dict[str, Any] = values | humid
     made |= {f"{name}_quality": quality[name] for name in JUDGED if name in quality}
     made["wind_quality"] = quality["wind_speed"]
-    made["height_wind"] = reports.wind_speed.height
-    made["height_air_temperature"] = reports.air_temperature.height
-    made["depth_sea_surface_temperature"] = reports.sea_surface_temperature.height
+    made["height_wind"] = _possible(reports.wind_speed.height, is_height)
+    made["height_air_temperature"] = _possible(reports.air_temperature.height, is_height)
+    made["height_humidity"] = _possible(humid["height_humidity"], is_height)
+    depth = reports.sea_surface_temperature.height
+    made["depth_sea_surface_temperature"] = _possible(depth, is_depth)
     used = np.zeros(size, bool)
     for variable in VALUES:
         used |= ~np.isnan(made[variable.name])
     return made, used
+
+
+def is_height(metres: Array | float) -> Array:
+    """Whether a sensor in the air can be so high above the sea; NaN is no height."""
+    given = np.asarray(metres)
+    return np.asarray((given > 0) & (given <= HIGHEST))
+
+
+def is_depth(metres: Array | float) -> Array:
+    """Whether a sensor of sea surface temperature can be so deep: at 0 m, too."""
+    given = np.asarray(metres)
+    return np.asarray((given >= 0) & (given <= DEEPEST))
+
+
+def _possible(metres: Array | float, can_be: Callable[[Array | float], Array]) -> Array:
+    return np.where(can_be(metres), metres, np.nan)
 
 
 def _usable(given: Measured, limits: tuple[float, float], size: int) -> tuple[Array, Array]:

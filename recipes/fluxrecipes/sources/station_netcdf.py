@@ -1,12 +1,14 @@
 """NetCDF files of moorings: variables along time, with their units, times and sensor heights.
 
 Classic files are read by SciPy, which notices one that is cut short: the NetCDF library reads zeros
-beyond its end. All others are read by the NetCDF library. Values are decoded here, so that what is
-missing, packed or in another unit means the same in every form.
+beyond its end. All others are read by the NetCDF library, those of CDF-5 once their header is
+checked. Values are decoded here, so that what is missing, packed or in another unit means the same
+in every form.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +23,10 @@ import numpy.typing as npt
 
 from fluxengine.errors import DamagedFile, FluxforgeError, MissingFile, WrongFile
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sources.classic_netcdf import check_classic
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
-from fluxrecipes.sources.reports import PART, Array
+from fluxrecipes.sources.netcdf import POINTER, check_chunk
+from fluxrecipes.sources.reports import LONG, PART, SHORT, WIDE, Array
 
 Numbers = npt.NDArray[np.float64]
 Units = Mapping[str, tuple[float, float]]  # by name: scale and offset to ours
@@ -33,6 +37,7 @@ ENORMOUS = (
 # Cells of a variable for each byte of the file: no more can be packed into it, and 1,000 are had by
 # deflate where all are equal.
 MOST_CELLS_A_BYTE = 1100
+LARGEST_CHUNK = 2**28  # bytes unpacked: thirty years of minutes in one chunk are half of it
 
 
 @dataclass(frozen=True)
@@ -51,28 +56,92 @@ class Field:
         found = (self.attrs[name] for name in names if name in self.attrs)
         return str(next(found, "")).strip()
 
-    def numbers(self, at: tuple[slice | int, ...]) -> Numbers:
-        """Decoded values, NaN where missing."""
+    def numbers(self, at: tuple[slice | int, ...], limited: bool = True) -> Numbers:
+        """Decoded values, NaN where missing and, if `limited`, outside of the valid range.
+
+        Raises
+        ------
+        WrongFile
+            No numbers, or an attribute that should be one and is not.
+        """
+        raw = self._stored(at)
+        values = raw.astype(np.float64)
+        missing = ~(np.abs(values) < ENORMOUS)
+        for name in ("_FillValue", "missing_value"):
+            for code in self._codes(name, raw):
+                found, wanted = _in_one_type(raw, code)
+                missing |= found == wanted
+        values[missing] = np.nan
+        scale, offset = self._factor("scale_factor", 1.0), self._factor("add_offset", 0.0)
+        if (scale, offset) != (1.0, 0.0):
+            values = values * scale + offset
+        return np.where(self._outside(raw, values), np.nan, values) if limited else values
+
+    def _stored(self, at: tuple[slice | int, ...]) -> Array:
+        """Numbers as the file has them; classic files have no type for unsigned ones."""
         raw = self.load(at)
         if raw.dtype.kind not in "iuf":
             what = f"{self.name} holds {raw.dtype}, no numbers."
             raise WrongFile(what, where=str(self.path))
-        values = raw.astype(np.float64)
-        missing = ~(np.abs(values) < ENORMOUS)
-        for name in ("_FillValue", "missing_value"):
-            for code in np.atleast_1d(self.attrs.get(name, ())):
-                missing |= values == _number(code)
-        values[missing] = np.nan
-        scale = _number(self.attrs.get("scale_factor", 1.0))
-        offset = _number(self.attrs.get("add_offset", 0.0))
-        return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
+        if raw.dtype.kind == "i" and self.text("_Unsigned").lower() == "true":
+            return raw.view(raw.dtype.str.replace("i", "u"))
+        return raw
+
+    def _told(self, name: str) -> Array:
+        """Numbers of an attribute, also where they are text; none where it is absent or blank."""
+        given = np.atleast_1d(np.asarray(self.attrs.get(name, ()))).ravel()
+        if given.dtype.kind in "iuf":
+            return given
+        texts = [str(text).strip("\0 ") for text in given]
+        try:
+            return np.array([float(text) for text in texts if text], np.float64)
+        except ValueError:
+            what = f"{self.name} has a {name} of '{' '.join(texts)[:40]}', which is no number."
+            raise WrongFile(what, where=str(self.path)) from None
+
+    def _factor(self, name: str, default: float) -> float:
+        return float(next(iter(self._told(name)), default))
+
+    def _codes(self, name: str, raw: Array) -> Array:
+        """Numbers of an attribute; of an unsigned variable, negative ones are meant unsigned."""
+        codes = self._told(name)
+        if (raw.dtype.kind, codes.dtype.kind) != ("u", "i"):
+            return codes
+        if codes.dtype.itemsize != raw.dtype.itemsize:
+            return codes
+        return np.mod(codes.astype(np.float64), 2.0 ** (8 * raw.dtype.itemsize))
+
+    def _outside(self, raw: Array, values: Numbers) -> Array:
+        """Which numbers are outside of the valid range.
+
+        It is one of stored numbers; but where it has fractions, and integers are stored, of what
+        they mean (NetCDF User's Guide).
+        """
+        outside = np.zeros(raw.shape, bool)
+        for name, at, is_beyond in LIMITS:
+            limit = self._codes(name, raw)[at : at + 1]
+            if limit.size:
+                is_of_values = self._told(name).dtype.kind == "f" and raw.dtype.kind != "f"
+                outside |= is_beyond(*_in_one_type(values if is_of_values else raw, limit))
+        return outside
 
 
-def _number(given: Any) -> float:
-    try:
-        return float(np.asarray(given).ravel()[0])
-    except (ValueError, TypeError, IndexError):
-        return np.nan
+LIMITS: tuple[tuple[str, int, Callable[[Array, Array], Array]], ...] = (
+    ("valid_min", 0, np.less),
+    ("valid_max", 0, np.greater),
+    ("valid_range", 0, np.less),
+    ("valid_range", 1, np.greater),
+)
+
+
+def _in_one_type(raw: Array, code: Array) -> tuple[Array, Array]:
+    """Numbers and a code as the narrower of their types: -9.99 is another number in each."""
+    kind = np.dtype(np.float64)
+    if raw.dtype.kind == "f":
+        is_narrower = code.dtype.kind == "f" and code.dtype.itemsize < raw.dtype.itemsize
+        kind = code.dtype if is_narrower else raw.dtype
+    with np.errstate(over="ignore"):
+        return raw.astype(kind), code.astype(kind)
 
 
 @dataclass(frozen=True)
@@ -141,6 +210,26 @@ class Station:
         )
         return -values if up else values
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the file says that its values are further apart than hourly ones."""
+        found = DURATION.fullmatch(self.text("time_coverage_resolution").upper())
+        if not found:
+            return False
+        hours, minutes, seconds = (float(found[name] or 0) for name in ("hour", "min", "sec"))
+        seconds += 3600 * hours + 60 * minutes
+        is_days = re.search("[1-9]", found["days"]) is not None
+        return is_days or bool(seconds > WIDE / np.timedelta64(1, "s"))
+
+    def unspaced(self, *names: str) -> int:
+        """How long values are means of where no spacing tells it: by what variables say.
+
+        A mean over time whose length nobody knows is not taken for one of an hour.
+        """
+        found = [self.fields[name] for name in names if name in self.fields]
+        is_mean = any(OVER_TIME.search(field.text("cell_methods")) for field in found)
+        return LONG if is_mean else SHORT
+
     def in_si(self, field: Field, values: Numbers, units: Units) -> Any:
         """Values in our units.
 
@@ -175,9 +264,19 @@ class Station:
         return float(field.numbers((0,) * len(field.dims)))
 
     def times(self, part: slice, name: str, second_name: str = "") -> Array:
-        """Times as datetime64[s], NaT where missing; EPIC's days and milliseconds, too."""
+        """Times as datetime64[s], NaT where missing; EPIC's days and milliseconds, too.
+
+        Raises
+        ------
+        WrongFile
+            Units or a calendar that are not known.
+        """
         field = self.fields[name]
-        values = self.values(field, part)
+        calendar = field.text("calendar").lower() or CALENDARS[0]
+        if calendar not in CALENDARS:
+            raise WrongFile(f"its times are in the calendar '{calendar}'.", where=str(self.path))
+        # The template of OceanSITES itself gives a valid range that counts from another year.
+        values = field.numbers((part,), limited=False)
         units = field.text("units")
         if "julian" in units.lower():
             milliseconds = self.fields.get(second_name)
@@ -196,12 +295,22 @@ def is_vertical(name: str) -> bool:
 
 # --- Times and units ------------------------------------------------------------------------------
 
+CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 JULIAN_1970 = 2_440_588  # EPIC's true Julian day begins at midnight
 STEPS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 SINCE = re.compile(
     r"(?P<step>second|minute|hour|day)s?\s+since\s+(?P<day>\d{4}-\d{1,2}-\d{1,2})"
     r"(?:[T ]+(?P<clock>\d{1,2}:\d{1,2}(?::\d{1,2})?)(?:\.0*)?)?\s*(?:Z|UTC|\+?00:?00)?\s*",
     re.IGNORECASE,
+)
+
+_NUMBER = r"\d+(?:\.\d*)?"
+DURATION = re.compile(  # of ISO 8601
+    rf"P(?P<days>(?:{_NUMBER}[YMWD])*)"
+    rf"(?:T(?:(?P<hour>{_NUMBER})H)?(?:(?P<min>{_NUMBER})M)?(?:(?P<sec>{_NUMBER})S)?)?"
+)
+OVER_TIME = re.compile(
+    r"\btime:\s*(?:\w+:\s*)*(?:mean|median|mode|mid_range|maximum|minimum|sum)\b", re.IGNORECASE
 )
 
 
@@ -358,6 +467,7 @@ def _plain(value: Any) -> Any:
 def _modern(path: Path) -> Iterator[Parsed]:
     import netCDF4
 
+    check_classic(path, path)
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_maskandscale(False)
@@ -378,5 +488,19 @@ def _modern_field(name: str, found: Any, path: Path, size: int) -> Field:
     if int(np.prod(shape, dtype=object)) > MOST_CELLS_A_BYTE * size:
         what = f"{name} is said to have {shape} cells, more than {size:,} bytes can hold."
         raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)
+    _check_chunks(name, found, path)
     attrs = {key: found.getncattr(key) for key in found.ncattrs()}
     return Field(path, name, found.dimensions, shape, attrs, lambda at: np.asarray(found[at]))
+
+
+def _check_chunks(name: str, found: Any, path: Path) -> None:
+    """Refuse chunks that would unpack to far more than the variable, or than any series needs."""
+    chunk = found.chunking()
+    if not isinstance(chunk, list):  # stored in one piece, or classic
+        return
+    width = getattr(found.dtype, "itemsize", POINTER)
+    check_chunk(name, chunk, found.shape, width, path)
+    size = width * math.prod(chunk)
+    if size > LARGEST_CHUNK:
+        what = f"a chunk of {name} would take {size:,} bytes, more than {LARGEST_CHUNK:,}."
+        raise DamagedFile(what, where=str(path), mend=FETCH_AGAIN)

@@ -25,7 +25,7 @@ import numpy as np
 
 from fluxengine.digest import file_digest
 from fluxengine.errors import DamagedFile
-from fluxrecipes.sources.reports import Array
+from fluxrecipes.sources.reports import DEEPEST, HIGHEST, Array, is_depth, is_height
 
 NAME = "stations.csv"
 PACKAGED = Path(__file__).with_name(NAME)
@@ -113,8 +113,14 @@ def unknown(name: str) -> str:
 
 @lru_cache(maxsize=16)
 def _table(path: Path, _written: int) -> Mapping[str, Station]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return _stations(csv.reader(stream), path)
+    try:
+        with path.open(
+            newline="", encoding="utf-8-sig"
+        ) as stream:  # spreadsheets begin with a mark
+            return _stations(csv.reader(stream), path)
+    except (UnicodeError, csv.Error) as error:
+        what = f"it cannot be read as CSV in UTF-8: {error}."
+        raise DamagedFile(what, where=str(path), mend="Save it as CSV in UTF-8.") from None
 
 
 def _stations(lines: Iterable[list[str]], path: Path) -> Mapping[str, Station]:
@@ -140,8 +146,11 @@ def _period(fields: list[str]) -> tuple[str, Period]:
     numbers = [float(given[name] or "nan") for name in NUMBERS]
     if not (abs(numbers[0]) <= 90 and -180 <= numbers[1] <= 360):
         raise ValueError("there is no such position")
-    if any(not math.isnan(height) and not 0 <= height <= 100 for height in numbers[2:]):
-        raise ValueError("a height is below 0 m or above 100 m")
+    *heights, depth = numbers[2:]
+    if not all(math.isnan(height) or is_height(height) for height in heights):
+        raise ValueError(f"a height is not above 0 m, or above {HIGHEST:g} m")
+    if not (math.isnan(depth) or is_depth(depth)):
+        raise ValueError(f"a depth is below 0 m or above {DEEPEST:g} m")
     first = date.fromisoformat(given["heights_from"]) if given["heights_from"] else date.min
     last = date.fromisoformat(given["heights_until"]) if given["heights_until"] else date.max
     latitude, longitude, wind, air, water = numbers
