@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fluxkernels import coare, ecmwf, ncar
 from fluxkernels.compile import Algorithm
 from fluxkernels.errors import UnknownAlgorithmError, UnknownWindKindError, UnsupportedOptionError
 from fluxkernels.evaluation import evaluate
-from fluxkernels.fluxes import BulkFlux, chosen
+from fluxkernels.fluxes import BulkFlux, some
 from fluxkernels.limits import conversions
 from fluxkernels.solving import Processor, Solve
 from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
@@ -93,7 +94,8 @@ def bulk_flux(
         Phase speed (m s-1) of the waves at the spectral peak; where it is NaN, or nowhere given,
         the wind alone makes the roughness.
     wave_height : array_like, optional
-        Significant height (m) of the waves; where it is NaN it comes from their age and the wind.
+        Significant height (m) of the waves, used where there is a `wave_speed`; where it is NaN it
+        comes from their age and the wind.
     current : array_like, optional
         Of the water along the wind, m s-1: the fluxes are those of the wind over the water.
         Leave it out where the wind comes from a scatterometer or a radiometer, which see the
@@ -106,7 +108,7 @@ def bulk_flux(
         Bulk algorithm; the last two know neither `cool_skin` nor waves.
     outputs : collection of str, optional
         Fields of the result that are wanted; the others are None, and cost no memory. By
-        default all.
+        default all; one at least.
     dtype : dtype, optional
         float32 or float64, to compute in and for the outputs; by default float32 when all arrays
         are float32, else float64.
@@ -195,7 +197,7 @@ def bulk_flux(
         "current": current,
         "at_height": at_height,
     }
-    wanted = chosen(outputs)
+    wanted = some(outputs)
     physics = physics_for(inputs, algorithm, wind_kind, cool_skin)
 
     def make(processor: Processor) -> Solve:
@@ -233,21 +235,22 @@ def physics_for(
 ) -> Algorithm:
     """Choose the physics, no more general than the inputs need."""
     neutral = _is_neutral(wind_kind)
-    if algorithm not in _ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
         raise UnknownAlgorithmError(
             f"there is no bulk algorithm {algorithm!r}.",
             "algorithm",
             f"Choose one of: {', '.join(_ALGORITHMS)}.",
         )
     origin = _ALGORITHMS[algorithm]
-    waves = _is_given(inputs["wave_speed"])
-    for name, asked in (("cool_skin", cool_skin), ("wave_speed", waves)):
+    skin, waves = _is_on("cool_skin", cool_skin), _is_given(inputs["wave_speed"])
+    high = _is_given(inputs["wave_height"])
+    for name, asked in (("cool_skin", skin), ("wave_speed", waves), ("wave_height", high)):
         if asked and not origin.skin_and_waves:
             mend = "Leave it out, or choose a version of COARE."
             raise UnsupportedOptionError(f"{algorithm} has no use for it here.", name, mend)
     moved = not _is_number(inputs["at_height"], 10.0)
     levels = _levels(inputs)
-    return origin.make(Options(origin.version, neutral, bool(cool_skin), waves, levels, moved))
+    return origin.make(Options(origin.version, neutral, skin, waves, levels, moved))
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:
@@ -269,8 +272,16 @@ def _is_number(value: Any, number: float) -> bool:
     return isinstance(value, int | float) and value == number
 
 
-def _is_neutral(wind_kind: str) -> bool:
-    if wind_kind not in ("actual", "neutral"):
+def _is_on(name: str, value: Any) -> bool:
+    """Tell whether a switch is on, which is the same for all points."""
+    if not isinstance(value, bool | np.bool_ | int):
+        what = f"a {type(value).__name__} is no switch, which is on or off for all points."
+        raise UnsupportedOptionError(what, name, "Pass True or False.")
+    return bool(value)
+
+
+def _is_neutral(wind_kind: Any) -> bool:
+    if not isinstance(wind_kind, str) or wind_kind not in ("actual", "neutral"):
         raise UnknownWindKindError(
             f"{wind_kind!r} is no kind of wind.",
             "wind_kind",

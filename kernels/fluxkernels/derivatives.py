@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from fluxkernels.bulk import all_arguments, bulk_flux
-from fluxkernels.errors import UnknownInputError
+from fluxkernels.errors import HeightError, UnknownInputError
 from fluxkernels.evaluation import is_labelled, is_on_device, result_dtype
 from fluxkernels.fluxes import ATTRIBUTES, BulkFlux
 from fluxkernels.limits import LIMITS
@@ -41,6 +41,7 @@ _STEPS = {
     "current": 1e-3,
     "at_height": 1e-2,
 }
+_SHARE_OF_HEIGHT = 1e-3  # profiles are logarithms: near the sea a centimetre is far
 
 
 def bulk_flux_derivatives(
@@ -103,8 +104,7 @@ def bulk_flux_derivatives(
 
 def _slopes(call: dict[str, Any], name: str, dtype: np.dtype[Any]) -> BulkFlux:
     value = _double(call[name])
-    below = _within(name, value - _STEPS[name])
-    above = _within(name, value + _STEPS[name])
+    below, above = _around(name, value)
     low, high = (bulk_flux(**{**call, name: moved, "dtype": "float64"}) for moved in (below, above))
     slopes = {}
     for field, right in high._asdict().items():
@@ -131,7 +131,9 @@ def _double(value: Any) -> Any:
     if is_on_device(value):
         xp = array_namespace(value)
         return xp.astype(value, xp.float64)
-    return np.ma.asarray(value, np.float64) if np.ma.isMA(value) else np.asarray(value, np.float64)
+    if np.ma.isMA(value):
+        return np.ma.filled(np.ma.asarray(value, np.float64), np.nan)
+    return np.asarray(value, np.float64)
 
 
 def _as_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
@@ -141,12 +143,23 @@ def _as_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
     return value.astype(dtype)
 
 
-def _within(name: str, value: Any) -> Any:
-    """Bring what a step took beyond a limit back to it; a wind is never negative."""
+def _around(name: str, value: Any) -> tuple[Any, Any]:
+    """Values a step below and above, or at a limit; what is negative of a wind stays missing."""
+    step = _step(name, value)
+    below, above = value - step, value + step
     low = 0.0 if name == "wind_speed" else LIMITS[name].low
     high = LIMITS[name].high
     if math.isfinite(low):
-        value = value + (value < low) * (low - value)
+        below = below + ((below < low) & (value >= low)) * (low - below)
     if math.isfinite(high):
-        value = value - (value > high) * (value - high)
-    return value
+        above = above - (above > high) * (above - high)
+    return below, above
+
+
+def _step(name: str, value: Any) -> Any:
+    """How far to go to either side: of a height a small share only, so that it stays one."""
+    longest = _STEPS[name]
+    if LIMITS[name].error is not HeightError:
+        return longest
+    step = _SHARE_OF_HEIGHT * value
+    return step - (step > longest) * (step - longest)

@@ -81,13 +81,13 @@ class DtypeError(KernelError, TypeError):
 
 
 class UnknownOutputError(KernelError, ValueError):
-    """`outputs` names what no bulk algorithm gives."""
+    """`outputs` names what no bulk algorithm gives, or nothing."""
 
     code = "FK108"
 
 
 class TimeError(KernelError, ValueError):
-    """Times are missing, not increasing, or not along the arrays."""
+    """Times are missing, no times, not increasing, too far apart, or not along the arrays."""
 
     code = "FK109"
 
@@ -105,7 +105,7 @@ class MissingPackageError(KernelError, ImportError):
 
 
 class UnsupportedOptionError(KernelError, ValueError):
-    """An option that the algorithm chosen does not know."""
+    """An option that the algorithm chosen does not know, or a value that it cannot have."""
 
     code = "FK112"
 

@@ -136,3 +136,18 @@ def chosen(outputs: Collection[str] | None) -> list[Mapping[str, str] | None]:
                 f"Choose among: {', '.join(BulkFlux._fields)}.",
             )
     return [ATTRIBUTES[name] if name in names else None for name in BulkFlux._fields]
+
+
+def some(outputs: Collection[str] | None) -> list[Mapping[str, str] | None]:
+    """Attributes as `chosen` gives them, of one field at least.
+
+    Raises
+    ------
+    UnknownOutputError
+        A name is that of no field, or there is none.
+    """
+    wanted = chosen(outputs)
+    if not any(wanted):
+        mend = f"Choose among: {', '.join(BulkFlux._fields)}."
+        raise UnknownOutputError("no field is named.", "outputs", mend)
+    return wanted

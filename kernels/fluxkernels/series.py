@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fluxkernels import warm_layer
 from fluxkernels.bulk import all_arguments, physics_for
@@ -22,6 +23,7 @@ from fluxkernels.warm_layer import BEFORE, Layer, Step
 
 _FED_BACK = ("sensible", "latent", "rain_heat", "stress", "skin_cooling")
 _OF_SERIES = ("longitude", "sensor_depth")
+_LONGEST_STEP = 3660.0  # s: an hour, and a minute for times that were rounded
 
 
 class WarmLayer(NamedTuple):
@@ -66,7 +68,9 @@ def bulk_flux_series(
     Parameters
     ----------
     time : array_like of datetime64, shape (n,)
-        UTC, increasing: steps of an hour or less. For DataArrays, one with their dimension.
+        UTC, increasing: steps of an hour or less, at least half of them, for there may be gaps.
+        Also datetime objects or ISO 8601 strings, but no numbers. For DataArrays, one with their
+        dimension.
     longitude : array_like
         Degrees east, -180 to 360.
     wind_speed, sea_surface_temperature, air_temperature, specific_humidity : array_like
@@ -79,7 +83,8 @@ def bulk_flux_series(
         at local midnight.
     **options
         All other arguments of `bulk_flux`. The cool skin is computed unless
-        ``cool_skin=False``. Give the radiation: its defaults have no day and night.
+        ``cool_skin=False``. Give the radiation: its defaults have no day and night. With
+        ``outputs=[]`` there is the layer only.
 
     Returns
     -------
@@ -91,7 +96,8 @@ def bulk_flux_series(
     Raises
     ------
     TimeError
-        FK109: times that are missing or do not increase.
+        FK109: times that are missing, are numbers or do not increase, and steps of more than an
+        hour.
     ShapeError
         FK103: shapes that do not broadcast, or a Dask array cut along time: what was before
         must be known.
@@ -103,7 +109,8 @@ def bulk_flux_series(
     The scheme of COARE (Fairall et al., 1996a) with the numerics of NOAA's Python
     `coare36vnWarm_et`: a layer begins once the sun's heating, after losses, passes 50 W m-2, and
     is forgotten at midnight; none begins before a time between midnight and 6 h was seen. At a
-    point where something is missing the fluxes are NaN, and the layer passes over that time.
+    point where something is missing, radiation, longitude and `sensor_depth` too, the fluxes are
+    NaN, and the layer passes over that time.
 
     References
     ----------
@@ -132,10 +139,7 @@ def bulk_flux_series(
 
 def _days_and_seconds(time: Any) -> list[tuple[float, float]]:
     """Split times into whole days since the first and seconds of the day."""
-    try:
-        moments = np.atleast_1d(np.asarray(time, "datetime64[ns]"))
-    except (ValueError, TypeError) as error:
-        raise TimeError(f"not times: {error}.", "time", "Pass datetime64 values.") from error
+    moments = _moments(time)
     if moments.ndim != 1:
         raise TimeError("times have more than one dimension.", "time", "Pass one for each step.")
     late = np.isnat(moments) | np.concatenate([[False], ~(np.diff(moments) > np.timedelta64(0))])
@@ -143,10 +147,40 @@ def _days_and_seconds(time: Any) -> list[tuple[float, float]]:
         where = f"time[{int(np.argmax(late))}]"
         what = f"{moments[late][0]} is missing or not after the one before."
         raise TimeError(what, where, "Sort the times, and drop what is double.")
+    _check_steps(moments)
     midnights = moments.astype("datetime64[D]")
     days = (midnights - midnights[:1]) / np.timedelta64(1, "D")
     seconds = (moments - midnights) / np.timedelta64(1, "s")
     return list(zip(days.tolist(), seconds.tolist(), strict=True))
+
+
+def _moments(time: Any) -> NDArray[np.datetime64]:
+    """Make datetime64 of times, but not of numbers, which NumPy would take for nanoseconds."""
+    try:
+        given = np.asarray(time)
+        moments = np.atleast_1d(np.asarray(given, "datetime64[ns]"))
+    except (ValueError, TypeError) as error:
+        raise TimeError(f"not times: {error}.", "time", "Pass datetime64 values.") from error
+    if given.size and _has_numbers(given):
+        mend = 'Pass datetime64 values, e.g. seconds_since_1970.astype("datetime64[s]").'
+        raise TimeError("numbers do not say of what unit, and since when.", "time", mend)
+    return moments
+
+
+def _has_numbers(given: NDArray[Any]) -> bool:
+    if given.dtype.kind == "O":
+        return any(isinstance(value, Number) for value in given.flat)
+    return given.dtype.kind in "biufcm"
+
+
+def _check_steps(moments: NDArray[np.datetime64]) -> None:
+    """Refuse steps that are too long to follow a day; a median leaves room for gaps."""
+    steps = np.diff(moments) / np.timedelta64(1, "s")
+    typical = float(np.median(steps)) if steps.size else 0.0
+    if typical > _LONGEST_STEP:
+        what = f"the median step is {typical / 3600.0:.3g} h, too long to follow a day's layer."
+        mend = "Pass steps of an hour or less, or ask `bulk_flux`, which knows no layer."
+        raise TimeError(what, "time", mend)
 
 
 def _led_by_time(time: Any, times: int, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from fluxkernels.humidity import (
 from fluxkernels.limits import conversions
 from fluxkernels.solving import Processor, Solve
 from fluxkernels.surface_layer import latent_heat
-from fluxkernels.vector_math import log_or_nan, where
+from fluxkernels.vector_math import NAN, log_or_nan, where
 
 FORMULAS = ("buck1981", "bolton1980", "goff1957", "murphy_koop2005", "ifs")
 SURFACES = ("water", "ice", "either")
@@ -88,8 +88,10 @@ def pressure_at(x: Moisture, o: Saturation) -> Result:
 
 def humidity_at(x: Moisture, o: Saturation) -> Result:
     """Specific humidity (kg kg-1) of air of a relative humidity over water of a salinity."""
-    vapour = (1.0 - 0.02 * x.salinity / 35.0) * saturated(x, x.temperature, o)
-    return known(mixing(x.relative_humidity * vapour, x.pressure), x)
+    saturation = (1.0 - 0.02 * x.salinity / 35.0) * saturated(x, x.temperature, o)
+    vapour = x.relative_humidity * saturation
+    # Of what boils no air is left that the vapour could be a share of.
+    return known(where(vapour < x.pressure, mixing(vapour, x.pressure), NAN), x)
 
 
 def vapour_in(x: Moisture) -> float:
@@ -222,7 +224,8 @@ def saturation_specific_humidity(
     Returns
     -------
     ndarray, scalar or DataArray
-        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked.
+        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked, or the vapour's
+        pressure would reach that of the air.
 
     Raises
     ------
@@ -231,7 +234,8 @@ def saturation_specific_humidity(
 
     Notes
     -----
-    The vapour pressure e is multiplied by 1 - 0.02 S / 35; q = 0.622 e / (p - 0.378 e).
+    The vapour pressure e is multiplied by 1 - 0.02 S / 35; q = 0.622 e / (p - 0.378 e), NaN where
+    the water boils.
 
     Examples
     --------
@@ -268,7 +272,8 @@ def specific_humidity(
     Returns
     -------
     ndarray, scalar or DataArray
-        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked.
+        kg kg-1, with the broadcast shape; NaN where an input is NaN or masked, or the vapour's
+        pressure would reach that of the air.
 
     Raises
     ------

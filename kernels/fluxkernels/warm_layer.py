@@ -20,7 +20,7 @@ from typing import NamedTuple
 from fluxkernels.compile import Map
 from fluxkernels.skin import DENSITY, WATER_HEAT_CAPACITY, net_longwave, salty_expansion
 from fluxkernels.surface_layer import ABSOLUTE_ZERO, gravity
-from fluxkernels.vector_math import exp, sqrt, where
+from fluxkernels.vector_math import NAN, exp, sqrt, where
 
 _RICHARDSON = 0.65  # critical, of the layer as a whole
 _THICKEST = 19.0  # m
@@ -48,7 +48,7 @@ class Layer(NamedTuple):
     begun: float  # 1 after the first time
     day: float  # number of the local day, at the last time
     seconds: float  # since its beginning
-    sensor_warming: float  # K, between the thermometer and the interface
+    sensor_warming: float  # K, between the thermometer and the interface; NaN: something is missing
 
 
 BEFORE = Layer(0.0, 0.0, _FIRST_SHARE, 0.0, _THICKEST, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -101,6 +101,13 @@ class Grown(NamedTuple):
     warming: float
     thickness: float
     current: float
+
+
+def is_known(x: Step) -> bool:
+    """Whether all that was measured, and enters a step, is finite."""
+    total = x.longitude + x.sea_surface_temperature + x.sensor_depth + x.latitude
+    total += x.shortwave_down + x.longwave_down + x.albedo
+    return total - total == 0.0
 
 
 def absorption(thickness: float) -> float:
@@ -169,6 +176,7 @@ def advance(x: Step, o: Options) -> Layer:
     new = grown(x, seconds - x.seconds, sun, lost)
     warming = where(grows, new.warming, kept(same_day, x.warming, 0.0))
     thickness = where(grows, new.thickness, kept(same_day, x.thickness, _THICKEST))
+    above_sensor = warming * min(1.0, x.sensor_depth / thickness)
     return Layer(
         heat=where(grows, new.heat, kept(same_day, x.heat, 0.0)),
         momentum=where(grows, new.momentum, kept(same_day, x.momentum, 0.0)),
@@ -181,7 +189,7 @@ def advance(x: Step, o: Options) -> Layer:
         begun=1.0,
         day=day,
         seconds=seconds,
-        sensor_warming=warming * min(1.0, x.sensor_depth / thickness),
+        sensor_warming=where(is_known(x), above_sensor, NAN),
     )
 
 

@@ -43,6 +43,13 @@ CASES = [
     ({"dtype": "int32"}, "FK107", TypeError, "float32 or float64"),
     ({"algorithm": "ncar", "cool_skin": True}, "FK112", ValueError, "cool_skin.*ncar"),
     ({"algorithm": "ecmwf", "wave_speed": 8.0}, "FK112", ValueError, "wave_speed.*ecmwf"),
+    ({"algorithm": ["coare36"]}, "FK101", ValueError, "coare36"),
+    ({"wind_kind": np.array(["actual", "neutral"])}, "FK102", ValueError, "as measured"),
+    ({"cool_skin": np.array([True, False])}, "FK112", ValueError, "cool_skin.*True or False"),
+    ({"cool_skin": "no"}, "FK112", ValueError, "cool_skin.*True or False"),
+    ({"algorithm": "ncar", "wave_height": 2.0}, "FK112", ValueError, "wave_height.*ncar"),
+    ({"algorithm": "ecmwf", "wave_height": np.ones(2)}, "FK112", ValueError, "wave_height"),
+    ({"outputs": []}, "FK108", ValueError, "no field.*latent"),
     ({"outputs": ["latent", "laten"]}, "FK108", ValueError, "no 'laten'.*latent"),
     ({"at_height": 0.0}, "FK105", ValueError, "at_height"),
     ({"dtype": "no such"}, "FK107", TypeError, "no such"),
@@ -96,6 +103,8 @@ def test_misaligned_dataarrays() -> None:
         bulk_flux(wind, sea, 299.0, 0.015)
     with pytest.raises(errors.OutOfRangeError, match=r"273\.15"):
         bulk_flux(wind, 27.0, 299.0, 0.015)
+    with pytest.raises(errors.UnknownOutputError, match="latent"):
+        bulk_flux(wind, 300.0, 299.0, 0.015, outputs=[])
 
 
 def test_humidity_refuses_the_same_mistakes() -> None:

@@ -52,6 +52,32 @@ def test_a_calm_is_differentiated_on_its_own_side() -> None:
     assert np.isfinite(slopes["albedo"].latent)
 
 
+def test_what_is_missing_is_nan_in_a_plain_array() -> None:
+    """By a mask, or as a negative wind however small; as in the fluxes themselves."""
+    masked = np.ma.array([8.0, 8.0], mask=[False, True])
+    for slope in bulk_flux_derivatives(masked, 300.0, 299.0, 0.015).values():
+        assert type(slope.latent) is np.ndarray
+        assert np.isnan(slope.latent).tolist() == [False, True]
+    wind = np.array([-2.0, -1e-3, -5e-4, -1e-9, 0.0, 5e-4])
+    missing = np.isnan(bulk_flux(wind, 300.0, 299.0, 0.015).latent).tolist()
+    for slope in bulk_flux_derivatives(wind, 300.0, 299.0, 0.015).values():
+        assert np.isnan(slope.latent).tolist() == missing == [True] * 4 + [False] * 2
+    assert np.isnan(bulk_flux_derivatives(-5e-4, 300.0, 299.0, 0.015)["wind_speed"].latent)
+
+
+@pytest.mark.parametrize("height", [1e-4, 5e-3, 1e-2, 0.5, 10.0])
+def test_heights_near_the_sea(height: float) -> None:
+    """A legal height has a slope: that of a logarithm, which no fixed step would find."""
+    slopes = bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by=["at_height"], at_height=height)
+    ratio = np.array([1.0 - 1e-4, 1.0 + 1e-4])
+    wind = bulk_flux(8.0, 300.0, 299.0, 0.015, at_height=height * ratio).wind_speed_at_height
+    expected = np.diff(wind)[0] / (2e-4 * height)
+    assert slopes["at_height"].wind_speed_at_height == pytest.approx(expected, rel=2e-6)
+    low = {"height_temperature": np.array([height, 10.0])}
+    slope = bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by=list(low), **low)
+    assert np.isfinite(slope["height_temperature"].latent).all()
+
+
 def test_single_precision_is_not_lost_in_small_steps(weather: dict[str, np.ndarray]) -> None:
     """The steps are taken in double precision; the result has the inputs' dtype."""
     single = {name: values.astype(np.float32) for name, values in weather.items()}
@@ -76,5 +102,7 @@ def test_wrong_calls() -> None:
     """In words."""
     with pytest.raises(errors.UnknownInputError, match=r"'wind'.*wind_speed"):
         bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by=["wind"])
+    with pytest.raises(errors.UnknownOutputError, match="latent"):
+        bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, outputs=[])
     with pytest.raises(errors.OutOfRangeError, match="27 is no"):
         bulk_flux_derivatives(8.0, 27.0, 299.0, 0.015)

@@ -148,6 +148,22 @@ def test_known_states_of_the_air() -> None:
     assert latent_heat_of_vaporisation(273.15) == 2.501e6
 
 
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("pressure", [20_000.0, 101_300.0])
+def test_no_humidity_where_water_boils(formula: str, pressure: float) -> None:
+    """A share of the air's mass is never negative, nor more than all; hot dry air has one."""
+    hot = np.linspace(280.0, 400.0, 241)
+    boils = saturation_vapour_pressure(hot, pressure, formula=formula) >= pressure
+    assert 10 < boils.sum() < hot.size - 100
+    humidity = saturation_specific_humidity(hot, pressure, formula=formula)
+    assert np.array_equal(np.isnan(humidity), boils)
+    assert (humidity[~boils] > 0.0).all() and (humidity[~boils] < 1.0).all()
+    assert np.array_equal(
+        specific_humidity(1.0, hot, pressure, formula=formula), humidity, equal_nan=True
+    )
+    assert 0.0 < specific_humidity(0.01, 380.0, pressure, formula=formula) < 0.1
+
+
 def test_labels_and_missing_values() -> None:
     """Units on DataArrays; NaN of what is missing; a dry air has no dew point."""
     xr = pytest.importorskip("xarray")

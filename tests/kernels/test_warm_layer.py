@@ -146,6 +146,28 @@ def test_a_missing_time_is_passed_over() -> None:
     assert np.array_equal(layer.warming[kept], without[1].warming)
 
 
+MEASURED = ("longitude", "sensor_depth", "shortwave_down", "longwave_down", "albedo", "latitude")
+
+
+@pytest.mark.parametrize("cool_skin", [True, False])
+@pytest.mark.parametrize("name", MEASURED)
+def test_whatever_is_missing_is_passed_over(name: str, cool_skin: bool) -> None:
+    """Every input that the layer needs, by NaN or by a mask, with the cool skin and without."""
+    gone = 90
+    kept = np.arange(HOURS.size) != gone
+    whole = {"shortwave_down": sunshine(), "longwave_down": 410.0, "sensor_depth": 5.0}
+    whole |= {"longitude": 0.0, "albedo": 0.055, "latitude": 0.0, "cool_skin": cool_skin}
+    values = np.broadcast_to(whole[name], HOURS.shape)
+    shorter = {**whole, "shortwave_down": sunshine()[kept]}
+    expected = calm(**shorter, time=HOURS[kept])
+    assert expected[1].warming[gone] > 0.5
+    for holed in (np.where(kept, values, np.nan), np.ma.array(values, mask=~kept)):
+        for made, without in zip(calm(**{**whole, name: holed}), expected, strict=True):
+            for field, other in zip(made, without, strict=True):
+                assert np.isnan(field[gone])
+                assert np.array_equal(field[kept], other)
+
+
 def test_points_do_not_touch_each_other() -> None:
     """A field of points is each of them alone; time is the first axis."""
     wind = np.array([[1.0, 2.0, 7.0]])
@@ -179,6 +201,9 @@ def test_only_what_was_asked_for() -> None:
     assert flux.sensible is None
     assert np.array_equal(flux.latent, calm()[0].latent)
     assert layer.warming.max() > 1.0
+    nothing, alone = calm(outputs=[])
+    assert set(nothing) == {None}
+    assert np.array_equal(alone.warming, layer.warming)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -196,6 +221,46 @@ def test_dataarrays(chunked: bool) -> None:
     assert layer.thickness.attrs["units"] == "m"
     assert (flux.latent.chunks is not None) == chunked
     assert np.array_equal(flux.latent.values[:, 1], calm()[0].latent)
+
+
+SECONDS = (HOURS - np.datetime64(0, "s")) / np.timedelta64(1, "s")
+NUMBERS = [
+    SECONDS,
+    SECONDS.astype(int),
+    SECONDS.tolist(),
+    SECONDS.astype(int).astype(object),
+    HOURS - HOURS[0],
+    [*HOURS.astype("M8[s]").tolist()[:-1], int(SECONDS[-1])],
+]
+
+
+@pytest.mark.parametrize("time", NUMBERS)
+def test_numbers_are_no_times(time: Any) -> None:
+    """Seconds taken for nanoseconds would make one moment of a year."""
+    with pytest.raises(errors.TimeError, match=r"unit.*datetime64\[s\]"):
+        calm(time=time)
+
+
+def test_other_forms_of_times() -> None:
+    """Datetimes, and strings as ISO 8601 has them."""
+    expected = calm()[1].warming
+    for time in (HOURS.astype("M8[s]"), HOURS.astype("M8[s]").tolist(), HOURS.astype(str)):
+        assert np.array_equal(calm(time=time)[1].warming, expected)
+
+
+def test_steps_too_long_for_a_day() -> None:
+    """Six-hourly fields are refused; hours with gaps, and rounded ones, are not."""
+    sun = sunshine()[:48]
+    hourly = HOURS[0] + np.arange(48) * np.timedelta64(1, "h")
+    with pytest.raises(errors.TimeError, match=r"6 h.*an hour or less"):
+        calm(time=HOURS[0] + np.arange(48) * np.timedelta64(6, "h"), shortwave_down=sun)
+    with pytest.raises(errors.TimeError, match="24 h"):
+        calm(time=hourly[[0, 24]], shortwave_down=sun[:2])
+    gaps = hourly + (np.arange(48) // 5) * np.timedelta64(9, "D")
+    late = hourly + np.arange(48) * np.timedelta64(9, "s")
+    for time in (hourly, gaps, late, hourly[:1]):
+        flux, _ = calm(time=time, shortwave_down=sun[: time.size])
+        assert np.isfinite(flux.latent).all()
 
 
 def test_bad_times() -> None:
