@@ -37,6 +37,11 @@ ENGINE_FLAGS = {NEVER_WRITTEN: "never_written", FAILED: "failed"}
 RECORD = "record"  # coordinate of a decoded file: the place of each step in it
 
 
+def height_name(height: float) -> str:
+    """Name of the scalar coordinate of a height [m]."""
+    return f"height_{height:g}m"
+
+
 @dataclass(frozen=True)
 class Variable:
     """A name with units, meaning, valid range and packing.
@@ -72,7 +77,7 @@ class Variable:
     @property
     def height_name(self) -> str | None:
         """Name of its scalar height coordinate."""
-        return None if self.height is None else f"height_{self.height:g}m"
+        return None if self.height is None else height_name(self.height)
 
     def stored(self, packing: Packing) -> Variable:
         """The same variable in another packing."""

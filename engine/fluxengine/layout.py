@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 import zarr
 from zarr.codecs import BytesCodec, ZstdCodec
 
-from fluxengine.declare import Array, Output, Reference, Variable
+from fluxengine import metadata
+from fluxengine.declare import Array, Output, Reference, Variable, height_name
 from fluxengine.digest import content_digest
 from fluxengine.errors import StoreMismatch
 from fluxengine.grid import DAY, Axis, Grid, in_unit
+from fluxengine.outages import stored_values
 
 # The checksum finds every flipped bit; default zstd reads most of them as wrong values.
 COMPRESSORS = (ZstdCodec(level=1, checksum=True),)
@@ -103,7 +105,7 @@ def create(root: zarr.Group, layout: Layout) -> None:
     mark = {"format": FORMAT, "dataset": layout.name, **_described(layout)}
     root.update_attributes({**layout.attrs, MARK: json.dumps(mark)})
     for output in layout.outputs:
-        group = root.require_group(output.group) if output.group else root
+        group = _group(root, output)
         for name, axis in output.grid.axes.items():
             _create_coordinate(group, name, axis)
         for variable in output.variables:
@@ -112,8 +114,7 @@ def create(root: zarr.Group, layout: Layout) -> None:
                 _create_variable(group, output.grid, variable)
             else:
                 _create_referring(group, output.grid, variable, given)
-        for height in sorted({v.height for v in output.variables if v.height is not None}):
-            create_height(group, height)
+        _create_heights(group, output)
     if layout.domain is not None:
         _create_domain(root, layout)
 
@@ -136,18 +137,59 @@ def extend(root: zarr.Group, layout: Layout) -> None:
             array = _array(root, prefix + name)
             array.resize(values.shape)
             array[...] = _storable(values)
-    mark = json.dumps({**read_mark(root), **_described(layout)})
-    root.update_attributes({**layout.attrs, MARK: mark})
+    describe(root, layout)
+    root.update_attributes({MARK: json.dumps({**read_mark(root), **_described(layout)})})
 
 
 def differs(root: zarr.Group, layout: Layout) -> bool:
-    """Whether the global attributes are others: a notice of an archive must reach old stores."""
-    return any(root.attrs.get(name) != value for name, value in layout.attrs.items())
+    """Whether any attributes are others: a notice of an archive must reach old stores."""
+    own = any(root.attrs.get(name) != value for name, value in layout.attrs.items())
+    return own or any(True for _ in _described_otherwise(root, layout))
 
 
 def describe(root: zarr.Group, layout: Layout) -> None:
-    """Bring the global attributes up to date."""
+    """Bring the attributes of the dataset, its variables and coordinates up to date."""
     root.update_attributes(dict(layout.attrs))
+    for array, attrs in _described_otherwise(root, layout):
+        array.attrs.put(attrs)
+    for output in layout.outputs:
+        _create_heights(_group(root, output), output)
+
+
+def _described_otherwise(root: zarr.Group, layout: Layout) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Arrays whose attributes are not those that they should have, with these."""
+    for name, wanted in _attributes(layout).items():
+        array = _array(root, name)
+        stored = dict(array.attrs)
+        right = _with_stored_codes(json.loads(json.dumps(wanted)), stored)
+        if stored != right:
+            yield array, right
+
+
+def _attributes(layout: Layout) -> dict[str, dict[str, Any]]:
+    """Attributes of each variable and coordinate, by its path within the dataset."""
+    found = {}
+    for output in layout.outputs:
+        prefix = f"{output.group}/" if output.group else ""
+        for name, axis in output.grid.axes.items():
+            found[prefix + name] = coordinate_attributes(name, axis)
+        found |= {output.named(v): stored_attributes(v) for v in output.variables}
+    return found
+
+
+def _with_stored_codes(wanted: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A flag's attributes with the codes that are declared no more, for cells that hold them."""
+    codes = _codes(stored) | _codes(wanted)
+    if codes == _codes(wanted):
+        return wanted
+    told = dict(sorted(codes.items()))
+    return wanted | {"flag_values": list(told), "flag_meanings": " ".join(told.values())}
+
+
+def _codes(attrs: Mapping[str, Any]) -> dict[int, str]:
+    """Code and meaning of a flag, from its attributes."""
+    meanings = str(attrs.get("flag_meanings", "")).split()
+    return dict(zip(attrs.get("flag_values", ()), meanings, strict=False))
 
 
 def check(root: zarr.Group, layout: Layout) -> None:
@@ -157,16 +199,20 @@ def check(root: zarr.Group, layout: Layout) -> None:
     ------
     StoreMismatch
         Naming the first difference.
+    StoreError
+        Where units or codes differ because the stored metadata were altered.
     """
     stored, wanted = read_mark(root), _described(layout)
     for group, axes in wanted["grids"].items():
         _check_axes(stored["grids"].get(group, {}), axes, layout)
     if stored["variables"] != wanted["variables"]:
         raise StoreMismatch(
-            f"it holds {_names(stored)}, the run writes {_names(wanted)}, or in another packing.",
+            f"{_other_variables(stored['variables'], wanted['variables'])}.",
             where=layout.name,
-            mend="Give the run a new store: other variables would hide the published ones.",
+            mend="Other options of the run file make other variables. Give the run a new store, as"
+            " they would hide the published ones, or the options as they were.",
         )
+    _check_meanings(root, layout)
     if stored.get("references") != wanted.get("references"):
         kinds = ["by reference" if d.get("references") else "by copy" for d in (stored, wanted)]
         other = "" if kinds[0] != kinds[1] else " to files of another form"
@@ -181,6 +227,34 @@ def check(root: zarr.Group, layout: Layout) -> None:
             where=layout.name,
             mend="Give the run a new store.",
         )
+
+
+def _check_meanings(root: zarr.Group, layout: Layout) -> None:
+    """Units and codes say what stored numbers are, also in blocks that the run does not make."""
+    for output in layout.outputs:
+        for variable in output.variables:
+            name = output.named(variable)
+            with stored_values(layout.name):
+                stored, wanted = dict(_array(root, name).attrs), stored_attributes(variable)
+            for what, was, wants in _meant_otherwise(stored, wanted):
+                metadata.check(root, layout.name)  # damage is no other declaration
+                raise StoreMismatch(
+                    f"{name} is stored with {what} '{was}'; the run wants '{wants}'.",
+                    where=layout.name,
+                    mend="Give the run a new store: blocks that it leaves would be misread.",
+                )
+
+
+def _meant_otherwise(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """What stored numbers stand for, and would stand for."""
+    if stored.get("units") != wanted.get("units"):
+        yield "units", stored.get("units"), wanted.get("units")
+    codes = _codes(wanted)
+    for code, meaning in _codes(stored).items():
+        if codes.get(code, meaning) != meaning:
+            yield f"code {code}", meaning, codes[code]
 
 
 def _check_axes(stored: Mapping[str, Any], wanted: Mapping[str, Any], layout: Layout) -> None:
@@ -258,8 +332,16 @@ def _axes(grid: Grid) -> dict[str, Any]:
     return axes
 
 
-def _names(described: Mapping[str, Any]) -> str:
-    return ", ".join(described["variables"])
+def _other_variables(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What the run would write otherwise, in words."""
+    both = [name for name in stored if name in wanted]
+    said = {
+        "the run writes no": [name for name in stored if name not in wanted],
+        "it is stored without": [name for name in wanted if name not in stored],
+        "the run packs otherwise": [name for name in both if stored[name] != wanted[name]],
+    }
+    words = "; ".join(f"{what} {', '.join(names)}" for what, names in said.items() if names)
+    return words or "its variables are stored in another order"
 
 
 def read_mark(root: zarr.Group) -> dict[str, Any]:
@@ -276,6 +358,10 @@ def read_mark(root: zarr.Group) -> dict[str, Any]:
 
 def _array(root: zarr.Group, name: str) -> Any:
     return root[name]
+
+
+def _group(root: zarr.Group, output: Output) -> zarr.Group:
+    return root.require_group(output.group) if output.group else root
 
 
 def _create_variable(root: zarr.Group, grid: Grid, variable: Variable) -> None:
@@ -325,6 +411,13 @@ def stored_attributes(variable: Variable) -> dict[str, Any]:
     return {name: _json(value) for name, value in attrs.items()}
 
 
+def _create_heights(group: zarr.Group, output: Output) -> None:
+    """The heights of an output's variables, as far as they are not there."""
+    for height in sorted({v.height for v in output.variables if v.height is not None}):
+        if height_name(height) not in group:
+            create_height(group, height)
+
+
 def create_height(root: zarr.Group, height: float) -> None:
     """A scalar height coordinate [m]."""
     attrs: dict[str, Any] = {
@@ -335,7 +428,7 @@ def create_height(root: zarr.Group, height: float) -> None:
         "axis": "Z",
     }
     array = root.create_array(
-        f"height_{height:g}m", shape=(), dtype="f8", compressors=COMPRESSORS, attributes=attrs
+        height_name(height), shape=(), dtype="f8", compressors=COMPRESSORS, attributes=attrs
     )
     array[...] = height
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 HIDDEN = ("inputs", "outputs")  # options of every stage, told by its neighbours' values
+IN_KEY_ALONE = ("reads", "publishes")  # told by inputs and values
 SHOWN_BLOCKS = 12  # of a dataset, in a plan
 _WIDEST = 1000  # characters
 
@@ -416,7 +417,8 @@ def _flat(values: Mapping[str, Any]) -> str:
         parts = (f"{name} {part}" for name, part in value.items() if name not in HIDDEN)
         return f"({', '.join(parts)})"
 
-    return "; ".join(f"{name} {inner(value)}" for name, value in values.items())
+    told = ((name, value) for name, value in values.items() if name not in IN_KEY_ALONE)
+    return "; ".join(f"{name} {inner(value)}" for name, value in told)
 
 
 def size(number: float) -> str:

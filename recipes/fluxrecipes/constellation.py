@@ -6,6 +6,7 @@ stand in an order, and the first that saw a cell gives its values, all of them t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -56,7 +57,7 @@ DOUBTS: Mapping[str, tuple[Doubt, ...]] = {
     "f17": (Doubt(date(2016, 3, 1), date(2016, 6, 30), True, "37 GHz vertical channel drifts"),),
 }
 
-# Codes of the satellites in the flag variable of a merged product; a newcomer gets one above them.
+# Codes of the satellites in the flag variable of a merged product; a newcomer's lies above them.
 CODES = {
     "f10": 10,
     "f11": 11,
@@ -72,14 +73,33 @@ CODES = {
     "windsat": 33,
     "gmi": 34,
 }
-NO_SATELLITE, FIRST_NEWCOMER = 2, 100
+NO_SATELLITE, NEWCOMERS = 2, range(100, 256)
 
 
 def codes(sensors: Sequence[str]) -> dict[int, str]:
-    """Code and name of each satellite, newcomers in order of their names."""
-    new = sorted(set(sensors) - set(CODES))
-    known = {CODES[name]: name for name in sensors if name in CODES}
-    return known | {FIRST_NEWCOMER + at: name for at, name in enumerate(new)}
+    """Code and name of each satellite, whatever others there are: stored codes keep their meaning.
+
+    Raises
+    ------
+    ConfigError
+        Where two newcomers have the same code.
+    """
+    found: dict[int, str] = {}
+    for name in sensors:
+        other = found.setdefault(_code(name), name)
+        if other != name:
+            raise ConfigError(
+                f"the names '{other}' and '{name}' give the same satellite code, {_code(name)}.",
+                where="options.sensors",
+                mend="Give one of the two sources another name, or leave it out.",
+            )
+    return found
+
+
+def _code(name: str) -> int:
+    """A newcomer's comes from its name alone."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return CODES.get(name, NEWCOMERS[int.from_bytes(digest) % len(NEWCOMERS)])
 
 
 def satellite_of(sensors: Sequence[str]) -> Variable:

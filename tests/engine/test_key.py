@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial, wraps
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from toyfields.products import Options, coarse, smooth, toy
 from toyfields.source import PASSES
 from toyfields.stages import Coarsen
 
-from fluxengine.declare import Arrays, PlainStage, Product, Source, Variable
+from fluxengine.declare import Arrays, PlainStage, Product, Read, Source, Variable
 from fluxengine.errors import ConfigError, DeclarationError
 from fluxengine.key import (
     changed,
@@ -152,16 +152,66 @@ class Instrument:
 def _decode(path: Path, day: date, channels: int = 0) -> None: ...
 
 
+def _reader(channels: object) -> Callable[[Path, date], object]:
+    def decode(path: Path, day: date) -> object:
+        return channels
+
+    return decode
+
+
+def _wrapping(channels: int) -> Callable[[Path, date], object]:
+    decode = _reader(channels)
+    return wraps(decode)(lambda path, day: decode(path, day))
+
+
+def _reader_by_default(channels: int) -> Callable[[Path, date], object]:
+    return lambda path, day, channels=channels: channels
+
+
 @pytest.mark.parametrize(
     "decoder",
-    [lambda n: Instrument(n).decode, lambda n: partial(_decode, channels=n)],
-    ids=["method", "partial"],
+    [
+        lambda n: Instrument(n).decode,
+        lambda n: partial(_decode, channels=n),
+        _reader,
+        _reader_by_default,
+        _wrapping,
+        lambda n: cache(_reader(n)),
+        lambda n: partial(_reader(n)),
+        lambda n: _reader(_reader(n)),
+    ],
+    ids=[
+        "method",
+        "partial",
+        "closure",
+        "default",
+        "wrapped",
+        "kept",
+        "in a partial",
+        "in a closure",
+    ],
 )
 def test_what_a_decoder_is_bound_to_is_an_option(decoder: Callable[[int], object]) -> None:
     sources = [_bound_to(decoder(channels)) for channels in (5, 5, 7)]
     five, again, seven = (options_of(source) for source in sources)
     assert five == again
     assert five != seven
+
+
+def test_what_a_closure_holds_is_named_with_both_values() -> None:
+    five, seven = (standing_parts(_bound_to(_reader(channels))) for channels in (5, 7))
+    assert _why(five, seven) == ["options changed: decode.channels 5 → 7"]
+
+
+def test_a_closure_over_what_has_no_lasting_text_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="cannot enter a key"):
+        options_of(_bound_to(_reader(object())))
+
+
+def test_code_that_a_closure_holds_counts_as_well() -> None:
+    from toyfields.numbers import moving_sum
+
+    assert "toyfields.numbers" in code_digests(_bound_to(_reader(moving_sum)))
 
 
 @dataclass(frozen=True)
@@ -184,6 +234,7 @@ def holding(*held: object) -> Product:
     ("one", "other"),
     [
         (np.arange(5000), np.arange(5000) + (np.arange(5000) == 2500)),
+        (np.array(["K", 1], object), np.array(["K", 2], object)),
         (frozenset({"K", "degC", "Celsius"}), frozenset({"K"})),
         (math.nan, math.inf),
         (np.float32(0.5), 0.25),
@@ -227,6 +278,144 @@ def test_code_that_a_field_holds_counts_as_well() -> None:
 
 def test_libraries_that_a_field_holds_do_not_count() -> None:
     assert not any(name.startswith("numpy") for name in code_digests(holding(np.mean)))
+
+
+def test_code_of_another_package_that_is_no_library_counts(package: Callable[..., str]) -> None:
+    held = import_module(f"{package(mend='def mend(): ...')}.mend")
+    named = set(code_digests(_bound_to(partial(PASSES.decode, held.mend))))
+    assert {held.__name__, "toyfields.source"} <= named
+
+
+def test_one_file_counts_with_what_it_imports_of_packages_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    one, beside = (f"sensor_{os.getpid()}_{next(NUMBER)}" for _ in range(2))
+    (tmp_path / f"{one}.py").write_text(f"import numpy as np\nimport {beside}\n{PLAIN}")
+    text = "from toyfields import stages\nfrom fluxkernels.bulk import *\n"
+    (tmp_path / f"{beside}.py").write_text(f"{text}import json, fluxengine.grid, {one}\n")
+    named = set(code_digests(_bound_to(import_module(one).decode)))
+    assert {one, beside, "toyfields.stages", "toyfields.numbers"} <= named
+    assert any(name.startswith("fluxkernels.") for name in named)
+    assert {name.partition(".")[0] for name in named} == {one, beside, "toyfields", "fluxkernels"}
+
+
+def test_a_file_and_a_package_with_its_text_count_alike(
+    tmp_path: Path, package: Callable[..., str]
+) -> None:
+    text = (
+        f"from fluxrecipes.sources import netcdf, rss\nfrom fluxrecipes import vocabulary\n{PLAIN}"
+    )
+    name = f"sensor_{os.getpid()}_{next(NUMBER)}"
+    (tmp_path / f"{name}.py").write_text(text)
+    packed = f"{package(sensor=text)}.sensor"
+    alone, within = (code_digests(_bound_to(import_module(n).decode)) for n in (name, packed))
+    assert alone.pop(name) == within.pop(packed)
+    assert alone == within and "fluxrecipes.sources.netcdf" in alone
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Makes a package that is not installed, given the texts of its modules; tells its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(**texts: str) -> str:
+        folder = tmp_path / f"package_{os.getpid()}_{next(NUMBER)}"
+        folder.mkdir()
+        for name, text in {"__init__": "", **texts}.items():
+            (folder / f"{name}.py").write_text(text)
+        return folder.name
+
+    return make
+
+
+# --- what a product reads, and what its gates judge by -------------------------------------------
+
+
+def reading(*reads: Read) -> Product:
+    return replace(holding(), reads=(*coarse(Options()).reads, *reads))
+
+
+def read_as(one: str, other: str) -> Product:
+    """Two datasets whose variables have the same name."""
+    two = coarse(Options()), smooth(Options())
+    return reading(*(Read(d, ("wind",), prefix=p) for d, p in zip(two, (one, other), strict=True)))
+
+
+def test_which_dataset_is_read_by_which_name_counts() -> None:
+    words = _why(standing_parts(read_as("a_", "b_")), standing_parts(read_as("b_", "a_")))
+    assert words == [
+        "options changed: reads.toy-coarse wind as a_… → wind as b_…,"
+        " reads.toy-smooth wind as b_… → wind as a_…"
+    ]
+
+
+def test_a_stage_without_fields_and_an_input_more_are_told_apart() -> None:
+    """Which datasets are read is told of the inputs: one that has no step in a period is none."""
+    old = standing_parts(holding())
+    more = reading(Read(smooth(Options()), ("wind",), prefix="a_", partial=True))
+    assert standing_parts(more) != old and _why(old, standing_parts(more)) == []
+    fewer = old | {"options": {k: v for k, v in old["options"].items() if k != "gates"}}
+    assert list(changed(old, fewer)) == ["options"]  # though nothing is in it
+
+
+def test_which_variables_are_read_and_whether_all_must_be_there_counts() -> None:
+    read = Read(coarse(Options()), ("wind",), prefix="a_")
+    parts = [
+        standing_parts(reading(one))
+        for one in (read, replace(read, partial=True), replace(read, variables=("wind_state",)))
+    ]
+    assert parts[0] != parts[1] != parts[2] != parts[0]
+    assert _why(*parts[:2]) == [
+        "options changed: reads.toy-coarse wind as a_… → wind as a_…, where there is any"
+    ]
+
+
+def test_a_valid_range_counts_and_so_do_codes() -> None:
+    product = smooth(Options())
+    wind, state = product.publishes
+    narrower = replace(product, publishes=(replace(wind, valid_range=(0, 10)), state))
+    words = _why(standing_parts(product), standing_parts(narrower))
+    assert words == ["options changed: publishes.wind 0.0 to 60.0 → 0.0 to 10.0"]
+    coded = replace(state, flags={**state.flags, 4: "calm"})
+    words = _why(standing_parts(product), standing_parts(replace(product, publishes=(wind, coded))))
+    assert words == ["options changed: publishes.wind_state [0, 1, 2, 3] → [0, 1, 2, 3, 4]"]
+
+
+class Calm:
+    """A gate without anything of its own."""
+
+    def __call__(self, block: Arrays, published: tuple[Variable, ...]) -> str | None:
+        return None
+
+
+class Limit(Calm):
+    """A gate that holds a number, and does not say so."""
+
+    def __init__(self, top: float) -> None:
+        self.top = top
+
+
+class Narrow(Calm):
+    """The same in a slot."""
+
+    __slots__ = ("top",)
+
+    def __init__(self, top: float) -> None:
+        self.top = top
+
+
+@pytest.mark.parametrize(
+    "gate", [Limit(10), Narrow(10), partial(Limit(10))], ids=["object", "slots", "partial"]
+)
+def test_a_gate_with_state_that_cannot_be_told_is_refused(gate: object) -> None:
+    with pytest.raises(DeclarationError, match=r"cannot enter a key.*frozen dataclass"):
+        options_of(replace(holding(), gates=(gate,)))
+
+
+def test_a_gate_without_state_is_its_class() -> None:
+    (gate,) = options_of(replace(holding(), gates=(Calm(),)))["gates"]
+    assert gate.endswith("test_key.Calm")
 
 
 def test_weights_of_the_same_name_are_told_apart(tmp_path: Path) -> None:

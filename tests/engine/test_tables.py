@@ -346,7 +346,7 @@ def test_a_feed_without_files_is_marked(world: Reports) -> None:
         ({"wind": np.zeros(2)}, "'wind' is float64 of shape .2,., not 1 numbers"),
         ({"wind": np.zeros((1, 1))}, "'wind' is float64 of shape .1, 1.,"),
         ({"wind": np.array(["a"])}, "'wind' is <U1"),
-        ({"wind": np.array([object()])}, "'wind' is object"),
+        ({"wind": np.array([None])}, "'wind' is object"),
         ({"platform": np.array(["a"])}, "'platform' is <U1"),
         ({"quality": np.array([2.0])}, "'quality' is float64"),
         ({"time": np.array(["2002-08-01"], "M8[ns]")}, "'time' is datetime64.ns."),

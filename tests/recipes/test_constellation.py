@@ -98,7 +98,26 @@ def test_what_a_rule_needs_is_asked_for() -> None:
 
 def test_codes_of_satellites_are_their_own_and_newcomers_come_above() -> None:
     assert {f"f{code}": code for code in (10, 11, 13, 14, 15, 16, 17, 18)}.items() <= CODES.items()
-    assert codes(("f17", "zeta", "alpha")) == {17: "f17", 100: "alpha", 101: "zeta"}
+    assert codes(("f17", "zeta", "alpha")) == {17: "f17", 225: "zeta", 212: "alpha"}
+
+
+def test_a_newcomers_code_stays_whatever_satellites_come_beside_it() -> None:
+    """It is stored: another one's name must not stand for it some day."""
+    (alone,) = codes(("mwx",))
+    for beside in (("aaa",), ("zzz", "f17"), RECORD):
+        assert codes((*beside, "mwx"))[alone] == "mwx"
+        assert codes(("mwx", *beside))[alone] == "mwx"
+
+
+def test_codes_of_newcomers_fit_the_flag_and_are_none_of_the_built_in_ones() -> None:
+    found = {code for at in range(999) for code in codes((f"newcomer-{at}",))}
+    assert found == set(range(100, 256))
+
+
+def test_newcomers_with_one_code_are_refused_with_both_names() -> None:
+    with pytest.raises(ConfigError, match=r"'sat15' and 'sat39' give the same satellite code, "):
+        codes(("f17", "sat15", "sat39"))
+    assert codes(("sat15", "sat15")) == codes(("sat15",))
 
 
 # --- merging -------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from fluxengine.ledger import (
     VALID,
 )
 from fluxengine.repository import MAIN, Repository
+from fluxengine.show import IN_KEY_ALONE
 from fluxrecipes.report.subject import Subject
 
 STATES = {
@@ -120,7 +121,12 @@ def _link(dataset: Dataset, repository: Repository) -> Link:
         {k: str(root.attrs[k]) for k in ("source", "license", "references") if k in root.attrs},
         tuple(_in_words(gate) for gate in dataset.gates) if isinstance(dataset, Product) else (),
         dict(book.notes(book.marked())),
-        {k: _flat(v) for part in parts for k, v in part.get("options", {}).items() if k != "gates"},
+        {
+            name: _flat(value)
+            for part in parts
+            for name, value in part.get("options", {}).items()
+            if name not in (*IN_KEY_ALONE, "gates")
+        },
         {k: str(v) for part in parts for k, v in part.get("weights", {}).items()},
         len({name for part in parts for name in part.get("code", {})}),
         _distinct(records, "code_commit"),
