@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from fluxengine import place, registry
 from fluxengine.clusters import ClusterConfig, check_reach
+from fluxengine.declare import Source, upstream_first
 from fluxengine.errors import ConfigError
 from fluxengine.estimate import Resources
 from fluxengine.place import Place, StorageOptions
@@ -171,11 +174,28 @@ def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
     roots = {f"archives.{name}": root for name, root in archives.items()}
     check_reach(profile.cluster, {"store": profile.store} | roots)
     product = registry.recipe(run_file.product).product(run_file.options)
+    read = upstream_first(product)
+    _check_names(archives, {one.archive for one in read if isinstance(one, Source)})
     store = _opened(profile, create)
     period = run_file.period
     first, last = (period.first, period.last) if period else (None, None)
     referred = frozenset(n for n, a in run_file.archives.items() if a.by == "reference")
     return Request(product, first, last, store, archives, run_file.attributes, referred)
+
+
+def _check_names(archives: Iterable[str], used: Collection[str]) -> None:
+    """Refuse a misspelt archive: its source would be looked for at the provider's own address.
+
+    A run file may name archives that another command reads, such as those of reports.
+    """
+    for name in sorted(set(archives) - set(used)):
+        near = get_close_matches(name, used, 1)
+        if near and name not in registry.archive_names():
+            raise ConfigError(
+                f"'{name}' is the archive of no source.",
+                where="archives",
+                mend=f"Did you mean '{near[0]}'?",
+            )
 
 
 def table_request(run_file: RunFile, profile: Profile, name: str, *, create: bool) -> TableRequest:

@@ -130,6 +130,12 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(_sources()))
 
 
+def archive_names() -> frozenset[str]:
+    """Archives that installed sources and feeds of tables are read from."""
+    of_feeds = {feed.archive for name in table_names() for feed in table(name).feeds}
+    return frozenset({one.archive for one in _sources().values()} | of_feeds)
+
+
 def product_names() -> tuple[str, ...]:
     """Names of all installed products."""
     return tuple(sorted(_found(PRODUCTS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -168,4 +169,4 @@ def demo(
         ("store", done.store),
     ):
         show.out.print(f"{label:<8} {path}", soft_wrap=True)
-    show.out.print(f"next     fluxforge plan -c {out / 'run.yaml'}", soft_wrap=True)
+    show.out.print(f"next     fluxforge plan -c {quote(str(out / 'run.yaml'))}", soft_wrap=True)
