@@ -188,7 +188,7 @@ def test_the_bundled_run_file_of_every_product_loads(tmp_path: Path) -> None:
 def test_a_misspelt_archive_is_not_looked_for_at_its_provider(world: World) -> None:
     path = world.run_file()
     path.write_text(path.read_text().replace("archives: {toy:", "archives: {ndbc: x, toyy:"))
-    with pytest.raises(ConfigError, match="'toyy' is the archive of no source. Did you mean 'toy'"):
+    with pytest.raises(ConfigError, match="'toyy' is the archive of no source"):
         api.plan(path)
     path.write_text(path.read_text().replace("toyy:", "toy:"))
     assert not api.plan(path).is_empty  # `ndbc` is what another command reads

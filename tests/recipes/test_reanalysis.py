@@ -90,6 +90,14 @@ def test_cells_are_means_of_the_nodes_in_them_and_of_half_of_those_on_their_edge
     np.testing.assert_allclose(made["water_vapour"][0, 0], [2, 6, 10])
 
 
+def test_winds_that_meet_in_a_cell_do_not_cancel() -> None:
+    """A satellite sees how rough the sea is, whatever the wind's direction."""
+    against = np.where(np.arange(day([0])["eastward_wind"].sizes["lon"]) % 2, 10.0, -10.0)
+    made = on_passes(list(range(24)), eastward_wind=against, northward_wind=0.0)
+    expected = on_passes(list(range(24)), eastward_wind=10.0, northward_wind=0.0)
+    np.testing.assert_allclose(made["wind_speed"], expected["wind_speed"], rtol=1e-6)
+
+
 def test_wind_is_the_equivalent_neutral_wind_of_satellites() -> None:
     made = on_passes([0])
     humidity = saturation_specific_humidity(286.0, 101_000.0)

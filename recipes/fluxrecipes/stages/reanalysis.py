@@ -39,6 +39,8 @@ FIELDS = (
     cf.water_vapour,
     cf.cloud_liquid_water,
 )
+WIND = (cf.eastward_wind.name, cf.northward_wind.name)
+SPEED = cf.wind_speed.name  # of the actual wind: satellites see no direction that could cancel
 RAIN = cf.precipitation_rate
 OUTPUTS = (
     cf.sea_surface_temperature,
@@ -106,8 +108,12 @@ class ReanalysisOnPasses(PlainStage):
         there = np.flatnonzero(np.isin(flags, VALID).any(axis=(-2, -1)))
         longitude = self.lon.coordinate().astype(np.float64)
         hours = np.stack([nearest_hour(there, local, longitude) for local in self.local_hours])
-        cells = {v.name: _at_hours(arrays, v.name, at, hours, shares) for v in (*FIELDS, RAIN)}
-        return as_seen(cells, hours)
+        cells = {
+            v.name: _at_hours(*_hourly(arrays, v.name, at), hours, shares) for v in (*FIELDS, RAIN)
+        }
+        east, north = (_hourly(arrays, name, at) for name in WIND)
+        speed = np.hypot(east[0], north[0]), east[1] & north[1]
+        return as_seen(cells | {SPEED: _at_hours(*speed, hours, shares)}, hours)
 
 
 def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
@@ -123,13 +129,16 @@ def nearest_hour(there: Array, local: float, longitude: Floats) -> Array:
     return nearest
 
 
-def _at_hours(arrays: Arrays, name: str, at: int, hours: Array, shares: Shares) -> Floats:
+def _hourly(arrays: Arrays, name: str, at: int) -> tuple[Array, Array]:
+    """A day's values on the nodes, and which are valid, shape (hour, lat, lon)."""
+    return arrays[name].values[at], np.isin(arrays[f"{name}_flag"].values[at], VALID)
+
+
+def _at_hours(values: Array, valid: Array, hours: Array, shares: Shares) -> Floats:
     """Cell means, each column at its own hour, shape (orbit, lat, lon)."""
-    values, flags = arrays[name].values[at], arrays[f"{name}_flag"].values[at]
     found = np.full((len(hours), shares.rows.shape[0], hours.shape[1]), np.nan)
     for hour in np.unique(hours[hours >= 0]).tolist():
-        valid = np.isin(flags[hour], VALID)
-        mean = shares.mean(values[hour], valid, SEA)
+        mean = shares.mean(values[hour], valid[hour], SEA)
         for orbit, column in np.argwhere(hours == hour):
             found[orbit, :, column] = mean[:, column]
     return found
@@ -141,7 +150,7 @@ def as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
     Parameters
     ----------
     cells : mapping of str to ndarray, shape (orbit, lat, lon)
-        Each of `FIELDS`, and `RAIN`.
+        Each of `FIELDS` but the wind's components, `RAIN`, and `SPEED`: the mean of the speeds.
     hours : ndarray, shape (orbit, lon)
         UTC hour of each column of cells; -1 where there is none.
 
@@ -152,7 +161,7 @@ def as_seen(cells: Mapping[str, Floats], hours: Array) -> dict[str, Array]:
     """
     sea = cells[cf.sea_surface_temperature.name]
     ice = np.nan_to_num(cells[cf.sea_ice_fraction.name]) > ICE_LIMIT
-    known = np.isfinite(cells[cf.eastward_wind.name])
+    known = np.isfinite(cells[SPEED])
     state = np.where(ice, cf.SEA_ICE, np.where(np.isfinite(sea), cf.REANALYSIS, cf.LAND))
     state = np.where(known, state, cf.NO_OBSERVATION).astype(np.uint8)
     is_sea = state == cf.REANALYSIS
@@ -175,7 +184,7 @@ def _at_10m(cells: Mapping[str, Floats], sea: Floats) -> dict[str, Array]:
     pressure = cells[cf.surface_pressure.name]
     dew_point = cells[cf.dew_point_temperature_2m.name]
     made = at_10m(
-        np.hypot(cells[cf.eastward_wind.name], cells[cf.northward_wind.name]),
+        cells[SPEED],
         sea,
         cells[cf.air_temperature_2m.name],
         np.asarray(saturation_specific_humidity(dew_point, pressure)),

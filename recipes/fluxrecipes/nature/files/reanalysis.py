@@ -29,7 +29,7 @@ from fluxrecipes.nature.files.kinds import Daily
 from fluxrecipes.nature.ocean import sea
 from fluxrecipes.nature.world import World
 from fluxrecipes.near_surface import NOMINAL_HOURS
-from fluxrecipes.stages.reanalysis import OUTPUTS, RAIN, SEA, as_seen, nearest_hour
+from fluxrecipes.stages.reanalysis import OUTPUTS, RAIN, SEA, SPEED, WIND, as_seen, nearest_hour
 
 PLACE = "reanalysis/passes.zarr"
 TITLE = "Simulated reanalysis at the local times of the passes, on a 1 degree grid"
@@ -84,6 +84,7 @@ def _cells(world: World, day: date, hours: NDArray[np.intp]) -> dict[str, Cells]
     fields = era5.analysed(world, points, state)
     named = {name: fields[short] for short, name in _NAMES.items()}
     named |= {cf.sea_surface_temperature.name: fields["sst"], RAIN.name: state.rain_rate}
+    named[SPEED] = np.hypot(*(named.pop(name) for name in WIND))
     return {name: _smoothed(_in_place(values, order)) for name, values in named.items()}
 
 
