@@ -65,10 +65,11 @@ def departures(values: Floats, months: npt.NDArray[np.int64]) -> Departures:
         steep += (away * some).sum(axis=0)
         spread += (away * when).sum(axis=0)
     slope = np.where(spread > 0, steep / np.where(spread > 0, spread, 1.0), 0.0)
-    usual = means - slope * middles
-    return Departures(
-        (values - usual[months % 12]).astype(values.dtype), usual.astype(values.dtype), slope
-    )
+    usual = (means - slope * middles).astype(values.dtype)
+    apart = np.empty_like(values)
+    for month in np.unique(months % 12):
+        apart[months % 12 == month] = values[months % 12 == month] - usual[month]
+    return Departures(apart, usual, slope)
 
 
 def annual(monthly: xr.DataArray, min_months: int = 9) -> xr.DataArray:
