@@ -55,10 +55,7 @@ def of_files(world) -> dict[str, np.ndarray]:
     nodes[SPEED] = np.hypot(*(nodes.pop(name) for name in WIND))
     lat, lon = degrees(-60, 60, 1), degrees(0, 360, 1, periodic=True)
     shares = Shares.between(edges_about(np.arange(-90, 90.1, 0.25)), np.arange(1440) / 4, lat, lon)
-    cells = {
-        name: shares.mean(nodes[name], np.isfinite(nodes[name]), 0.5)[None]
-        for name in nodes
-    }
+    cells = {name: shares.mean(nodes[name], np.isfinite(nodes[name]), 0.5)[None] for name in nodes}
     return as_seen(cells, np.full((1, 360), UTC))
 
 
