@@ -23,9 +23,9 @@ from fluxengine.digest import BYTES
 from fluxengine.grid import Block, Grid
 from fluxengine.key import STANDING, block_key
 from fluxengine.layout import COMPRESSORS
+from fluxengine.metadata import GROUP as GROUP
 from fluxengine.outages import stored_values
 
-GROUP = "_ledger"
 ABSENT, VALID, FAILED_STEP, MISSING_STEP, KEPT, OUTSIDE = range(6)
 STATE_WORDS = {
     ABSENT: "never written",

@@ -18,7 +18,7 @@ from zarr.core.sync import sync
 from fluxengine.digest import json_digest
 from fluxengine.errors import StoreError
 
-GROUP = "_ledger"  # the ledger's own name for it; it rests on the layout, which asks here
+GROUP = "_ledger"  # of the ledger, which has the digests of the metadata as well
 DIGESTS = "metadata_digests"
 
 

@@ -4,14 +4,13 @@ import errno
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import fsspec
 import pytest
 import toyfiles
 import xarray as xr
+from faulty import Loopback
 from moto.server import ThreadedMotoServer
 from reportsworld import Reports, hourly
 from toyworld import World, day
@@ -49,15 +49,14 @@ Choice = Callable[[str, str], int]  # from method and path to SOUND, STALL or a 
 
 
 @dataclass
-class Web:
+class Web(Loopback):
     """A web server over a folder that fails as it is told, and notes what it was asked."""
 
     folder: Path
     choose: Choice = lambda method, path: SOUND
     seen: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Web":
+    def _handler(self) -> Callable[..., SimpleHTTPRequestHandler]:
         web = self
 
         class Handler(SimpleHTTPRequestHandler):
@@ -74,21 +73,7 @@ class Web:
                 self.send_error(503 if status == STALL else status)
                 return None
 
-        handler = partial(Handler, directory=str(self.folder))
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
-        self._http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up
-        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._http.shutdown()
-        self._http.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return partial(Handler, directory=str(self.folder))
 
     def fail(self, status: int, part: str, method: str = "", times: int = 1_000_000) -> None:
         """Answer the next requests for what is named so with a status, or with nothing."""

@@ -114,9 +114,8 @@ def unknown(name: str) -> str:
 @lru_cache(maxsize=16)
 def _table(path: Path, _written: int) -> Mapping[str, Station]:
     try:
-        with path.open(
-            newline="", encoding="utf-8-sig"
-        ) as stream:  # spreadsheets begin with a mark
+        # Spreadsheets begin with a mark.
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             return _stations(csv.reader(stream), path)
     except (UnicodeError, csv.Error) as error:
         what = f"it cannot be read as CSV in UTF-8: {error}."

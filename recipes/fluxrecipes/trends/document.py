@@ -142,7 +142,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     if asked.attribution:
         _add_causes(found, monthly, regressors, tell)
     if asked.beside:
-        _add_beside(found, {name: unmended(name) for name in series}, tell)
+        plain = {name: unmended(name) for name in offsets if name in series}
+        _add_beside(found, series | plain, tell)
     return found
 
 

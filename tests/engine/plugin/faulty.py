@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 HOP = {"connection", "transfer-encoding", "keep-alive"}
@@ -40,22 +40,12 @@ def sound(request: Request) -> str | None:
 
 
 @dataclass
-class Proxy:
-    """Between a client and the server.
+class Loopback:
+    """A web server on loopback; `over` is set when it ends, for whoever stalls."""
 
-    `choose` names the fault of a request: "503", "expired" or "denied" (answered without asking the
-    server), "close" (the connection, unasked), "lose" (done, but the reply never comes), "cut"
-    (the reply breaks off in the middle), "stall" (nothing comes until `over` is set).
-    """
+    over: threading.Event = field(default_factory=threading.Event, kw_only=True)
 
-    server: str
-    choose: Choice = sound
-    seen: list[Request] = field(default_factory=list)
-    broken: int = 0
-    over: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Self:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self._http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up
@@ -70,6 +60,25 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def _handler(self) -> Callable[..., BaseHTTPRequestHandler]:
+        raise NotImplementedError
+
+
+@dataclass
+class Proxy(Loopback):
+    """Between a client and the server.
+
+    `choose` names the fault of a request: "503", "expired" or "denied" (answered without asking the
+    server), "close" (the connection, unasked), "lose" (done, but the reply never comes), "cut"
+    (the reply breaks off in the middle), "stall" (nothing comes until `over` is set).
+    """
+
+    server: str
+    choose: Choice = sound
+    seen: list[Request] = field(default_factory=list)
+    broken: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def restart(self, choose: Choice = sound) -> None:
         """Count from 0 again."""
