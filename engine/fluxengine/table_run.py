@@ -23,6 +23,7 @@ from fluxengine import provenance, table_store
 from fluxengine.declare import Array
 from fluxengine.errors import FluxforgeError, MissingFile, NoSpace, RunFailed, StoreError
 from fluxengine.files import FileId, as_read, is_unchanged, local_copies
+from fluxengine.ingest import told
 from fluxengine.progress import QUIET, Progress
 from fluxengine.repository import MAIN, Changes, Repository, storage_errors
 from fluxengine.table_book import Book, FileEntry, MonthEntry, Window, as_runs, from_runs
@@ -33,7 +34,6 @@ from fluxengine.tables import FILE, TIME, Table
 ROWS_HELD = 2_000_000  # rows that are gathered before months are rewritten
 ROWS_A_PIECE = 50  # what an array costs beside its rows, in rows
 SECONDS_PER_COMMIT = 60.0
-MOST_WORDS = 1_000  # letters of a note
 MEND = "Mend the input (`archives` in the run file says where it is) and run again."
 
 Pieces = dict[str, list[Reports]]  # by month
@@ -414,9 +414,7 @@ def _refused(
     if former is None:
         former = replace(_read_entry(plan, _Reading(planned, plan.window), file), held="")
     tried = former.noted(file)
-    # What a reader quotes of a damaged file may be no text at all, and long.
-    words = note.encode(errors="backslashreplace").decode()[:MOST_WORDS]
-    return replace(tried, code=plan.code_of(planned.feed), note=words)
+    return replace(tried, code=plan.code_of(planned.feed), note=told(note))
 
 
 def _settle(writer: _Writer, plan: TablePlan) -> None:
