@@ -130,7 +130,8 @@ def plan(
         return
     run_file, chosen, request = _request(config, profile, create=False)
     given = configuration.resources(run_file, chosen)
-    made = make_plan(request)
+    with show.bars() as progress:
+        made = make_plan(request, progress)
     found = estimates(made, given)
     total = bill(found, given)
     if graph is not None:

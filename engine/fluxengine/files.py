@@ -31,6 +31,7 @@ from fluxengine.errors import (
     StoreUnreachable,
 )
 from fluxengine.outages import GOES_ON, first_line
+from fluxengine.progress import Tick, unseen
 
 LOOKS_AT_ONCE = 16  # questions to a web server at a time
 LOOK = 20.0  # seconds until a web server that does not say what a file is like is given up
@@ -125,7 +126,7 @@ def local(root: str) -> Path:
     return Path(root.removeprefix("file://")).expanduser()
 
 
-def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:
+def look(root: str, steps: Sequence[Paths], tick: Tick = unseen) -> list[FileId | None]:
     """Files below an archive's root as they are now, unread; None for each that is not there.
 
     A step with several files has them only if all are there. Where a name holds a `*`, the last
@@ -137,6 +138,8 @@ def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:
     changed and kept its size goes unnoticed there. A local file that is there and cannot be looked
     at is given all the same: whoever reads it says why it cannot be read.
 
+    A web server is asked file by file: `tick` is called after each answer.
+
     Raises
     ------
     StoreError
@@ -144,7 +147,8 @@ def look(root: str, steps: Sequence[Paths]) -> list[FileId | None]:
         `StoreUnreachable`, `StoreDenied` and `NoBucket` where it is known that it is one of these.
     """
     paths = dict.fromkeys(path for step in steps for path in _each(step))
-    found = (_look_below if is_local(root) else _look_remote)(root.rstrip("/"), list(paths))
+    seek = _look_below if is_local(root) else partial(_look_remote, tick=tick)
+    found = seek(root.rstrip("/"), list(paths))
     files = dict(zip(paths, found, strict=True))
     return [_of_step([files[path] for path in _each(step)]) for step in steps]
 
@@ -260,13 +264,14 @@ def _look_local(path: str) -> FileId | None:
     return FileId(path, stat.st_size, str(stat.st_mtime_ns))
 
 
-def _look_remote(root: str, paths: list[str]) -> list[FileId | None]:
+def _look_remote(root: str, paths: list[str], tick: Tick) -> list[FileId | None]:
     with answering(root):
         system, base = _opened(root, total=LOOK)
         if "http" in str(system.protocol):  # has no listing that can be trusted
             _refuse_stars(root, paths)
             with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-                found = list(pool.map(lambda path: _info(system, f"{base}/{path}"), paths))
+                answers = pool.map(lambda path: _info(system, f"{base}/{path}"), paths)
+                found = list(_ticked(answers, tick))
         else:
             system.invalidate_cache()  # a listing is kept for as long as the process lives
             folders = {path.rpartition("/")[0] for path in paths} or {""}
@@ -432,11 +437,22 @@ def _digested(file: FileId) -> FileId:
     return replace(file, sha256=_digest_of(file.path, file.size, file.stamp))
 
 
-def read_ahead(files: Iterable[FileId]) -> None:
-    """Digest local files several at a time, for `settled` to find them known one by one."""
+def local_parts(files: Iterable[FileId]) -> list[FileId]:
+    """The files of this machine among some, each once: a year's file is one of all its days."""
     parts = dict.fromkeys(part for file in files for part in file.parts or (file,))
+    return [part for part in parts if is_local(part.path)]
+
+
+def read_ahead(files: Iterable[FileId], tick: Tick = unseen) -> None:
+    """Digest local files several at a time, for `settled` to find them known one by one."""
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        list(pool.map(_read_ahead, (part for part in parts if is_local(part.path))))
+        list(_ticked(pool.map(_read_ahead, files), tick))
+
+
+def _ticked(answers: Iterable[Answer], tick: Tick) -> Iterator[Answer]:
+    for answer in answers:
+        yield answer
+        tick()
 
 
 def _read_ahead(file: FileId) -> None:

@@ -20,6 +20,7 @@ import zarr
 
 from fluxengine.declare import Array
 from fluxengine.digest import BYTES
+from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid
 from fluxengine.key import STANDING, block_key
 from fluxengine.layout import COMPRESSORS
@@ -261,11 +262,24 @@ class Ledger:
         record["key"] = block_key(standing, self.columns["inputs"][number].tobytes())
         self._sign(number, record, standing, parts)
 
+    def note_files(self, number: int, files: Mapping[int, FileId]) -> None:
+        """Note where a block's files are now, and since when, by step; their bytes are the same."""
+        record = dict(self.records[number] or {})
+        for step, file in files.items():
+            name = self.grid.step_name(step)
+            which = "refused" if name in record.get("refused", {}) else "files"
+            record[which] = record.get(which, {}) | {name: file.as_json()}
+            self.columns["stamps"][step] = np.frombuffer(file.stamp_digest, "u1")
+        self._seal(number, record)
+
     def _sign(self, number: int, record: Record, standing: bytes, parts: Mapping[str, Any]) -> None:
         """Note what made a block, and seal all that is said of it."""
         self.columns["standings"][number] = np.frombuffer(standing, "u1")
-        self.records.put(number, record)
         self.standing_parts[standing.hex()] = dict(parts)
+        self._seal(number, record)
+
+    def _seal(self, number: int, record: Record) -> None:
+        self.records.put(number, record)
         self.columns["seals"][number] = np.frombuffer(self.seal(number), "u1")
 
     def seal(self, number: int) -> bytes:

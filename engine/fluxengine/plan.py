@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import cached_property, partial
@@ -21,8 +21,8 @@ from typing import Any, overload
 import numpy as np
 
 from fluxengine import key, references
-from fluxengine.declare import Array, Dataset, Product, Source, upstream_first
-from fluxengine.files import FileId, look, read_ahead, settled, which
+from fluxengine.declare import Array, Dataset, Paths, Product, Source, upstream_first
+from fluxengine.files import FileId, local_parts, look, read_ahead, settled, which
 from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
 from fluxengine.ledger import (
     ABSENT,
@@ -34,6 +34,7 @@ from fluxengine.ledger import (
     Flags,
     by_block,
 )
+from fluxengine.progress import QUIET, Progress
 from fluxengine.stand import Request, Stand, check_cover, is_needed, take_stand
 from fluxengine.window import Reach, reach
 
@@ -168,6 +169,25 @@ class DatasetPlan:
         return PlannedBlocks(self, np.flatnonzero(self.reasons == Why.WAITS))
 
     @property
+    def touched(self) -> dict[int, dict[int, FileId]]:
+        """Files with the same bytes at another place or of another time, by block and step.
+
+        Of blocks that do not run. They were read to know it, and would be at every plan if the
+        ledger did not note it.
+        """
+        if self.files is None:
+            return {}
+        known, found = self.stand.ledger.columns["stamps"], self.files.found
+        moved = (self.files.stamps != known).any(axis=1)
+        files: dict[int, dict[int, FileId]] = {}
+        for number in np.flatnonzero(self.wanted & (self.reasons == 0)).tolist():
+            steps, _ = self.stand.ledger.rows_of(number)
+            for step in steps.start + np.flatnonzero(moved[steps]):
+                if (file := found[step]) is not None:  # one that is gone keeps the stamp it had
+                    files.setdefault(number, {})[int(step)] = file
+        return files
+
+    @property
     def bytes_written(self) -> int:
         """Bytes of the planned blocks, before compression."""
         steps, tiles = self._cells
@@ -264,7 +284,7 @@ def _dataset_json(plan: DatasetPlan) -> dict[str, Any]:
     }
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: Request, progress: Progress = QUIET) -> Plan:
     """Compare what is wanted with what the ledgers say.
 
     Raises
@@ -274,12 +294,15 @@ def make_plan(request: Request) -> Plan:
     """
     plans: dict[str, DatasetPlan] = {}
     for dataset in upstream_first(request.product, partial(is_needed, request)):
-        plans[dataset.name] = plan_dataset(request, dataset, plans)
+        plans[dataset.name] = plan_dataset(request, dataset, plans, progress)
     return Plan(request, tuple(plans.values()))
 
 
 def plan_dataset(
-    request: Request, dataset: Dataset, upstream: Mapping[str, DatasetPlan]
+    request: Request,
+    dataset: Dataset,
+    upstream: Mapping[str, DatasetPlan],
+    progress: Progress = QUIET,
 ) -> DatasetPlan:
     """Plan one dataset, given the plans of what it reads."""
     stands = {name: plan.stand for name, plan in upstream.items()}
@@ -288,7 +311,7 @@ def plan_dataset(
     inputs, files = {}, None
     wanted = wanted_blocks(request, stand)
     if isinstance(dataset, Source):
-        files = _files(request, stand, wanted)
+        files = _files(request, stand, wanted, progress)
     else:
         for name in dict.fromkeys(read.dataset.name for read in dataset.reads):
             if name not in stands:
@@ -487,7 +510,7 @@ def _waiting_words(plan: DatasetPlan, number: int) -> Iterator[str]:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
+def _files(request: Request, stand: Stand, wanted: Flags, progress: Progress) -> StepFiles:
     """The files of all steps of the wanted blocks."""
     source, grid, book = stand.dataset, stand.grid, stand.ledger
     assert isinstance(source, Source)
@@ -497,11 +520,13 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
     axis = grid.step_axis
     spans = [axis.span(int(n)) for n in np.flatnonzero(wanted)]  # a source has one tile
     steps = [step for span in spans for step in range(span.start, span.stop)]
-    looked = _looked_for(request, stand, source, steps)
+    looked = _looked_for(request, stand, source, steps, progress)
     settle = references.settled if stand.layout.references else settled
     if not stand.layout.references:
         pairs = zip(looked, known["stamps"][steps], strict=True)
-        read_ahead(now for now, was in pairs if now and now.stamp_digest != was.tobytes())
+        new = local_parts(now for now, was in pairs if now and now.stamp_digest != was.tobytes())
+        with progress.watch(f"reading {source.name}", len(new)) as tick:
+            read_ahead(new, tick)
     for step, now in zip(steps, looked, strict=True):
         if now is None:
             continue  # where values are stored, its digest stays: no reason to give them up
@@ -513,17 +538,22 @@ def _files(request: Request, stand: Stand, wanted: Flags) -> StepFiles:
 
 
 def _looked_for(
-    request: Request, stand: Stand, source: Source, steps: Sequence[int]
+    request: Request, stand: Stand, source: Source, steps: Sequence[int], progress: Progress
 ) -> list[FileId | None]:
     """What is there for each step: its file, or the first that may stand in for it."""
     root = request.root_of(source)
     keys = [stand.grid.step_key(step) for step in steps]
-    found = look(root, [source.path(key) for key in keys])
+
+    def seek(path: Callable[[Any], Paths], keys: Sequence[Any]) -> list[FileId | None]:
+        with progress.watch(f"looking for {source.name}", len(keys)) as tick:
+            return look(root, [path(key) for key in keys], tick)
+
+    found = seek(source.path, keys)
     for rank, instead in enumerate(source.instead, start=1):
         absent = [at for at, file in enumerate(found) if file is None]
         if not absent:
             break
-        standing_in = look(root, [instead(keys[at]) for at in absent])
+        standing_in = seek(instead, [keys[at] for at in absent])
         for at, file in zip(absent, standing_in, strict=True):
             if file is not None and _may_stand_in(stand, source, steps[at], rank, file):
                 found[at] = file

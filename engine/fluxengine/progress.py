@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
+
+Tick = Callable[[], None]
 
 
 class Progress(Protocol):
@@ -14,6 +18,9 @@ class Progress(Protocol):
     def advance(self, dataset: str) -> None:
         """One of its blocks is done."""
 
+    def watch(self, what: str, files: int) -> AbstractContextManager[Tick]:
+        """Show something only while it goes on; what is given is called after each file."""
+
 
 class _Quiet:
     def begin(self, dataset: str, blocks: int) -> None:
@@ -21,6 +28,14 @@ class _Quiet:
 
     def advance(self, dataset: str) -> None:
         """Nothing."""
+
+    def watch(self, what: str, files: int) -> AbstractContextManager[Tick]:
+        """Nothing."""
+        return nullcontext(unseen)
+
+
+def unseen() -> None:
+    """Tell nobody."""
 
 
 QUIET: Progress = _Quiet()

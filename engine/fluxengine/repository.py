@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,7 @@ from fluxengine.place import Folder, Place, Prefix
 from fluxengine.traffic import CountedStore
 
 WORK, MAIN = "work", "main"
+NOTED = "noted"  # marks commits of ledger rows alone, which change nothing that is published
 # With waits that double in between: a worker gives up after about half a minute.
 RETRIES = icechunk.StorageRetriesSettings(
     max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
@@ -231,6 +233,12 @@ class Repository:
             more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
             return self._commit(session, f"blocks {names}{more}", provenance)
 
+    def note(
+        self, wanted: Layout, book: Ledger, blocks: list[Block], provenance: Mapping[str, Any]
+    ) -> str:
+        """Commit ledger rows of blocks that hold what they held: nothing to publish."""
+        return self.commit([], wanted, book, blocks, {**provenance, NOTED: True})
+
     def changes(self) -> Changes:
         """Changes to `work` that are made by this process alone."""
         with storage_errors(self.path):
@@ -277,13 +285,23 @@ class Repository:
             Where `main` moved in the meantime.
         """
         with storage_errors(self.path):
-            tip = self.inner.lookup_branch(WORK)
-            known = self.versions
-            if known and self.inner.lookup_tag(known[-1]) == tip:
+            if not self.has_unpublished:
                 return None
+            tip = self.inner.lookup_branch(WORK)
             if tip != self.inner.lookup_branch(MAIN):
                 self._move_main(tip, expected)
             return self._tag(tip)
+
+    @property
+    def has_unpublished(self) -> bool:
+        """Whether `work` holds more than the newest version, apart from rows that only `note`d."""
+        with storage_errors(self.path):
+            known, tip = self.versions, self.inner.lookup_branch(WORK)
+            newest = self.inner.lookup_tag(known[-1]) if known else ""
+            if newest == tip:
+                return False
+            ahead = takewhile(lambda commit: commit.snapshot != newest, self.commits(tip))
+            return not all(commit.metadata.get(NOTED) for commit in ahead)
 
     def _tag(self, snapshot: str) -> str:
         """Make a snapshot the newest version. A number is never given twice."""

@@ -194,7 +194,7 @@ def run(
     began = time.perf_counter()
     with request.store.locked() as store, ExitStack() as stack:
         request = replace(request, store=store)
-        plan, given = make_plan(request), resources or Resources()
+        plan, given = make_plan(request, progress), resources or Resources()
         estimated = tuple(estimates(plan, given))
         state = _Run(request, store, open_executor, progress, strict, accept_code, given, stack)
         for planned in plan.datasets:
@@ -218,6 +218,7 @@ def _bring_up_to_date(state: _Run, planned: DatasetPlan) -> None:
     state.published_before[name] = repository.tip(MAIN)
     if state.accept_code:
         _accept_code(state, plan, repository)
+    _note_touched(state, plan, repository)
     # Everything upstream is done: what may still be pending there is a block that failed again.
     if len(plan.will_run):
         state.progress.begin(name, len(plan.will_run))
@@ -236,7 +237,7 @@ def _planned_again(state: _Run, planned: DatasetPlan) -> DatasetPlan:
             name: replace(given, plan=state.plans[name]) for name, given in planned.inputs.items()
         }
         return replace(planned, inputs=inputs, reasons=planned.reasons & np.uint8(CERTAIN))
-    return plan_dataset(state.request, planned.stand.dataset, state.plans)
+    return plan_dataset(state.request, planned.stand.dataset, state.plans, state.progress)
 
 
 def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
@@ -251,6 +252,16 @@ def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None
     blocks = [book.grid.numbered(number) for number in numbers.tolist()]
     repository.commit([], plan.stand.layout, book, blocks, state.provenance)
     state.accepted[plan.name] = len(blocks)
+
+
+def _note_touched(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
+    """Have the ledger know files that were read and found as they were: once is enough."""
+    book, touched = plan.stand.ledger, plan.touched
+    for number, files in touched.items():
+        book.note_files(number, files)
+    if touched:
+        blocks = [book.grid.numbered(number) for number in touched]
+        repository.note(plan.stand.layout, book, blocks, state.provenance)
 
 
 def _prepared(state: _Run, plan: DatasetPlan) -> Repository:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fluxengine.explain import Lineage, Value
     from fluxengine.history import Version
     from fluxengine.plan import DatasetPlan, Plan, PlannedBlock
+    from fluxengine.progress import Tick
     from fluxengine.recompute import Compared
     from fluxengine.run import Summary
     from fluxengine.table_plan import TablePlan
@@ -90,17 +92,26 @@ def notice(line: str) -> None:
 class Bars:
     """Progress bars of a run, one a dataset."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, unit: str) -> None:
+        self._progress, self._unit = progress, unit
         self._tasks: dict[str, TaskID] = {}
 
     def begin(self, dataset: str, blocks: int) -> None:
         """A dataset starts."""
-        self._tasks[dataset] = self._progress.add_task(dataset, total=blocks)
+        self._tasks[dataset] = self._progress.add_task(dataset, total=blocks, unit=self._unit)
 
     def advance(self, dataset: str, by: int = 1) -> None:
         """So many more of its blocks are done."""
         self._progress.advance(self._tasks[dataset], by)
+
+    @contextmanager
+    def watch(self, what: str, files: int) -> Iterator[Tick]:
+        """A bar that goes when what it shows is done."""
+        task = self._progress.add_task(what, total=files, unit="files")
+        try:
+            yield partial(self._progress.advance, task)
+        finally:
+            self._progress.remove_task(task)
 
     def describe(self, dataset: str, words: str) -> None:
         """Say something else beside its bar than its name."""
@@ -115,11 +126,11 @@ def bars(unit: str = "blocks") -> Iterator[Bars]:
         TextColumn("{task.description:<24}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=err) as progress:
-        yield Bars(progress)
+        yield Bars(progress, unit)
 
 
 def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fluxengine.ledger import ABSENT, FAILED_STEP, HOLDS_VALUES, MISSING_STEP
-from fluxengine.repository import MAIN, Repository
+from fluxengine.repository import Repository
 from fluxengine.store import Store
 from fluxengine.table_book import Book
 from fluxengine.table_book import read as read_book
@@ -42,7 +42,7 @@ def _of_dataset(store: Store, name: str) -> dict[str, Any]:
         "no_file": int((states == MISSING_STEP).sum()),
         "never_written": int((states == ABSENT).sum()),
         "published": versions[-1] if versions else None,
-        "unpublished_work": not versions or repository.tip(MAIN) != snapshot,
+        "unpublished_work": repository.has_unpublished,
         "content": hashlib.sha256(book.digests.tobytes()).hexdigest(),
         "notes": dict(sorted(notes.items())),
     }
@@ -62,7 +62,7 @@ def _of_table(repository: Repository, name: str, book: Book) -> dict[str, Any]:
         "refused": len(refused),
         "rejected": book.rejected(),
         "published": versions[-1] if versions else None,
-        "unpublished_work": not versions or repository.tip(MAIN) != repository.tip(),
+        "unpublished_work": repository.has_unpublished,
         "content": hashlib.sha256(digests.encode()).hexdigest(),
         "notes": dict(sorted(refused.items())),
     }

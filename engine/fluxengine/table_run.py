@@ -25,7 +25,7 @@ from fluxengine.errors import FluxforgeError, MissingFile, NoSpace, RunFailed, S
 from fluxengine.files import FileId, as_read, is_unchanged, local_copies
 from fluxengine.ingest import told
 from fluxengine.progress import QUIET, Progress
-from fluxengine.repository import MAIN, Changes, Repository, storage_errors
+from fluxengine.repository import MAIN, NOTED, Changes, Repository, storage_errors
 from fluxengine.table_book import Book, FileEntry, MonthEntry, Window, as_runs, from_runs
 from fluxengine.table_plan import PlannedFile, TablePlan, TableRequest, make_plan, notices, why
 from fluxengine.table_rows import Key, Reports, arranged, by_month, joined, packed
@@ -108,6 +108,7 @@ def run(request: TableRequest, *, progress: Progress = QUIET, strict: bool = Fal
             progress.advance(plan.name)
         _settle(writer, plan)
         writer.commit()
+        writer.note_touched(plan.touched)
         marked = tuple(_marks(plan, writer.stored))
         _refuse_publication(plan, writer.stored, marked, strict)
         published = writer.repository.publish(before)
@@ -207,6 +208,17 @@ class _Writer:
                 table_store.save(changes.root, self.draft)
             changes.commit(_message(self.stored, self.draft), self.provenance)
         self.stored, self.changes, self.since = self.draft, None, time.monotonic()
+
+    def note_touched(self, touched: Mapping[Key, FileId]) -> None:
+        """Have the book know files that were read and found as they were: once is enough."""
+        if not touched:
+            return
+        files = [self.stored.files[known].noted(now) for known, now in touched.items()]
+        changes, noted = self._open(), self.stored.with_files(files)
+        with storage_errors(self.repository.path):
+            table_store.save(changes.root, noted)
+        changes.commit(f"{len(files)} files noted", {**self.provenance, NOTED: True})
+        self.stored, self.draft, self.changes = noted, noted, None
 
     def note(self, entry: FileEntry) -> None:
         """What is known of a file now."""
@@ -429,9 +441,6 @@ def _settle(writer: _Writer, plan: TablePlan) -> None:
         elif entry.note:  # the damaged file is gone; what it gave before stays
             writer.draft = writer.draft.with_files([replace(entry, sha256="", note="")])
     writer.draft = writer.draft.pruned()
-    if writer.draft != writer.stored:
-        moved = [files[known].noted(now) for known, now in plan.touched.items()]
-        writer.draft = writer.draft.with_files(moved)
 
 
 def _stop_if_refused(plan: TablePlan, writer: _Writer, planned: PlannedFile) -> None:

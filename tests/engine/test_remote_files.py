@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -248,6 +248,34 @@ def test_a_file_on_the_web_that_changed_at_the_same_size_is_read_again(
     assert go(published).blocks == {"final": 1}
     assert first_numbers(tmp_path) == [1, 7, 3, 4]
     assert go(published).did_nothing
+
+
+@dataclass
+class Watched:
+    """What a person would see while files are looked for and read."""
+
+    seen: dict[str, list[int]] = field(default_factory=dict)
+
+    def begin(self, dataset: str, blocks: int) -> None:
+        """Blocks are not looked at here."""
+
+    def advance(self, dataset: str) -> None:
+        """Neither is this."""
+
+    @contextmanager
+    def watch(self, what: str, files: int) -> Iterator[Callable[[], None]]:
+        told = self.seen[what] = [files]
+        yield lambda: told.append(1)
+
+
+def test_looking_for_files_on_the_web_and_reading_new_ones_is_shown(
+    published: Request, world: World
+) -> None:
+    web, local = Watched(), Watched()
+    make_plan(published, web)
+    assert web.seen["looking for final"] == [4, 1, 1, 1, 1]
+    make_plan(world.request(), local)
+    assert local.seen["reading toy-passes"] == [12, *[1] * 12]
 
 
 @pytest.mark.parametrize("name", ["ETag", "Last-Modified", "modify", "LastModified", "mtime"])

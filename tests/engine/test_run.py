@@ -21,6 +21,7 @@ from fluxengine.digest import file_digest
 from fluxengine.errors import ConfigError, PublicationConflict
 from fluxengine.executors import Executor, refusing
 from fluxengine.plan import Plan, make_plan
+from fluxengine.repository import MAIN
 from fluxengine.run import run
 from fluxengine.store import Store, open_dataset
 from fluxengine.task import Job, Outcome
@@ -149,10 +150,61 @@ def test_a_plan_reads_files_that_may_have_changed_once_and_no_other(
     assert sorted(read) == [world.file(3).name, world.file(8).name]
 
 
-def test_a_touched_file_with_the_same_bytes_runs_nothing(made: World) -> None:
+def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a file's bytes are asked for."""
+    monkeypatch.setattr(files, "_digest_of", lambda *_: pytest.fail("read again"))
+
+
+def test_a_touched_file_with_the_same_bytes_runs_nothing_and_is_read_once(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.utime(made.file(3))
     assert made.plan().is_empty
     assert made.run().did_nothing
+    repository = made.opened().repository("toy-passes")
+    assert repository.versions == ("v1",) and not repository.has_unpublished
+    assert repository.tip() != repository.tip(MAIN)
+    nothing_is_read(monkeypatch)
+    assert made.plan().is_empty and made.run().did_nothing
+    assert record_of(made.store, "toy-passes", "0000-0-0-0")["files"]["2020-01-03"]["stamp"] == str(
+        made.file(3).stat().st_mtime_ns
+    )
+
+
+def test_a_moved_archive_is_read_once(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.archive.rename(made.folder / "moved")
+    moved = replace(made.request(), archives={"toy": str(made.folder / "moved")})
+    for _ in range(2):
+        assert run(moved, lambda: pytest.fail("no block runs")).did_nothing
+        nothing_is_read(monkeypatch)
+    known = record_of(made.store, "toy-passes", "0000-0-0-0")["files"]["2020-01-03"]["path"]
+    assert known == str(made.folder / "moved" / made.file(3).relative_to(made.archive))
+    assert verify(made.opened(), "toy-passes").findings == ()
+
+
+def test_a_touched_file_that_was_refused_stays_refused(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = record_of(made.store, "toy-passes", "0000-0-0-0")["files"]["2020-01-03"]
+    made.file(3).write_bytes(b"damaged")
+    assert made.run().blocks == {"toy-passes": 1}
+    os.utime(made.file(3))
+    assert made.run().did_nothing
+    nothing_is_read(monkeypatch)
+    assert made.run().did_nothing
+    record = record_of(made.store, "toy-passes", "0000-0-0-0")
+    assert record["files"]["2020-01-03"] == good
+    assert record["refused"]["2020-01-03"]["stamp"] == str(made.file(3).stat().st_mtime_ns)
+
+
+def test_what_a_touched_file_is_noted_beside_is_published(made: World) -> None:
+    os.utime(made.file(3))
+    made.write(9, seed=1)
+    assert made.run().published["toy-passes"] == "v2"
+    os.utime(made.file(3))
+    made.write(13)
+    assert made.run(13).published["toy-passes"] == "v3"
+    assert not made.opened().repository("toy-passes").has_unpublished
 
 
 def test_other_bytes_with_the_same_values_stop_at_the_source(made: World) -> None:

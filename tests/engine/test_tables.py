@@ -1,5 +1,6 @@
 """Tables of reports: what is stored of which file, what is read again, and what is told."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import xarray as xr
 from reportsworld import Reports, hourly, report, warmer
 from toytables import COLUMNS, REPORTS
 
+from fluxengine import files
 from fluxengine.declare import Variable
 from fluxengine.digest import file_digest
 from fluxengine.errors import DeclarationError, RunFailed, StoreMismatch, UnknownName
@@ -18,6 +20,7 @@ from fluxengine.explain import explain
 from fluxengine.history import restore, versions
 from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
+from fluxengine.table_run import run
 from fluxengine.tables import Rows
 
 AUGUST, SEPTEMBER = "2002-08", "2002-09"
@@ -235,6 +238,24 @@ def test_a_file_that_was_moved_is_not_counted_twice(world: Reports) -> None:
     old.rename(new)
     assert world.run().rows == before
     assert "tao/sst_dy.txt" not in world.open(AUGUST)["source_path"]
+
+
+def test_touched_and_moved_archives_are_read_once(
+    world: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    world.path("buoys").rename(world.path("elsewhere"))
+    moved = replace(
+        world.request(),
+        archives={"buoys": str(world.path("elsewhere")), "moorings": str(world.path("moorings"))},
+    )
+    os.utime(world.path("moorings/tao/sst_dy.txt"))
+    for _ in range(2):
+        summary = run(moved)
+        assert (summary.read, summary.published, summary.marked) == (0, None, ())
+        monkeypatch.setattr(files, "_digest_of", lambda *_: pytest.fail("read again"))
+    (record,) = of_store(Store.at(world.store))
+    assert (record["published"], record["unpublished_work"]) == ("v1", False)
 
 
 # --- damage --------------------------------------------------------------------------------------
