@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,8 @@ from fluxengine import registry
 from fluxengine.errors import ConfigError, FluxforgeError, NoSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fluxengine.clusters import ClusterConfig
     from fluxengine.config import Profile, RunFile
     from fluxengine.estimate import Resources
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 BAD_PLACES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks
+INTERRUPTED = 130  # exit code of a command that Ctrl-C stopped, as shells have it
 
 app = typer.Typer(
     help="Regenerate satellite-derived climate records, recomputing only what changed.",
@@ -432,7 +435,7 @@ def _finish_table(request: TableRequest, strict: bool, as_json: bool) -> None:
     from fluxengine import show
     from fluxengine.table_run import run as run_table
 
-    with show.bars("files") as progress:
+    with _interruptible(), show.bars("files") as progress:
         done = run_table(request, progress=progress, strict=strict)
     if as_json:
         typer.echo(json.dumps(done.as_json(), indent=2))
@@ -488,7 +491,7 @@ def run_with_bars(
     def workers() -> AbstractContextManager[Executor]:
         return clusters.executor(cluster, show.notice)
 
-    with show.bars() as progress:
+    with _interruptible(), show.bars() as progress:
         return run_request(
             request,
             workers,
@@ -497,6 +500,19 @@ def run_with_bars(
             accept_code=accept_code,
             resources=resources,
         )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say at Ctrl-C what becomes of what was done."""
+    from fluxengine import show
+    from fluxengine.outages import GOES_ON
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        show.err.print(f"What was finished is kept; {GOES_ON}")
+        raise
 
 
 def flowing(text: str) -> str:
@@ -521,6 +537,10 @@ def main() -> Any:
         command.help = flowing(command.help or getattr(command.callback, "__doc__", None) or "")
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            show.err.print("Stopped.")
+        raise
     except FluxforgeError as problem:
         _reraise_if_debugging()
         show.error(problem)
