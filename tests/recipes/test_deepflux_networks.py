@@ -158,6 +158,11 @@ def test_wrong_weights_are_refused_before_a_plan(chosen, own):
         product(chosen(sensors=["amsr2"]))
 
 
+def test_a_satellite_that_is_named_twice_is_refused(chosen):
+    with pytest.raises(ConfigError, match="'sensors': f17 is named twice"):
+        product(chosen(sensors=["f17", "f17"]))
+
+
 # --- a run ----------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,14 @@ class Options(BaseModel, extra="forbid", frozen=True):
         1, description="passes with a value that the daily mean needs"
     )
 
+    @field_validator("sensors")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is named twice")
+        return names
+
 
 def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
     """What all stages with a network are told."""
