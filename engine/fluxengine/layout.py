@@ -142,9 +142,16 @@ def extend(root: zarr.Group, layout: Layout) -> None:
 
 
 def differs(root: zarr.Group, layout: Layout) -> bool:
-    """Whether any attributes are others: a notice of an archive must reach old stores."""
-    own = any(root.attrs.get(name) != value for name, value in layout.attrs.items())
-    return own or any(True for _ in _described_otherwise(root, layout))
+    """Whether any attributes are not those that are wanted."""
+    own = {name: root.attrs.get(name) for name in layout.attrs}
+    if _text(own) != _text(layout.attrs):
+        return True
+    return any(True for _ in _described_otherwise(root, layout))
+
+
+def _text(attrs: Mapping[str, Any]) -> str:
+    """Equal for equal attributes: JSON gives tuples back as lists."""
+    return json.dumps({name: _json(value) for name, value in attrs.items()}, sort_keys=True)
 
 
 def describe(root: zarr.Group, layout: Layout) -> None:

@@ -253,7 +253,12 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to run."""
-        return not any(d.reasons.any() for d in self.datasets)
+        return not (self.described or any(d.reasons.any() for d in self.datasets))
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """Datasets that will have other attributes, whether or not a block of them runs."""
+        return tuple(d.name for d in self.datasets if d.stand.misdescribed)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -261,6 +266,7 @@ class Plan:
             "product": self.request.product.name,
             "period": self.request.period_json(),
             "nothing_to_run": self.is_empty,
+            "other_attributes": list(self.described),
             "datasets": [_dataset_json(d) for d in self.datasets],
         }
 

@@ -214,7 +214,6 @@ class Repository:
     def commit(
         self,
         forks: Iterable[Fork],
-        wanted: Layout,
         book: Ledger,
         blocks: list[Block],
         provenance: Mapping[str, Any],
@@ -224,20 +223,26 @@ class Repository:
             session = self._writable()
             session.merge(*forks)
             root = zarr.open_group(session.store, mode="r+")
-            if layout.differs(root, wanted):
-                metadata.check(root, self.path)
-                layout.describe(root, wanted)
-                metadata.sign(root)
             ledger.write(root, book, blocks)
             names = ", ".join(block.name for block in blocks[:4])
             more = f" and {len(blocks) - 4} more" if len(blocks) > 4 else ""
             return self._commit(session, f"blocks {names}{more}", provenance)
 
-    def note(
-        self, wanted: Layout, book: Ledger, blocks: list[Block], provenance: Mapping[str, Any]
-    ) -> str:
+    def describe(self, wanted: Layout, provenance: Mapping[str, Any]) -> None:
+        """Bring the attributes up to date: a notice of an archive must reach old stores."""
+        with storage_errors(self.path):
+            session = self._writable()
+            root = zarr.open_group(session.store, mode="r+")
+            if not layout.differs(root, wanted):
+                return  # where the dataset was extended, it was described as well
+            metadata.check(root, self.path)
+            layout.describe(root, wanted)
+            metadata.sign(root)
+            self._commit(session, "attributes", provenance)
+
+    def note(self, book: Ledger, blocks: list[Block], provenance: Mapping[str, Any]) -> str:
         """Commit ledger rows of blocks that hold what they held: nothing to publish."""
-        return self.commit([], wanted, book, blocks, {**provenance, NOTED: True})
+        return self.commit([], book, blocks, {**provenance, NOTED: True})
 
     def changes(self) -> Changes:
         """Changes to `work` that are made by this process alone."""

@@ -94,6 +94,8 @@ class Summary:
         What the plan said.
     actual : dict of str to Actual
         What it came to, by dataset.
+    described : tuple of str
+        Datasets that have other attributes now.
     """
 
     blocks: Mapping[str, int]
@@ -103,6 +105,7 @@ class Summary:
     accepted: Mapping[str, int] = field(default_factory=dict)
     planned: tuple[Estimate, ...] = ()
     actual: Mapping[str, Actual] = field(default_factory=dict)
+    described: tuple[str, ...] = ()
 
     @property
     def did_nothing(self) -> bool:
@@ -114,6 +117,7 @@ class Summary:
         return {
             "blocks": dict(self.blocks),
             "accepted": dict(self.accepted),
+            "described": list(self.described),
             "published": dict(self.published),
             "marked": list(self.marked),
             "seconds": round(self.seconds, 2),
@@ -138,6 +142,7 @@ class _Run:
     plans: dict[str, DatasetPlan] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
+    described: list[str] = field(default_factory=list)
     actual: dict[str, Actual] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
@@ -208,6 +213,7 @@ def run(
         state.accepted,
         estimated,
         state.actual,
+        tuple(state.described),
     )
 
 
@@ -250,7 +256,7 @@ def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None
         book.accept(number, plan.standing_digest, plan.standing, state.provenance["run"])
         plan.reasons[number] = 0
     blocks = [book.grid.numbered(number) for number in numbers.tolist()]
-    repository.commit([], plan.stand.layout, book, blocks, state.provenance)
+    repository.commit([], book, blocks, state.provenance)
     state.accepted[plan.name] = len(blocks)
 
 
@@ -261,7 +267,7 @@ def _note_touched(state: _Run, plan: DatasetPlan, repository: Repository) -> Non
         book.note_files(number, files)
     if touched:
         blocks = [book.grid.numbered(number) for number in touched]
-        repository.note(plan.stand.layout, book, blocks, state.provenance)
+        repository.note(book, blocks, state.provenance)
 
 
 def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
@@ -272,6 +278,9 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
         repository = state.store.create(stand.layout, stand.ledger)
     elif repository.steps(stand.snapshot) < stand.grid.step_axis.length:
         repository.extend(stand.layout, stand.ledger)
+    if stand.misdescribed:
+        repository.describe(stand.layout, state.provenance)
+        state.described.append(plan.name)
     if isinstance(stand.dataset, Source) and stand.layout.references:
         repository = repository.referring(references.root(state.request.root_of(stand.dataset)))
     return repository
@@ -291,7 +300,7 @@ def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
             book.put(row, plan.standing)
         if fresh:
             forks, blocks = [fork for fork, _ in fresh], [row.block for _, row in fresh]
-            repository.commit(forks, plan.stand.layout, book, blocks, state.provenance)
+            repository.commit(forks, book, blocks, state.provenance)
         for outcome in outcomes:
             actual = actual.with_task(outcome, time.perf_counter() - began)
             state.progress.advance(plan.name)

@@ -154,6 +154,9 @@ def plan(made: Plan, found: Sequence[Estimate], total: Bill, given: Resources) -
     table("", columns, [row(d) for d in made.datasets], wide=True)
     _total(found, total, given)
     out.print()
+    if made.described:
+        out.print(f"Other attributes: {', '.join(made.described)}.")
+        out.print()
     for dataset in made.datasets:
         if dataset.blocks:
             _blocks(dataset)
@@ -203,6 +206,8 @@ def summary(done: Summary, product: str) -> None:
     if done.accepted:
         accepted = ", ".join(f"{name} {n}" for name, n in done.accepted.items())
         out.print(f"Blocks accepted as made by the present code: {accepted}.")
+    if done.described:
+        out.print(f"Other attributes: {', '.join(done.described)}.")
     if done.actual:
         _planned_and_actual(done)
     if done.published:

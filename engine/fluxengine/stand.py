@@ -80,13 +80,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Stand:
-    """A dataset as it stands."""
+    """A dataset as it stands.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    layout : Layout
+        As it is wanted.
+    ledger : Ledger
+        With room for the wanted steps.
+    repository : Repository or None
+        None where nothing is stored yet.
+    snapshot : str
+        What was read; empty where nothing is stored.
+    misdescribed : bool
+        Whether stored attributes are not the wanted ones.
+    """
 
     dataset: Dataset
     layout: Layout
     ledger: Ledger
     repository: Repository | None
     snapshot: str
+    misdescribed: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -126,7 +142,7 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
     wanted = _layout(request, dataset, _grown(request, dataset, stored), attrs)
     layout.check(root, wanted)
     book = repository.ledger(snapshot).extended(wanted.grid)
-    return Stand(dataset, wanted, book, repository, snapshot)
+    return Stand(dataset, wanted, book, repository, snapshot, layout.differs(root, wanted))
 
 
 def _layout(request: Request, dataset: Dataset, grid: Grid, attrs: Mapping[str, Any]) -> Layout:

@@ -551,7 +551,7 @@ def test_a_run_whose_lease_was_taken_over_commits_and_publishes_nothing(
         theirs = Holder.of_this_run(60).text  # as if this process had been stopped for a minute
         assert (store.root / LOCK).put_over(theirs, found.tag)
         with pytest.raises(LeaseLost):
-            repository.commit([], None, None, [], {})
+            repository.commit([], None, [], {})
         with pytest.raises(LeaseLost):
             repository._move_main(tip, main)
     assert (repository.tip(), repository.tip(MAIN)) == (tip, main)

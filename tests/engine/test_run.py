@@ -412,6 +412,21 @@ def test_blocks_and_tiles_give_identical_values(
         xr.testing.assert_equal(ours, theirs)
 
 
+def test_other_attributes_alone_are_planned_and_published(made: World) -> None:
+    before = made.content()
+    asked = replace(made.request(), attributes={"creator_name": "Somebody"})
+    plan = make_plan(asked)
+    assert not plan.is_empty and "toy" in plan.described
+    assert not any(dataset.reasons.any() for dataset in plan.datasets)
+    summary = run(asked, lambda: pytest.fail("no block runs"))
+    assert summary.blocks == {} and set(summary.published) == {*summary.described}
+    assert open_dataset(made.store).attrs["creator_name"] == "Somebody"
+    assert verify(made.opened(), "toy").findings == () and made.content() == before
+    assert make_plan(asked).is_empty
+    assert run(asked, lambda: pytest.fail("no block runs")).did_nothing
+    assert made.run().did_nothing  # of what the run file says nothing, nothing is taken away
+
+
 # --- accepted code -------------------------------------------------------------------------------
 
 
