@@ -247,6 +247,38 @@ def test_offsets_of_overlaps_mend_a_jump_and_leave_the_trend(tmp_path: Path) -> 
         document.of(asked(tmp_path, overlaps=[overlap], **given))
 
 
+def test_intervals_know_how_well_an_offset_is_known(tmp_path: Path) -> None:
+    """Of records whose satellites differ at random from month to month, 95 % hold the truth."""
+    both = (np.datetime64("2001-11") <= MONTHS) & (np.datetime64("2002-10") >= MONTHS)
+    later = (np.datetime64("2002-05") <= MONTHS)[:, None, None] * 0.5
+    sides = {name: {"store": ".", "dataset": f"{name}.zarr"} for name in ("before", "after")}
+    given: dict[str, Any] = {"variables": ["wind_speed"], "attribution": False}
+    given["overlaps"] = [{"on": "2002-05-02", **sides}]
+    wrong, allowed = [], []
+    for number in range(40):
+        differ = np.random.default_rng(number).normal(0, 0.3, (MONTHS.size, 1, 1))
+        true = 7.0 + trend(0.2) + noise(0.05)
+        for name, values in {
+            "monthly": true + later,
+            "before": np.where(both[:, None, None], true, np.nan),
+            "after": np.where(both[:, None, None], true + 0.5 + differ, np.nan),
+        }.items():
+            record = xr.Dataset({"wind_speed": months(values, "m s-1")})
+            record.to_zarr(tmp_path / f"{name}.zarr", mode="w", zarr_format=3, consolidated=False)
+        found = document.of(asked(tmp_path, **given))
+        maps = found.maps["wind_speed", "mean"]
+        told = one(found, "wind_speed")
+        wrong.append([told.slope - 0.2, float(maps["trend"][3, 5]) - 0.2])
+        allowed.append([told.interval, float(maps["interval"][3, 5])])
+    print(
+        (np.abs(wrong) < allowed).mean(axis=0),
+        np.std(wrong, axis=0) / np.mean(allowed, axis=0),
+        np.mean(allowed, axis=0),
+    )
+    assert ((np.abs(wrong) < allowed).mean(axis=0) > 0.88).all()
+    assert (np.std(wrong, axis=0) / np.mean(allowed, axis=0) > 0.3).all()  # of 1.96, 0.51
+
+
 def test_enso_can_be_taken_out(tmp_path: Path) -> None:
     mode = np.repeat(RNG.normal(0, 1, YEARS), 12)[:, None, None]
     pattern = np.exp(-((LAT / 15.0) ** 2))[:, None] * ((LON > 180) & (LON < 270))

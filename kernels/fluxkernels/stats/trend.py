@@ -58,6 +58,98 @@ class LinearTrend(NamedTuple):
             half: Floats = stdtrit(freedom, 0.5 + confidence / 2.0) * self.standard_error
         return half
 
+    def with_error(self, error: Floats, freedom: Floats) -> LinearTrend:
+        """The same with a further standard error of the slopes, one that their values do not show.
+
+        Such as that of an offset which was taken out of the series beforehand. Degrees of freedom
+        are put together as Welch does (Biometrika 34, 28-35, 1947); `effective` follows from them.
+
+        Parameters
+        ----------
+        error, freedom : float64 array
+            A standard error for each slope, and its degrees of freedom.
+        """
+        fitted = len(self.coefficients) + 1.0
+        own, other = self.standard_error**2, error**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = own**2 / (self.effective - fitted) + other**2 / freedom
+            together = np.where(other > 0, (own + other) ** 2 / shares, self.effective - fitted)
+            total = np.sqrt(own + other)
+            chance = 2.0 * stdtr(together, -np.abs(self.slope) / total)
+        return self._replace(standard_error=total, p_value=chance, effective=together + fitted)
+
+
+class Mean(NamedTuple):
+    """Means of series.
+
+    Parameters
+    ----------
+    number : int array
+        Of values that are there. Where they are too few for what is fitted, all else is NaN.
+    mean, standard_error, freedom : float64 array
+        The error, and its degrees of freedom, with the effective number of values.
+    """
+
+    number: npt.NDArray[np.int64]
+    mean: Floats
+    standard_error: Floats
+    freedom: Floats
+
+    def within(self, confidence: float = 0.95) -> Floats:
+        """Half the width of the interval that holds the mean with this confidence."""
+        from scipy.special import stdtrit
+
+        half: Floats = stdtrit(self.freedom, 0.5 + confidence / 2.0) * self.standard_error
+        return half
+
+    def where(self, there: npt.NDArray[np.bool_], other: Mean) -> Mean:
+        """These means, and others where they are not to count."""
+        return Mean(
+            np.where(there, self.number, other.number),
+            np.where(there, self.mean, other.mean),
+            np.where(there, self.standard_error, other.standard_error),
+            np.where(there, self.freedom, other.freedom),
+        )
+
+
+def mean_of(values: Array, regressors: Array | None = None) -> Mean:
+    """Means of series whose values depend on the ones before, with the error that they have.
+
+    Parameters
+    ----------
+    values : float array, shape (time, ...)
+        NaN where there is none.
+    regressors : float array, shape (time, regressors), optional
+        What else moves the series, such as the season: the mean is that where they are zero.
+
+    Returns
+    -------
+    Mean
+
+    Raises
+    ------
+    ShapeError
+        FK103: regressors are not along the values.
+    SampleError
+        FK115: regressors and the mean cannot be told apart even where no value is missing.
+
+    Notes
+    -----
+    The effective number of values is that of `linear_trend`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = mean_of(np.array([1.0, 2.0, np.nan, 0.5, 1.5, 2.5, 1.0]))
+    >>> print(f"{found.mean:.2f} ± {found.within(0.95):.2f} of {found.number} values")
+    1.42 ± 0.77 of 6 values
+    """
+    series, shape = as_series(values)
+    basis, back = _design(_columns(regressors, len(series)), np.ones(len(series)))
+    count, level, error, _, effective, _, _ = _of_block(series, basis, back)
+    told = count, level, error, effective - len(back)
+    return Mean(*(one.reshape(shape) for one in told))
+
 
 def linear_trend(values: Array, times: Array, regressors: Array | None = None) -> LinearTrend:
     """Least-squares trends of series, beside regressors where there are any.
@@ -108,7 +200,7 @@ def linear_trend(values: Array, times: Array, regressors: Array | None = None) -
     """
     series, shape = as_series(values)
     when = check_times(times, len(series))
-    basis, back = _design(when, regressors)
+    basis, back = _design([np.ones_like(when), *_columns(regressors, len(when))], when)
     step = max(1, _NUMBERS // max(1, len(series)))
     starts = range(0, max(1, series.shape[1]), step)
     parts = [_of_block(series[:, at : at + step], basis, back) for at in starts]
@@ -116,23 +208,29 @@ def linear_trend(values: Array, times: Array, regressors: Array | None = None) -
     return LinearTrend(*(one.reshape((*one.shape[:-1], *shape)) for one in columns))
 
 
-def _design(times: Floats, regressors: Array | None) -> tuple[Floats, Floats]:
-    """What is fitted, made orthonormal, and the matrix that leads back to it: time comes last."""
-    columns = [np.ones_like(times)]
-    if regressors is not None:
-        given = np.asarray(regressors, np.float64)
-        if given.ndim != 2 or len(given) != len(times):
-            raise ShapeError(
-                f"of shape {given.shape}, beside {len(times)} times.",
-                "regressors",
-                "Give (time, regressors).",
-            )
-        if not np.isfinite(given).all():
-            raise SampleError("some are not finite.", "regressors", "Give one for each time.")
-        columns += list(given.T)
-    columns.append(times)
-    if len(times) < len(columns):
-        return np.zeros((len(times), len(columns))), np.eye(len(columns))  # nothing has a trend
+def _columns(regressors: Array | None, length: int) -> list[Floats]:
+    if regressors is None:
+        return []
+    given = np.asarray(regressors, np.float64)
+    if given.ndim != 2 or len(given) != length:
+        raise ShapeError(
+            f"of shape {given.shape}, beside {length} times.",
+            "regressors",
+            "Give (time, regressors).",
+        )
+    if not np.isfinite(given).all():
+        raise SampleError("some are not finite.", "regressors", "Give one for each time.")
+    return list(given.T)
+
+
+def _design(beside: list[Floats], wanted: Floats) -> tuple[Floats, Floats]:
+    """What is fitted, made orthonormal, and the matrix that leads back to it.
+
+    That whose coefficient is wanted comes last.
+    """
+    columns = [*beside, wanted]
+    if len(wanted) < len(columns):
+        return np.zeros((len(wanted), len(columns))), np.eye(len(columns))  # nothing has a trend
     scale = np.array([max(np.abs(one).max(initial=0.0), 1e-300) for one in columns])
     basis, triangle = np.linalg.qr(np.stack(columns, axis=1) / scale)
     if np.abs(np.diag(triangle)).min() < _SINGULAR:

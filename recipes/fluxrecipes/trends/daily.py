@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from fluxkernels.stats.trend import linear_trend
 from fluxrecipes.trends import estimates
-from fluxrecipes.trends.estimates import Estimate, decades
+from fluxrecipes.trends.estimates import Estimate
 from fluxrecipes.trends.regions import Region
+from fluxrecipes.trends.series import decades
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,7 +70,9 @@ def of(
     for name, (weighed, weight) in total.items():
         series = np.where(weight > 0, weighed / np.maximum(weight, 1e-9), np.nan)
         label = (str(daily.name), orbit, name, units)
-        found.append(estimates.estimate(series, decades(years), regressors, *label))
+        linear = linear_trend(series, decades(years), regressors)
+        ranked = estimates.by_rank(series, decades(years), regressors)
+        found.append(estimates.estimate(linear, ranked, *label))
     return maps, found
 
 
@@ -101,7 +104,7 @@ def _of_tile(
         if inside.any():
             total[name][0] += np.tensordot(np.where(there, apart.values, 0.0), inside, axes=2)
             total[name][1] += np.tensordot(there, inside, axes=2)
-    return estimates.tests(apart, regressors)
+    return estimates.tests(apart, regressors, ())
 
 
 def without_season(values: npt.NDArray[np.floating], years: Floats) -> npt.NDArray[np.float32]:

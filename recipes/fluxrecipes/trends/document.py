@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -135,8 +135,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     told = [one for several in offsets.values() for one in several]
     found = Found(asked, (int(years[0]), int(years[-1])), removed, told)
     _add_observable(found, series.values())
-    for values in series.values():
-        _add(found, values, regressors, MEAN)
+    for name, values in series.items():
+        _add(found, values, regressors, MEAN, offsets.get(name, ()))
     if asked.passes:
         _add_passes(found, asked.passes, years, regressors, tell)
     if asked.attribution:
@@ -184,10 +184,16 @@ def _offset(asked: Trends) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*asked.variables, *causes)))
 
 
-def _add(found: Found, values: xr.DataArray, regressors: Floats | None, orbit: str) -> None:
-    """Maps and regions of one variable."""
-    maps = estimates.maps(values, regressors, found.asked.false_discoveries)
-    regions = _of_regions(values, found.asked, regressors, orbit)
+def _add(
+    found: Found,
+    values: xr.DataArray,
+    regressors: Floats | None,
+    orbit: str,
+    offsets: Sequence[Offset] = (),
+) -> None:
+    """Maps and regions of one variable, from which offsets may have been taken out."""
+    maps = estimates.maps(values, regressors, found.asked.false_discoveries, offsets)
+    regions = _of_regions(values, found.asked, regressors, orbit, offsets)
     _put(found, str(values.name), orbit, maps, regions)
 
 
@@ -199,10 +205,16 @@ def _put(found: Found, name: str, orbit: str, maps: Maps, regions: Iterable[Esti
 
 
 def _of_regions(
-    values: xr.DataArray, asked: Trends, regressors: Floats | None, orbit: str
+    values: xr.DataArray,
+    asked: Trends,
+    regressors: Floats | None,
+    orbit: str,
+    offsets: Sequence[Offset] = (),
 ) -> Iterator[Estimate]:
     units = str(values.attrs.get("units", "1"))
-    return estimates.of_regions(values, asked.boxes, regressors, units=units, orbit=orbit)
+    return estimates.of_regions(
+        values, asked.boxes, regressors, units=units, orbit=orbit, offsets=offsets
+    )
 
 
 def _add_passes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from fluxkernels.stats.field import significant
 from fluxkernels.stats.rank import RankTrend, rank_trend
-from fluxkernels.stats.trend import linear_trend
+from fluxkernels.stats.trend import LinearTrend, linear_trend
+from fluxrecipes.trends.offsets import Offset, unsure
 from fluxrecipes.trends.regions import Region, mean_over
+from fluxrecipes.trends.series import decades
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,13 +68,11 @@ def _or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def decades(years: npt.NDArray[Any]) -> Floats:
-    """Times at which slopes are per decade, zero in the middle."""
-    return np.asarray((years - years.mean(dtype=np.float64)) / 10.0)
-
-
 def maps(
-    annual: xr.DataArray, regressors: Floats | None, false_discoveries: float
+    annual: xr.DataArray,
+    regressors: Floats | None,
+    false_discoveries: float,
+    offsets: Sequence[Offset] = (),
 ) -> dict[str, xr.DataArray]:
     """Trends of all cells.
 
@@ -83,6 +83,8 @@ def maps(
     regressors : float array, shape (year, regressors), optional
     false_discoveries : float
         Share of the cells found that may be there by chance.
+    offsets : sequence of Offset, optional
+        Taken out of the series: intervals and p know how well they are known, tests by rank do not.
 
     Returns
     -------
@@ -91,23 +93,28 @@ def maps(
         ``theil_sen``, ``p_mann_kendall``, ``p_hamed_rao``, ``significant`` by false discoveries,
         and the number of ``values``. Tests by rank know no regressors: with these they are NaN.
     """
-    found = tests(annual, regressors)
+    found = tests(annual, regressors, offsets)
     return found | {"significant": significant_of(found["p"], false_discoveries)}
 
 
-def tests(annual: xr.DataArray, regressors: Floats | None) -> dict[str, xr.DataArray]:
+def tests(
+    annual: xr.DataArray, regressors: Floats | None, offsets: Sequence[Offset]
+) -> dict[str, xr.DataArray]:
     """All of `maps` that is of each cell by itself."""
-    times = decades(annual["year"].values)
+    years = annual["year"].values
+    times = decades(years)
     by_squares = linear_trend(annual.values, times, regressors)
-    by_rank = _by_rank(annual.values, times, regressors)
+    known = [(one.on, one.known) for one in offsets]
+    by_squares = unsure(by_squares, annual.values, years, regressors, known)
+    ranked = by_rank(annual.values, times, regressors)
     found = {
         "trend": by_squares.slope,
         "interval": by_squares.within(CONFIDENCE),
         "p": by_squares.p_value,
         "autocorrelation": by_squares.autocorrelation,
-        "theil_sen": by_rank.slope,
-        "p_mann_kendall": by_rank.p_mann_kendall,
-        "p_hamed_rao": by_rank.p_hamed_rao,
+        "theil_sen": ranked.slope,
+        "p_mann_kendall": ranked.p_mann_kendall,
+        "p_hamed_rao": ranked.p_hamed_rao,
         "values": by_squares.number,
     }
     empty = annual.isel(year=0, drop=True)
@@ -123,7 +130,7 @@ def significant_of(p: xr.DataArray, share: float) -> xr.DataArray:
     return p.copy(data=found.reshape(p.shape))
 
 
-def _by_rank(values: Floats, times: Floats, regressors: Floats | None) -> RankTrend:
+def by_rank(values: Floats, times: Floats, regressors: Floats | None) -> RankTrend:
     """Tests by rank; of nothing where there are regressors.
 
     Of series from which regressors were taken out beforehand they would find trends that are none:
@@ -139,6 +146,7 @@ def of_regions(
     *,
     units: str,
     orbit: str,
+    offsets: Sequence[Offset] = (),
 ) -> Iterator[Estimate]:
     """Trends of means over regions.
 
@@ -150,26 +158,24 @@ def of_regions(
     regressors : float array, shape (year, regressors), optional
     units, orbit : str
         As they are to be told.
+    offsets : sequence of Offset, optional
+        As of `maps`.
     """
-    times = decades(annual["year"].values)
+    years = annual["year"].values
     latitude, longitude = (annual[name].values.astype(float) for name in ("lat", "lon"))
     for name, region in regions.items():
         series = mean_over(region, annual.values, latitude, longitude)
-        yield estimate(series, times, regressors, str(annual.name), orbit, name, units)
+        known = [(one.on, one.known_in[name]) for one in offsets]
+        linear = linear_trend(series, decades(years), regressors)
+        linear = unsure(linear, series, years, regressors, known)
+        ranked = by_rank(series, decades(years), regressors)
+        yield estimate(linear, ranked, str(annual.name), orbit, name, units)
 
 
 def estimate(
-    series: Floats,
-    times: Floats,
-    regressors: Floats | None,
-    variable: str,
-    orbit: str,
-    region: str,
-    units: str,
+    linear: LinearTrend, ranked: RankTrend, variable: str, orbit: str, region: str, units: str
 ) -> Estimate:
     """The trend of one series, by all tests."""
-    linear = linear_trend(series, times, regressors)
-    by_rank = _by_rank(series, times, regressors)
     return Estimate(
         variable=variable,
         orbit=orbit,
@@ -180,9 +186,9 @@ def estimate(
         interval=float(linear.within(CONFIDENCE)),
         p=float(linear.p_value),
         autocorrelation=float(linear.autocorrelation),
-        theil_sen=float(by_rank.slope),
-        p_mann_kendall=float(by_rank.p_mann_kendall),
-        p_hamed_rao=float(by_rank.p_hamed_rao),
+        theil_sen=float(ranked.slope),
+        p_mann_kendall=float(ranked.p_mann_kendall),
+        p_hamed_rao=float(ranked.p_hamed_rao),
     )
 
 

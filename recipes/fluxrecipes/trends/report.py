@@ -59,6 +59,11 @@ def tables(found: Found) -> None:
         "\n± 95 %: by least squares with AR(1) residuals, which p is of too; r1: their"
         " autocorrelation. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
     )
+    if found.offsets:
+        show.out.print(
+            "± and p know how well the offsets are known; MK and HR do not, nor does what is said"
+            " of contributions."
+        )
 
 
 def _beside(found: Found, variable: str) -> None:

@@ -149,6 +149,11 @@ def anomalies(monthly: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(made, {**coords, "year": years}, dims, monthly.name, monthly.attrs)
 
 
+def decades(years: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Times at which slopes are per decade, zero in the middle."""
+    return np.asarray((years - years.mean(dtype=np.float64)) / 10.0)
+
+
 def _along(times: npt.NDArray[Any], values: Floats) -> Floats:
     return times.reshape(-1, *[1] * (values.ndim - 1))
 
