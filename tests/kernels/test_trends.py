@@ -26,7 +26,7 @@ from fluxkernels.stats import field, inversions, rank, trend
 from fluxkernels.stats.collocation import resampled_collocation, triple_collocation
 from fluxkernels.stats.field import significant
 from fluxkernels.stats.rank import rank_trend
-from fluxkernels.stats.trend import linear_trend
+from fluxkernels.stats.trend import linear_trend, mean_of
 
 EXACT = pytest.approx
 
@@ -48,6 +48,46 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "steps": lambda x: np.round(np.arange(len(x))[:, None] / 7.0) + np.zeros_like(x),
     "constant": lambda x: 0.0 * x + 271.5,
 }
+
+
+def test_constant_series_have_no_trend_in_their_rounding() -> None:
+    years = np.arange(1992.0, 2021.0)
+    rounding = 271.35 * (1.0 + 1e-15 * np.sign(noise(29, 500)))
+    for series in (np.full((29, 3), 271.35), rounding, np.where(noise(29, 500) > 0, 7.1, np.nan)):
+        found = linear_trend(series, years)
+        assert (found.slope == 0).all() and (found.p_value == 1).all()
+        assert (found.within() == 0).all() and (found.autocorrelation == 0).all()
+    exact = linear_trend(0.1 * years, years)
+    assert exact.slope == EXACT(0.1) and exact.p_value < 1e-10
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.5])
+def test_means_know_what_their_values_depend_on(persistence: float) -> None:
+    series = noise(36, 4000, persistence)
+    series[::7] = np.nan
+    found = mean_of(series)
+    np.testing.assert_allclose(found.mean, np.nanmean(series, axis=0), atol=1e-12)
+    assert 0.92 < (np.abs(found.mean) < found.within()).mean() < 0.97
+    season = np.cos(2 * np.pi * np.arange(36) / 12)[:, None]
+    beside = mean_of(series + 3.0 * season, season)
+    assert 0.91 < (np.abs(beside.mean) < beside.within()).mean() < 0.97
+    assert np.median(mean_of(series + 3.0 * season).within()) > 2 * np.median(beside.within())
+    assert np.isnan(mean_of(np.array([1.0, 2.0])).standard_error)
+
+
+def test_an_error_from_without_widens_and_has_its_own_freedom() -> None:
+    values = noise(29, 3000)
+    plain = linear_trend(values, np.arange(29.0))
+    none = plain.with_error(np.zeros(3000), np.full(3000, 5.0))
+    np.testing.assert_allclose(none.within(), plain.within())
+    np.testing.assert_allclose(none.p_value, plain.p_value)
+    other = 0.1 * np.random.default_rng(1).normal(size=(6, 3000))
+    known = mean_of(other)
+    moved = plain._replace(slope=plain.slope + known.mean)
+    told = moved.with_error(known.standard_error, known.freedom)
+    assert 0.93 < (np.abs(told.slope) < told.within()).mean() < 0.98
+    np.testing.assert_array_equal(told.p_value < 0.05, np.abs(told.slope) > told.within())
+    assert (np.abs(moved.slope) < moved.within()).mean() < 0.85
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import yaml
 from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError
-from fluxrecipes.trends import command, document, recovery, recovery_settings, settings
+from fluxrecipes.trends import (
+    command,
+    document,
+    recovery,
+    recovery_report,
+    recovery_settings,
+    settings,
+)
 
 LAT, LON = np.arange(-55.0, 60.0, 10.0), np.arange(5.0, 360.0, 10.0)
 DAYS = np.concatenate(
@@ -107,7 +115,7 @@ def one(of: recovery.Recovered, world: str, variable: str, region: str = "global
 
 def test_the_share_given_back_is_found_through_noise_and_gaps(folder: Path) -> None:
     made = found(folder)
-    assert made.days == len(DAYS)
+    assert made.days == dict.fromkeys(("warmer", "wetter", "drifting"), len(DAYS))
     warmer = one(made, "warmer", "air_temperature")
     assert warmer.truth == pytest.approx(0.2, abs=1e-9)
     # Weather, noise and gaps are the same in both worlds: nothing is left of them.
@@ -185,6 +193,45 @@ def test_trends_are_marked_where_they_cannot_be_observed(folder: Path) -> None:
 def test_what_cannot_be_compared_says_why(folder: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises((recovery.NothingInCommon, ConfigError), match=said):
         found(folder, **changes)
+
+
+def test_intervals_are_those_of_few_clusters(folder: Path) -> None:
+    """Blocks of a region are few: of one nothing is known, of two little."""
+    made = found(folder, block=45)
+    alone = one(made, "warmer", "air_temperature", "East Australian Current").fraction
+    assert np.isfinite(alone.value) and np.isnan([alone.low, alone.high]).all()
+    told = one(made, "warmer", "air_temperature", "East Australian Current").as_json()
+    assert told["fraction"] == [alone.value, None, None]
+    recovery_report.tables(made)
+    number = recovery._Blocks(np.zeros((7, 1, 4)), np.arange(4).reshape(1, 4))
+    there, held = np.ones((1, 4), bool), 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        days, given = np.linspace(-1, 1, 20), rng.normal(0.6, 0.2, 4)
+        sums = [days * 0 + 1, days, days**2]
+        some = [np.add.outer(given * 0, s).sum(axis=1) for s in sums]
+        record, truth = np.outer(given, days), np.outer(np.ones(4), days)
+        rest = [(x * w).sum(axis=1) for x in (record, truth) for w in (days * 0 + 1, days)]
+        blocks = replace(number, sums=np.stack([*some, *rest])[:, None, :])
+        low, high = blocks.over(there, 1e-6)[2][1:]
+        held += low < 0.6 < high
+    assert held > 178  # 95 %, less what 200 draws may do
+
+
+def test_each_world_has_days_of_its_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = xr.open_zarr(folder / "warmer.zarr", chunks=None).isel(time=[0, 1, 5, 6, 11])
+    some.load().drop_encoding().to_zarr(tmp_path / "some.zarr", zarr_format=3, consolidated=False)
+    truth = str(folder / "warmer-truth.zarr")
+    worlds = {
+        "few": {"store": ".", "dataset": str(tmp_path / "some.zarr"), "truth": truth},
+        "all": {"store": ".", "dataset": "warmer.zarr", "truth": truth},
+    }
+    made = found(folder, worlds=worlds)
+    assert made.days == {"few": 5, "all": len(DAYS)} == made.as_json()["days"]
+    recovery_report.tables(made)
+    assert f"5 to {len(DAYS)} days of each" in capsys.readouterr().out
 
 
 def test_days_of_one_year_tell_no_trend(folder: Path, tmp_path: Path) -> None:

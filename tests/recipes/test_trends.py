@@ -332,6 +332,16 @@ def test_months_of_a_reanalysis_and_years_can_be_left_out(tmp_path: Path) -> Non
         mended = one(document.of(asked(tmp_path, **given, **change)), "air_temperature")
         assert mended.values == 19 and spoilt.values == 20
         assert mended.slope == pytest.approx(0.1, abs=0.003) and abs(spoilt.slope - 0.1) > 0.1
+    # Of a year that does not count Niño 3.4 need not be known; and of others no reanalysis.
+    for of in ("years", "months"):
+        some = asked(tmp_path, of=of, leave_out=[1994], without_enso=True, **given)
+        assert one(document.of(some), "air_temperature").slope == pytest.approx(0.1, abs=0.01)
+    record.drop_vars("reanalysis_share").to_zarr(
+        tmp_path / "other.zarr", zarr_format=3, consolidated=False
+    )
+    beside = {"other": {"store": ".", "dataset": "other.zarr"}}
+    some = asked(tmp_path, reanalysis_at_most=0.5, beside=beside, **given)
+    assert document.of(some).beside["other"][0].values == 19  # in the years that all have
 
 
 @pytest.mark.parametrize(
@@ -341,6 +351,17 @@ def test_months_of_a_reanalysis_and_years_can_be_left_out(tmp_path: Path) -> Non
         ({"period": {"first": "1992-01-01", "last": "1993-12-31"}}, "2 years are there"),
         ({"dataset": "nothing.zarr"}, "no Zarr store"),
         ({"passes": "daily.zarr"}, "monthly means"),
+        (
+            {"dataset": "passes.zarr"},
+            "on time, orbit, lat, lon, not on time.* as `passes`",
+        ),
+        ({"beside": {"others": {"store": ".", "dataset": "passes.zarr"}}}, "not on time, lat, lon"),
+        (
+            {"beside": {"late": {"store": ".", "dataset": "late.zarr"}}},
+            "of air temperature that all records have: 1",
+        ),
+        ({"beside": {"record": {"store": "."}}}, "what the record itself is called"),
+        ({"steps": ["2001-05-01", "2001-05-01"]}, "2001-05-01 is named twice"),
     ],
 )
 def test_what_cannot_be_told_says_why(folder: Path, changes: dict[str, Any], said: str) -> None:
@@ -351,6 +372,9 @@ def test_what_cannot_be_told_says_why(folder: Path, changes: dict[str, Any], sai
         xr.Dataset({"air_temperature": (("time",), np.zeros(50))}, times).to_zarr(
             daily, zarr_format=3, consolidated=False
         )
+        late = xr.open_zarr(folder / "monthly.zarr", chunks=None).sel(time=slice("2007", None))
+        late = late.assign_coords(time=late["time"] + np.timedelta64(1461, "D"))
+        late.load().drop_encoding().to_zarr(folder / "late.zarr", zarr_format=3, consolidated=False)
     with pytest.raises((records.NoTrend, ConfigError), match=said):
         document.of(asked(folder, **{"variables": ["air_temperature"], **changes}))
 
@@ -391,6 +415,20 @@ def test_the_command_writes_what_it_prints(folder: Path) -> None:
     assert printed.exit_code == 0 and "SIMULATED" in printed.output
     assert "what contributes to latent heat flux" in printed.output
     assert str(picture) in printed.output.replace("\n", "")
+
+
+def test_what_was_not_tested_is_left_empty(folder: Path) -> None:
+    """Tests by rank know no steps; the rate of false discoveries is the one that was asked for."""
+    asked(folder, steps=["2000-05-08"], false_discoveries=0.3, variables=["air_temperature"])
+    app = typer.Typer()
+    app.command()(command.trends)
+    done = CliRunner().invoke(app, ["-c", str(folder / "trends.yaml"), "--json"])
+    assert done.exit_code == 0, done.output
+    sizes = json.loads(done.stdout)["share_of_cells_with_p_below_0.05"]["air_temperature"]
+    assert sizes["Mann-Kendall"] is None and sizes["least squares"] > 0.9
+    assert sizes["false discoveries at most 30 %"] > 0.9
+    printed = CliRunner().invoke(app, ["-c", str(folder / "trends.yaml")])
+    assert printed.exit_code == 0 and "nan" not in printed.output
 
 
 # --- parts ---------------------------------------------------------------------------------------

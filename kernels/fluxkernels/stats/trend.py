@@ -15,6 +15,7 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 _NUMBERS = 1 << 18  # numbers of a block of series, so that it stays near the processor
+_ROUNDING = 1e-14  # of the values
 _SINGULAR = 1e-10  # of what is fitted, beside what it is fitted to
 
 
@@ -203,7 +204,8 @@ def linear_trend(values: Array, times: Array, regressors: Array | None = None) -
     basis, back = _design([np.ones_like(when), *_columns(regressors, len(when))], when)
     step = max(1, _NUMBERS // max(1, len(series)))
     starts = range(0, max(1, series.shape[1]), step)
-    parts = [_of_block(series[:, at : at + step], basis, back) for at in starts]
+    some = [series[:, at : at + step] for at in starts]
+    parts = [_of_what_changes(one, _of_block(one, basis, back)) for one in some]
     columns = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     return LinearTrend(*(one.reshape((*one.shape[:-1], *shape)) for one in columns))
 
@@ -265,6 +267,19 @@ def _of_block(series: Array, basis: Floats, back: Floats) -> tuple[Array, ...]:
     floats = slope, error, chance, freedom + parameters, correlation
     told = (np.where(enough, one, np.nan) for one in (*floats, (back @ beta)[:-1]))
     return count, *told
+
+
+def _of_what_changes(series: Array, found: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Of `_of_block`, but series that are constant have no trend: a fit finds one in rounding."""
+    there = np.isfinite(series)
+    low = np.where(there, series, np.inf).min(axis=0)
+    high = np.where(there, series, -np.inf).max(axis=0)
+    size = np.maximum(np.abs(low), np.abs(high))
+    flat = (high - low <= _ROUNDING * size) & np.isfinite(found[1])
+    count, slope, error, chance, effective, correlation, others = found
+    slope, error, correlation = (np.where(flat, 0.0, one) for one in (slope, error, correlation))
+    chance, effective = np.where(flat, 1.0, chance), np.where(flat, count, effective)
+    return count, slope, error, chance, effective, correlation, others
 
 
 def _inverses(there: npt.NDArray[np.bool_], basis: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.trends import attribution, daily, estimates, records
-from fluxrecipes.trends.estimates import Estimate
+from fluxrecipes.trends.estimates import Estimate, or_none
 from fluxrecipes.trends.offsets import Offset, estimated, mended
 from fluxrecipes.trends.recovery import LOST
 from fluxrecipes.trends.series import series_of
@@ -74,7 +74,10 @@ class Found:
             "removed": list(self.removed),
             "offsets": [one.as_json() for one in self.offsets],
             "regions": [one.as_json() for one in self.regions],
-            "share_of_cells_with_p_below_0.05": self.sizes,
+            "share_of_cells_with_p_below_0.05": {
+                name: {test: or_none(share) for test, share in sizes.items()}
+                for name, sizes in self.sizes.items()
+            },
             "beside": {k: [one.as_json() for one in v] for k, v in self.beside.items()},
             "share_of_cells_not_observable": self.lost,
             "causes": {k: [one.as_json() for one in v] for k, v in self.causes.items()},
@@ -131,7 +134,8 @@ def of(asked: Trends, tell: Callable[[str], None] = lambda line: None) -> Found:
     warmth = None
     if asked.without_enso and sea in dataset:
         warmth = series[sea] if sea in series else own(sea)
-    removed, regressors = records.regressors(asked, years, warmth)
+    some = [np.isfinite(one.values).any(axis=(1, 2)) for one in series.values()]
+    removed, regressors = records.regressors(asked, years, warmth, np.any(some, axis=0))
     told = [one for several in offsets.values() for one in several]
     found = Found(asked, (int(years[0]), int(years[-1])), removed, told)
     _add_observable(found, series.values())
@@ -200,7 +204,7 @@ def _add(
 def _put(found: Found, name: str, orbit: str, maps: Maps, regions: Iterable[Estimate]) -> None:
     found.maps[name, orbit] = maps
     if orbit == MEAN:
-        found.sizes[name] = estimates.sizes(maps)
+        found.sizes[name] = estimates.sizes(maps, found.asked.false_discoveries)
     found.regions.extend(regions)
 
 
@@ -229,7 +233,9 @@ def _add_passes(
     dataset = records.read(asked, name, asked)
     for variable in asked.variables:
         tell(f"By pass: {variable.replace('_', ' ')}.")
-        monthly = records.variable(dataset, variable, asked, f"{asked.place}: {name}")
+        monthly = records.variable(
+            dataset, variable, asked, f"{asked.place}: {name}", axes=("orbit", *records.MAPS)
+        )
         values = series_of(monthly, asked.of, asked.min_months).reindex(year=years)
         orbits = records.orbits_of(dataset)
         by_pass = {orbit: values.sel(orbit=orbit, drop=True) for orbit in orbits}
@@ -276,11 +282,17 @@ def _add_beside(found: Found, series: dict[str, xr.DataArray], tell: Callable[[s
                 tell(f"{name} has no {variable.replace('_', ' ')}: the record is alone.")
                 continue
             tell(f"{name}: {variable.replace('_', ' ')}.")
-            monthly = records.variable(dataset, variable, asked, f"{other.place}")
+            monthly = records.variable(dataset, variable, asked, str(other.place), of_others=True)
             together[name] = series_of(monthly, asked.of, asked.min_months)
         if len(together) == 1:
             continue
         years = sorted(set.intersection(*(set(v["year"].values) for v in together.values())))
+        if len(years) < records.FEWEST:
+            raise records.NoTrend(
+                f"years of {variable.replace('_', ' ')} that all records have: {len(years)}.",
+                where="beside",
+                mend=f"Leave out one of {', '.join(asked.beside)}, or run it for these years.",
+            )
         aligned = {k: v.sel(year=years) for k, v in together.items()}
         records.check_grids(aligned)
         common = np.logical_and.reduce([np.isfinite(v.values) for v in aligned.values()])

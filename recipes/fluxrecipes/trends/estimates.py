@@ -61,10 +61,11 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         """For machines; None where there is no value."""
-        return {k: _or_none(v) for k, v in asdict(self).items()}
+        return {k: or_none(v) for k, v in asdict(self).items()}
 
 
-def _or_none(value: Any) -> Any:
+def or_none(value: Any) -> Any:
+    """A value as JSON has it: None where there is none."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
@@ -192,8 +193,8 @@ def estimate(
     )
 
 
-def sizes(found: Mapping[str, xr.DataArray]) -> dict[str, float]:
-    """Share of cells in which each test sees a trend at the 5 % level.
+def sizes(found: Mapping[str, xr.DataArray], false_discoveries: float) -> dict[str, float]:
+    """Share of cells in which each test sees a trend at the 5 % level; NaN where it was not made.
 
     Where the record has none, that is the test's measured size.
     """
@@ -205,4 +206,4 @@ def sizes(found: Mapping[str, xr.DataArray]) -> dict[str, float]:
         told[name] = float((p[known] < LEVEL).mean()) if known.any() else float("nan")
     there = np.isfinite(found["p"].values)
     share = found["significant"].values[there].mean() if there.any() else np.nan
-    return told | {"false discoveries at most 10 %": float(share)}
+    return told | {f"false discoveries at most {100 * false_discoveries:g} %": float(share)}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 3  # years
+MAPS = "time", "lat", "lon"
 OBSERVABLE = "_observable"  # after a variable's name, in maps of recovered trends
 
 
@@ -101,17 +102,37 @@ def _check_months(dataset: xr.Dataset, where: str) -> None:
         )
 
 
-def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.DataArray:
+def variable(
+    dataset: xr.Dataset,
+    name: str,
+    asked: Trends,
+    where: str,
+    *,
+    axes: tuple[str, ...] = MAPS,
+    of_others: bool = False,
+) -> xr.DataArray:
     """A variable, loaded, with the months left out that are a reanalysis's by too large a share.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    name : str
+    asked : Trends
+    where : str
+        What to call the dataset.
+    axes : tuple of str
+        That it must have.
+    of_others : bool
+        Another record's may know nothing of a reanalysis: then no month of it is left out.
 
     Raises
     ------
     NoTrend
-        FF751: it is not there; the message lists what is.
+        FF751: it is not there, the message lists what is; or it has other axes.
     """
-    values = unread(dataset, name, where)
+    values = unread(dataset, name, where, axes)
     share = reanalysis_share.name
-    if asked.reanalysis_at_most < 1.0:
+    if asked.reanalysis_at_most < 1.0 and not (of_others and share not in dataset):
         if share not in dataset:
             raise NoTrend(
                 f"there is no '{share}', by which months would be left out.",
@@ -122,22 +143,33 @@ def variable(dataset: xr.Dataset, name: str, asked: Trends, where: str) -> xr.Da
     return values.load()
 
 
-def unread(dataset: xr.Dataset, name: str, where: str) -> xr.DataArray:
-    """A variable.
+def unread(
+    dataset: xr.Dataset, name: str, where: str, axes: tuple[str, ...] = MAPS
+) -> xr.DataArray:
+    """A variable with these axes.
 
     Raises
     ------
     NoTrend
-        FF751: it is not there; the message lists what is.
+        FF751: it is not there, the message lists what is; or it has other axes.
     """
     if name not in dataset:
         known = sorted(str(n) for n, v in dataset.data_vars.items() if v.dtype.kind == "f")
         raise NoTrend(f"there is no '{name}'.", where=where, mend=suggestion(name, known))
+    if set(dataset[name].dims) != set(axes):
+        raise NoTrend(
+            f"'{name}' is on {', '.join(map(str, dataset[name].dims))}, not on {', '.join(axes)}.",
+            where=where,
+            mend="Name the mean of the passes as `dataset`, and what is by pass as `passes`.",
+        )
     return dataset[name]
 
 
 def regressors(
-    asked: Trends, years: Floats, sea: xr.DataArray | None
+    asked: Trends,
+    years: Floats,
+    sea: xr.DataArray | None,
+    told: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[tuple[str, ...], Floats | None]:
     """What is taken out of annual series beside the trend.
 
@@ -148,6 +180,8 @@ def regressors(
         Of annual values; of those of months and days, the middle of each, with fractions.
     sea : DataArray, on (year, lat, lon), optional
         Sea surface temperature, for Niño 3.4.
+    told : bool array, shape (year,), optional
+        Years in which some series has a value: of the others nothing need be known.
 
     Returns
     -------
@@ -168,7 +202,7 @@ def regressors(
         columns.append(column)
     if asked.without_enso:
         names.append("relative Niño 3.4")
-        columns.append(_nino(years, sea))
+        columns.append(_nino(years, sea, told))
     return tuple(names), np.stack(columns, axis=1) if columns else None
 
 
@@ -180,7 +214,7 @@ def _after(day: date, years: Floats, length: float) -> Floats:
     return np.asarray(np.clip((start + length - when) / length, 0.0, 1.0))
 
 
-def _nino(years: Floats, sea: xr.DataArray | None) -> Floats:
+def _nino(years: Floats, sea: xr.DataArray | None, told: npt.NDArray[np.bool_] | None) -> Floats:
     """Relative Niño 3.4: its sea surface temperature less that of all the tropics.
 
     So the index does not warm with them, and may keep the trend that ENSO itself had in these
@@ -196,13 +230,15 @@ def _nino(years: Floats, sea: xr.DataArray | None) -> Floats:
     places = [sea[name].values.astype(float) for name in ("lat", "lon")]
     index = mean_over(NINO34, sea.values, *places) - mean_over(TROPICS, sea.values, *places)
     there = np.isfinite(index)
-    if not there.all():
+    wanted = np.ones_like(there) if told is None else told
+    if not there[wanted].all():
+        unknown = years[wanted & ~there]
         raise NoTrend(
-            f"Niño 3.4 is not known in {', '.join(f'{year:.6g}' for year in years[~there])}.",
+            f"Niño 3.4 is not known in {', '.join(f'{year:.6g}' for year in unknown)}.",
             where="without_enso",
             mend="Leave these years out.",
         )
-    return np.asarray(index - index.mean())
+    return np.where(there, index - index[there].mean(), 0.0)
 
 
 def orbits_of(dataset: xr.Dataset) -> Sequence[str]:

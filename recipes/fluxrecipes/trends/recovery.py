@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fluxengine.errors import FluxforgeError
 from fluxengine.registry import suggestion
-from fluxkernels.stats.agreement import RESAMPLES, Interval
+from fluxkernels.stats.agreement import Interval, interval
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import sea_saturation
 from fluxrecipes.stages.surface import sea_minus_air_humidity, sea_minus_air_temperature
@@ -33,7 +33,6 @@ APART = 5.0  # years at least between the first and the last day
 NOTHING = 1e-3  # of a variable's own spread, a decade: its world has no trend in it
 SLIGHT = 0.25  # of the typical trend of a world: a block that has less tests nothing
 UNTESTED, LOST, OBSERVABLE = -1, 0, 1
-_SEED = 20180101
 _NEEDED = {
     sea_minus_air_temperature.name: (cf.sea_surface_temperature.name, cf.air_temperature.name),
     sea_minus_air_humidity.name: (cf.sea_surface_temperature.name, cf.specific_humidity.name),
@@ -55,7 +54,8 @@ class Trend(NamedTuple):
     truth, record : float
         A decade, of the truth and of the record; less those of the reference.
     fraction : Interval or None
-        Record over truth, with 95 % by resampling of blocks; none where the truth has no trend.
+        Record over truth, with 95 % by resampling of blocks, NaN where there is but one block;
+        none where the truth has no trend.
     """
 
     world: str
@@ -69,7 +69,9 @@ class Trend(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """For machines; None where there is no value."""
         numbers = {k: v if np.isfinite(v) else None for k, v in self._numbers().items()}
-        fraction = None if self.fraction is None else list(self.fraction)
+        fraction = None
+        if self.fraction is not None:
+            fraction = [v if np.isfinite(v) else None for v in self.fraction]
         names = {k: getattr(self, k) for k in ("world", "variable", "region", "units")}
         return {**names, **numbers, "fraction": fraction}
 
@@ -84,8 +86,8 @@ class Recovered:
     Parameters
     ----------
     asked : Recovery
-    days : int
-        Compared in each world.
+    days : dict of str to int
+        Compared, by world.
     trends : list of Trend
     fractions : dict
         By variable and world: DataArray on (lat, lon), one value a block; NaN where nothing is
@@ -93,7 +95,7 @@ class Recovered:
     """
 
     asked: Recovery
-    days: int
+    days: dict[str, int]
     trends: list[Trend]
     fractions: dict[tuple[str, str], xr.DataArray]
 
@@ -147,12 +149,12 @@ def of(asked: Recovery, tell: Callable[[str], None] = lambda line: None) -> Reco
     regions = {n: r.holds(reference.latitude, reference.longitude) for n, r in REGIONS.items()}
     trends: list[Trend] = []
     fractions: dict[tuple[str, str], xr.DataArray] = {}
-    days = 0
+    days: dict[str, int] = {}
     for name, world in asked.worlds.items():
         tell(f"The world '{name}'.")
         known = _Known.opened(world, asked.variables, reference.truth)
         common = known.days(reference)
-        days = len(common)
+        days[name] = len(common)
         for variable, sums in _summed(known, reference, common).items():
             blocks = _Blocks.of(reference.latitude, reference.longitude, asked.block, sums)
             fractions[variable, name] = _map(blocks, nothing[variable], reference)
@@ -333,12 +335,15 @@ class _Blocks:
         record, truth = _slopes(blocks.sum(axis=1))
         if not abs(truth) > nothing:
             return float(truth), float(record), None
-        draw = np.random.default_rng(_SEED).multinomial(
-            blocks.shape[1], np.full(blocks.shape[1], 1 / blocks.shape[1]), RESAMPLES
-        )
-        records, truths = _slopes(blocks @ draw.T)
-        low, high = np.nanpercentile(records / truths, (2.5, 97.5))
-        return float(truth), float(record), Interval(float(record / truth), float(low), float(high))
+        fraction = Interval(*map(float, interval(_fraction, blocks.T)))
+        return float(truth), float(record), fraction
+
+
+def _fraction(sums: Floats) -> Floats:
+    """Trend of the record over that of the truth, from sums on the last axis."""
+    record, truth = _slopes(np.moveaxis(sums, -1, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(record / truth)
 
 
 def _slopes(sums: Floats) -> tuple[Floats, Floats]:

@@ -24,8 +24,10 @@ TOLD = "global"  # the region of the tables; all are in the file of numbers
 
 def tables(found: Recovered) -> None:
     """Print what was found."""
+    numbers = sorted(set(found.days.values()))
+    days = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     show.out.print(
-        f"[bold]Known trends in SIMULATED worlds[/], {found.days} days of each, beside one without"
+        f"[bold]Known trends in SIMULATED worlds[/], {days} days of each, beside one without"
     )
     given = [one for one in found.trends if one.region == TOLD]
     real = [one for one in given if one.fraction is not None]
@@ -58,7 +60,7 @@ def _real(one: Trend) -> tuple[str, ...]:
         f"{one.truth * scale:+.{digits}f}",
         f"{one.record * scale:+.{digits}f}",
         f"{value:.2f}",
-        f"{low:.2f} to {high:.2f}",
+        f"{low:.2f} to {high:.2f}" if np.isfinite(low) else "",
     )
 
 

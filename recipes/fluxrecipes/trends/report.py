@@ -115,10 +115,14 @@ def _number(value: float, digits: int, sign: str = "") -> str:
     return f"{value:{sign}.{digits}f}" if np.isfinite(value) else ""
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if np.isfinite(share) else ""
+
+
 def _sizes(found: Found) -> None:
     tests = list(next(iter(found.sizes.values())))
     rows = [
-        (name.replace("_", " "), *(f"{100 * share[test]:.1f} %" for test in tests))
+        (name.replace("_", " "), *(_percent(share[test]) for test in tests))
         for name, share in found.sizes.items()
     ]
     show.out.print()
@@ -149,10 +153,10 @@ def write(found: Found) -> Files:
             list(_panels(found)),
             folder / "trends.png",
             title=f"Linear trends per decade, {first}–{last}: {found.asked.world}",
-            note="Dots: significant, of which 10 % or fewer are expected by chance"
-            f" (false discovery rate {found.asked.false_discoveries:g})."
+            note=f"Dots: significant, of which {100 * found.asked.false_discoveries:g} % or fewer"
+            " are expected by chance (false discovery rate)."
             + (
-                " Crosses: not observable, less than half of a known trend is given back."
+                " Crosses: not observable, too little of a known trend is given back."
                 if found.observable
                 else " Whether trends can be observed here was not tested."
             )

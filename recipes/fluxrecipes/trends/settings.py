@@ -130,6 +130,17 @@ class Trends(Record, extra="forbid", frozen=True):
         return self
 
     @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if "record" in self.beside:
+            raise ValueError(
+                "'record' is what the record itself is called: name those beside otherwise"
+            )
+        twice = next((day for day in self.steps if self.steps.count(day) > 1), None)
+        if twice is not None:
+            raise ValueError(f"'steps': {twice} is named twice")
+        return self
+
+    @model_validator(mode="after")
     def _days_stand_alone(self) -> Self:
         if self.of == "days":
             others = ("passes", "overlaps", "without_enso", "beside")
