@@ -77,7 +77,11 @@ def run(
         return clusters.executor(chosen.cluster)
 
     return run_request(
-        config.request(loaded, chosen, create=True), workers, strict=strict, accept_code=accept_code
+        config.request(loaded, chosen, create=True),
+        workers,
+        strict=strict,
+        accept_code=accept_code,
+        resources=config.resources(loaded, chosen),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -30,7 +29,7 @@ from fluxengine.errors import (
     StoreError,
     StoreUnreachable,
 )
-from fluxengine.outages import GOES_ON, first_line
+from fluxengine.outages import GOES_ON, first_line, is_full
 from fluxengine.progress import Tick, unseen
 
 LOOKS_AT_ONCE = 16  # questions to a web server at a time
@@ -336,8 +335,9 @@ def answering(where: str) -> Iterator[None]:
 def _in_words(error: Exception, where: str) -> FluxforgeError:
     status = getattr(error, "status", None)
     said = f"{status} {getattr(error, 'message', '')}".strip() if status else first_line(error)
-    if getattr(error, "errno", None) == errno.ENOSPC:
-        return NoSpace("no space for a copy of an input file.", where=where)
+    if is_full(error):
+        mend = "Free some space, or some of the quota, where TMPDIR points; then run again."
+        return NoSpace("no space for a copy of an input file.", where=where, mend=mend)
     if isinstance(error, PermissionError) or status in REFUSED:
         mend = "Look at the credentials in the environment and at the rights of their owner."
         return StoreDenied(f"the archive does not let us read: {said}.", where=where, mend=mend)
@@ -365,7 +365,7 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
         except FileNotFoundError:
             raise
         except Exception as error:
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOSPC:
+            if isinstance(error, MemoryError) or is_full(error):
                 raise  # ours, not the archive's
             time.sleep(wait)
     return _answer(ask)
@@ -531,6 +531,12 @@ def _fetch(url: str, target: Path) -> None:
             _patiently(partial(system.get_file, path, str(target)))
         except FileNotFoundError as error:
             raise MissingFile("the file vanished from its archive.", where=url) from error
+
+
+def joined(*notices: str | None) -> str:
+    """One notice a line, each once, however many ways it came."""
+    lines = (line for text in notices if text for line in text.splitlines())
+    return "\n".join(dict.fromkeys(lines))
 
 
 def notice(root: str) -> str | None:

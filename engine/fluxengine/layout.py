@@ -143,20 +143,25 @@ def extend(root: zarr.Group, layout: Layout) -> None:
 
 def differs(root: zarr.Group, layout: Layout) -> bool:
     """Whether any attributes are not those that are wanted."""
-    own = {name: root.attrs.get(name) for name in layout.attrs}
-    if _text(own) != _text(layout.attrs):
+    if _as_read(root.attrs) != _global_attributes(root, layout):
         return True
     return any(True for _ in _described_otherwise(root, layout))
 
 
-def _text(attrs: Mapping[str, Any]) -> str:
-    """Equal for equal attributes: JSON gives tuples back as lists."""
-    return json.dumps({name: _json(value) for name, value in attrs.items()}, sort_keys=True)
+def _global_attributes(root: zarr.Group, layout: Layout) -> dict[str, Any]:
+    """Those that are wanted, and the mark as it is stored."""
+    wanted = {name: _json(value) for name, value in layout.attrs.items()}
+    return _as_read(wanted) | {MARK: root.attrs[MARK]}
+
+
+def _as_read(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(dict(attrs)))
+    return found
 
 
 def describe(root: zarr.Group, layout: Layout) -> None:
     """Bring the attributes of the dataset, its variables and coordinates up to date."""
-    root.update_attributes(dict(layout.attrs))
+    root.attrs.put(_global_attributes(root, layout))
     for array, attrs in _described_otherwise(root, layout):
         array.attrs.put(attrs)
     for output in layout.outputs:
@@ -168,7 +173,7 @@ def _described_otherwise(root: zarr.Group, layout: Layout) -> Iterator[tuple[Any
     for name, wanted in _attributes(layout).items():
         array = _array(root, name)
         stored = dict(array.attrs)
-        right = _with_stored_codes(json.loads(json.dumps(wanted)), stored)
+        right = _with_stored_codes(_as_read(wanted), stored)
         if stored != right:
             yield array, right
 

@@ -21,7 +21,7 @@ from fluxengine.declare import (
     upstream_first,
 )
 from fluxengine.errors import ConfigError, DeclarationError
-from fluxengine.files import notice
+from fluxengine.files import joined, notice
 from fluxengine.grid import Axis, Grid, in_unit
 from fluxengine.layout import Layout
 from fluxengine.ledger import Ledger
@@ -139,6 +139,9 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
     snapshot = repository.tip()
     root = repository.read(snapshot)
     stored = layout.stored_grid(root)
+    if isinstance(dataset, Source):
+        # What an archive once wanted told stays: values of that time may be stored still.
+        attrs |= _notice(root.attrs.get("notice"), attrs.get("notice"))
     wanted = _layout(request, dataset, _grown(request, dataset, stored), attrs)
     layout.check(root, wanted)
     book = repository.ledger(snapshot).extended(wanted.grid)
@@ -257,18 +260,19 @@ def _attributes(
 ) -> dict[str, Any]:
     """Global attributes, with the notices of every archive the dataset rests on."""
     if isinstance(dataset, Source):
-        told = notice(request.root_of(dataset))
         attrs: dict[str, Any] = {
             "title": dataset.title,
             "institution": dataset.provider,
             "license": dataset.licence,
             "references": dataset.cite,
         }
-        return attrs | ({"notice": told} if told else {})
+        return attrs | _notice(notice(request.root_of(dataset)))
     read = [upstream[r.dataset.name] for r in dataset.reads if r.dataset.name in upstream]
     notices = [stand.layout.attrs.get("notice") for stand in read]
-    own = dataset.attrs.get("notice")
-    # One notice a line, each once, however many ways it came.
-    told = "\n".join(dict.fromkeys(line for n in [*notices, own] if n for line in n.splitlines()))
     described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
-    return described | dict(request.attributes) | ({"notice": told} if told else {})
+    return described | dict(request.attributes) | _notice(*notices, dataset.attrs.get("notice"))
+
+
+def _notice(*texts: Any) -> dict[str, str]:
+    told = joined(*texts)
+    return {"notice": told} if told else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from fluxengine import key, table_store
 from fluxengine.errors import ConfigError, StoreMismatch
-from fluxengine.files import FileId, is_local, local, notice, settled
+from fluxengine.files import FileId, is_local, joined, local, notice, settled
 from fluxengine.repository import Repository
 from fluxengine.store import Store
 from fluxengine.table_book import Book, FileEntry, Window
@@ -245,11 +245,13 @@ def why(plan: TablePlan, feed: Feed, entry: FileEntry | None, now: FileId) -> st
 
 
 def notices(plan: TablePlan) -> dict[str, str]:
-    """What the keepers of the feeds' archives want told; of feeds not chosen, as it was."""
+    """What the keepers of the feeds' archives want told, and what they once wanted.
+
+    Rows of files that are gone stay, and what was to be told of them.
+    """
     told = dict(plan.book.notices)
     for feed in plan.request.chosen:
-        text = notice(plan.request.root_of(feed))
-        told.pop(feed.name, None)
+        text = joined(told.get(feed.name), notice(plan.request.root_of(feed)))
         if text:
             told[feed.name] = text
     return told

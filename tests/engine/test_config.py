@@ -177,6 +177,13 @@ def test_plan_and_run_from_python(world: World) -> None:
     assert api.plan(path).is_empty
 
 
+def test_a_run_from_python_knows_what_its_workers_have(world: World) -> None:
+    path = world.run_file()
+    path.write_text(path.read_text().replace("memory: 2GiB", "memory: 1MB"))
+    with pytest.raises(ConfigError, match=r"a worker needs .* has"):
+        api.run(path, profile="local")
+
+
 def test_the_bundled_run_file_of_every_product_loads(tmp_path: Path) -> None:
     from fluxengine.describe import run_file
     from fluxengine.registry import product_names

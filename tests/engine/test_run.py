@@ -424,7 +424,9 @@ def test_other_attributes_alone_are_planned_and_published(made: World) -> None:
     assert verify(made.opened(), "toy").findings == () and made.content() == before
     assert make_plan(asked).is_empty
     assert run(asked, lambda: pytest.fail("no block runs")).did_nothing
-    assert made.run().did_nothing  # of what the run file says nothing, nothing is taken away
+    summary = made.run()  # what the run file says no more is taken away
+    assert summary.blocks == {} and set(summary.published) == {*plan.described}
+    assert "creator_name" not in open_dataset(made.store).attrs and made.run().did_nothing
 
 
 # --- accepted code -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 from toyfields.products import Options, coarse, toy
+from toyfields.source import PASSES
 from toyworld import World, day
 
 from fluxengine.errors import (
@@ -284,6 +285,21 @@ def test_a_new_notice_of_the_archive_reaches_an_old_store(made: World) -> None:
     made.write(5, seed=1)
     made.run()
     assert open_dataset(made.store).attrs["notice"] == "These data are simulated."
+
+
+def test_a_notice_stays_where_its_archive_was_replaced(world: World) -> None:
+    """Values of the simulated days are stored still, and what is made of them later is, too."""
+    world.write(*range(1, 9))
+    notice = world.archive / "NOTICE.txt"
+    notice.write_text("SIMULATED DATA\n")
+    world.run(8, product=PASSES)
+    shutil.rmtree(world.archive)
+    world.write(*range(9, 13))
+    notice.write_text("Be careful.\n")
+    assert world.run(12).marked == ()
+    for name in (None, "toy-coarse", "toy-passes"):
+        told = open_dataset(world.store, name).attrs["notice"]
+        assert told == "SIMULATED DATA\nBe careful."
 
 
 # --- the run lock --------------------------------------------------------------------------------

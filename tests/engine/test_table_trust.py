@@ -349,6 +349,10 @@ def test_a_notice_of_an_archive_reaches_every_month(made: Reports) -> None:
     made.run()
     for month in (AUGUST, "2002-09", "2002-10"):
         assert made.open(month).attrs["notice"] == "These reports are simulated."
+    (made.path("moorings") / "NOTICE.txt").unlink()  # but what was read of it is there still
+    made.write("buoys/hist/41000.txt", hourly("41000", "2002-10-01T00:00", 2))
+    made.run()
+    assert made.open("2002-10").attrs["notice"] == "These reports are simulated."
     assert verify(Store.at(made.store), "toy-reports").findings == ()
 
 
