@@ -182,8 +182,9 @@ def state(points: Points, below: Sea, seed: int, physics: Physics, *, fine: bool
     seed : int
     physics : Physics
     fine : bool
-        With the variability of wind and vapour below 1° (as a 0.25° cell has it) or without
-        (as the mean over a 1° cell). Cloud and rain always have it: their mean depends on it.
+        With the variability of wind, vapour and air below 1° (as a 0.25° cell has it) or without
+        (nearly the mean over a 1° cell: between 15° S and 15° N its air is 0.02 K warmer and
+        0.04 g/kg moister). Cloud and rain always have it: their mean depends on it.
     """
     slow, mesoscale, small = (field.at(points, seed) for field in (_SLOW, _MESOSCALE, _FINE))
     wind = _Wind.at(points, seed, slow, mesoscale[:2] + (_GUSTINESS * fine) * small[:2])
