@@ -21,7 +21,7 @@ slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 	$(BIN)/pytest -m slow
 
 faults: $(VENV)/.dev-ready  ## kill, crowd out, damage: what must be survived, with a table at the end
-	$(BIN)/pytest -n 2 -m faults tests/faults
+	$(BIN)/pytest -n 2 -m faults tests/engine tests/faults
 
 servers:  ## install an SSH server, Slurm and Chromium (Debian, as root), so that `make test` runs on them too
 	sh infra/slurm/install-servers.sh

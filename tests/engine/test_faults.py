@@ -56,6 +56,7 @@ def revised(revised_once: tuple[World, World], tmp_path: Path) -> tuple[World, W
     return World(tmp_path), clean
 
 
+@pytest.mark.faults
 def test_a_run_killed_at_any_moment_goes_on_and_readers_see_whole_versions(
     revised: tuple[World, World],
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_first_run_killed_while_it_makes_its_datasets_goes_on(
     assert world.content() == first_run.content()
 
 
+@pytest.mark.faults
 def test_a_killed_worker_does_not_stop_the_run(revised: tuple[World, World]) -> None:
     world, clean = revised
     run, before = start(world.run_file(DAYS, OPTIONS), "local"), commits(world.store)

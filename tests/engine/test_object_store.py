@@ -350,7 +350,7 @@ def slowly(*values: str) -> list[Any]:
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
-@pytest.mark.parametrize("fault", ["503", "cut", *slowly("close", "lose")])
+@pytest.mark.parametrize("fault", ["503", *slowly("cut", "close", "lose")])
 def test_now_and_then_a_request_fails(
     older: World, revised: World, proxy: Proxy, fault: str
 ) -> None:

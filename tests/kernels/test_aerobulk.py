@@ -80,8 +80,14 @@ def test_every_row_of_aerobulk(
             assert flux.obukhov_length == pytest.approx(row["L"], rel=max(rtol, 1e-8))
 
 
-@pytest.mark.parametrize("name", ["ncar", "ecmwf", "coare30", "coare35", "coare36"])
-@pytest.mark.parametrize("kind", ["actual", "neutral"])
+ALGORITHMS = "ncar", "ecmwf", "coare30", "coare35", "coare36"
+IN_KIND = [("actual", name) for name in ALGORITHMS] + [
+    pytest.param("neutral", name, marks=() if name == "coare36" else pytest.mark.slow)
+    for name in ALGORITHMS  # each takes seconds to compile
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), IN_KIND)
 def test_compiled_is_what_is_written(
     name: str, kind: str, weather: dict[str, np.ndarray], in_plain_python: Solve
 ) -> None:

@@ -22,7 +22,7 @@ def there_and_back(
     return there, bulk_flux(**given, wind_kind="neutral", **keywords)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("height", [4.0, 10.0, 25.0])
+@pytest.mark.parametrize("height", [4.0, 25.0])
 @pytest.mark.parametrize("cool_skin", [False, True])
 def test_round_trip(weather: dict[str, np.ndarray], height: float, cool_skin: bool) -> None:
     """Ten passes bring both ways to the same fluxes, wherever there is some wind."""
