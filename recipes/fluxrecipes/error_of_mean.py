@@ -109,24 +109,38 @@ def error_of_mean(
     weight = weight / weight.sum()
     random = np.where(there, np.sqrt(np.square(whole) - np.square(lasting)), 0.0) * weight
     fixed = float((np.where(there, lasting, 0.0) * weight).sum())
-    days = np.arange(len(whole))
-    in_time = _fading(np.abs(days[:, None] - days[None, :]), correlation_days)
-    variance = float((in_time * _between_days(random, north, east, correlation_kilometres)).sum())
+    of_all_days = _over_days(random, float(_fading(np.ones(()), correlation_days)))
+    variance = _over_cells(random, of_all_days, north, east, correlation_kilometres)
     return ErrorOfMean(math.sqrt(variance + fixed**2), fixed)
 
 
-def _between_days(random: Floats, north: Floats, east: Floats, kilometres: float) -> Floats:
-    """Sums over all pairs of cells for each pair of days, shape (time, time)."""
+def _over_days(random: Floats, next_day: float) -> Floats:
+    """For each day the sum over all days, each times its correlation with that day.
+
+    Correlations fade by the same factor from day to day: so the sum over the days before follows
+    from that of the day before, and time and memory grow with the days, not with their square.
+    """
+    before, after = np.zeros_like(random), np.zeros_like(random)
+    for day in range(1, len(random)):
+        before[day] = next_day * (before[day - 1] + random[day - 1])
+        after[-day - 1] = next_day * (after[-day] + random[-day])
+    return before + random + after
+
+
+def _over_cells(
+    random: Floats, of_all_days: Floats, north: Floats, east: Floats, kilometres: float
+) -> float:
+    """Sum over all pairs of cells, each times their correlation."""
     level = np.cos(np.radians(north))
     angle = np.radians(east)
     place = np.stack([level * np.cos(angle), level * np.sin(angle), np.sin(np.radians(north))])
-    sums = np.zeros((len(random), len(random)))
+    total = 0.0
     for first in range(0, len(north), _ROWS):
         some = slice(first, first + _ROWS)
         distance = _EARTH * np.arccos(np.clip(place[:, some].T @ place, -1.0, 1.0))
         distance[distance < _SAME] = 0.0
-        sums += random[:, some] @ _fading(distance, kilometres) @ random.T
-    return sums
+        total += float(((random[:, some].T @ of_all_days) * _fading(distance, kilometres)).sum())
+    return total
 
 
 def _fading(apart: npt.NDArray[np.generic], length: float) -> Floats:

@@ -4,23 +4,27 @@ Where several satellites serve, Wang et al. (2026, section 2.2.4) keep the one w
 against in-situ measurements, and the newest where there are none. Here that is decided for a month
 and the whole ocean, not for each cell with a buoy in it: cells beside buoys would else be made of
 other satellites than their neighbours, and every comparison with buoys would flatter the record.
+Months of the year that is kept for the last test are not ranked: there the newest comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fluxengine import show
 from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxengine.store import Store, open_dataset
 from fluxrecipes.constellation import NO_SATELLITE
-from fluxrecipes.matchups.by_month import TABLE, reports_of
+from fluxrecipes.matchups.beside import once
+from fluxrecipes.matchups.by_month import TABLE, months_of, reports_of
 from fluxrecipes.matchups.matching import WITHHELD, Passes, Rules, match
+from fluxrecipes.skill.protocol import TEST_YEAR
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,7 +75,7 @@ def closeness(
     leave_out : iterable of str
         Platforms kept for validation.
     """
-    found = match(reports, Passes.of_satellite(passes, NO_SATELLITE), leave_out, RULES)
+    found = once(match(reports, Passes.of_satellite(passes, NO_SATELLITE), RULES), leave_out)
     time = np.searchsorted(passes["time"].values.astype("datetime64[D]"), found.day)
     seen = passes["wind_speed"].values[time, found.orbit, found.row, found.column]
     differences = seen - found.neutral_wind
@@ -87,8 +91,21 @@ def of_store(
     first: date,
     last: date,
     leave_out: Iterable[str] = WITHHELD,
+    tell: Callable[[str], None] = show.notice,
 ) -> list[Closeness]:
     """Every satellite of a store in every month that the store has reports and passes of.
+
+    Months of `fluxrecipes.skill.protocol.TEST_YEAR` are left out.
+
+    Parameters
+    ----------
+    location : Place
+    sensors : iterable of str
+    first, last : date
+    leave_out : iterable of str, optional
+        Platforms kept for validation.
+    tell : callable, optional
+        Takes a line on what is left out.
 
     Raises
     ------
@@ -106,8 +123,7 @@ def of_store(
         )
     passes = {name: open_dataset(location, f"deepflux-{name}") for name in present}
     found = []
-    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1)
-    for month in map(str, months):
+    for month in _open_months(first, last, tell):
         reports = reports_of(location, month)
         if reports is not None:
             of_month = (
@@ -117,6 +133,17 @@ def of_store(
             )
             found += [one for one in of_month if one is not None]
     return found
+
+
+def _open_months(first: date, last: date, tell: Callable[[str], None]) -> list[str]:
+    months = months_of(first, last)
+    kept = set(months_of(TEST_YEAR.first, TEST_YEAR.last))
+    if held := [month for month in months if month in kept]:
+        tell(
+            f"{held[0]} to {held[-1]}: held out for the last test and not ranked; there the newest"
+            " satellite comes first."
+        )
+    return [month for month in months if month not in kept]
 
 
 def ranking(found: Iterable[Closeness]) -> Mapping[str, tuple[str, ...]]:

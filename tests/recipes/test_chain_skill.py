@@ -41,6 +41,7 @@ from fluxrecipes.skill.fields import VARIABLES, Passes
 from fluxrecipes.skill.points import OCEAN, PLACES, SEEN, UNSEEN
 from fluxrecipes.skill.scores import Points, sums
 from fluxrecipes.skill.truth import AIR, FLUXES, WIND_ERROR, Simulated
+from fluxrecipes.sources.reports import ICOADS, OCEANSITES
 
 LAT, LON = np.arange(-7.5, 8.0), np.arange(0.5, 360.0)
 SEED, F17 = 5, CODES["f17"]
@@ -467,22 +468,24 @@ def fake_reports(month: str) -> xr.Dataset | None:
     """Forty cells on two days, each with a withheld mooring and another."""
     if month != "2016-01":
         return None
-    columns: dict[str, list] = {n: [] for n in ("time", "longitude", "platform")}
+    columns: dict[str, list] = {n: [] for n in ("time", "longitude", "platform", "wind_speed")}
     for day in DAYS[[3, 5]]:
         for lon in np.arange(160, 240, 2) + 0.2:
-            for name in (b"41002", b"WHOTS"):
+            for name, wind in ((b"41002", 7.0), (b"WHOTS", 8.5)):
                 hour = (18.0 - (lon + 0.3) / 15.0) % 24.0
                 columns["time"].append(day + np.timedelta64(round(60 * hour), "m"))
                 columns["longitude"].append(lon)
+                columns["wind_speed"].append(wind)
                 columns["platform"].append(name)
     number = len(columns["time"])
     given = {
         "time": np.array(columns["time"], "datetime64[ns]"),
         "longitude": np.array(columns["longitude"]),
         "platform": np.array(columns["platform"], "S16"),
+        "wind_speed": np.array(columns["wind_speed"]),
         "latitude": np.full(number, 0.3),
         **{n: np.full(number, v) for n, v in {
-            "wind_speed": 7.0, "air_temperature": 298.0, "specific_humidity": 0.016, SST: 299.5,
+            "air_temperature": 298.0, "specific_humidity": 0.016, SST: 299.5,
             "air_pressure": 101_000.0, "height_wind": 4.0, "height_air_temperature": 3.0,
             "height_humidity": 3.0, "report_status": 2, "wind_method": 2, "averaging": 2,
             "feed": 2, "platform_kind": 4,
@@ -559,6 +562,33 @@ def test_withheld_stations_stay_closed_unless_they_are_opened(
     of = asked(folder, tmp_path, f"chain: {{stations: true, budget: false, {CHAIN}}}\n")
     with pytest.raises(ConfigError, match="nothing is said of why it is opened"):
         report.of(of)
+
+
+def with_copies(month: str, feed: int) -> xr.Dataset | None:
+    """All reports again through another feed, under other numbers."""
+    once = fake_reports(month)
+    if once is None:
+        return None
+    names = {b"41002": b"4100200", b"WHOTS": b"1700123"}
+    copy = once.assign(
+        platform=("report", np.array([names[one] for one in once["platform"].values], "S16")),
+        feed=("report", np.full(once.sizes["report"], feed)),
+    )
+    return xr.concat([once, copy], "report", data_vars="minimal")
+
+
+@pytest.mark.parametrize("feed", [ICOADS, OCEANSITES])  # further from the sensor, and nearer
+@pytest.mark.parametrize("stations", ["false", "true"])
+def test_reports_that_come_twice_are_scored_once_and_the_withheld_ones_as_such(
+    folder: Path, tmp_path: Path, table, monkeypatch: pytest.MonkeyPatch, stations: str, feed: int
+) -> None:
+    of = asked(folder, tmp_path, f"chain: {{stations: {stations}, budget: false, {CHAIN}}}\n")
+    once = chain_scores.judge(of)
+    monkeypatch.setattr(by_month, "reports_of", lambda place, month: with_copies(month, feed))
+    again = chain_scores.judge(of)
+    assert again.reports == once.reports
+    places = {SEEN, UNSEEN} if stations == "true" else {SEEN}
+    assert {one.place for one in again.reports} == places
 
 
 def test_the_test_year_is_opened_with_a_line_in_the_log(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,6 +228,56 @@ def test_many_cells_go_by_parts() -> None:
     near = np.exp(-6371.0 / 800.0 * np.arccos(np.clip(place @ place.T, -1, 1)))
     e = math.exp(-1)
     assert found.total**2 == pytest.approx(r @ np.kron([[1, e], [e, 1]], near) @ r)
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.floats(0.0, 50.0), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_the_mean_of_days_and_cells_is_the_sum_over_all_pairs(
+    days: int, cells: int, fading: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    latitude, longitude = rng.uniform(-60, 60, cells), rng.uniform(0, 360, cells)
+    sizes = rng.uniform(1, 2, (days, cells))
+    sizes[rng.random(sizes.shape) < 0.2] = np.nan
+    sizes[0, 0] = 1.0
+    for days_of_memory in (fading, 0.0, math.inf):
+        found = error_of_mean(
+            sizes,
+            0 * sizes,
+            correlation_days=days_of_memory,
+            correlation_kilometres=3000.0,
+            latitude=latitude,
+            longitude=longitude,
+        )
+        weight = np.isfinite(sizes) * np.cos(np.radians(latitude))
+        r = (np.nan_to_num(sizes) * weight / weight.sum()).ravel()
+        apart = np.abs(np.subtract.outer(np.arange(days), np.arange(days)))
+        place = unit(latitude, longitude)
+        angle = np.arccos(np.clip(place @ place.T, -1, 1))
+        near = np.exp(-6371.0 / 3000.0 * np.where(angle < 1e-6, 0.0, angle))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            in_time = np.where(apart == 0, 1.0, np.exp(-apart / days_of_memory))
+        expected = r @ np.kron(in_time, near) @ r
+        assert found.total**2 == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_mean_of_the_whole_record_needs_memory_for_its_days_and_not_for_pairs_of_them() -> None:
+    days = 10_593
+    total = np.random.default_rng(2).uniform(5, 20, days)
+    tracemalloc.start()
+    try:
+        found = error_of_mean(total, 0.4 * total, correlation_days=2.5)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5e6
+    random = np.sqrt(1 - 0.4**2) * total / days
+    by_lag = sum(  # of later lags exp(-100) is left
+        (1 + (lag > 0)) * math.exp(-lag / 2.5) * (random[lag:] @ random[: days - lag])
+        for lag in range(250)
+    )
+    expected = by_lag + (0.4 * total.mean()) ** 2
+    assert found.total == pytest.approx(math.sqrt(expected), rel=1e-12)
 
 
 @given(st.integers(1, 60), st.floats(0.0, 50.0), st.floats(0.0, 1.0))

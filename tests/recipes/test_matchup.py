@@ -21,6 +21,7 @@ from fluxrecipes.matchups.matching import (
     match,
     usable,
 )
+from fluxrecipes.sources.reports import GTMBA, ICOADS
 
 DAYS = np.arange("2014-07-01", "2014-07-05", dtype="datetime64[D]")
 LAT, LON = np.arange(-9.5, 10), np.arange(0.5, 360)
@@ -118,6 +119,23 @@ def test_the_nearest_report_of_a_platform_is_taken_and_each_platform_has_its_own
     assert found.wind_speed[1] > 8.0
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+def test_of_one_report_in_several_feeds_that_nearest_to_the_sensor_is_taken(
+    order: list[int],
+) -> None:
+    """ICOADS rounds times, here towards the pass at 17:58."""
+    times = np.array(["2014-07-02T18:10:00", "2014-07-02T18:09:36", "2014-07-02T17:40:00"])
+    feeds, winds = np.array([GTMBA, ICOADS, ICOADS]), np.array([5.0, 5.1, 6.0])
+    given = reports(list(times[order]), feed=feeds[order], wind_speed=winds[order])
+    found = match(given, passes())
+    assert found.feed.tolist() == [GTMBA] and found.hours_apart[0] == pytest.approx(0.2, abs=1e-3)
+    nearer = np.where(feeds[order] == GTMBA, np.datetime64("2014-07-02T18:20", "ns"), given["time"])
+    found = match(given.assign(time=("report", nearer)), passes())
+    assert found.feed.tolist() == [ICOADS]  # another report, and the nearest
+    parts = [match(given.isel(report=[at]), passes()) for at in range(3)]
+    assert Matchups.joined(parts).feed.tolist() == [GTMBA]
+
+
 def test_a_filled_cell_meets_reports_near_the_hour_at_which_it_would_have_been_seen() -> None:
     time, state = passes().pass_time.copy(), passes().state.copy()
     time[:, :, 10, 0], state[:, :, 10, 0] = np.nan, cf.INTERPOLATED
@@ -211,10 +229,8 @@ def test_without_pressure_the_standard_one_is_taken() -> None:
 
 def test_withheld_platforms_are_known_by_any_case_and_by_their_surroundings() -> None:
     names = np.array([b"WHOTS", b"51wh0", b"41002"], "S16")
-    given = reports(["2014-07-02T18:00"] * 3, platform=names)
-    assert match(given, passes(), leave_out=["whots", "51WH0"]).platform.tolist() == [b"41002"]
-    found = match(given, passes())
-    assert found.without(["whots"]).platform.tolist() == [b"41002", b"51wh0"]
+    found = match(reports(["2014-07-02T18:00"] * 3, platform=names), passes())
+    assert found.platform[found.named(["whots", "51WH0"])].tolist() == [b"51wh0", b"WHOTS"]
     assert len(found.beyond([(0.3, 4.9)], 499.0)) == 3
     assert not len(found.beyond([(0.3, 4.9), (50.0, 50.0)], 502.0))
 

@@ -22,7 +22,7 @@ from fluxrecipes import stored
 from fluxrecipes.matchups import beside, by_month, command, file
 from fluxrecipes.matchups.beside import Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, Rules
-from fluxrecipes.sources.reports import GTMBA, ICOADS, NDBC
+from fluxrecipes.sources.reports import GTMBA, ICOADS, NDBC, OCEANSITES
 
 RNG = np.random.default_rng(8)
 
@@ -74,6 +74,45 @@ def test_sets_are_by_station_and_year() -> None:
     )
     expected = [beside.TRAIN, beside.VALIDATION, beside.VALIDATION, beside.TEST, beside.KEPT_BACK]
     assert beside.sets_of(some).tolist() == expected
+
+
+@pytest.mark.parametrize("feed", [ICOADS, OCEANSITES])
+def test_a_copy_of_a_withheld_report_is_withheld_whichever_is_nearer_to_the_sensor(
+    feed: int,
+) -> None:
+    """The last is as like the copy as the copy is like the withheld one."""
+    some = matchups(
+        4,
+        column=np.array([7, 7, 7, 7]),
+        platform=np.array([b"1700123", b"Whots", b"41002", b"other"], "S16"),
+        feed=np.array([feed, NDBC, NDBC, ICOADS], np.uint8),
+        air_temperature=np.array([298.1, 298.0, 302.0, 298.2]),
+    )
+    assert beside.reported_by(some, ["WHOTS"]).tolist() == [True, True, False, True]
+    assert beside.sets_of(some).tolist() == [beside.KEPT_BACK] * 2 + [2, beside.KEPT_BACK]
+    assert beside.once(some, ["WHOTS"]).platform.tolist() == [b"41002"]
+    assert not beside.reported_by(some, ["NTAS"]).any() and len(beside.once(some)) == 2
+
+
+def test_what_is_held_out_sets_no_limits() -> None:
+    """Of the test year alone nothing is implausible; of the tuning years too these tell."""
+    number = 400
+    air = RNG.normal(298.0, 0.5, number)
+    air[0], air[200] = 290.0, 290.0
+    column, row = np.arange(number) % 360, np.arange(number) // 360
+    tests, tuning = np.datetime64("2018-01-04"), np.datetime64("2016-01-04")
+    record = {"latent_heat_flux": np.full(number, 100.0, np.float32)}
+    for day, outliers in (
+        (np.full(number, tests), []),
+        (np.where(np.arange(number) < 200, tests, tuning), [0, 200]),
+    ):
+        some = matchups(number, air_temperature=air, column=column, row=row, day=day)
+        told = beside.verdicts(Beside(some, record), beside.sets_of(some), 4.5)
+        assert np.flatnonzero(told == beside.OUTLIER).tolist() == outliers
+    names = np.full(number, b"WHOTS", "S16")
+    some = matchups(number, air_temperature=air, column=column, row=row, platform=names)
+    told = beside.verdicts(Beside(some, record), beside.sets_of(some), 4.5)
+    assert (told == beside.KEPT).all()
 
 
 def test_why_a_matchup_does_not_count() -> None:

@@ -237,6 +237,20 @@ def test_sets_of_days_are_those_of_their_matchups() -> None:
     assert found.sets.tolist() == [beside.TRAIN, beside.KEPT_BACK, beside.TRAIN]
 
 
+def test_a_day_with_one_withheld_matchup_is_withheld() -> None:
+    some = matchups(2, column=np.array([3, 3]), platform=np.array([b"A", b"A"], "S16"))
+    some = replace(some, orbit=np.array([0, 1]))
+    days = Days(
+        some.platform[:1], some.day[:1], some.row[:1], some.column[:1], some.latitude[:1],
+        some.longitude[:1], some.feed[:1], np.full(1, 24), np.zeros(1, np.uint8),
+        np.zeros(1, np.uint8), {}, {}, {"record": {}},
+    )  # fmt: skip
+    kept = np.full(2, beside.KEPT, np.uint8)
+    for sets in ([beside.TRAIN, beside.KEPT_BACK], [beside.KEPT_BACK, beside.TRAIN]):
+        found = daily.judged([days], some, kept, np.array(sets, np.uint8))
+        assert found is not None and found.sets.tolist() == [beside.KEPT_BACK]
+
+
 def test_ships_alone_have_no_day_beside_a_product() -> None:
     with pytest.raises(ConfigError, match="--beside oaflux, ohf-cdr: no platform that counts"):
         daily.check_days(None, ASKED)

@@ -177,3 +177,8 @@ def test_the_command_tells_and_draws(folder: Path) -> None:
         assert (folder / "out" / f"{name}.png").stat().st_size > 20_000
     told = json.loads((folder / "out" / "means.json").read_text())
     assert {one["member"] for one in told["means"]} == {"record", "oaflux", "fluxes"}
+    (folder / "out" / "means.json").unlink()
+    done = CliRunner().invoke(app, [*call, "--json", "--out", str(folder / "elsewhere")])
+    assert json.loads(done.stdout) == told
+    assert json.loads((folder / "elsewhere" / "means.json").read_text()) == told
+    assert not (folder / "out" / "means.json").exists()

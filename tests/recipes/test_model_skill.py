@@ -18,6 +18,8 @@ from fluxkernels.errors import SampleError
 from fluxkernels.filling.covariance import Covariance
 from fluxrecipes import near_surface, networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.matchups.matching import cell_of
+from fluxrecipes.nature.moorings import FLUX_MOORINGS, MOORINGS
 from fluxrecipes.skill import (
     closing,
     fields,
@@ -37,7 +39,7 @@ from fluxrecipes.skill.layers import Layer, layers_of, logarithm, normals
 from fluxrecipes.skill.scores import Points, joined, scores, sums
 from fluxrecipes.skill.slots import Slots
 from fluxrecipes.skill.truth import Hidden, Question, Simulated
-from fluxrecipes.training.archive import HeldOut
+from fluxrecipes.training.archive import HeldOut, Part
 
 LAT, LON = np.arange(-7.5, 8.0), np.arange(0.5, 360.0)
 WIND, VAPOUR, CLOUD, RAIN = VARIABLES
@@ -480,19 +482,6 @@ def test_true_standard_errors_hold_and_halved_ones_do_not() -> None:
     assert closing.trust(mean, error, truth, {"none": error < 0})["none"].points == 0
 
 
-def test_a_budget_tells_which_stage_errs() -> None:
-    rng = np.random.default_rng(4)
-    truth, one, other = rng.normal(size=(3, 20_000))
-    found = closing.budget(
-        truth + 2 * one + other, {"fill": truth + other, "retrieve": truth + 2 * one}, truth
-    )
-    assert found["fill"].share == pytest.approx(0.8, abs=0.02)
-    assert found["retrieve"].share == pytest.approx(0.2, abs=0.02)
-    assert found["fill"].rmse == pytest.approx(1.0, abs=0.02)
-    with pytest.raises(SampleError, match="no error"):
-        closing.budget(truth, {}, truth)
-
-
 def test_a_gap_that_is_none_is_refused() -> None:
     with pytest.raises(SampleError, match="not below the baseline's"):
         closing.closed(1.0, 2.0, 2.0)
@@ -590,9 +579,11 @@ def test_a_retrieval_is_scored_from_end_to_end(folder: Path, tmp_path: Path, cap
 def test_the_verb_prints_a_document(folder: Path, capsys) -> None:
     with pytest.raises(ConfigError, match="`--models`"):
         validate(folder / "validate.yaml")
-    validate(folder / "validate.yaml", models=True, as_json=True)
+    out = folder / "deep" / "models"
+    validate(folder / "validate.yaml", models=True, out=out, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["gaps"]["scores"] and found["simulated"] is False
+    assert json.loads((out / "models.json").read_text()) == found
 
 
 def test_opening_the_withheld_stations_is_told(tmp_path: Path) -> None:
@@ -603,13 +594,23 @@ def test_opening_the_withheld_stations_is_told(tmp_path: Path) -> None:
     assert report.held_out(settings.load(tmp_path / "v.yaml")) == ""
 
 
-def test_stations_lie_in_their_cells(folder: Path) -> None:
+def test_moorings_lie_in_the_cells_that_their_reports_are_matched_with() -> None:
+    globe = {"lat": np.arange(-89.5, 90.0), "lon": np.arange(0.5, 360.0)}
+    seen, unseen = points.station_cells(Part(xr.Dataset(coords=globe), (), "")).values()
+    moored = [station for station, _ in MOORINGS.values()]
+    for found, stations in ((seen, moored), (unseen, FLUX_MOORINGS)):
+        cells = [cell_of(s.latitude, s.longitude, -90.0, 0.0) for s in stations]
+        np.testing.assert_array_equal(np.transpose(found), cells)
+    at = list(MOORINGS).index("0n140w")  # on the edge of two rows
+    assert globe["lat"][seen[0][at]] == 0.5 and globe["lon"][seen[1][at]] == 220.5
+
+
+def test_moorings_off_the_grid_have_no_cell(folder: Path) -> None:
     part = fields.opened(place.at(folder / "passes.zarr"), "")
     seen, unseen = points.station_cells(part).values()
-    at = dict(zip(zip(*seen, strict=True), [0] * seen[0].size, strict=True))
-    row, column = int(np.flatnonzero(LAT == -0.5)[0]), 220  # 0n140w, on the edge of two rows
-    assert (row, column) in at or (row + 1, column) in at
-    assert LON[unseen[1][0]] == 202.5  # WHOTS
+    inside = [s for s, _ in MOORINGS.values() if -8.0 <= s.latitude < 8.0]
+    assert len(seen[0]) == len(inside) and seen[0].min() >= 0 and seen[0].max() < LAT.size
+    assert not unseen[0].size
 
 
 @pytest.mark.parametrize(
@@ -686,6 +687,67 @@ def test_runs_hold_their_days_and_score_every_nth() -> None:
     assert [one.days.size for one in stretches] == [10, 10, 10]
     with pytest.raises(ConfigError, match="hold no 10 consecutive days"):
         fields.sampled(written, [period("2016-04-01", "2016-04-03")], length=10, count=3)
+
+
+def test_days_of_periods_that_overlap_or_are_not_in_order_are_those_of_their_union() -> None:
+    written = np.arange(np.datetime64("2016-01-01"), np.datetime64("2018-01-01"))
+    several = [period("2016-02-01", "2016-02-10"), period("2016-02-05", "2016-02-15")]
+    union = [period("2016-02-01", "2016-02-15")]
+    for every in (1, 4):
+        expected = fields.runs(written, union, every=every, margin=6)
+        for given in (several, several[::-1], [*several, several[0]]):
+            assert fields.runs(written, given, every=every, margin=6) == expected
+            assert np.array_equal(
+                fields.days_of(written, given, every), fields.days_of(written, union, every)
+            )
+    assert fields.sampled(written, several, length=5, count=9) == fields.sampled(
+        written, union, length=5, count=9
+    )
+    years = [period("2016-12-01", "2016-12-31"), period("2017-01-01", "2017-01-31")]
+    runs = fields.runs(written, years, every=10, margin=6)
+    assert fields.runs(written, years[::-1], every=10, margin=6) == runs
+    days = [str(run.days[k]) for run in runs for k in run.targets]
+    assert days[3:5] == ["2016-12-31", "2017-01-01"]  # each period begins with its first day
+
+
+OVERLAPPING = (
+    "[{first: 2014-02-12, last: 2014-02-20}, {first: 2014-02-05, last: 2014-02-14}]",
+    "[{first: 2014-01-20, last: 2014-01-30}, {first: 2014-01-01, last: 2014-01-22}]",
+)
+UNION = ("{first: 2014-02-05, last: 2014-02-20}", "{first: 2014-01-01, last: 2014-01-30}")
+
+
+@pytest.mark.parametrize(
+    ("what", "part"),
+    [
+        ("gaps", "gaps: {methods: [climatology, oi-causal], variables: [wind_speed]}\n"),
+        (
+            "retrieval",
+            "datasets: {sst: any}\ntruth: {seed: 3}\n"
+            "retrieval: {methods: [quadratic], points: 60, days: 50}\n",
+        ),
+    ],
+    ids=["gaps", "retrieval"],
+)
+def test_periods_that_overlap_count_no_day_twice(
+    folder: Path, tmp_path: Path, what: str, part: str
+) -> None:
+    found = []
+    for score, fit in (UNION, OVERLAPPING):
+        text = f"store: {folder / 'passes.zarr'}\nfit: {fit}\nscore: {score}\nevery: 3\n"
+        (tmp_path / "v.yaml").write_text(text + part)
+        found.append(report.of(settings.load(tmp_path / "v.yaml"))[what])
+    assert found[0]["scores"] == found[1]["scores"]
+    assert found[0].get("fitted_on") == found[1].get("fitted_on")
+
+
+def test_days_to_fit_on_that_were_never_written_are_told(folder: Path, tmp_path: Path) -> None:
+    text = FILE.replace("2014-01-01, last: 2014-01-30", "2012-01-01, last: 2012-01-30")
+    text = text.replace("passes.zarr", str(folder / "passes.zarr"))
+    (tmp_path / "v.yaml").write_text(text.replace(", oi-centred", ""))
+    with pytest.raises(ConfigError, match="no day of 2012-01-01 to 2012-01-30 was written") as told:
+        report.of(settings.load(tmp_path / "v.yaml"))
+    assert told.value.where == "fit" and told.value.mend
 
 
 def test_logarithms_count_what_scatters_below_zero_as_zero() -> None:

@@ -13,6 +13,7 @@ from fluxkernels.bulk import bulk_flux
 from fluxrecipes import ranking as module
 from fluxrecipes.matchups.matching import WITHHELD
 from fluxrecipes.ranking import FEWEST, Closeness, closeness, ranking
+from fluxrecipes.sources.reports import ICOADS
 
 DAYS = np.arange("2004-07-01", "2004-07-08", dtype="datetime64[D]").astype("datetime64[ns]")
 LAT, LON = np.arange(-9.5, 10), np.arange(0.5, 20)
@@ -102,6 +103,19 @@ def test_platforms_kept_for_validation_take_no_part() -> None:
     assert some.pairs == near.sum()
 
 
+def test_a_report_that_comes_twice_counts_once_and_a_withheld_one_under_no_number() -> None:
+    given = reports()
+    names = given["platform"].values
+    through_icoads = {"platform": np.char.add(names, "00"), "feed": np.full(len(names), ICOADS)}
+    copy = given.assign({name: ("report", values) for name, values in through_icoads.items()})
+    both = xr.concat([given, copy], "report")
+    winds = passes(0.3, 0.5)
+    assert closeness("2004-07", "f13", winds, both) == closeness("2004-07", "f13", winds, given)
+    left = [name for name in names if name.endswith("7")]
+    some = closeness("2004-07", "f13", winds, both, left)
+    assert some == closeness("2004-07", "f13", winds, given, left)
+
+
 def test_too_few_pairs_say_nothing() -> None:
     given = reports()
     near = np.flatnonzero(near_passes(given))
@@ -135,3 +149,28 @@ def test_withheld_stations_rank_no_satellite(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "closeness", of_month)
     module.of_store(Folder(Path("store")), ("f17",), date(2004, 7, 1), date(2004, 7, 31))
     assert left == [WITHHELD]
+
+
+def test_months_of_the_test_year_are_neither_read_nor_ranked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their numbers would be looked at, and would decide the merge, with no line in the log."""
+    read: list[str] = []
+
+    def reports_of(location: object, month: str) -> None:
+        read.append(month)
+
+    store = SimpleNamespace(names=("insitu", "deepflux-f17"))
+    monkeypatch.setattr(module, "Store", SimpleNamespace(at=lambda _: store))
+    monkeypatch.setattr(module, "open_dataset", lambda *_: passes(0.0, 0.1))
+    monkeypatch.setattr(module, "reports_of", reports_of)
+    told: list[str] = []
+    period = date(2017, 11, 1), date(2019, 2, 28)
+    module.of_store(Folder(Path("store")), ("f17",), *period, tell=told.append)
+    assert read == ["2017-11", "2017-12", "2019-01", "2019-02"]
+    (line,) = told
+    assert "2018-01 to 2018-12" in line and "held out" in line and "newest" in line
+    module.of_store(
+        Folder(Path("store")), ("f17",), date(2019, 1, 1), date(2019, 1, 31), tell=told.append
+    )
+    assert len(told) == 1

@@ -172,12 +172,29 @@ def test_seasons_and_drift(sky: np.ndarray) -> None:
     when = np.concatenate([some_days(15), some_days(15, "2014-07-01")])
     ours = passes("amsr2", sky, when, drift=0.5)
     found = compared(ours, passes("f17", sky, when))
-    assert found.seasons == ("DJF", "JJA")
+    assert found.seasons(5) == ("DJF", "JJA")
     drift = overlap.drift(found, "wind_speed", 5)
     assert drift.low < 0.5 < drift.high and drift.value == pytest.approx(0.5, abs=0.1)
-    winter, summer = (overlap.bias(found, "wind_speed", 5, season=s) for s in found.seasons)
+    winter, summer = (overlap.bias(found, "wind_speed", 5, season=s) for s in found.seasons(5))
     assert summer.value - winter.value == pytest.approx(0.25, abs=0.05)
     assert np.isnan(overlap.bias(found, "wind_speed", 5, season="MAM").value)
+
+
+def test_a_season_counts_with_the_days_of_two_blocks(sky: np.ndarray) -> None:
+    when = some_days(30, "2014-01-31")  # to 1 March
+    found = compared(passes("amsr2", sky, when), passes("f17", sky, when))
+    assert found.seasons(5) == ("DJF",) and found.seasons(1) == ("DJF",)
+    of_week = replace(found, days=some_days(30, "2014-02-20"))
+    assert of_week.seasons(4) == ("DJF", "MAM") and of_week.seasons(5) == ("MAM",)
+    asked = limits.load(None)
+    (seen,) = (
+        c for c in verdict.checks(found, None, None, None, asked) if c.what == "seasons seen"
+    )
+    assert seen.result == FAILS and seen.note == "DJF in 30 days"
+    few = asked.model_copy(update={"block": 20})
+    made = {(c.what, c.variable): c for c in verdict.checks(found, None, None, None, few)}
+    assert made["seasons seen", ""].note == "none in 30 days"
+    assert made["bias, worst season", "wind_speed"].result == OPEN
 
 
 def test_too_few_days_are_told() -> None:
@@ -362,8 +379,13 @@ def test_a_region_that_fails_is_not_hidden_behind_one_that_is_open() -> None:
     ]
     assert verdict._worst(made).note == "fails"
     assert verdict._worst([made[0], made[2]]).note == "far, open"
+    alone = replace(made[0], measured=Interval(0.001, np.nan, np.nan), note="one block")
+    worst = verdict._worst([made[2], alone])
+    assert worst.note == "one block" and worst.result == OPEN
+    assert verdict._worst([made[1], alone]).note == "fails"
     unknown = replace(made[0], measured=Interval(np.nan, np.nan, np.nan))
     assert verdict._worst([unknown]).result == OPEN
+    assert verdict._worst([made[2], unknown]).note == "fine; no pairs in far, open"
 
 
 def test_thresholds_of_ones_own(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from fluxengine.errors import ConfigError
+from fluxkernels.stats.agreement import Agreement, agreement
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.matchups import beside, file, published, report, scores
+from fluxrecipes.matchups import beside, file, pictures, published, report, scores
 from fluxrecipes.matchups.beside import Beside
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill import command
@@ -124,6 +126,44 @@ def test_a_look_at_what_is_held_out_is_written_down(folder: Path) -> None:
         "test 2018",
         "withheld station",
     }
+
+
+def test_a_taylor_diagram_shows_its_worst_estimates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    truth, clusters = rng.normal(size=2000), np.arange(2000) // 50
+
+    def of(slope: float, noise: float) -> Agreement:
+        return agreement(slope * truth + noise * rng.normal(size=2000), truth, clusters)
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(pictures, "_saved", lambda figure, path: drawn.append(figure) or path)
+    good, wide, against = of(1.0, 0.3), of(3.0, 1.0), of(-0.5, 0.5)
+    still = agreement(truth, np.ones(2000), clusters)  # reports all alike: there is no ratio
+    several = {
+        "good": {"one": good},
+        "wide": {"one": good, "other": wide, "none": still},
+        "against": {"one": against},
+        "empty": {},
+    }
+    pictures.taylor(several, tmp_path / "taylor.png", title="")
+    ends = []
+    for axis, labelled in zip(drawn[0].axes, several.values(), strict=True):
+        shown = {line.get_label(): line.get_xydata()[0] for line in axis.get_lines()}
+        ends.append((axis.get_xlim()[1], axis.get_ylim()[1]))
+        for label, one in labelled.items():
+            angle, radius = shown[label]
+            if one is still:
+                assert np.isnan([angle, radius]).all()
+                continue
+            assert 0 <= angle <= axis.get_xlim()[1] and 0 < radius <= axis.get_ylim()[1]
+            assert np.cos(angle) == pytest.approx(one.correlation.value)
+            ratio = one.spread.value / one.spread_of_reference.value
+            assert radius == pytest.approx(ratio)
+    quarter, half = np.pi / 2, np.pi
+    assert [angle for angle, _ in ends] == pytest.approx([quarter, quarter, half, quarter])
+    assert [ends[n][1] for n in (0, 2, 3)] == [1.5] * 3 and ends[1][1] > 3.0
 
 
 def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path) -> None:

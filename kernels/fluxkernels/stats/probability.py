@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,108 +11,6 @@ from scipy.special import ndtr, ndtri
 from fluxkernels.errors import OutOfRangeError, ShapeError
 
 Array = npt.NDArray[Any]
-
-
-class Brier(NamedTuple):
-    """Brier score of a probability of occurrence, and what it is made of.
-
-    Parameters
-    ----------
-    points : int
-        Points compared.
-    score : float
-        Mean squared difference of probability and occurrence: 0 is perfect.
-    reference : float
-        That of the reference: of its own probabilities, or of the sample's frequency.
-    skill : float
-        1 - score / reference.
-    reliability : float
-        Mean squared difference of the probability and the frequency with which it comes true,
-        over bins of probability: 0 is best.
-    resolution : float
-        Mean squared difference of those frequencies and the sample's: large is good.
-    uncertainty : float
-        Variance of the occurrence in the sample.
-    """
-
-    points: int
-    score: float
-    reference: float
-    skill: float
-    reliability: float
-    resolution: float
-    uncertainty: float
-
-
-def brier(
-    probability: Array, occurred: Array, reference: Array | None = None, *, bins: int = 10
-) -> Brier:
-    """Brier score with its decomposition, over the points where all are finite.
-
-    Parameters
-    ----------
-    probability : float array
-        0 to 1.
-    occurred : float array of 0, 1 and NaN, or bool array
-        Whether it did (it rained).
-    reference : float array, optional
-        Probabilities to beat, such as a climatology's. Default: the sample's own frequency.
-    bins : int, optional
-        Equal intervals of probability for the decomposition.
-
-    Returns
-    -------
-    Brier
-        NaN scores where there is no point.
-
-    Raises
-    ------
-    ShapeError
-        FK103: shapes differ.
-    OutOfRangeError
-        FK106: a probability outside 0 to 1.
-
-    Notes
-    -----
-    ``score = reliability - resolution + uncertainty`` up to the variation of probabilities
-    within a bin; exactly so where each bin holds a single value (Murphy, 1973).
-
-    References
-    ----------
-    Brier, G. W., 1950: Mon. Weather Rev., 78, 1-3.
-    Murphy, A. H., 1973: J. Appl. Meteorol., 12, 595-600.
-    """
-    parts = _finite(probability, occurred, *(() if reference is None else (reference,)))
-    p, o = parts[0], parts[1]
-    if not o.size:
-        return Brier(0, *[np.nan] * 6)
-    if min(part.min() for part in parts) < 0 or max(part.max() for part in parts) > 1:
-        raise OutOfRangeError(
-            "a value is not between 0 and 1.", "Brier score", "Give parts of 1, not percent."
-        )
-    frequency = float(o.mean())
-    uncertainty = frequency * (1.0 - frequency)
-    to_beat = uncertainty if reference is None else _mean_square(parts[2] - o)
-    score = _mean_square(p - o)
-    bin_ = np.minimum((p * bins).astype(int), bins - 1)
-    share, said, came = _of_bins(bin_, p, o)
-    return Brier(
-        int(o.size),
-        score,
-        to_beat,
-        1.0 - score / to_beat if to_beat > 0 else np.nan,
-        float(share @ (said - came) ** 2),
-        float(share @ (came - frequency) ** 2),
-        uncertainty,
-    )
-
-
-def _of_bins(bin_: Array, probability: Array, occurred: Array) -> tuple[Array, Array, Array]:
-    """Share of the points, mean probability and frequency of each bin that has any."""
-    number = np.bincount(bin_)
-    used = number > 0
-    said, came = (np.bincount(bin_, x)[used] / number[used] for x in (probability, occurred))
-    return number[used] / bin_.size, said, came
 
 
 def crps_gaussian(mean: Array, standard_deviation: Array, reference: Array) -> float:
@@ -141,13 +39,7 @@ def crps_gaussian(mean: Array, standard_deviation: Array, reference: Array) -> f
     Gneiting, T., and A. E. Raftery, 2007: J. Am. Stat. Assoc., 102, 359-378 (section 4.2).
     """
     m, s, y = _spread(mean, standard_deviation, reference)
-    if not y.size:
-        return np.nan
-    error = y - m
-    z = np.divide(error, s, out=np.zeros_like(error), where=s > 0)
-    density = np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
-    score = s * (z * (2.0 * ndtr(z) - 1.0) + 2.0 * density - 1.0 / np.sqrt(np.pi))
-    return float(np.where(s > 0, score, np.abs(error)).mean())
+    return float(crps_of_errors(y - m, s).mean()) if y.size else np.nan
 
 
 def coverage(
@@ -181,43 +73,49 @@ def coverage(
     if not 0 < level < 1:
         raise OutOfRangeError(f"{level} is no probability.", "level", "Give 0.68, not 68.")
     m, s, y = _spread(mean, standard_deviation, reference)
-    return float((np.abs(y - m) <= ndtri(0.5 + level / 2.0) * s).mean()) if y.size else np.nan
+    return float(inside(y - m, s, level).mean()) if y.size else np.nan
 
 
-def log_rmse(estimate: Array, reference: Array, *, offset: float) -> float:
-    """Root mean square error of log(x + offset), for values such as rain that are mostly zero.
+def crps_of_errors(error: Array, standard_deviation: Array) -> Array:
+    """Continuous ranked probability score of each Gaussian estimate, by its error.
 
     Parameters
     ----------
-    estimate, reference : float array
-        Of one shape and unit, not below zero.
-    offset : float
-        In the same unit: values well below it count as alike. For rain in mm/h, 0.1.
+    error, standard_deviation : float64 array
+        Finite, of one shape and unit; a standard deviation of 0 is a sure estimate.
 
     Returns
     -------
-    float
-        In powers of e; NaN where there is no point at which both are finite.
+    float64 array
+        Of that shape and unit.
 
-    Raises
-    ------
-    ShapeError
-        FK103: shapes differ.
-    OutOfRangeError
-        FK106: a value at or below minus the offset, or an offset that is not above zero.
+    References
+    ----------
+    Gneiting, T., and A. E. Raftery, 2007: J. Am. Stat. Assoc., 102, 359-378 (section 4.2).
     """
-    x, y = _finite(estimate, reference)
-    if not offset > 0 or (x.size and not min(x.min(), y.min()) > -offset):
-        raise OutOfRangeError(
-            f"the logarithm of a value plus {offset} does not exist.",
-            "log_rmse",
-            "Give an offset above zero and values that are not negative.",
-        )
-    return float(np.sqrt(_mean_square(np.log((x + offset) / (y + offset))))) if x.size else np.nan
+    z = np.divide(error, standard_deviation, out=np.zeros_like(error), where=standard_deviation > 0)
+    density = np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
+    score = z * (2.0 * ndtr(z) - 1.0) + 2.0 * density - 1.0 / np.sqrt(np.pi)
+    return np.where(standard_deviation > 0, standard_deviation * score, np.abs(error))
 
 
-def _mean_square(x: Array) -> float:
-    return float(np.mean(x**2))
+def inside(error: Array, standard_deviation: Array, level: float) -> Array:
+    """Which errors are within the central interval of Gaussian estimates.
+
+    Parameters
+    ----------
+    error, standard_deviation : float64 array
+        Of one shape and unit.
+    level : float
+        Probability of the interval.
+
+    Returns
+    -------
+    bool array
+        Of that shape.
+    """
+    within: Array = np.abs(error) <= ndtri(0.5 + level / 2.0) * standard_deviation
+    return within
 
 
 def _spread(mean: Array, standard_deviation: Array, reference: Array) -> tuple[Array, Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Self
@@ -14,8 +14,7 @@ from fluxengine.place import Place
 from fluxengine.store import open_dataset
 from fluxrecipes.matchups import by_month
 from fluxrecipes.matchups.climatology import Climatology
-from fluxrecipes.matchups.matching import WITHHELD, Flags, Indices, Matchups, Rules
-from fluxrecipes.sources.reports import GTMBA, ICOADS, NDBC, OCEANSITES, WHOTS
+from fluxrecipes.matchups.matching import WITHHELD, Flags, Indices, Matchups, Rules, rank_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,8 +54,6 @@ SETS = {
     TEST: "test_2018",
     KEPT_BACK: "withheld_station",
 }
-# Of two copies of a report the one from the feed that comes first is kept: nearer to the sensor.
-FEEDS = (OCEANSITES, WHOTS, GTMBA, NDBC, ICOADS)
 SAME_WITHIN = np.timedelta64(15, "m")
 SAME_VALUES = {"air_temperature": 0.15, "sea_surface_temperature": 0.11, "wind_speed": 0.6}
 
@@ -212,12 +209,15 @@ def sets_of(matchups: Matchups) -> Array:
     found = np.full(len(matchups), TRAIN, np.uint8)
     found[(year == 2016) | (year == 2017)] = VALIDATION
     found[year == 2018] = TEST
-    found[matchups.named(WITHHELD)] = KEPT_BACK
+    found[reported_by(matchups, WITHHELD)] = KEPT_BACK
     return found
 
 
 def verdicts(found: Beside, sets: Array, limit: float) -> Array:
     """Codes of `VERDICTS`; the limits of what is plausible know nothing of what is held out.
+
+    They are learned from the training years, without these from those of validation, and without
+    both there are none.
 
     Parameters
     ----------
@@ -230,8 +230,9 @@ def verdicts(found: Beside, sets: Array, limit: float) -> Array:
     matchups = found.matchups
     told = np.full(len(matchups), KEPT, np.uint8)
     told[np.isnan(found.record["latent_heat_flux"])] = NO_RECORD
-    known = matchups.at(sets == TRAIN) if (sets == TRAIN).any() else matchups
-    told[~Climatology.of(known).plausible(matchups, limit)] = OUTLIER
+    known = next((at for at in (sets == TRAIN, sets == VALIDATION) if at.any()), None)
+    if known is not None:
+        told[~Climatology.of(matchups.at(known)).plausible(matchups, limit)] = OUTLIER
     told[duplicates(matchups)] = DUPLICATE
     return told
 
@@ -242,25 +243,47 @@ def duplicates(matchups: Matchups) -> Flags:
     A buoy's reports come from its owner, and again through ICOADS, at times under another number.
     They are the same where time, air, sea and wind are, as far as rounding and heights leave them.
     """
-    rank = np.full(256, len(FEEDS))
-    rank[list(FEEDS)] = np.arange(len(FEEDS))
-    day, orbit, row, column = (np.asarray(one).astype(np.int64) for one in matchups.cell)
-    order = np.lexsort((rank[matchups.feed], column, row, orbit, day))
-    keys = np.stack([day, orbit, row, column], axis=-1)[order]
-    marked = np.zeros(len(order), bool)
-    for apart in range(1, len(order)):
-        near = (keys[apart:] == keys[:-apart]).all(axis=1)
-        if not near.any():
-            break
-        former, later = order[:-apart][near], order[apart:][near]
-        same = _same(matchups, former, later) & ~marked[former]
-        marked[later[same]] = True
+    marked = np.zeros(len(matchups), bool)
+    for former, later in _copies(matchups):
+        marked[later[~marked[former]]] = True
     return marked
 
 
-def once(matchups: Matchups) -> Matchups:
-    """Each report once: a copy under another number must not check what the other one taught."""
-    return matchups.at(~duplicates(matchups))
+def reported_by(matchups: Matchups, platforms: Iterable[str]) -> Flags:
+    """Which are reports of some platforms, under their own name or, as copies, under another."""
+    found = matchups.named(platforms)
+    copies = list(_copies(matchups)) if found.any() else []
+    grows = bool(copies)
+    while grows:  # by copies of copies
+        before = np.count_nonzero(found)
+        for one, other in copies:
+            found[other[found[one]]] = True
+            found[one[found[other]]] = True
+        grows = bool(np.count_nonzero(found) > before)
+    return found
+
+
+def once(matchups: Matchups, leave_out: Iterable[str] = ()) -> Matchups:
+    """Each report once, and none of some platforms, by whatever number it comes.
+
+    A copy under another number must not check what the other one taught, nor teach what is
+    withheld.
+    """
+    return matchups.at(~(duplicates(matchups) | reported_by(matchups, leave_out)))
+
+
+def _copies(matchups: Matchups) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs that say the same of a cell and pass, first the one that is nearer to the sensor."""
+    day, orbit, row, column = (np.asarray(one).astype(np.int64) for one in matchups.cell)
+    order = np.lexsort((rank_of(matchups.feed), column, row, orbit, day))
+    keys = np.stack([day, orbit, row, column], axis=-1)[order]
+    for apart in range(1, len(order)):
+        near = (keys[apart:] == keys[:-apart]).all(axis=1)
+        if not near.any():
+            return
+        former, later = order[:-apart][near], order[apart:][near]
+        same = _same(matchups, former, later)
+        yield former[same], later[same]
 
 
 def _same(matchups: Matchups, one: Indices, other: Indices) -> Flags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ def of_store(
     first: date,
     last: date,
     *,
-    leave_out: Iterable[str] = (),
     rules: Rules = DEFAULT,
     merged: str = MERGED,
     filled: str = FILLED,
@@ -41,8 +40,6 @@ def of_store(
         Of a store with the table of reports and the passes.
     first, last : date
         Of the passes, both included.
-    leave_out : iterable of str
-        Platforms.
     rules : Rules
     merged, filled : str
         Datasets of the passes before and after the gap filling.
@@ -58,12 +55,12 @@ def of_store(
         Where there is no such store or dataset.
     """
     options: dict[str, Any] = {"rules": rules, "merged": merged, "filled": filled}
-    left, found = tuple(leave_out), []
+    found = []
     for month in months_of(first, last):
         reports = reports_of(location, month)
         if reports is None:
             continue
-        part = of_month(location, month, reports, (first, last), leave_out=left, **options)
+        part = of_month(location, month, reports, (first, last), **options)
         if part is not None:
             found.append(part)
     return Matchups.joined(found) if found else None
@@ -81,7 +78,6 @@ def of_month(
     reports: xr.Dataset,
     period: tuple[date, date],
     *,
-    leave_out: Iterable[str] = (),
     rules: Rules = DEFAULT,
     merged: str = MERGED,
     filled: str = FILLED,
@@ -90,7 +86,7 @@ def of_month(
 
     Parameters
     ----------
-    location, leave_out, rules, merged, filled
+    location, rules, merged, filled
         As of `of_store`.
     month : str
     reports : Dataset
@@ -116,7 +112,7 @@ def of_month(
     if not days.size:
         return None
     passes = Passes.of(before.sel(time=days).load(), after.sel(time=days).load())
-    return match(reports, passes, leave_out, rules)
+    return match(reports, passes, rules)
 
 
 def reports_of(location: Place, month: str) -> xr.Dataset | None:

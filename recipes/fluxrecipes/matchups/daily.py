@@ -223,9 +223,11 @@ def judged(days: Sequence[Days], matchups: Matchups, verdicts: Array, sets: Arra
     of_days, of_matchups = _keys(whole, matchups)
     against = np.isin(verdicts, (DUPLICATE, OUTLIER))
     fine = np.setdiff1d(of_matchups[verdicts == KEPT], of_matchups[against])
-    known, first = np.unique(of_matchups, return_index=True)
+    known, member = np.unique(of_matchups, return_inverse=True)
+    strictest = np.zeros(len(known), sets.dtype)
+    np.maximum.at(strictest, member, sets)  # withheld with one matchup, a day is withheld
     counted = np.isin(of_days, fine)
-    its_set = sets[first[np.searchsorted(known, of_days[counted])]]
+    its_set = strictest[np.searchsorted(known, of_days[counted])]
     return replace(whole.at(counted), sets=its_set) if counted.any() else None
 
 

@@ -24,7 +24,18 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.at_10m import at_10m
 from fluxrecipes.constellation import NO_SATELLITE
 from fluxrecipes.near_surface import local_hours
-from fluxrecipes.sources.reports import ACCEPTED, DUPLICATE, MEASURED, NOT_CHECKED, SHORT
+from fluxrecipes.sources.reports import (
+    ACCEPTED,
+    DUPLICATE,
+    GTMBA,
+    ICOADS,
+    MEASURED,
+    NDBC,
+    NOT_CHECKED,
+    OCEANSITES,
+    SHORT,
+    WHOTS,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,6 +51,9 @@ USABLE, NO_HEIGHT = "can be used", "unknown height of"  # what becomes of report
 JUDGED = ("wind", "air_temperature", "humidity", "sea_surface_temperature")
 WORST = NOT_CHECKED  # quality of what is used: good, probably good, not checked
 STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm's own
+# Of two copies of a report the one from the feed that comes first is kept: nearer to the sensor.
+FEEDS = (OCEANSITES, WHOTS, GTMBA, NDBC, ICOADS)
+SAME_MOMENT = 1.0 / 60.0  # h: ICOADS rounds times to hundredths of an hour
 _EARTH = 6371.0  # km
 
 # Kept for the last test, in whatever feed and by whatever number their reports come.
@@ -147,7 +161,7 @@ class Matchups:
     @property
     def nearest(self) -> Indices:
         """Of each cell, pass and platform the one nearest in time; in order of pass and cell."""
-        return _nearest(self.cell, self.platform, np.abs(self.hours_apart))
+        return _nearest(self.cell, self.platform, self.hours_apart, self.feed)
 
     def at(self, which: Indices | Flags) -> Self:
         """Those with an index or a mark."""
@@ -165,11 +179,8 @@ class Matchups:
 
     def named(self, platforms: Iterable[str]) -> Flags:
         """Which are of some platforms; upper and lower case are alike."""
-        return _named(self.platform, platforms)
-
-    def without(self, platforms: Iterable[str]) -> Self:
-        """Those of other platforms; upper and lower case are alike."""
-        return self.at(~self.named(platforms))
+        upper = np.char.upper(np.char.strip(self.platform.astype("S16")))
+        return np.isin(upper, [name.upper().encode() for name in platforms])
 
     def beyond(self, places: Iterable[tuple[float, float]], kilometres: float) -> Self:
         """Those further than some kilometres from all of the places (degrees north and east)."""
@@ -264,10 +275,11 @@ def _codes(flags: Array) -> Array:
     return np.nan_to_num(flags, nan=0.0).astype(np.uint8)
 
 
-def match(
-    reports: xr.Dataset, passes: Passes, leave_out: Iterable[str] = (), rules: Rules = DEFAULT
-) -> Matchups:
-    """Matchups of a month of reports.
+def match(reports: xr.Dataset, passes: Passes, rules: Rules = DEFAULT) -> Matchups:
+    """Matchups of a month of reports, those of withheld platforms too.
+
+    These are left out later, by `fluxrecipes.matchups.beside.once`: without them nothing would
+    tell which other reports are copies of theirs.
 
     Parameters
     ----------
@@ -276,8 +288,6 @@ def match(
         it cannot be brought to 10 m. So is what its provider doubts.
     passes : Passes
         Of the same days, and better of a day more at either end.
-    leave_out : iterable of str
-        Platforms.
     rules : Rules
 
     Returns
@@ -285,22 +295,23 @@ def match(
     Matchups
         One for each cell, pass and platform.
     """
-    kept = np.flatnonzero(usable(reports, leave_out))
+    kept = np.flatnonzero(usable(reports))
     hours = reports["time"].values[kept].astype("datetime64[s]").astype(np.int64) / 3600.0
     latitude = reports["latitude"].values[kept].astype(float)
     longitude = reports["longitude"].values[kept].astype(float) % 360.0
     parts = list(_candidates(passes, hours, latitude, longitude, rules))
     which, cell, apart = (np.concatenate(side) for side in zip(*parts, strict=True))
     platform = reports["platform"].values[kept].astype("S16")
-    nearest = _nearest(tuple(cell.T), platform[which], np.abs(apart))
+    feed = reports["feed"].values[kept].astype(np.uint8)
+    nearest = _nearest(tuple(cell.T), platform[which], apart, feed[which])
     return _columns(
         reports.isel(report=kept[which[nearest]]), passes, cell[nearest], apart[nearest]
     )
 
 
-def usable(reports: xr.Dataset, leave_out: Iterable[str] = ()) -> Flags:
-    """Which reports are complete, measured, not doubted, and of other platforms."""
-    fine = ~_named(reports["platform"].values.astype("S16"), leave_out)
+def usable(reports: xr.Dataset) -> Flags:
+    """Which reports are complete, measured and not doubted."""
+    fine = np.ones(reports.sizes["report"], bool)
     for _, holds in _demands(reports):
         fine &= holds
     return fine
@@ -336,11 +347,6 @@ def _demands(reports: xr.Dataset) -> Iterator[tuple[str, Flags]]:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _named(platform: Array, names: Iterable[str]) -> Flags:
-    upper = np.char.upper(np.char.strip(platform.astype("S16")))
-    return np.isin(upper, [name.upper().encode() for name in names])
 
 
 def _candidates(
@@ -387,15 +393,29 @@ def _when(passes: Passes) -> Floats:
     return np.where(np.isfinite(passes.pass_time), passes.pass_time, nominal)
 
 
-def _nearest(cell: tuple[Array, ...], platform: Array, apart: Array) -> Indices:
-    """Of several of one cell, pass and platform the nearest in time; in order of pass and cell."""
+def rank_of(feed: Array) -> Indices:
+    """Places of feeds in `FEEDS`."""
+    rank = np.full(256, len(FEEDS))
+    rank[list(FEEDS)] = np.arange(len(FEEDS))
+    return rank[feed]
+
+
+def _nearest(cell: tuple[Array, ...], platform: Array, apart: Array, feed: Array) -> Indices:
+    """Of several of one cell, pass and platform the nearest in time; in order of pass and cell.
+
+    Where several feeds have it, it is taken from the one nearest to the sensor.
+    """
     _, name = np.unique(platform, return_inverse=True)
     day, orbit, row, column = (np.asarray(part).astype(np.int64) for part in cell)
-    order = np.lexsort((apart, name, column, row, orbit, day))
+    rank = rank_of(feed)
+    order = np.lexsort((apart, rank, np.abs(apart), name, column, row, orbit, day))
     keys = np.stack([day, orbit, row, column, name], axis=-1)[order]
     first = np.ones(len(order), bool)
     first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-    return order[first]
+    several = np.cumsum(first) - 1
+    copy = np.abs(apart[order] - apart[order[first]][several]) <= SAME_MOMENT
+    best = np.lexsort((np.where(copy, rank[order], len(FEEDS) + 1), several))
+    return order[best[first]]
 
 
 def _columns(reports: xr.Dataset, passes: Passes, cell: Indices, apart: Floats) -> Matchups:

@@ -98,7 +98,8 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
     """Taylor diagrams, one for each variable: spread and correlation of each estimate.
 
     Spreads are divided by that of the reports, so that a perfect estimate is at 1 on the axis;
-    arcs about that point are centred errors.
+    arcs about that point are centred errors. A diagram reaches as far as its estimates do, and to
+    correlations below zero where there is one.
 
     Parameters
     ----------
@@ -117,13 +118,13 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
     for axis in axes.flat[len(several) :]:
         axis.set_visible(False)
     for axis, (variable, labelled) in zip(axes.flat, several.items(), strict=False):
-        _taylor_axis(axis)
+        points = np.array([_taylor_point(one) for one in labelled.values()]).reshape(-1, 2)
+        _taylor_axis(axis, points)
         axis.set_title(variable, loc="left", fontsize=11)
-        for at, (label, agreed) in enumerate(labelled.items()):
-            ratio = agreed.spread.value / agreed.spread_of_reference.value
+        for at, label in enumerate(labelled):
             axis.plot(
-                np.arccos(np.clip(agreed.correlation.value, 0.0, 1.0)),
-                ratio,
+                np.arccos(points[at, 0]),
+                points[at, 1],
                 _MARKS[at % len(_MARKS)],
                 color=_COLOURS[at % len(_COLOURS)],
                 label=label,
@@ -134,20 +135,33 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
     return _saved(figure, path)
 
 
-def _taylor_axis(axis: Any) -> None:
-    axis.set_thetalim(0, np.pi / 2)
-    axis.set_rlim(0, 1.5)
+def _taylor_point(agreed: Agreement) -> tuple[float, float]:
+    """Correlation, and spread over that of the reports."""
+    reference = agreed.spread_of_reference.value
+    return agreed.correlation.value, agreed.spread.value / reference if reference > 0 else np.nan
+
+
+def _taylor_axis(axis: Any, points: Array) -> None:
+    below_zero = bool((points[:, 0] < 0).any())
+    reach = max(1.5, 1.1 * float(np.fmax.reduce(points[:, 1], initial=0.0)))
+    axis.set_thetalim(0, np.pi if below_zero else np.pi / 2)
+    axis.set_rlim(0, reach)
     ticks = np.array([0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])
+    if below_zero:
+        ticks = np.concatenate([-ticks[:0:-1], ticks])
     axis.set_thetagrids(np.degrees(np.arccos(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
-    axis.set_rgrids([0.5, 1.0, 1.5], fontsize=8)
+    step = 0.5 * np.ceil(reach / 2.0)
+    axis.set_rgrids(np.arange(step, reach + 0.01, step), fontsize=8)
     axis.plot(0.0, 1.0, "k*", markersize=13, clip_on=False)
     turn = np.linspace(0, np.pi, 100)
     for radius in (0.25, 0.5, 0.75, 1.0):
         east, north = 1.0 + radius * np.cos(turn), radius * np.sin(turn)
         axis.plot(np.arctan2(north, east), np.hypot(east, north), ":", color="0.6", linewidth=0.8)
-    axis.text(np.pi / 5, 1.68, "correlation", rotation=-54, ha="center", va="center", fontsize=9)
+    outside = (1.28 if below_zero else 1.12) * reach
+    axis.text(np.pi / 5, outside, "correlation", rotation=-54, ha="center", va="center", fontsize=9)
+    below = 0.16 if below_zero else -0.09  # a half circle has the middle of its axes
     axis.text(
-        0.5, -0.09, "standard deviation over that of the reports", transform=axis.transAxes,
+        0.5, below, "standard deviation over that of the reports", transform=axis.transAxes,
         ha="center", fontsize=9,
     )  # fmt: skip
 

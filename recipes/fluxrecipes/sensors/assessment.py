@@ -301,7 +301,7 @@ def _differences(found: Overlap, name: str, block: int) -> dict[str, Any]:
 
 
 def _seasons_of(found: Overlap, name: str, block: int, place: str) -> dict[str, Any]:
-    kinds = {"all": None} | {season: season for season in found.seasons}
+    kinds = {"all": None} | {season: season for season in found.seasons(block)}
     biases = {k: overlap.bias(found, name, block, place, season) for k, season in kinds.items()}
     return {kind: _numbers(one) for kind, one in biases.items()}
 

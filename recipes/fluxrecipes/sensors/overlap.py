@@ -83,12 +83,6 @@ class Overlap:
     longitude: Floats
 
     @property
-    def seasons(self) -> tuple[str, ...]:
-        """Those with a day."""
-        months = set((self.days.astype("M8[M]").astype(int) % 12 + 1).tolist())
-        return tuple(name for name, of in SEASONS.items() if months & set(of))
-
-    @property
     def local_times(self) -> Floats:
         """Mean local solar time, h, shape (orbit, 2): of the new sensor and of the reference."""
         hours: Floats = np.angle(self.clocks) * 12.0 / np.pi % 24.0
@@ -99,6 +93,10 @@ class Overlap:
         if season is None:
             return np.ones(len(self.days), bool)
         return np.isin(self.days.astype("M8[M]").astype(int) % 12 + 1, SEASONS[season])
+
+    def seasons(self, block: int) -> tuple[str, ...]:
+        """Those with as many days as two blocks have: of fewer no interval can be told."""
+        return tuple(name for name in SEASONS if self.during(name).sum() >= 2 * block)
 
     def blocks(self, values: Floats, length: int, which: Array | slice = slice(None)) -> Floats:
         """As `by_block`, of some of its days."""

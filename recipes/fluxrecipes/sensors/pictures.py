@@ -44,7 +44,7 @@ def regions(found: Overlap, asked: Thresholds, path: Path, title: str) -> Path:
     title : str
     """
     plt, figure, axes = _axes(1, len(VARIABLES), (15, 6.4), sharey=True)
-    kinds = {"all": None} | {season: season for season in found.seasons}
+    kinds = {"all": None} | {season: season for season in found.seasons(asked.block)}
     places = list(PLACES)
     for axis, name in zip(axes, VARIABLES, strict=True):
         limit = asked.of(name).regional

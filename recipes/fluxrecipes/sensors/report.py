@@ -62,7 +62,7 @@ def _differences(found: Assessed, name: str) -> None:
             when = "both passes" if orbit is None else ORBITS[orbit]
             spread = f"{told.centred.value:.{digits}f}"
             rows.append((place, when, f"{told.points:,}", *_told(both, digits), spread, *more))
-    for season in over.seasons:
+    for season in over.seasons(block):
         both = overlap.bias(over, name, block, season=season)
         rows.append((GLOBAL, season, "", *_told(both, digits), "", "", ""))
     show.out.print()

@@ -19,6 +19,7 @@ from fluxrecipes.sensors.seams import Entry, Seams
 from fluxrecipes.sensors.settings import VARIABLES, Thresholds
 from fluxrecipes.sensors.stations import LATENT, WIND, Met
 
+NOTHING = Interval(np.nan, np.nan, np.nan)
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
 FIT, UNFIT, UNDECIDED = "fit", "not fit", "undecided"
 UNITS = {"wind_speed": "m/s", "water_vapour": "mm", "cloud_liquid_water": "mm", "rain_rate": "mm/h"}
@@ -93,8 +94,9 @@ def checks(
 
 
 def _seasons(found: Overlap, asked: Thresholds) -> Check:
-    seen = float(len(found.seasons))
-    note = f"{', '.join(found.seasons)} in {len(found.days)} days"
+    seasons = found.seasons(asked.block)
+    seen = float(len(seasons))
+    note = f"{', '.join(seasons) or 'none'} in {len(found.days)} days"
     return Check("seasons seen", "", "", Interval(seen, seen, seen), asked.seasons, 4, note)
 
 
@@ -105,8 +107,8 @@ def _of_overlap(found: Overlap, asked: Thresholds) -> Iterator[Check]:
         note = f"passes differ by ±{abs(cycle.value):.2g} from it: daily cycle or sensor"
         yield _within("bias", name, units, overlap.bias(found, name, block), limits.bias, note)
         regions = {r: overlap.bias(found, name, block, r) for r in PLACES if r != GLOBAL}
-        seasons = {s: overlap.bias(found, name, block, season=s) for s in found.seasons}
-        for what, several in (("region", regions), ("season", seasons)):
+        seasons = {s: overlap.bias(found, name, block, season=s) for s in found.seasons(block)}
+        for what, several in (("region", regions), ("season", seasons or {"": NOTHING})):
             yield _worst(
                 [
                     _within(f"bias, worst {what}", name, units, one, limits.regional, place)
@@ -132,33 +134,34 @@ def _within(
 
 
 def _worst(several: list[Check]) -> Check:
-    """One that fails before others, and then whose interval reaches furthest from 0."""
+    """One that fails, else one that is open, else whose interval reaches furthest from 0."""
     known = [one for one in several if np.isfinite(one.measured.value)]
     if not known:
         return replace(several[0], note="nowhere enough pairs")
-    return max(known, key=lambda one: (one.result == FAILS, np.nanmax(np.abs(one.measured))))
+    order = (HOLDS, OPEN, FAILS)
+    worst = max(known, key=lambda c: (order.index(c.result), np.nanmax(np.abs(c.measured))))
+    silent = ", ".join(one.note for one in several if np.isnan(one.measured.value))
+    return replace(worst, note=f"{worst.note}; no pairs in {silent}") if silent else worst
 
 
 def _of_seams(jumps: Seams | None, enters: Entry | None, asked: Thresholds) -> Iterator[Check]:
-    nothing = Interval(np.nan, np.nan, np.nan)
     for name in VARIABLES:
-        ratio, note = nothing, "no merged record with this sensor and the reference"
+        ratio, note = NOTHING, "no merged record with this sensor and the reference"
         if jumps is not None:
             ratio = seams.ratio(jumps, name, asked.block)
             note = f"{seams.number(jumps, name):,} pairs of cells at edges of swaths"
         yield Check("jump at seams", name, "", ratio, 0.0, asked.seam_ratio, note)
-        own = nothing if enters is None else enters.own[name]
+        own = NOTHING if enters is None else enters.own[name]
         note = "" if enters is None else f"enters {enters.first}, {enters.days_before} days before"
         yield _within("step on entering", name, UNITS[name], own, asked.of(name).bias, note)
 
 
 def _of_stations(beside: tuple[Met, Met] | None, asked: Thresholds) -> Iterator[Check]:
-    nothing = Interval(np.nan, np.nan, np.nan)
-    apart = nothing if beside is None else stations.difference(*beside, WIND)
+    apart = NOTHING if beside is None else stations.difference(*beside, WIND)
     note = "too few reports, or no table of them" if beside is None else _hours(beside)
     yield _within("difference at stations", WIND, "m/s", apart, asked.stations_wind, note)
     for name in (WIND, LATENT):
-        ratio = nothing if beside is None else stations.ratio(*beside, name)
+        ratio = NOTHING if beside is None else stations.ratio(*beside, name)
         note = "" if beside is None else _errors(beside, name)
         yield Check("error at stations, ratio", name, "", ratio, 0.0, asked.stations_ratio, note)
 

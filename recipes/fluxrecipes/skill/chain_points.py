@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.store import MARKER
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.matchups import by_month, matching
+from fluxrecipes.matchups import beside, by_month, matching
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill.chain import (
     BULK,
@@ -258,9 +258,11 @@ def _gather(made: Outcome, today: _Day, runs: Sequence[_Filled], of: Chains) -> 
     made.cells.append(_sample(today, first[VARIABLES[0]], whole, np.nonzero(some)))
     if today.reports is not None:
         state = first[cf.flux_state.name].astype(np.uint8)
-        matched = _matched(today, state, today.reports, opens=of.stations)
-        matched = matched.at(usable[matched.orbit, matched.row, matched.column])
-        made.reports.append(_of_reports(today, first[VARIABLES[0]], whole, matched))
+        matched, withheld = _matched(today, state, today.reports, opens=of.stations)
+        at = usable[matched.orbit, matched.row, matched.column]
+        made.reports.append(
+            _of_reports(today, first[VARIABLES[0]], whole, matched.at(at), withheld[at])
+        )
 
 
 def _ideal(one: _Filled, today: _Day, maps: Maps) -> Maps:
@@ -305,18 +307,24 @@ def _sample(
     )
 
 
-def _of_reports(today: _Day, wind: Floats, whole: Mapping[str, Maps], matched: Matchups) -> Sample:
+def _of_reports(
+    today: _Day, wind: Floats, whole: Mapping[str, Maps], matched: Matchups, withheld: Mask
+) -> Sample:
     """The cells of matchups, each scored against its report."""
     cells = _sample(today, wind, whole, (matched.orbit, matched.row, matched.column))
-    withheld = matched.named(matching.WITHHELD)
     place = np.where(withheld, PLACES.index(UNSEEN), PLACES.index(SEEN))
     reference = {name: getattr(matched, name) for name in SCORED}
     changed = {"place": place, "reference": reference}
     return Sample(**{f.name: getattr(cells, f.name) for f in fields(cells)} | changed)
 
 
-def _matched(today: _Day, state: Codes, reports: xr.Dataset, *, opens: bool) -> Matchups:
-    """Reports about the passes of a day; those of withheld stations only where they are opened."""
+def _matched(
+    today: _Day, state: Codes, reports: xr.Dataset, *, opens: bool
+) -> tuple[Matchups, Mask]:
+    """Reports about the passes of a day, each once, and which are of withheld stations.
+
+    These are there only where they are opened, under whatever number they come.
+    """
     noon = today.day.astype("datetime64[ns]") + np.timedelta64(12, "h")
     near = np.abs(reports["time"].values - noon) <= np.timedelta64(36, "h")
     passes = today.passes
@@ -328,8 +336,10 @@ def _matched(today: _Day, state: Codes, reports: xr.Dataset, *, opens: bool) -> 
         state[None],
         today.satellite[None],
     )
-    left = () if opens else matching.WITHHELD
-    return matching.match(reports.isel(report=np.flatnonzero(near)), seen, left)
+    found = matching.match(reports.isel(report=np.flatnonzero(near)), seen)
+    withheld = beside.reported_by(found, matching.WITHHELD)
+    kept = ~beside.duplicates(found) & (opens | ~withheld)
+    return found.at(kept), withheld[kept]
 
 
 def has_reports(asked: Validation) -> bool:

@@ -233,52 +233,6 @@ def thirds(values: Floats, name: str) -> dict[str, Mask]:
     }
 
 
-class Budget(NamedTuple):
-    """How much of a chain's error one stage makes.
-
-    Parameters
-    ----------
-    rmse : float
-        Of the chain with this stage's output replaced by the truth.
-    share : float
-        Part by which the mean square error is lower so.
-    """
-
-    rmse: float
-    share: float
-
-
-def budget(chain: Floats, replaced: Mapping[str, Floats], reference: Floats) -> dict[str, Budget]:
-    """Error budget of a chain of stages, on the points where all are finite.
-
-    Parameters
-    ----------
-    chain : float array
-        What the whole chain gives.
-    replaced : mapping of str to float array
-        What it gives with one stage's output replaced by the truth, by that stage's name. Shares
-        need not add up to 1: errors of stages go together.
-    reference : float array
-        Of one shape.
-
-    Raises
-    ------
-    ShapeError
-        FK103: shapes differ.
-    SampleError
-        FK115: fewer than two points, or a chain without error.
-    """
-    parts = _common(chain, reference, *replaced.values())
-    whole = float(np.mean((parts[0] - parts[1]) ** 2))
-    if not whole > 0:
-        raise SampleError("the chain has no error.", "budget", "There is nothing to part.")
-    found = {}
-    for name, one in zip(replaced, parts[2:], strict=True):
-        left = float(np.mean((one - parts[1]) ** 2))
-        found[name] = Budget(float(np.sqrt(left)), 1.0 - left / whole)
-    return found
-
-
 def _common(*arrays: Floats) -> list[Floats]:
     """The points at which all are finite, in float64."""
     _same(*arrays)

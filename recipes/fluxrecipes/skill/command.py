@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from fluxrecipes.matchups.report import Validated
 
 
+OUT = Path("validation")
+
+
 def validate(
     config: Annotated[Path, typer.Option("--config", "-c", help="What to score on what.")] = Path(
         "validate.yaml"
@@ -47,9 +50,13 @@ def validate(
         list[str] | None,
         typer.Option(help="Of matchups, where to tell monthly means; several times."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for numbers and pictures.")] = Path(
-        "validation"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for numbers and pictures. By default `validation`, with `--means` the"
+            " one of the file, and with `--models` none: these are only shown."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     r"""Score the record, its networks beside their baselines, or a sensor beside another.
@@ -69,7 +76,7 @@ def validate(
     of products on the cells and months that all have. It takes the file of `fluxforge trends`,
     which names the record, its period and what stands `beside`; days serve as well as months.
 
-    Example: fluxforge validate --means -c trends.yaml
+    Example: fluxforge validate --means -c trends.yaml --out means
 
     With `--models`, a validate.yaml names the store, the days to fit the baselines on, the days to
     score, and where the passes are simulated their world:
@@ -91,7 +98,7 @@ def validate(
 
     Scoring 2018 needs a `purpose`, which is written into openings.jsonl beside the store.
 
-    Example: fluxforge validate --models -c validate.yaml
+    Example: fluxforge validate --models -c validate.yaml --out models
 
     With `--sensor`, a run file such as `fluxforge run` takes: a satellite of its store (passes of
     deepflux-merged) beside another on the same days: differences by region and season with
@@ -109,7 +116,7 @@ def validate(
     if sensor is not None:
         of_sensor(
             config, profile, sensor, beside, limits,
-            held_out=held_out, purpose=purpose, out=out, as_json=as_json,
+            held_out=held_out, purpose=purpose, out=out or OUT, as_json=as_json,
         )  # fmt: skip
         return
     if matchups is not None:
@@ -118,10 +125,10 @@ def validate(
         against = of_matchups.of(
             matchups, held_out=held_out, purpose=purpose, at_stations=station or ()
         )
-        tell_matchups(against, out, as_json=as_json)
+        tell_matchups(against, out or OUT, as_json=as_json)
         return
     if means:
-        tell_means(config, as_json=as_json)
+        tell_means(config, out, as_json=as_json)
         return
     from fluxengine import show
     from fluxengine.errors import ConfigError
@@ -135,10 +142,12 @@ def validate(
         )
     asked = settings.load(config)
     found: dict[str, Any] = report.of(asked, tell=lambda line: show.notice(line))
+    written = [] if out is None else report.write(found, out)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
-    else:
-        report.tables(found)
+        return
+    report.tables(found)
+    tell_files(written)
 
 
 def tell_matchups(found: Validated, out: Path, *, as_json: bool) -> None:
@@ -154,12 +163,15 @@ def tell_matchups(found: Validated, out: Path, *, as_json: bool) -> None:
     tell_files(written)
 
 
-def tell_means(config: Path, *, as_json: bool) -> None:
-    """Means of what a trends.yaml names."""
+def tell_means(config: Path, out: Path | None, *, as_json: bool) -> None:
+    """Means of what a trends.yaml names, written into its own folder or another."""
     from fluxengine import show
     from fluxrecipes.trends import means, means_report, settings
 
-    found = means.of(settings.load(config), tell=lambda line: show.notice(line))
+    asked = settings.load(config)
+    if out is not None:
+        asked = asked.model_copy(update={"out": out})
+    found = means.of(asked, tell=lambda line: show.notice(line))
     written = means_report.write(found)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
@@ -215,7 +227,8 @@ def tell_files(written: Sequence[Path]) -> None:
     """What was written, a line each."""
     from fluxengine import show
 
-    show.out.print()
+    if written:
+        show.out.print()
     for one in written:
         kind = "numbers" if one.suffix == ".json" else "picture"
         show.out.print(f"{kind:<8} {one}", soft_wrap=True)

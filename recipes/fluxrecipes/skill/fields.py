@@ -230,7 +230,7 @@ def runs(
     periods : sequence of Period
         Scored days lie in them; days around may lie outside.
     every : int
-        One day in so many is scored.
+        One day in so many of each period is scored; those that overlap are one.
     margin : int
         Days wanted before and after each scored one, as far as there are any.
     longest : int
@@ -241,7 +241,7 @@ def runs(
     ConfigError
         FF201: no day of the periods is there.
     """
-    wanted = np.concatenate([within(written, one)[::every] for one in periods])
+    wanted = days_of(written, periods, every)
     if not wanted.size:
         told = ", ".join(f"{one.first} to {one.last}" for one in periods)
         raise ConfigError(f"no day of {told} was written.", where="score", mend="Run them first.")
@@ -280,7 +280,7 @@ def sampled(
     """
     starts = [
         run[k]
-        for one in periods
+        for one in disjoint(periods)
         for run in pieces(within(written, one))
         for k in range(0, run.size - length + 1, length)
     ]
@@ -292,6 +292,23 @@ def sampled(
         )
     chosen = np.unique(np.linspace(0, len(starts) - 1, min(count, len(starts))).round().astype(int))
     return tuple(Run(starts[k], starts[k] + (length - 1) * _DAY) for k in chosen)
+
+
+def days_of(written: Days, periods: Sequence[Period], every: int = 1) -> Days:
+    """Every n-th written day of each period, in order and each once; those that overlap are one."""
+    return np.concatenate([within(written, one)[::every] for one in disjoint(periods)])
+
+
+def disjoint(periods: Sequence[Period]) -> list[Period]:
+    """The same days in order, those of periods that overlap as one period."""
+    made: list[Period] = []
+    for one in sorted(periods, key=lambda period: period.first):
+        if made and one.first <= made[-1].last:
+            first, last = made[-1].first, max(made[-1].last, one.last)
+            made[-1] = Period(first=first, last=last)
+        else:
+            made.append(one)
+    return made
 
 
 def within(days: Days, period: Period) -> Days:

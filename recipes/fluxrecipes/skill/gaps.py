@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fluxengine.errors import ConfigError
 from fluxengine.place import Place
 from fluxkernels.stats.samples import ALL, common_sample
 from fluxrecipes.processes import pool
@@ -147,11 +148,20 @@ class Stopwatch:
 
 
 def fitted(part: Part, asked: Validation, gaps: Gaps, watch: Stopwatch) -> tuple[Filler, ...]:
-    """The baselines asked for, fitted on the training period alone."""
+    """The baselines asked for, fitted on the training period alone.
+
+    Raises
+    ------
+    ConfigError
+        FF201: no day of it was written, or too few one after another.
+    SampleError
+        FK115: on none of them was there a value.
+    """
     written = part.written()
+    _check_fit(written, asked)
     pieces = (
         fields.read(part, days[k : k + PIECE])
-        for period in asked.fit
+        for period in fields.disjoint(asked.fit)
         for days in fields.pieces(fields.within(written, period))
         for k in range(0, days.size, PIECE)
     )
@@ -164,6 +174,16 @@ def fitted(part: Part, asked: Validation, gaps: Gaps, watch: Stopwatch) -> tuple
         stretches = [fields.read(part, one.days) for one in chosen]
         watch.lap("reading")
     return tuple(_fitted(one, normals, stretches, above, watch) for one in gaps.methods)
+
+
+def _check_fit(written: Days, asked: Validation) -> None:
+    if not fields.days_of(written, asked.fit).size:
+        told = ", ".join(f"{one.first} to {one.last}" for one in asked.fit)
+        raise ConfigError(
+            f"no day of {told} was written: there is nothing to fit the baselines on.",
+            where="fit",
+            mend="Name days that the store has, or run these first.",
+        )
 
 
 def _fitted(

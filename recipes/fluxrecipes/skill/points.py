@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fluxengine.errors import ConfigError
 from fluxkernels.nets.quantities import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.matchups.matching import cell_of, edges_of
 from fluxrecipes.near_surface import clock, from_sea, local_hours
 from fluxrecipes.skill import fields
 from fluxrecipes.skill.closing import bands, thirds
@@ -25,10 +26,14 @@ from fluxrecipes.skill.truth import AIR, Simulated
 from fluxrecipes.training import labelled
 from fluxrecipes.training.archive import Days, Part
 
+if TYPE_CHECKING:
+    from fluxrecipes.nature.platforms import Station
+
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 Fields = Mapping[str, Floats]
 Cells = tuple[npt.NDArray[Any], ...]  # pass, row and column of points
+GridCells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # rows and columns
 Air = tuple[Floats, Floats]  # temperature [K] and humidity [kg kg-1] of points
 
 SST = cf.sea_surface_temperature.name
@@ -131,18 +136,22 @@ class Inputs:
         return passes, told
 
 
-def station_cells(part: Part) -> dict[int, tuple[Floats, Floats]]:
-    """Rows and columns of the grid in which moorings lie, by their number among `PLACES`."""
+def station_cells(part: Part) -> dict[int, GridCells]:
+    """Rows and columns of the grid in which moorings lie, by their number among `PLACES`.
+
+    They are the cells that their reports are matched with; moorings off the grid have none.
+    """
     from fluxrecipes.nature.moorings import FLUX_MOORINGS, MOORINGS
 
-    lat, lon = (part.dataset[name].values for name in ("lat", "lon"))
-    inside = [s for s, _ in MOORINGS.values() if lat[0] - 0.5 <= s.latitude <= lat[-1] + 0.5]
+    def cells(stations: Sequence[Station]) -> GridCells:
+        latitude, longitude = np.array([(s.latitude, s.longitude) for s in stations]).T
+        row, column = cell_of(latitude, longitude, *edges_of(part.dataset))
+        rows, columns = (part.dataset.sizes[name] for name in ("lat", "lon"))
+        inside = (row >= 0) & (row < rows) & (column < columns)
+        return row[inside], column[inside]
 
-    def cells(stations: Sequence[Any]) -> tuple[Floats, Floats]:
-        rows = [int(np.abs(lat - s.latitude).argmin()) for s in stations]
-        return np.array(rows), np.array([int(s.longitude % 360.0) % lon.size for s in stations])
-
-    return {PLACES.index(SEEN): cells(inside), PLACES.index(UNSEEN): cells(FLUX_MOORINGS)}
+    seen = [station for station, _ in MOORINGS.values()]
+    return {PLACES.index(SEEN): cells(seen), PLACES.index(UNSEEN): cells(FLUX_MOORINGS)}
 
 
 def draw(
@@ -151,7 +160,7 @@ def draw(
     of: Retrieval,
     referee: Simulated,
     weights: Sequence[Path] = (),
-    stations: Mapping[int, tuple[Floats, Floats]] = MappingProxyType({}),
+    stations: Mapping[int, GridCells] = MappingProxyType({}),
 ) -> Iterator[Sample]:
     """Points of each day with what a retrieval needs: drawn ones, and those of stations."""
     nets = {f"mpfnet:{path.stem}": Network.read(path) for path in weights}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fluxengine import show
+from fluxengine.repository import storage_errors
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.skill import protocol
 from fluxrecipes.skill.network import digest
@@ -76,6 +78,15 @@ def held_out(asked: Validation) -> str:
     if any(part is not None and part.stations for part in (asked.retrieval, asked.chain)):
         opened.append("stations " + ", ".join(WITHHELD))
     return "; ".join(opened)
+
+
+def write(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write the numbers of `of` into a folder; give their path."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = folder / "models.json"
+        numbers.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        return [numbers]
 
 
 def tables(document: Mapping[str, Any]) -> None:

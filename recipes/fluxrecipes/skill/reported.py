@@ -52,7 +52,7 @@ def _matchups(asked: Validation) -> Matchups | None:
     every = of_periods(asked.place, asked.fit, rules, names.observed, names.filled)
     if not every:
         return None
-    whole = once(Matchups.joined(every))
+    whole = once(Matchups.joined(every), rules.withheld)
     fine = Climatology.of(whole).plausible(whole, rules.limit)
     return whole.at(fine & ~unseen(whole, rules.unseen))
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fluxengine.errors import ConfigError
 from fluxkernels.stats.skill import skill
 from fluxrecipes.skill.closing import Trust, closed, trust
-from fluxrecipes.skill.fields import within
+from fluxrecipes.skill.fields import days_of
 from fluxrecipes.skill.points import (
     PLACES,
     Air,
@@ -124,8 +124,8 @@ def judge(asked: Validation) -> Judged:
         raise ConfigError("it needs sea surface temperature.", where="datasets", mend="Name `sst`.")
     check_installed(of)
     parts = Inputs.opened(asked)
-    fit_days = np.concatenate([within(parts.days, one) for one in asked.fit])
-    score_days = np.concatenate([within(parts.days, one)[:: asked.every] for one in asked.score])
+    fit_days = days_of(parts.days, asked.fit)
+    score_days = days_of(parts.days, asked.score, asked.every)
     if not (fit_days.size and score_days.size):
         raise ConfigError("no day of `fit`, or none of `score`, was written.", where="store")
     places = station_cells(parts.observed) if of.stations else {}

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from fluxkernels.stats.agreement import Interval, as_intervals
+from fluxkernels.stats.probability import crps_of_errors, inside
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -97,16 +97,12 @@ def sums(p: Points) -> Sums:
 
 
 def _intervals(error: Floats, spread: Floats, w: Floats) -> dict[str, float]:
-    inside = [float(w @ (np.abs(error) <= ndtri(0.5 + level / 2) * spread)) for level in LEVELS]
-    z = np.divide(error, spread, out=np.zeros_like(error), where=spread > 0)
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    score = spread * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
-    score = np.where(spread > 0, score, np.abs(error))
+    parts = [float(w @ inside(error, spread, level)) for level in LEVELS]
     return {
         "certain": float(w.sum()),
-        "inside68": inside[0],
-        "inside95": inside[1],
-        "crps": float(w @ score),
+        "inside68": parts[0],
+        "inside95": parts[1],
+        "crps": float(w @ crps_of_errors(error, spread)),
         "width": float(w @ spread),
     }
 

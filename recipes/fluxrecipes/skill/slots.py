@@ -3,7 +3,7 @@
 The map of a UTC day has a seam: at the longitude where the pass falls on midnight UTC its two
 sides were seen a day apart. And of a day's two passes either may be the earlier one, depending on
 longitude. By local days neither is so: what is then left is that the place a step east of 359.5°
-is that at 0.5° one local day later, as the day number changes on the way around the globe. With
+is that at 0.5° one local day earlier, as the day number changes on the way around the globe. With
 columns carried over so at both ends, distances in time are right everywhere.
 """
 

@@ -146,7 +146,7 @@ def found(asked: Matched) -> Split:
     every = of_periods(asked.place, periods, rules, names.merged, names.filled)
     if not every:
         raise _none(asked, asked.train)
-    whole = once(_allowed(Matchups.joined(every), asked))
+    whole = _allowed(once(Matchups.joined(every), rules.withheld), asked)
     first = _during(whole, asked.train)
     # The limits know neither what is held out, which is not here, nor what checks the training.
     limits = Climatology.of(whole.at(first))
@@ -164,7 +164,7 @@ def found(asked: Matched) -> Split:
 def of_periods(
     location: Place, periods: Sequence[Period], rules: Matching, merged: str, filled: str
 ) -> list[Matchups]:
-    """Matchups of the periods that have some, by the rules but for satellites and distances.
+    """Matchups of the periods that have some, by the rules of time alone: also what is withheld.
 
     Raises
     ------
@@ -175,7 +175,6 @@ def of_periods(
             location,
             period.first,
             period.last,
-            leave_out=rules.withheld,
             rules=rules.rules,
             merged=merged,
             filled=filled,
