@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fluxengine import registry
-from fluxengine.errors import ConfigError, FluxforgeError, NoSpace
+from fluxengine.errors import ConfigError, FluxforgeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -556,9 +556,11 @@ def main() -> Any:
 
 def _in_words(problem: OSError) -> FluxforgeError | None:
     """What a place on the disk is no good for; None of what no other place would mend."""
+    from fluxengine.outages import is_full, typed
+
     where = str(problem.filename or "")
-    if problem.errno == errno.ENOSPC:
-        return NoSpace("the disk is full.", where=where)
+    if is_full(problem):
+        return typed(problem, where)
     if problem.errno not in BAD_PLACES:
         return None
     what = f"this place cannot be used: {problem.strerror or problem}."

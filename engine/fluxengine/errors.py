@@ -31,8 +31,10 @@ class FluxforgeError(Exception):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        cure = f" {self.mend}" if self.mend else ""
-        return f"{place}{self.what}{cure}"
+        if not self.mend:
+            return f"{place}{self.what}"
+        stop = "" if self.what.endswith((".", "!", "?", ":")) else "."
+        return f"{place}{self.what}{stop} {self.mend}"
 
 
 def _rebuild(kind: type[FluxforgeError], what: str, where: str, mend: str) -> FluxforgeError:

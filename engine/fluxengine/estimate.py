@@ -1,9 +1,9 @@
 """Estimates: what a plan will read, write, ask, hold in memory, take and cost.
 
 One block of each dataset, the middle one of those planned, is worked out and stands for all: they
-differ only at the ends of the axes. Bytes are those of packed values before compression, times the
-ratio that the dataset's stored blocks show, where there are any. Times come from the ledger; before
-a block was ever made they are assumed, and said to be.
+differ only at the ends of the axes. Bytes are those of packed values before compression, and what
+a source reads is the size of its files. Times come from the ledger; before a block was ever made
+they are assumed, and said to be.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ versions that it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,17 @@ class Lineage:
 
     Parameters
     ----------
-    dataset, snapshot, block, state : str
+    dataset, snapshot : str
+    block : str
+        Its name; of several, the first and the last.
+    state : str
+        Of the steps; of several, how many are in which.
     where : dict of str to str
         The cell, or range of cells, along each axis.
     values : tuple of Value
     made : dict
-        Key, run, code, options, weights, notes: what the ledger says of the block.
+        Key, run, code, options, weights, notes: what the ledger says of the block; of several, the
+        notes of each and what else they have in common.
     files : dict of str to dict
         Of a source, the file of each step: path, size, SHA-256.
     window : str
@@ -167,39 +173,87 @@ def _quanta(axis: Axis, text: str) -> int:
     return int(np.floor(float(text) * (3600 if axis.unit == "arcsec" else 1)))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A block that some of the cells lie in: those cells, and what was noted of it."""
+
+    number: int
+    cells: Spans
+    record: Record
+
+    @property
+    def steps(self) -> slice:
+        """Cells along the step axis."""
+        return next(iter(self.cells.values()))
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """What was noted of each dataset that the block was made from."""
+        found: Mapping[str, Any] = self.record.get("inputs", {})
+        return found
+
+
 def _lineage(
     store: Store, repository: Repository, name: str, snapshot: str, spans: Spans, **about: str
 ) -> Lineage:
     root, book = repository.read(snapshot), repository.ledger(snapshot)
-    grid = book.grid
-    number = _block_of(grid, spans)
-    record = book.record(number) or {}
-    step = next(iter(spans.values())).start
-    state = STATE_WORDS[int(book.states[step, number % grid.tiles])]
-    used = record.get("inputs", {}).items()
-    inputs = [_input(store, grid, spans, upstream, how) for upstream, how in used]
+    grid, parts = book.grid, list(_parts(book, spans))
     return Lineage(
         name,
         snapshot,
-        grid.numbered(number).name,
-        state,
+        _ends(*(grid.numbered(part.number).name for part in (parts[0], parts[-1]))),
+        _state(book, parts),
         {n: _range(grid.axes[n], span) for n, span in spans.items() if grid.axes[n].length > 1},
         tuple(_values(root, grid, spans)),
-        _made(book, number, record),
-        _files(grid, spans, record),
-        inputs=tuple(given for given in inputs if given is not None),
+        _made(book, parts),
+        _files(grid, parts),
+        inputs=tuple(_inputs(store, grid, parts)),
         **about,
     )
 
 
-def _block_of(grid: Grid, spans: Spans) -> int:
-    """The block that holds the first of the cells."""
-    index = tuple(spans[n].start // axis.block_length for n, axis in grid.axes.items())
-    return grid.number(grid.block(index))
+def _parts(book: Ledger, spans: Spans) -> Iterator[_Part]:
+    """The blocks that cells lie in."""
+    axes = book.grid.axes
+    lengths = {n: axis.block_length for n, axis in axes.items()}
+    ranges = [range(spans[n].start // k, (spans[n].stop - 1) // k + 1) for n, k in lengths.items()]
+    for index in product(*ranges):
+        block = book.grid.block(index)
+        cells = {n: _common(spans[n], span) for n, span in block.spans.items()}
+        number = book.grid.number(block)
+        yield _Part(number, cells, book.record(number) or {})
+
+
+def _common(one: slice, other: slice) -> slice:
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _around(parts: Sequence[_Part]) -> Spans:
+    """From the first to the last of the cells of several blocks."""
+    return {
+        n: slice(min(p.cells[n].start for p in parts), max(p.cells[n].stop for p in parts))
+        for n in parts[0].cells
+    }
+
+
+def _state(book: Ledger, parts: Sequence[_Part]) -> str:
+    """The state of the steps, or how many are in which."""
+    states = [book.states[part.steps, part.number % book.grid.tiles] for part in parts]
+    return _counted(np.concatenate(states), STATE_WORDS)
+
+
+def _counted(codes: Array, words: Mapping[int, str]) -> str:
+    """What all codes mean, or how many mean what."""
+    found = zip(*np.unique(codes, return_counts=True), strict=True)
+    told = [(words.get(int(code), f"code {code}"), int(number)) for code, number in found]
+    return told[0][0] if len(told) == 1 else ", ".join(f"{word} {number}" for word, number in told)
 
 
 def _range(axis: Axis, span: slice) -> str:
-    first, last = (_coordinate(axis, at) for at in (span.start, span.stop - 1))
+    return _ends(*(_coordinate(axis, at) for at in (span.start, span.stop - 1)))
+
+
+def _ends(first: str, last: str) -> str:
     return first if first == last else f"{first} … {last}"
 
 
@@ -207,12 +261,26 @@ def _coordinate(axis: Axis, cell: int) -> str:
     return f"{axis.coordinate()[cell]:g}" if axis.unit == "arcsec" else axis.name(cell)
 
 
-def _input(
-    store: Store, grid: Grid, spans: Spans, name: str, used: Mapping[str, Any]
-) -> Lineage | None:
-    """An upstream dataset as it was when the block was made; None where it had no step here."""
-    repository = store.repository(name)
-    snapshot, remark = used["snapshot"], ""
+def _inputs(store: Store, grid: Grid, parts: Sequence[_Part]) -> Iterator[Lineage]:
+    """Upstream datasets; one more than once where blocks were made from several versions of it."""
+    for name in dict.fromkeys(name for part in parts for name in part.inputs):
+        for alike in _of_one_version(parts, name):
+            given = _input(store, grid, alike, name)
+            if given is not None:
+                yield given
+
+
+def _of_one_version(parts: Sequence[_Part], name: str) -> Iterator[list[_Part]]:
+    """Blocks one after the other that were made from the same version of a dataset."""
+    using = [part for part in parts if name in part.inputs]
+    for _, alike in groupby(using, lambda part: part.inputs[name]["snapshot"]):
+        yield list(alike)
+
+
+def _input(store: Store, grid: Grid, parts: Sequence[_Part], name: str) -> Lineage | None:
+    """An upstream dataset as it was when blocks were made; None where it had no step here."""
+    repository, spans = store.repository(name), _around(parts)
+    snapshot, remark = parts[0].inputs[name]["snapshot"], ""
     try:
         theirs = layout.stored_grid(repository.read(snapshot))
     except StoreError:
@@ -223,7 +291,7 @@ def _input(
     if not len(grid.axis_window(step, spans.get(step, slice(0, 0)), Halo(), theirs.step_axis)):
         return None
     cells = _cells_of(theirs, grid, spans)
-    window = _window(theirs, used)
+    window = _window(theirs, [part.inputs[name] for part in parts])
     return _lineage(store, repository, name, snapshot, cells, window=window, remark=remark)
 
 
@@ -231,11 +299,14 @@ def _span(cells: Indices) -> slice:
     return slice(int(cells.min()), int(cells.max()) + 1) if len(cells) else slice(0, 1)
 
 
-def _window(grid: Grid, used: Mapping[str, Any]) -> str:
-    first, length = used["first"], len(used["digests"]) // STEP_DIGEST
-    if not length:
+def _window(grid: Grid, used: Sequence[Mapping[str, Any]]) -> str:
+    """Steps that blocks rest on, in words."""
+    ends = [(u["first"], u["first"] + len(u["digests"]) // STEP_DIGEST) for u in used]
+    held = [(first, last) for first, last in ends if last > first]
+    if not held:
         return ""
-    return _range(grid.step_axis, slice(first, min(first + length, grid.step_axis.length)))
+    stop = min(max(last for _, last in held), grid.step_axis.length)
+    return _range(grid.step_axis, slice(min(first for first, _ in held), stop))
 
 
 def _values(root: zarr.Group, grid: Grid, spans: Spans) -> list[Value]:
@@ -260,12 +331,7 @@ def _cells_of(theirs: Grid, grid: Grid, spans: Spans) -> dict[str, slice]:
 def _value(name: str, raw: Array, attrs: Mapping[str, Any]) -> Value:
     if "flag_values" in attrs:
         meanings = dict(zip(attrs["flag_values"], attrs["flag_meanings"].split(), strict=True))
-        codes, counts = np.unique(raw, return_counts=True)
-        told = [
-            (meanings.get(int(c), f"code {c}"), int(n)) for c, n in zip(codes, counts, strict=True)
-        ]
-        shown = told[0][0] if len(told) == 1 else ", ".join(f"{word} {n}" for word, n in told)
-        return Value(name, "", shown, raw.size, 0)
+        return Value(name, "", _counted(raw, meanings), raw.size, 0)
     packing = Packing(
         raw.dtype.str[1:],
         float(attrs.get("scale_factor", 1.0)),
@@ -287,16 +353,25 @@ def _shown(good: Array) -> str:
     return f"mean {good.mean():.6g}, from {good.min():.6g} to {good.max():.6g}"
 
 
-def _made(book: Ledger, number: int, record: Record) -> dict[str, Any]:
-    """How the block was made."""
-    standing = book.columns["standings"][number].tobytes().hex()
-    parts = book.standing_parts.get(standing, {})
-    told = {name: record[name] for name in TOLD if name in record}
-    return told | {name: parts[name] for name in ("options", "weights", "code") if name in parts}
+def _made(book: Ledger, parts: Sequence[_Part]) -> dict[str, Any]:
+    """How the blocks were made: what holds of all of them, and the notes of each."""
+    each = [_made_alone(book, part) for part in parts if part.record] or [{}]
+    shared = {n: v for n, v in each[0].items() if all(other.get(n) == v for other in each)}
+    notes = {step: note for one in each for step, note in one.get("notes", {}).items()}
+    return shared | ({"notes": notes} if "notes" in each[0] else {})
 
 
-def _files(grid: Grid, spans: Spans, record: Record) -> dict[str, Any]:
-    steps = next(iter(spans.values()))
-    names = [grid.step_name(step) for step in range(steps.start, steps.stop)]
-    files = record.get("files", {})
-    return {name: files[name] for name in names if name in files}
+def _made_alone(book: Ledger, part: _Part) -> dict[str, Any]:
+    standing = book.columns["standings"][part.number].tobytes().hex()
+    known = book.standing_parts.get(standing, {})
+    told = {name: part.record[name] for name in TOLD if name in part.record}
+    return told | {name: known[name] for name in ("options", "weights", "code") if name in known}
+
+
+def _files(grid: Grid, parts: Sequence[_Part]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in parts:
+        files = part.record.get("files", {})
+        names = [grid.step_name(step) for step in range(part.steps.start, part.steps.stop)]
+        found |= {name: files[name] for name in names if name in files}
+    return found

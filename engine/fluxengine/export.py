@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, StoreError, UnknownName
 from fluxengine.grid import DAY, Axis
 from fluxengine.layout import MARK, stored_grids
-from fluxengine.repository import storage_errors
-from fluxengine.store import Store, open_dataset, read_published
+from fluxengine.repository import MAIN, Repository, storage_errors
+from fluxengine.store import Store, open_dataset
 from fluxengine.styles import File, Per, Style
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def export(
     ------
     UnknownName
         Where nothing of that name is published.
+    StoreError
+        Where what was published last bears no version yet: its run is about to say so, or was
+        killed.
     ConfigError
         Where no day lies between `first` and `last`, or the dataset has no time axis, or the style
         has files of other periods, or none of such a dataset.
@@ -76,23 +79,40 @@ def export(
     if style is not None and per != style.per:
         what = f"files of the style {style.name} are for a {style.per} each, not for {per}."
         raise ConfigError(what, where="--per", mend="Leave it out.")
-    dataset = _between(open_dataset(store.root, name), name, first, last)
-    version = store.repository(name).versions[-1]
+    repository = store.repository(name)
+    version = _newest(repository, name)
+    dataset = _between(open_dataset(store.root, name, version=version), name, first, last)
     if folder.exists() and not folder.is_dir():
         what = "it is a file; the files that are written need a folder."
         raise ConfigError(what, where=str(folder), mend="Choose another name.")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    grids = stored_grids(read_published(store, name))
+    grids = stored_grids(repository.read(repository.version(version)))
     for group in grids if style is None else [""]:  # a style's files hold what it knows
         axis, stored = grids[group].axes["time"], dataset
         if group:
-            stored = _between(open_dataset(store.root, name, group=group), name, first, last)
+            opened = open_dataset(store.root, name, version=version, group=group)
+            stored = _between(opened, name, first, last)
         form = style or _own("_".join(filter(None, (name, group))), version, per, axis)
         for part in _parts(stored.assign_attrs(dataset.attrs), per):
             for file in form.files(part):
                 made = _described(file.dataset, name, version, style, axis)
                 yield _write(replace(file, dataset=made), folder, form)
+
+
+def _newest(repository: Repository, name: str) -> str:
+    """The version that is published; what is published later does not enter the files."""
+    if not repository.is_published:
+        raise UnknownName("nothing is published here yet", where=name, mend="Finish the run.")
+    tip = repository.tip(MAIN)
+    for version in reversed(repository.versions):
+        if repository.version(version) == tip:
+            return version
+    raise StoreError(
+        "what was published last bears no version yet.",
+        where=name,
+        mend="If a run is just publishing it, wait a moment; if one was killed, run it again.",
+    )
 
 
 def _between(dataset: xr.Dataset, name: str, first: date | None, last: date | None) -> xr.Dataset:
@@ -223,7 +243,7 @@ def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
     times = part["time"].values
     found: dict[str, Any] = {
         "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
-        "time_coverage_end": f"{np.datetime_as_string(times[-1], 's')}Z",
+        "time_coverage_end": f"{np.datetime_as_string(_end(steps, times[-1]), 's')}Z",
         "time_coverage_duration": _duration(steps, len(times)),
         "time_coverage_resolution": _duration(steps, 1),
     }
@@ -241,6 +261,13 @@ def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
             f"geospatial_{axis}_resolution": f"{width:g} degrees",
         }
     return found | _bounds(edges) | _heights(part)
+
+
+def _end(axis: Axis, last: np.datetime64) -> np.datetime64:
+    """Where the last interval ends."""
+    unit = "M" if axis.unit == "month" else "s"
+    ends: np.datetime64 = last.astype(f"datetime64[{unit}]") + axis.step
+    return ends
 
 
 def _duration(axis: Axis, cells: int) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from fluxengine.declare import Array
+from fluxengine.digest import BYTES
 from fluxengine.errors import ConfigError
+from fluxengine.grid import Grid
 from fluxengine.key import listed
 from fluxengine.ledger import Ledger
 from fluxengine.repository import Repository
@@ -29,7 +32,8 @@ class Version:
     when : datetime
         Of its last commit.
     added, changed, same : int
-        Steps, over all tiles, whose content is new, different, or as before; of a table, months.
+        Steps, over all tiles, whose content is new, different or gone, or as before; of a table,
+        months.
     which : str
         Steps that were added or changed, in words.
     made_by : dict
@@ -69,11 +73,9 @@ def _version(
     repository: Repository, name: str, snapshot: str, book: Ledger, before: Ledger | None
 ) -> Version:
     commit = next(iter(repository.commits(snapshot)))
-    now = book.digests
-    then = np.zeros_like(now)
-    if before is not None:
-        length = min(len(now), len(before.digests))
-        then[:length] = before.digests[:length]
+    books = [book] if before is None else [book, before]
+    grid = max((one.grid for one in books), key=lambda grid: grid.step_axis.length)
+    now, then = (_padded(one, grid) for one in (book, before))
     filled, was_filled = now.any(axis=2), then.any(axis=2)
     differs = (now != then).any(axis=2)
     added, changed = differs & ~was_filled, differs & was_filled
@@ -85,9 +87,17 @@ def _version(
         int(added.sum()),
         int(changed.sum()),
         int((filled & ~differs).sum()),
-        listed((book.grid.step_name(int(s)) for s in steps), at_most=3),
+        listed((grid.step_name(int(s)) for s in steps), at_most=3),
         dict(commit.metadata),
     )
+
+
+def _padded(book: Ledger | None, grid: Grid) -> Array:
+    """Content digests over the steps of a grid at least as long; zeros where it has none."""
+    made = np.zeros((grid.step_axis.length, grid.tiles, BYTES), "u1")
+    if book is not None:
+        made[: len(book.digests)] = book.digests
+    return made
 
 
 def _of_table(repository: Repository) -> list[Version]:

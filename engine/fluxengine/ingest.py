@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from fluxengine.errors import DamagedFile, MissingFile, NoSpace, OutOfRange, Sto
 from fluxengine.files import NAMED, FileId, as_read, is_unchanged, local_copies
 from fluxengine.grid import Grid
 from fluxengine.ledger import FAILED_STEP, MISSING_STEP, VALID
+from fluxengine.outages import is_full
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,7 +108,7 @@ def _read_file(source: Source, grid: Grid, steps: Steps, file: FileId) -> list[S
     except (NoSpace, StoreError, MemoryError):
         raise
     except Exception as error:  # which the decoder did not foresee: the other days go on
-        if getattr(error, "errno", None) == errno.ENOSPC:
+        if is_full(error):
             raise
         # The file may be to blame, or the machine: an OSError is too many open files or a damaged
         # HDF5 file, a ValueError a bad header or a library that lacks a backend. To try a damaged

@@ -23,6 +23,10 @@ from fluxengine.errors import (
 
 GOES_ON = "run the same command again: it goes on where it stopped."
 BRING_BACK = "Bring the file back; to do without it, give the run a new store."
+FULL = {  # what the operating system says of a place that takes nothing more
+    errno.ENOSPC: "No space left on device",
+    errno.EDQUOT: "Disk quota exceeded",
+}
 # The first that is found decides: an answer may name several.
 KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
     (
@@ -48,6 +52,12 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
         NoSpace,
         "the disk is full. What was published is untouched.",
         f"Free some space and {GOES_ON}",
+    ),
+    (
+        r"Dis[ck] quota exceeded|\(os error 122\)",
+        NoSpace,
+        "the quota of disk space or of files is used up. What was published is untouched.",
+        f"Free some of it or have it raised, and {GOES_ON}",
     ),
     (
         r"\(os error 13\)|\[Errno 13\]",
@@ -107,9 +117,14 @@ KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
 )
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the operating system says that a disk, or a quota of it, is used up."""
+    return getattr(error, "errno", None) in FULL
+
+
 def understood(error: Exception, where: object) -> FluxforgeError | None:
     """The typed error for what a storage raised; None where its words are not known."""
-    said = "No space left" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+    said = FULL.get(getattr(error, "errno", None) or 0) or str(error)
     text = re.sub(r"[\s|]+", " ", said)  # icechunk breaks lines, and draws a rule before each
     for pattern, kind, what, mend in KNOWN:
         found = re.search(pattern, text)

@@ -158,7 +158,7 @@ def _selected(array: Any, cells: tuple[Array, ...]) -> Array:
 
 
 def _is_run(index: Array) -> bool:
-    return len(index) > 0 and int(index[-1]) - int(index[0]) == len(index) - 1
+    return len(index) > 0 and bool((np.diff(index) == 1).all())
 
 
 @dataclass(frozen=True)

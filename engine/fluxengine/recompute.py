@@ -17,6 +17,7 @@ from fluxengine.key import changed
 from fluxengine.ledger import VALID, Record
 from fluxengine.plan import DatasetPlan, make_plan
 from fluxengine.reading import Upstream
+from fluxengine.repository import MAIN
 from fluxengine.stand import Request
 from fluxengine.store import Store
 from fluxengine.task import Job, Made, make_block
@@ -61,6 +62,9 @@ def recompute(
 ) -> Iterator[Compared]:
     """Make some blocks of the product's chain once more and compare; nothing is written.
 
+    They are those of the published versions; of a dataset of which nothing is published, those of
+    its work, as for `verify`.
+
     Parameters
     ----------
     request : Request
@@ -78,7 +82,7 @@ def recompute(
         Where no block of the period is there; of a source there is none to be made.
     """
     plans = [p for p in make_plan(request).datasets if isinstance(p.stand.dataset, Product)]
-    wanted = [plan for plan in plans if only in (None, plan.name)]
+    wanted = [_as_published(plan) for plan in plans if only in (None, plan.name)]
     known = [(plan, int(block)) for plan in wanted for block in _good(plan)]
     if request.store is None or not known:
         made = ", ".join(plan.name for plan in plans)
@@ -88,6 +92,16 @@ def recompute(
         )
     for plan, block in random.Random(seed).sample(known, min(number, len(known))):
         yield _compared(request.store, plan, block)
+
+
+def _as_published(plan: DatasetPlan) -> DatasetPlan:
+    """The plan with the dataset as it is published: its work may have gone further."""
+    stand = plan.stand
+    if stand.repository is None or not stand.repository.is_published:
+        return plan
+    snapshot = stand.repository.tip(MAIN)
+    book = stand.repository.ledger(snapshot).extended(stand.grid)
+    return replace(plan, stand=replace(stand, ledger=book, snapshot=snapshot))
 
 
 def _good(plan: DatasetPlan) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -43,6 +44,7 @@ err = Console(stderr=True, highlight=False)
 HIDDEN = ("inputs", "outputs")  # options of every stage, told by its neighbours' values
 IN_KEY_ALONE = ("reads", "publishes")  # told by inputs and values
 SHOWN_BLOCKS = 12  # of a dataset, in a plan
+SHOWN_LINES = 31  # files, or notes, of a value's lineage: those of a month of days
 _WIDEST = 1000  # characters
 
 
@@ -169,8 +171,8 @@ def _total(found: Sequence[Estimate], total: Bill, given: Resources) -> None:
     threads = "" if given.threads == 1 else f" of {given.threads} threads"
     out.print(
         f"{tasks} blocks, one task each; {requests:,} requests; at most {duration(total.seconds)}"
-        f" on {workers}{threads}{cost}.\nBytes are packed values before compression; memory is"
-        " that of a worker at its peak."
+        f" on {workers}{threads}{cost}.\nBytes are packed values before compression, and what"
+        " sources read is the size of their files; memory is that of a worker at its peak."
     )
     on_gpu = max((e.gpu_memory for e in found), default=0)
     if on_gpu:
@@ -383,13 +385,8 @@ def lineage(made: Lineage) -> None:
             tree.add(Text(_value_line(value)))
         for words in _made_lines(node):
             tree.add(Text(words, style="dim"))
-        for step, file in node.files.items():
-            tree.add(
-                Text(
-                    f"file of {step}: {file['path']} ({size(file['size'])}, SHA-256"
-                    f" {file['sha256'][:16]}…)"
-                )
-            )
+        for words in _bounded(_file_line(*file) for file in node.files.items()):
+            tree.add(Text(words))
         for given in node.inputs:
             grown(given, tree.add(Text(_title(given), style="bold")))
         return tree
@@ -410,18 +407,32 @@ def _value_line(value: Value) -> str:
     return f"{value.name} = {value.shown}{units if value.shown != 'no value' else ''}{missing}"
 
 
+def _file_line(step: str, file: Mapping[str, Any]) -> str:
+    digest = f"SHA-256 {file['sha256'][:16]}…"
+    return f"file of {step}: {file['path']} ({size(file['size'])}, {digest})"
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """The first of many lines, and how many more there are."""
+    given = iter(lines)
+    yield from islice(given, SHOWN_LINES)
+    more = sum(1 for _ in given)
+    if more:
+        yield f"… and {more} more (all of them with --json)"
+
+
 def _made_lines(node: Lineage) -> Iterator[str]:
     made = node.made
-    if "when" in made:
+    if "when" in made and "run" in made:
         code = f", code {made['code_commit'][:12]}" if made.get("code_commit") else ""
-        yield f"made {made['when']} by run {made['run']}{code}, key {made['key'][:16]}"
+        key = f", key {made['key'][:16]}" if "key" in made else ""
+        yield f"made {made['when']} by run {made['run']}{code}{key}"
     for name in ("options", "weights"):
         if made.get(name):
             yield f"{name}: {_flat(made[name])}"
     if made.get("code"):
         yield f"code: {len(made['code'])} modules (their digests with --json)"
-    for step, note in made.get("notes", {}).items():
-        yield f"note: {step}: {note}"
+    yield from _bounded(f"note: {step}: {note}" for step, note in made.get("notes", {}).items())
 
 
 def _flat(values: Mapping[str, Any]) -> str:

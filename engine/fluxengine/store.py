@@ -181,7 +181,7 @@ def open_dataset(
     location : str, Path or Place
         A store, or the place of one dataset in it: a folder or ``s3://bucket/prefix``.
     name : str, optional
-        Which dataset; by default the only product nothing else was made from.
+        Which dataset; by default the product that runs were asked for, where it was one alone.
     version : str, optional
         A published version such as ``v2``; by default the newest.
     group : str, optional
@@ -245,12 +245,19 @@ def _found(path: Place, name: str | None) -> Repository:
     store = Store.at(path)
     if name is not None:
         return store.repository(name)
-    last = _marker(store).get("product")
-    if last is None or not store.has(last):
-        raise UnknownName(
-            "say which dataset", where=str(path), mend=f"It has: {', '.join(store.names)}."
-        )
-    return store.repository(last)
+    asked = [product for product in _asked_for(store) if store.has(product)]
+    if len(asked) != 1:
+        several = f": runs were asked for {', '.join(asked)}" if asked else ""
+        mend = f"It has: {', '.join(store.names)}."
+        raise UnknownName(f"say which dataset{several}.", where=str(path), mend=mend)
+    return store.repository(asked[0])
+
+
+def _asked_for(store: Store) -> list[str]:
+    """Products that runs were asked for, the first one first."""
+    content = _marker(store)
+    found = content.get("products", content.get("product", []))
+    return [found] if isinstance(found, str) else list(found)
 
 
 def _marker(store: Store) -> dict[str, Any]:
@@ -260,8 +267,9 @@ def _marker(store: Store) -> dict[str, Any]:
 
 
 def remember_product(store: Store, product: str) -> None:
-    """Note which dataset `open_dataset` gives where none is named."""
-    content = {"fluxforge-store": layout.FORMAT, "product": product}
-    if _marker(store) != content:
+    """Note that a run was asked for it: `open_dataset` gives it where it is the only one."""
+    known = _asked_for(store)
+    if product not in known:
+        content = {"fluxforge-store": layout.FORMAT, "products": [*known, product]}
         with storage_errors(store.root):
             (store.root / MARKER).write(json.dumps(content) + "\n")

@@ -111,13 +111,17 @@ class _Told:
         return Lineage(*self.base, state, self._where(row), self._values(row), {}, inputs=taken)
 
     def _partners(self, row: Any) -> Array:
-        """Rows of the same time, platform and feed that were put together with others."""
+        """Rows of the same time, platform, feed and turn: those that this one was made of."""
         parts = self.stored.parts
         feeds = np.array([feed for feed, _ in self.stored.sources])
         same: Array = feeds[parts[FILE]] == feeds[row[FILE]]
         for column in (TIME, *self.described["merges"]):
             same &= parts[column] == row[column]
-        return parts[same]
+        group = parts[same]  # sorted by file and row
+        turns = np.arange(len(group)) - np.searchsorted(group[FILE], group[FILE])
+        first = (group[FILE] == row[FILE]) & (group[ROW] == row[ROW])
+        found: Array = group[np.isin(turns, turns[first])]
+        return found
 
     def _read(self, row: Any, state: str) -> Lineage:
         entry = self.book.files[self.stored.sources[row[FILE]]]

@@ -8,7 +8,6 @@ book are committed together, so that a run which dies leaves whole files.
 
 from __future__ import annotations
 
-import errno
 import json
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from fluxengine.declare import Array
 from fluxengine.errors import FluxforgeError, MissingFile, NoSpace, RunFailed, StoreError
 from fluxengine.files import FileId, as_read, is_unchanged, local_copies
 from fluxengine.ingest import told
+from fluxengine.outages import is_full
 from fluxengine.progress import QUIET, Progress
 from fluxengine.repository import MAIN, NOTED, Changes, Repository, storage_errors
 from fluxengine.table_book import Book, FileEntry, MonthEntry, Window, as_runs, from_runs
@@ -392,7 +392,7 @@ def _parts(
     except FluxforgeError as error:
         raise _Refused(str(error)) from error
     except Exception as error:  # damage that the reader did not foresee: the other files go on
-        if getattr(error, "errno", None) == errno.ENOSPC:
+        if is_full(error):
             raise
         raise _Refused(f"{planned.file.path}: {type(error).__name__}: {error}") from error
 

@@ -231,10 +231,14 @@ class _Stored:
     def check(self, number: int) -> list[Finding]:
         """Findings of one block."""
         block = self.book.grid.numbered(number)
+        found: list[Finding] = []
         try:
-            return list(self._ledger(number, block)) + list(self._values(number, block))
+            found += self._ledger(number, block)
+            found += self._values(number, block)
         except Exception as error:  # as above
-            return [Finding(self.name, block.name, _days(self.book.grid, block), _words(error))]
+            days = _days(self.book.grid, block)
+            found.append(Finding(self.name, block.name, days, _words(error)))
+        return found
 
     def _ledger(self, number: int, block: Block) -> Iterator[Finding]:
         if self.book.seal(number) != self.book.columns["seals"][number].tobytes():
@@ -263,11 +267,14 @@ class _Stored:
         arrays, findings = {}, []
         for path, grid in layout.stored_variables(self.root).items():
             spans = Output("", grid, ()).spans(self.book.grid, block)
-            array = _array(self.root, path)
+            array, cells = _array(self.root, path), tuple(spans.values())
             try:
-                arrays[path] = np.asarray(array[tuple(spans.values())])
+                arrays[path] = np.asarray(array[cells])
             except Exception:  # whatever codecs and storage raise: which chunk is it?
-                findings += list(self._chunks(path, array, grid, spans, block))
+                damaged = list(self._chunks(path, array, grid, spans, block))
+                findings += damaged
+                if not damaged:  # memory ran short, or the storage faltered: once more, or say so
+                    arrays[path] = np.asarray(array[cells])
         return arrays, findings
 
     def _chunks(
@@ -277,6 +284,8 @@ class _Stored:
         for parts in product(*map(_pieces, spans.values(), array.chunks)):
             try:
                 array[parts]
+            except MemoryError:
+                raise  # ours, not the chunk's
             except Exception as error:  # as above
                 at = tuple(p.start // c for p, c in zip(parts, array.chunks, strict=True))
                 first, last = grid.step_name(parts[0].start), grid.step_name(parts[0].stop - 1)

@@ -331,7 +331,7 @@ def test_a_second_run_is_refused_until_the_first_ends_or_dies(made: World) -> No
 
 def test_the_marker_is_plain_json(made: World) -> None:
     content = json.loads((made.store / MARKER).read_text())
-    assert content == {"fluxforge-store": FORMAT, "product": "toy"}
+    assert content == {"fluxforge-store": FORMAT, "products": ["toy"]}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fluxengine import files
 from fluxengine.declare import Variable
 from fluxengine.digest import file_digest
 from fluxengine.errors import DeclarationError, RunFailed, StoreMismatch, UnknownName
-from fluxengine.explain import explain
+from fluxengine.explain import Lineage, explain
 from fluxengine.history import restore, versions
 from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
@@ -451,6 +451,28 @@ def test_a_report_is_explained_down_to_its_files(world: Reports) -> None:
     assert "toytables" in made.inputs[0].made["code"]
     values = {value.name: value.shown for value in made.values}
     assert (values["wind"], values["sst"]) == ("5", "299.5")
+
+
+def test_reports_of_one_time_are_each_explained_by_their_own_rows(world: Reports) -> None:
+    when = "2002-08-01T00:00"
+    place = {"lat": 0, "lon": 5}
+    winds = [report(when, "m1", **place, wind=wind) for wind in (1, 2, 3)]
+    warmth = [report(when, "m1", **place, sst=sst) for sst in (291, 292)]
+    world.write("moorings/x/a_dy.txt", winds)
+    world.write("moorings/x/b_dy.txt", warmth)
+    world.run()
+    made = explain(Store.at(world.store), "toy-reports", {"time": when, "platform": "m1"})
+    told = [[_shown(part) for part in row.inputs or (row,)] for row in made.inputs]
+    assert [row.state for row in made.inputs] == ["put together from 2 files"] * 2 + [
+        "as it was read"
+    ]
+    none = "no value"
+    assert told == [[("1", none), (none, "291")], [("2", none), (none, "292")], [("3", none)]]
+
+
+def _shown(row: Lineage) -> tuple[str, str]:
+    values = {value.name: value.shown for value in row.values}
+    return values["wind"], values["sst"]
 
 
 def test_a_table_is_no_grid_and_says_so(world: Reports) -> None:

@@ -25,6 +25,7 @@ from fluxengine.declare import AS_IS, Arrays, Packing, PlainStage, Product, Read
 from fluxengine.errors import ConfigError, RunLocked, StoreError, UnknownName
 from fluxengine.explain import Lineage, explain, find
 from fluxengine.grid import days, degrees, labels, months
+from fluxengine.repository import Repository
 from fluxengine.store import Store, open_dataset
 from fluxengine.verify import Verified, verify
 
@@ -199,6 +200,36 @@ def test_an_extended_store_verifies_while_its_new_days_are_not_there_yet(world: 
     assert [f for name in NAMES for f in verified(world, name).findings] == []
 
 
+def failing(patch: pytest.MonkeyPatch, times: int) -> None:
+    """Let so many readings of a whole block fail, as where memory runs short."""
+    left, read = [times], zarr.Array.__getitem__
+
+    def sometimes(self: zarr.Array, cells: Any) -> Any:
+        whole = isinstance(cells, tuple) and cells[0] == slice(0, 4)
+        if self.basename == "wind" and whole and left[0]:
+            left[0] -= 1
+            raise MemoryError("Unable to allocate 3 GiB")
+        return read(self, cells)
+
+    patch.setattr(zarr.Array, "__getitem__", sometimes)
+
+
+def test_what_cannot_be_read_for_a_moment_is_not_said_to_be_altered(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, times=1)
+    assert verified(made, "toy").findings == ()
+
+
+def test_what_can_never_be_read_is_said_to_be_so_and_not_to_be_altered(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, times=99)
+    (finding,) = verified(made, "toy").findings
+    assert (finding.block, finding.steps) == ("0000-0-0", "2020-01-01 … 2020-01-04")
+    assert finding.what == "Unable to allocate 3 GiB"
+
+
 def test_what_no_version_needs_is_information(made: World) -> None:
     repository = Store.at(made.store).repository("toy")
     fork = repository.fork()  # of a run that died before it committed
@@ -312,6 +343,49 @@ def test_a_value_is_never_within_a_step_of_none(world: World) -> None:
     assert all(c.same and c.worst == 1 for c in told)
 
 
+def never_published(world: World, patch: pytest.MonkeyPatch, **options: Any) -> None:
+    """A run that is killed when all its blocks are made."""
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with patch.context() as patched:
+        patched.setattr(Repository, "publish", dying)
+        with pytest.raises(KeyboardInterrupt):
+            world.run(**options)
+
+
+def test_blocks_that_are_made_again_are_compared_with_what_is_published(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_published(made, monkeypatch, gain=1.5)
+    repository = Store.at(made.store).repository("toy")
+    assert repository.has_unpublished
+    told = list(recompute.recompute(made.request(), 40, only="toy"))
+    assert [(c.same, c.remark) for c in told] == [(True, "")] * 3
+    other = list(recompute.recompute(made.request(gain=1.5), 40, only="toy"))
+    assert not any(c.same for c in other)
+    assert {c.remark for c in other} == {"options changed: MeanOfPasses.gain 1.0 → 1.5"}
+
+
+def test_where_nothing_is_published_it_is_the_work_that_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_published(world, monkeypatch)
+    told = list(recompute.recompute(world.request(), 40))
+    assert told and all(c.same for c in told)
+
+
+def test_published_blocks_are_made_again_where_the_work_is_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(8)
+    never_published(world, monkeypatch)
+    told = list(recompute.recompute(world.request(), 40, only="toy"))
+    assert sorted(c.block for c in told) == ["0000-0-0", "0001-0-0"]
+    assert all(c.same for c in told)
+
+
 def test_nothing_to_make_again_is_told(world: World) -> None:
     with pytest.raises(ConfigError, match="no good block"):
         list(recompute.recompute(world.request(), 1))
@@ -368,6 +442,20 @@ def test_pruning_leaves_the_newest_versions_and_frees_space(
         open_dataset(revised.store, version="v1")
     revised.write(6, seed=2)
     assert revised.run().published["toy"] == "v3"  # a number is not given twice
+
+
+def test_days_that_a_shorter_version_lost_are_told(world: World) -> None:
+    for last in (4, 8, 12):
+        world.run(last)
+    store = Store.at(world.store)
+    history.restore(store, "toy", "v1")
+    restored = history.versions(store, "toy")[-1]
+    # The fourth day is a mean over neighbours that v1 did not have.
+    assert (restored.name, restored.added, restored.changed, restored.same) == ("v4", 0, 9, 3)
+    assert restored.which == "2020-01-04 … 2020-01-12 (9)"
+    world.run(12)
+    again = history.versions(store, "toy")[-1]
+    assert (again.name, again.added, again.changed, again.same) == ("v5", 8, 1, 3)
 
 
 def test_nothing_is_pruned_or_restored_under_a_run(revised: World) -> None:

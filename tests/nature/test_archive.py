@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +20,8 @@ import xarray as xr
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes.nature import World, archive, instruments, land, platforms
 from fluxrecipes.nature.fields import Points
+from fluxrecipes.nature.files.kinds import Daily, Series, whole
+from fluxrecipes.nature.files.table import Selection
 from fluxrecipes.nature.record import ForeignFolder, OtherWorld, Record, merge_periods
 
 SEED = 2018
@@ -42,9 +48,8 @@ def test_every_file_of_the_period_is_where_its_provider_keeps_it(root):
         "ndbc/NOTICE.txt",
         "ndbc/stations.csv",
     } <= names
-    assert len(names - {f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc")}) == (
-        7 + len(platforms.STATIONS)
-    )
+    own = {archive._LOCK, *(f"{p}/NOTICE.txt" for p in ("rss", "oisst", "ndbc"))}
+    assert len(names - own) == (7 + len(platforms.STATIONS))
 
 
 def test_the_record_says_simulated(root):
@@ -104,6 +109,75 @@ def test_a_record_keeps_what_another_process_noted(tmp_path):
     found = Record.claim(tmp_path / "a", World(3))
     assert found.holds == {"oisst": [(FIRST, LAST)], "ndbc": [(LAST, LAST)]}
     assert found.held("oisst", 2018) == [FIRST, LAST]
+
+
+DIARY = "diary.txt"
+
+
+def kept(root: Path, year: int) -> dict[date, str]:
+    """Days of a series that is a line for each."""
+    path = root / DIARY
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {date.fromisoformat(line): line for line in lines}
+
+
+def put(root: Path, year: int, rows: dict[date, str]) -> None:
+    with whole(root / DIARY) as part:
+        part.write_text("".join(f"{rows[day]}\n" for day in sorted(rows)))
+
+
+diary = Series("diary", lambda root, year: [root / DIARY], lambda world, day: str(day), kept, put)
+
+
+@dataclass(frozen=True)
+class Diary(Selection):
+    """A selection of one series, which is written in a moment."""
+
+    outputs: tuple[str, ...] = ()
+    series: Series = diary
+
+    def kinds(self) -> list[Daily | Series]:
+        return [self.series]
+
+
+def wrote(root: Path, first: int, last: int, series: Series = diary) -> None:
+    record = Record.claim(root, World(3))
+    days = date(2001, 1, first), date(2001, 1, last)
+    archive.Writer(record, Diary(series=series), 1).write(*days, lambda done, of: None)
+
+
+def test_two_that_add_to_a_series_at_once_lose_no_day(tmp_path):
+    root, calls = tmp_path / "a", []
+    other = threading.Thread(target=wrote, args=(root, 3, 4))
+
+    def slowly(place: Path, year: int) -> dict[date, str]:
+        found = kept(place, year)
+        calls.append(year)
+        if len(calls) == 3:  # it has read what it will write anew: now comes the other
+            other.start()
+            other.join(1)
+        return found
+
+    wrote(root, 1, 2, replace(diary, kept=slowly))
+    other.join(30)
+    assert not other.is_alive()
+    days = [date(2001, 1, day) for day in (1, 2, 3, 4)]
+    assert sorted(kept(root, 2001)) == days
+    assert Record.claim(root, World(3)).holds == {"diary": [(days[0], days[-1])]}
+
+
+def test_a_process_that_was_killed_while_it_wrote_keeps_nobody_out(tmp_path):
+    root = tmp_path / "a"
+    wrote(root, 1, 1)
+    program = f"""
+import os
+from filelock import FileLock
+FileLock({str(root / archive._LOCK)!r}).acquire()
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 9
+    wrote(root, 2, 2)
+    assert len(kept(root, 2001)) == 2
 
 
 def test_periods_join_where_they_touch():

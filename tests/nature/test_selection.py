@@ -53,6 +53,21 @@ def test_a_satellite_of_another_time_matters_only_where_its_maps_are_asked_for()
     assert table.select(FIRST, LAST, outputs="oisst", satellites="f17").satellites == ()
 
 
+@pytest.mark.parametrize("output", ["truth", "reanalysis"])
+@pytest.mark.parametrize(("first", "last"), [("1988-01-01", "1989-12-31"), ("2030-01-01",) * 2])
+def test_stores_are_refused_for_days_beyond_their_time_axis(output, first, last):
+    period = date.fromisoformat(first), date.fromisoformat(last)
+    with pytest.raises(ConfigError, match=f"{output}.* from 1990-01-01 to 2029-12-31; no day of"):
+        table.select(*period, outputs=f"oisst,{output}")
+    every = table.select(*period, outputs="all", satellites="all")
+    assert output not in every.outputs and "oisst" in every.outputs
+
+
+def test_a_period_that_reaches_onto_the_time_axis_is_taken():
+    chosen = table.select(date(1989, 12, 31), date(1990, 1, 1), outputs="truth")
+    assert chosen.outputs == ("truth",)
+
+
 def test_resolution_is_of_the_truth_alone():
     chosen = table.select(FIRST, LAST, outputs="truth", resolution="all")
     assert [kind.name for kind in chosen.kinds()] == ["truth", "truth-0.25"]

@@ -2,7 +2,8 @@
 
 The same world gives the same bytes: nothing in a file depends on when or where it was written,
 or on what else was. Files are written under another name first, so that one with its right name
-is always whole. Work goes on year by year, so memory does not grow with the period.
+is always whole; several processes may add to an archive at once. Work goes on year by year, so
+memory does not grow with the period.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from concurrent.futures import as_completed
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from fluxengine.errors import FluxforgeError
 from fluxrecipes.nature.files import ndbc, oisst, rss, rss_averages
@@ -32,6 +35,8 @@ Progress = Callable[[int, int], None]
 Task = tuple[date, frozenset[str]]  # a day and the kinds that are to be made of it
 Made = tuple[int, dict[str, dict[date, Rows]]]  # a count of files, and days of series
 
+# Held while what others may add to is read and written anew; a process that dies lets go of it.
+_LOCK = ".write-lock"
 _DAYS_A_TASK = 3  # neighbouring days share the knots of the fields
 _AVERAGES = "rss-averages"
 
@@ -161,7 +166,7 @@ class Writer:
         for count in self._run(_average, averages):
             done += count
             progress(done, total)
-        self._record.write(output.folder for output in self._selection.chosen())
+        self._note()
 
     def _plan(self, first: date, last: date) -> list[Task]:
         """What each day of a year lacks; of series also the days that their files have lost."""
@@ -199,15 +204,24 @@ class Writer:
             yield count
         for series in self._series:
             if series.name in fresh:
-                kept = series.kept(self._root, year)
-                series.write(self._root, year, kept | fresh[series.name])
+                self._put(series, year, fresh[series.name])
                 yield len(series.files(self._root, year))
         days = days_of(first, last)
         for series in self._series:
             self._record.add(series.name, days)
         for kind in self._daily:
             self._record.add(kind.name, filter(kind.serves, days))
-        self._record.write(output.folder for output in self._selection.chosen())
+        self._note()
+
+    def _put(self, series: Series, year: int, fresh: dict[date, Rows]) -> None:
+        """Add days to a year's files, with those that another process wrote meanwhile."""
+        with FileLock(self._root / _LOCK):
+            series.write(self._root, year, series.kept(self._root, year) | fresh)
+
+    def _note(self) -> None:
+        """Write the record, with what another process noted meanwhile."""
+        with FileLock(self._root / _LOCK):
+            self._record.write(output.folder for output in self._selection.chosen())
 
     def _averages(self, first: date, last: date) -> list[tuple[Any, ...]]:
         """Averaged maps that are lacking and whose days are here or will be."""

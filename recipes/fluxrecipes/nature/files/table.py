@@ -23,6 +23,7 @@ from fluxrecipes.nature.orbits import SATELLITES, Satellite
 
 ALL = "all"
 RESOLUTIONS = ("1", "0.25")
+STORES = ("reanalysis", "truth")  # the outputs that have a time axis, which ends
 _HOURS = [str(hour) for hour in range(24)]
 
 
@@ -98,7 +99,8 @@ def select(
     Raises
     ------
     ConfigError
-        Where a name is not known, or a satellite that was named does not fly in the period.
+        Where a name is not known, or a satellite or a store that was named has no day of the
+        period.
     """
     flying = [name for name, one in SATELLITES.items() if _flies(one, first, last)]
     named = _names(satellites, list(SATELLITES), "--satellites")
@@ -112,8 +114,16 @@ def select(
             where="--satellites",
             mend=f"In this period there are {', '.join(flying) or 'none'}.",
         )
+    beyond = [] if _is_on_axis(first, last) else [name for name in wanted if name in STORES]
+    if beyond and outputs != ALL:
+        raise ConfigError(
+            f"{' and '.join(beyond)}: the time axis goes from {truth.FIRST} to {truth.LAST};"
+            f" no day of {first} to {last} is on it.",
+            where="--with",
+            mend="Leave it out, or choose another period.",
+        )
     return Selection(
-        wanted,
+        tuple(name for name in wanted if name not in beyond),
         tuple(name for name in named if name in flying),
         tuple(sorted({int(hour) for hour in _names(hours, _HOURS, "--hours")})),
         _names(resolution, list(RESOLUTIONS), "--resolution"),
@@ -134,6 +144,11 @@ def _names(text: str, known: list[str], where: str) -> tuple[str, ...]:
 def _flies(satellite: Satellite, first: date, last: date) -> bool:
     begin, end = satellite.instrument.first, satellite.instrument.last
     return begin <= str(last) and (end is None or end >= str(first))
+
+
+def _is_on_axis(first: date, last: date) -> bool:
+    """Whether the Zarr stores, whose time axis is fixed from the start, have a day of a period."""
+    return first <= truth.LAST and last >= truth.FIRST
 
 
 def _truth(selection: Selection) -> list[Daily | Series]:

@@ -1,0 +1,89 @@
+"""Exported files bear the version that their values are of, and say when their period ends."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from toyworld import World
+
+from fluxengine import export as exporting
+from fluxengine.errors import RunFailed, StoreError, UnknownName
+from fluxengine.export import export
+from fluxengine.repository import Repository
+from fluxengine.store import open_dataset
+
+
+def exported(world: World, folder: str = "files") -> list[xr.Dataset]:
+    found = []
+    for file in export(world.opened(), "toy", world.folder / folder):
+        with xr.open_dataset(file) as opened:
+            found.append(opened.load())
+        assert opened.attrs["product_version"] in file.name
+    return found
+
+
+def killed_before_its_tag(world: World, patch: pytest.MonkeyPatch) -> None:
+    """A run that dies after `main` moved and before the version had a name."""
+    tag = Repository._tag
+
+    def dying(self: Repository, snapshot: str) -> str:
+        if str(self.path).endswith("/toy"):
+            raise KeyboardInterrupt
+        return tag(self, snapshot)
+
+    with patch.context() as patched:
+        patched.setattr(Repository, "_tag", dying)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+
+
+def test_what_bears_no_version_yet_is_not_exported_as_the_version_before(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.write(*range(1, 13), seed=7)
+    killed_before_its_tag(made, monkeypatch)
+    with pytest.raises(StoreError, match=r"toy: what was published last bears no version yet"):
+        exported(made)
+    assert not (made.folder / "files").exists()
+    made.run()  # the same command goes on
+    (file,) = exported(made)
+    assert file.attrs["id"] == "toy-v2"
+    np.testing.assert_array_equal(file["wind"], open_dataset(made.store, version="v2")["wind"])
+
+
+def test_what_is_published_meanwhile_does_not_enter_the_files(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def published_first(*args: object, **options: object) -> xr.Dataset:
+        made.write(*range(1, 13), seed=7)
+        made.run()
+        return open_dataset(*args, **options)
+
+    monkeypatch.setattr(exporting, "open_dataset", published_first)
+    (file,) = exported(made)
+    assert file.attrs["product_version"] == "v1"
+    then, now = (open_dataset(made.store, version=version)["wind"] for version in ("v1", "v2"))
+    np.testing.assert_array_equal(file["wind"], then)
+    assert not np.array_equal(then, now, equal_nan=True)
+
+
+def test_a_version_that_was_restored_is_exported_under_its_new_name(made: World) -> None:
+    repository = made.opened().repository("toy")
+    assert repository.restore(repository.version("v1")) == "v2"
+    (file,) = exported(made)
+    assert file.attrs["product_version"] == "v2"
+
+
+def test_nothing_is_exported_of_what_is_not_published(world: World) -> None:
+    world.file(6).write_bytes(b"damaged")
+    with pytest.raises(RunFailed):
+        world.run(strict=True)
+    with pytest.raises(UnknownName, match="nothing is published here yet"):
+        list(export(world.opened(), "toy-passes", world.folder / "files"))
+
+
+def test_a_period_ends_where_its_last_step_does(made: World) -> None:
+    (file,) = exported(made)
+    assert file.attrs["time_coverage_start"] == "2020-01-01T00:00:00Z"
+    assert file.attrs["time_coverage_end"] == "2020-01-13T00:00:00Z"
+    assert file.attrs["time_coverage_duration"] == "P12D"
+    assert file["time_bnds"].values[-1, 1] == np.datetime64("2020-01-13")

@@ -1,0 +1,99 @@
+"""A block reads the cells that it names, in the order in which it names them."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fluxengine import executors
+from fluxengine.declare import Arrays, PlainStage, Product, Read, Source, Variable
+from fluxengine.grid import Grid, days, labels
+from fluxengine.run import run
+from fluxengine.stand import Request
+from fluxengine.store import Store, open_dataset
+
+MEMBERS = ("a", "b", "c", "d")
+number = Variable("number", "1", "a number")
+
+
+def path(day: date) -> str:
+    return f"{day}.json"
+
+
+def decode(file: Path, day: date) -> xr.Dataset:
+    numbers = np.array([json.loads(file.read_text())], "f4")
+    return xr.Dataset({"number": (("time", "member"), numbers)})
+
+
+def ensemble(*members: str, block: int = 0) -> Grid:
+    return Grid(time=days("2020-01-01", block=2, chunk=1), member=labels(*members, block=block))
+
+
+SOURCE = Source(
+    name="members",
+    grid=ensemble(*MEMBERS),
+    path=path,
+    decode=decode,
+    provides=(number,),
+    archive="members",
+    home="/nowhere/members",
+    title="Numbers of an ensemble",
+    provider="Toy provider",
+    licence="public domain",
+    cite="Toy (2020)",
+)
+
+
+@dataclass(frozen=True)
+class HandedOn(PlainStage):
+    """The same numbers."""
+
+    inputs: tuple[str, ...] = ("number",)
+    outputs: tuple[Variable, ...] = (number,)
+
+    def load(self) -> Callable[[Arrays], Arrays]:
+        return lambda arrays: {"number": arrays["number"] + 0}
+
+
+def made(folder: Path, name: str, grid: Grid) -> xr.Dataset:
+    """What a product on a grid makes of the source."""
+    reads, stages = (Read(SOURCE, ("number",)),), (HandedOn(),)
+    product = Product(name, grid, reads, stages, (number,))
+    store = Store.at(folder / "store", create=True)
+    period = date(2020, 1, 1), date(2020, 1, 2)
+    request = Request(product, *period, store, {"members": str(folder / "archive")})
+    run(request, partial(nullcontext, executors.serial))
+    return open_dataset(folder / "store", name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "archive").mkdir()
+    for day in (1, 2):
+        numbers = [10 * day + at for at in range(len(MEMBERS))]
+        (tmp_path / "archive" / path(date(2020, 1, day))).write_text(json.dumps(numbers))
+    return tmp_path
+
+
+def test_labels_may_stand_in_any_order(folder: Path) -> None:
+    for order in permutations(MEMBERS):
+        found = made(folder, f"in-order-{''.join(order)}", ensemble(*order))["number"]
+        stored = open_dataset(folder / "store", "members")["number"]
+        assert found["member"].values.tolist() == list(order)
+        for member in MEMBERS:
+            np.testing.assert_array_equal(found.sel(member=member), stored.sel(member=member))
+
+
+@pytest.mark.parametrize("order", [("a", "d"), ("c", "b", "a"), ("b", "d", "c")])
+def test_some_of_the_labels_in_tiles_of_two_are_the_same(folder: Path, order: tuple[str]) -> None:
+    found = made(folder, "some", ensemble(*order, block=2))["number"]
+    stored = open_dataset(folder / "store", "members")["number"]
+    np.testing.assert_array_equal(found, stored.sel(member=list(order)))
