@@ -173,9 +173,9 @@ class DatasetPlan:
         """Files with the same bytes at another place or of another time, by block and step.
 
         Of blocks that do not run. They were read to know it, and would be at every plan if the
-        ledger did not note it.
+        ledger did not note it. References hold for one state of a file: theirs are never touched.
         """
-        if self.files is None:
+        if self.files is None or self.stand.layout.references:
             return {}
         known, found = self.stand.ledger.columns["stamps"], self.files.found
         moved = (self.files.stamps != known).any(axis=1)
