@@ -30,6 +30,12 @@ def plan(run_file: str | Path, *, profile: str | None = None) -> Plan | TablePla
     profile : str, optional
         By default the first one.
 
+    Returns
+    -------
+    Plan or TablePlan
+        `is_empty` says whether there is nothing to run, `datasets` what there is, one dataset
+        after the other; `as_json()` gives all of it. Of a table of reports: `reads`.
+
     Raises
     ------
     FluxforgeError
@@ -61,6 +67,12 @@ def run(
     accept_code : bool
         Do not make blocks again for which nothing but the code changed. Of a table, files are read
         again all the same.
+
+    Returns
+    -------
+    Summary or TableSummary
+        `blocks` made and versions `published` by dataset, and what is `marked`: each step without
+        good values, with the reason. `as_json()` gives all of it.
 
     Raises
     ------

@@ -244,7 +244,7 @@ def verify(
     """Compare every stored value with what was written. Exit code 1 where anything differs.
 
     Names each damaged or missing chunk with its block and days. Objects that no version needs are
-    told as information: `history --prune` deletes them.
+    told as information: `history --prune` deletes them when they are an hour old.
     """
     from fluxengine import show
     from fluxengine.recompute import recompute as make_again
@@ -271,7 +271,10 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: fluxforge explain deepflux time=2016-01-02 lat=10 lon=150")
+@app.command(
+    epilog="Examples: fluxforge explain deepflux time=2016-01-02 lat=10 lon=150;"
+    " of a table of reports: fluxforge explain insitu time=2016-01-02T00:50 platform=41040"
+)
 def explain(
     name: Annotated[str, typer.Argument(help="A published dataset.")],
     point: Annotated[list[str], typer.Argument(help="A value for each axis, as axis=value.")],
@@ -305,7 +308,10 @@ def history(
     store: StorePlace = None,
     restore: Annotated[str | None, typer.Option(help="Publish this version again.")] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete old versions and what nothing needs.")
+        bool,
+        typer.Option(
+            "--prune", help="Delete old versions and what nothing needs, if older than an hour."
+        ),
     ] = False,
     keep: Annotated[int, typer.Option(min=1, help="Versions that --prune leaves.")] = 3,
     as_json: AsJson = False,
@@ -320,7 +326,9 @@ def history(
         show.err.print(f"{restore} of {name} is published again, as {new}.")
     if prune:
         freed = past.prune(place, name, keep)
-        show.err.print(f"Deleted {show.size(freed)}; at most {keep} versions are kept.")
+        spared = "What was written within the last hour stays: prune again later."
+        versions = "1 version is" if keep == 1 else f"{keep} versions are"
+        show.err.print(f"Deleted {show.size(freed)}; at most {versions} kept. {spared}")
     found = past.versions(place, name)
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found], indent=2))

@@ -5,7 +5,7 @@ Or in a style: files of another product's form, for those whose programs read th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from fluxengine.layout import MARK, stored_grids
 from fluxengine.repository import MAIN, Repository, storage_errors
 from fluxengine.store import Store, open_dataset
 from fluxengine.styles import File, Per, Style
+from fluxengine.table_store import is_table_in
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,7 +82,17 @@ def export(
         raise ConfigError(what, where="--per", mend="Leave it out.")
     repository = store.repository(name)
     version = _newest(repository, name)
-    dataset = _between(open_dataset(store.root, name, version=version), name, first, last)
+    if is_table_in(repository):
+        raise ConfigError(
+            "it is a table of reports, which no files of a grid can be made of.",
+            where=name,
+            mend="Open a month of it, `fluxforge.open(store, name, month='2002-08')`, and write"
+            " that with xarray.",
+        )
+    whole = open_dataset(store.root, name, version=version)
+    dataset = _between(whole, name, first, last)
+    if style is not None:
+        _check_whole(dataset, per, _sizes(whole, per))
     if folder.exists() and not folder.is_dir():
         what = "it is a file; the files that are written need a folder."
         raise ConfigError(what, where=str(folder), mend="Choose another name.")
@@ -89,11 +100,12 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     grids = stored_grids(repository.read(repository.version(version)))
     for group in grids if style is None else [""]:  # a style's files hold what it knows
-        axis, stored = grids[group].axes["time"], dataset
+        axis, stored, opened = grids[group].axes["time"], dataset, whole
         if group:
             opened = open_dataset(store.root, name, version=version, group=group)
             stored = _between(opened, name, first, last)
-        form = style or _own("_".join(filter(None, (name, group))), version, per, axis)
+        called, sizes = "_".join(filter(None, (name, group))), _sizes(opened, per)
+        form = style or _own(called, version, per, axis, sizes)
         for part in _parts(stored.assign_attrs(dataset.attrs), per):
             for file in form.files(part):
                 made = _described(file.dataset, name, version, style, axis)
@@ -129,13 +141,13 @@ def _between(dataset: xr.Dataset, name: str, first: date | None, last: date | No
     return found
 
 
-def _own(name: str, version: str, per: Per, axis: Axis) -> Style:
+def _own(name: str, version: str, per: Per, axis: Axis, sizes: Mapping[Any, int]) -> Style:
     """Files of the form that the dataset itself has."""
 
     def files(part: xr.Dataset) -> Iterator[File]:
         made = _with_codes(part)
         encoding = {str(n): _encoding(variable, axis) for n, variable in made.variables.items()}
-        yield File(f"{name}_{version}_{_label(part, per)}.nc", made, encoding)
+        yield File(f"{name}_{version}_{_label(part, per, sizes)}.nc", made, encoding)
 
     return Style("fluxforge", per, files)
 
@@ -156,10 +168,36 @@ def _parts(dataset: xr.Dataset, per: Per) -> Iterator[xr.Dataset]:
         yield dataset.isel(time=periods == period)
 
 
-def _label(part: xr.Dataset, per: Per) -> str:
+def _sizes(whole: xr.Dataset, per: Per) -> dict[Any, int]:
+    """How many times each year or month has."""
+    if per == "all":
+        return {}
+    periods, sizes = np.unique(whole["time"].values.astype(UNITS[per]), return_counts=True)
+    return dict(zip(periods, sizes.tolist(), strict=True))
+
+
+def _is_whole(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> bool:
+    return per != "all" and sizes[part["time"].values[0].astype(UNITS[per])] == part.sizes["time"]
+
+
+def _check_whole(dataset: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> None:
+    """A style's files are called after years or months: a part must not replace a whole one."""
+    for part in _parts(dataset, per):
+        if per != "all" and not _is_whole(part, per, sizes):
+            raise ConfigError(
+                f"files of this style hold a whole {per} each, and of"
+                f" {part['time'].values[0].astype(UNITS[per])} a part was asked for.",
+                where="--first, --last",
+                mend=f"Name whole {per}s, or leave them out.",
+            )
+
+
+def _label(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> str:
+    """The year or month, or first and last day: a part of one must not replace the whole."""
     times = part["time"].values
-    days = f"{str(times[0])[:10]}_{str(times[-1])[:10]}"
-    return (days if per == "all" else str(times[0].astype(UNITS[per]))).replace("-", "")
+    if _is_whole(part, per, sizes):
+        return str(times[0].astype(UNITS[per])).replace("-", "")
+    return f"{str(times[0])[:10]}_{str(times[-1])[:10]}".replace("-", "")
 
 
 def _write(file: File, folder: Path, form: Style) -> Path:

@@ -154,8 +154,9 @@ class Axis:
             stop = min(stop, self.size)
         if stop <= start:
             own_end = "." if self.size is None else f" and end with {self.name(self.size - 1)}."
+            what = "no whole month" if self.unit == "month" else "nothing"
             raise ConfigError(
-                f"nothing lies between {first} and {last}.",
+                f"{what} lies between {first} and {last}.",
                 mend=f"The data begin with {self.name(0)}{own_end}",
             )
         return replace(self, origin=self.origin + start * self.step, size=stop - start)

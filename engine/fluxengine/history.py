@@ -136,6 +136,8 @@ def restore(store: Store, name: str, version: str) -> str:
 def prune(store: Store, name: str, keep: int) -> int:
     """Forget all but the newest versions and delete what nothing needs. Returns the bytes.
 
+    What was written within the last hour stays: a run that was cut off may just have written it.
+
     Raises
     ------
     ConfigError

@@ -243,12 +243,21 @@ class DatasetPlan:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a run would do, upstream first."""
 
     request: Request
     datasets: tuple[DatasetPlan, ...]
+
+    def __repr__(self) -> str:
+        """In a line: a plan of decades would fill a notebook."""
+        will = sum(len(d.will_run) for d in self.datasets)
+        may = sum(len(d.may_run) for d in self.datasets)
+        return (
+            f"<Plan of {self.request.product.name}: {will} blocks will run and {may} may,"
+            f" in {len(self.datasets)} datasets>"
+        )
 
     @property
     def is_empty(self) -> bool:

@@ -227,7 +227,7 @@ def _month(repository: Repository, snapshot: str, month: str | None) -> str | No
     months = [name for name in months if not name.startswith("_")]
     if month in months or (not months and month is None):
         return month
-    wrong = f"there is no month '{month}'" if month else "say which month"
+    wrong = f"there is no month '{month}'" if month else "it is a table: say which month"
     has = f"It has months from {months[0]} to {months[-1]}." if months else "It is no table."
     raise UnknownName(wrong, where=str(repository.path), mend=has)
 

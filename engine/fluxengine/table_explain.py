@@ -53,7 +53,8 @@ def explain_reports(
     if not len(which):
         raise UnknownName("there is no such report", where=name, mend="Look at the time, in UTC.")
     if len(which) > MOST:
-        raise ConfigError(f"{len(which)} reports fit.", where=name, mend="Say more columns.")
+        mend = "Say more, such as `platform=NAME`."
+        raise ConfigError(f"{len(which)} reports fit.", where=name, mend=mend)
     told = _Told((name, snapshot, month), stored, book, layout.read_mark(root)["table"])
     made = tuple(told.report(stored.rows[at]) for at in which)
     if len(made) == 1:

@@ -116,6 +116,8 @@ def rank(
 
     Needs a store with the satellites' passes (`fluxforge run`) and the table of reports
     (`fluxforge ingest insitu`). Prints the option `ranking` for `merge: closest-to-in-situ`.
+    Months of 2018 are held out for the last test: they are not ranked, and there the newest
+    satellite comes first.
 
     Example: fluxforge rank -c run.yaml --leave-out 46246
     """

@@ -1,15 +1,19 @@
 """Exported files bear the version that their values are of, and say when their period ends."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
-from toyworld import World
+from reportsworld import Reports, hourly
+from toyworld import World, day
 
 from fluxengine import export as exporting
-from fluxengine.errors import RunFailed, StoreError, UnknownName
+from fluxengine.errors import ConfigError, RunFailed, StoreError, UnknownName
 from fluxengine.export import export
 from fluxengine.repository import Repository
-from fluxengine.store import open_dataset
+from fluxengine.store import Store, open_dataset
+from fluxengine.styles import Style
 
 
 def exported(world: World, folder: str = "files") -> list[xr.Dataset]:
@@ -87,3 +91,24 @@ def test_a_period_ends_where_its_last_step_does(made: World) -> None:
     assert file.attrs["time_coverage_end"] == "2020-01-13T00:00:00Z"
     assert file.attrs["time_coverage_duration"] == "P12D"
     assert file["time_bnds"].values[-1, 1] == np.datetime64("2020-01-13")
+
+
+def test_a_part_of_a_year_does_not_replace_the_files_of_the_whole(made: World) -> None:
+    folder = made.folder / "files"
+    (whole,) = export(made.opened(), "toy", folder)
+    before = whole.read_bytes()
+    (part,) = export(made.opened(), "toy", folder, first=day(5), last=day(6))
+    assert (whole.name, part.name) == ("toy_v1_2020.nc", "toy_v1_20200105_20200106.nc")
+    assert whole.read_bytes() == before
+    by_year = Style("theirs", "year", lambda part: iter(()))
+    with pytest.raises(ConfigError, match="of 2020 a part was asked for"):
+        list(export(made.opened(), "toy", folder, first=day(5), style=by_year))
+
+
+def test_reports_are_no_files_of_a_grid(tmp_path: Path) -> None:
+    world = Reports(tmp_path)
+    world.write("moorings/tao/a_dy.txt", hourly("A", "2002-08-01", 2))
+    world.write("buoys/hist/b.txt", hourly("B", "2002-08-01", 2))
+    world.run()
+    with pytest.raises(ConfigError, match=r"a table of reports.*month='2002-08'"):
+        list(export(Store.at(world.store), "toy-reports", tmp_path / "files"))

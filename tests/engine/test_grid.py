@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxengine.errors import ConfigError, DeclarationError
-from fluxengine.grid import DAY, WHOLE, Axis, Grid, Halo, days, degrees, labels
+from fluxengine.grid import DAY, WHOLE, Axis, Grid, Halo, days, degrees, labels, months
 
 LON = degrees(0, 360, 15, block=8, periodic=True)
 
@@ -118,6 +118,11 @@ def test_an_axis_that_the_input_lacks_is_no_part_of_its_window() -> None:
 def test_axes_that_count_different_things_do_not_meet() -> None:
     with pytest.raises(DeclarationError, match="arcsec"):
         Grid(lat=degrees(0, 10, 1)).window({"lat": slice(0, 1)}, Halo(), Grid(lat=labels("a")))
+
+
+def test_a_part_of_a_month_is_no_month() -> None:
+    with pytest.raises(ConfigError, match="no whole month lies between 2019-01-01 and 2019-01-30"):
+        months("1987-08", block=12).between(date(2019, 1, 1), date(2019, 1, 30))
 
 
 @given(st.integers(0, 60), st.integers(0, 60))

@@ -286,7 +286,8 @@ def test_every_grid_of_a_dataset_is_exported(shapes: Shapes) -> None:
     shapes.run(product)
     store, folder = Store.at(shapes.store), shapes.folder / "files"
     files = list(export(store, "both", folder, first=day(2), last=day(11)))
-    assert [file.name for file in files] == ["both_v1_2020.nc", "both_zonal_v1_2020.nc"]
+    days = "20200102_20200111"
+    assert [file.name for file in files] == [f"{n}_v1_{days}.nc" for n in ("both", "both_zonal")]
     for file, group in zip(files, (None, "zonal"), strict=True):
         stored = open_dataset(shapes.store, "both", group=group).isel(time=slice(1, 11))
         with xr.open_dataset(file) as found:

@@ -334,6 +334,16 @@ def test_the_marker_is_plain_json(made: World) -> None:
     assert content == {"fluxforge-store": FORMAT, "products": ["toy"]}
 
 
+def test_of_several_products_one_must_be_named(made: World) -> None:
+    made.run(product=coarse(Options()))
+    with pytest.raises(UnknownName, match=r"say which dataset: .* for toy, toy-coarse\. It has: "):
+        open_dataset(made.store)
+    assert open_dataset(made.store, "toy").attrs["title"]
+    older = {"fluxforge-store": FORMAT, "product": "toy"}
+    (made.store / MARKER).write_text(json.dumps(older))
+    assert open_dataset(made.store).identical(open_dataset(made.store, "toy"))
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -117,20 +117,26 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
     figure.subplots_adjust(left=0.06, right=0.95, bottom=0.06, top=0.9, hspace=0.28, wspace=0.15)
     for axis in axes.flat[len(several) :]:
         axis.set_visible(False)
+    names = list(dict.fromkeys(label for labelled in several.values() for label in labelled))
+    shown: dict[str, Any] = {}
     for axis, (variable, labelled) in zip(axes.flat, several.items(), strict=False):
         points = np.array([_taylor_point(one) for one in labelled.values()]).reshape(-1, 2)
         _taylor_axis(axis, points)
         axis.set_title(variable, loc="left", fontsize=11)
-        for at, label in enumerate(labelled):
-            axis.plot(
-                np.arccos(points[at, 0]),
-                points[at, 1],
+        for label, point in zip(labelled, points, strict=True):
+            at = names.index(label)
+            (shown[label],) = axis.plot(
+                np.arccos(point[0]),
+                point[1],
                 _MARKS[at % len(_MARKS)],
                 color=_COLOURS[at % len(_COLOURS)],
                 label=label,
+                markerfacecolor="none",  # they lie close together
+                markeredgewidth=1.8,
                 markersize=8,
             )
-    axes.flat[0].legend(loc="upper right", fontsize=9, bbox_to_anchor=(1.08, 1.08))
+    handles = [shown[name] for name in names]
+    axes.flat[0].legend(handles, names, loc="upper right", fontsize=9, bbox_to_anchor=(1.08, 1.08))
     figure.suptitle(title, fontsize=14, fontweight="bold")
     return _saved(figure, path)
 
@@ -157,12 +163,14 @@ def _taylor_axis(axis: Any, points: Array) -> None:
     for radius in (0.25, 0.5, 0.75, 1.0):
         east, north = 1.0 + radius * np.cos(turn), radius * np.sin(turn)
         axis.plot(np.arctan2(north, east), np.hypot(east, north), ":", color="0.6", linewidth=0.8)
+        top = np.arctan2(radius, 1.0), np.hypot(1.0, radius)
+        axis.text(*top, f"{radius:g}", fontsize=7, color="0.45", clip_on=True)
     outside = (1.28 if below_zero else 1.12) * reach
     axis.text(np.pi / 5, outside, "correlation", rotation=-54, ha="center", va="center", fontsize=9)
     below = 0.16 if below_zero else -0.09  # a half circle has the middle of its axes
     axis.text(
-        0.5, below, "standard deviation over that of the reports", transform=axis.transAxes,
-        ha="center", fontsize=9,
+        0.5, below, "standard deviation, and centred error (dotted), over that of the reports",
+        transform=axis.transAxes, ha="center", fontsize=9,
     )  # fmt: skip
 
 

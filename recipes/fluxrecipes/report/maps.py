@@ -187,22 +187,25 @@ def _shade(axis, land: xr.DataArray) -> None:  # type: ignore[no-untyped-def]
 
 
 def _mark(axis, one: Panel) -> None:  # type: ignore[no-untyped-def]
-    """Dots on every third cell, crosses on every sixth: the colours stay visible."""
+    """Dots some 3° apart, crosses some 6°: the colours stay visible."""
     import cartopy.crs as ccrs
 
     lat, lon = one.values["lat"].values, one.values["lon"].values
-    looks = ((one.dots, ".k", 0.9, 3), (one.crosses, "xk", 2.6, 6))
-    for cells, mark, size, step in looks:
+    spacing = float(abs(lat[1] - lat[0]))
+    looks = ((one.dots, "ok", 1.3, 3.0), (one.crosses, "xk", 2.6, 6.0))
+    for cells, mark, size, apart in looks:
         if cells is not None:
+            step = max(1, round(apart / spacing))
             every = np.zeros((len(lat), len(lon)), bool)
-            every[1::step, 1::step] = True
+            every[step // 2 :: step, step // 2 :: step] = True
             row, column = np.nonzero(cells.values & every)
             axis.plot(
                 lon[column],
                 lat[row],
                 mark,
                 markersize=size,
-                markeredgewidth=0.5,
+                markeredgewidth=0.5 if mark == "xk" else 0.2,
+                markeredgecolor="k" if mark == "xk" else "w",
                 transform=ccrs.PlateCarree(),
             )
 

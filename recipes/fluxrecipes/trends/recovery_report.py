@@ -101,8 +101,9 @@ def write(found: Recovered) -> Files:
             list(_panels(found)),
             folder / "recovery.png",
             title="Share of known trends that the record gives back: SIMULATED worlds",
-            note="The least of all worlds in which the variable has a trend. Crosses: less than"
-            f" {found.asked.least:g}, not observable. Grey: land, or no world tests it there.",
+            note="The least of all worlds in which the variable has a trend. Crosses, on some of"
+            f" the cells: less than {found.asked.least:g}, not observable. Grey: land, or no world"
+            " tests it there.",
         )
     return Files(maps, numbers, picture)
 

@@ -56,8 +56,8 @@ def tables(found: Found) -> None:
     if found.observable:
         _lost(found)
     show.out.print(
-        "\n± 95 %: by least squares with AR(1) residuals, which p is of too; r1: their"
-        " autocorrelation. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
+        "\n± 95 % and p come from least squares with AR(1) residuals; r1 is their autocorrelation"
+        " at lag 1. MK, HR: Mann-Kendall and Hamed-Rao, for comparison."
     )
     if found.offsets:
         show.out.print(
@@ -94,11 +94,11 @@ def row(name: str, one: Estimate) -> tuple[str, ...]:
         name,
         _number(one.slope * scale, digits, "+"),
         _number(one.interval * scale, digits),
-        _number(one.p, 3),
+        _chance(one.p),
         _number(one.autocorrelation, 2),
         _number(one.theil_sen * scale, digits, "+"),
-        _number(one.p_mann_kendall, 3),
-        _number(one.p_hamed_rao, 3),
+        _chance(one.p_mann_kendall),
+        _chance(one.p_hamed_rao),
         str(one.values),
     )
 
@@ -113,6 +113,10 @@ def _rows(title: str, by: str, several: Sequence[tuple[str, Estimate]]) -> None:
 
 def _number(value: float, digits: int, sign: str = "") -> str:
     return f"{value:{sign}.{digits}f}" if np.isfinite(value) else ""
+
+
+def _chance(p: float) -> str:
+    return "<0.001" if p < 0.001 else _number(p, 3)
 
 
 def _percent(share: float) -> str:
@@ -153,8 +157,9 @@ def write(found: Found) -> Files:
             list(_panels(found)),
             folder / "trends.png",
             title=f"Linear trends per decade, {first}–{last}: {found.asked.world}",
-            note=f"Dots: significant, of which {100 * found.asked.false_discoveries:g} % or fewer"
-            " are expected by chance (false discovery rate)."
+            note="Marks stand on some of the cells. Dots: significant, of which"
+            f" {100 * found.asked.false_discoveries:g} % or fewer are expected by chance (false"
+            " discovery rate)."
             + (
                 " Crosses: not observable, too little of a known trend is given back."
                 if found.observable
