@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
@@ -17,7 +18,7 @@ from pydantic import BaseModel, Field
 from fluxengine import clouds, machines
 from fluxengine.deployments import PROFILER, TASKS_PER_THREAD, Deployment, as_environment
 from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
-from fluxengine.executors import Executor, on_cluster, serial
+from fluxengine.executors import Executor, Mapped, mapped_on, on_cluster, one_by_one, serial
 from fluxengine.worker import spare_modules
 
 CONNECT = "20s"
@@ -103,10 +104,6 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
         yield on_cluster(client, in_flight=_in_flight(config), wait=config.wait)
 
 
-Mapped = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""Takes a function of one item and items; gives what it makes of them, in their order."""
-
-
 @contextmanager
 def mapper(config: ClusterConfig, tell: Tell = silent) -> Iterator[Mapped]:
     """As `executor`, for any function of a module instead of blocks: what reads a store to tell.
@@ -115,17 +112,15 @@ def mapper(config: ClusterConfig, tell: Tell = silent) -> Iterator[Mapped]:
     ------
     ConfigError, ClusterFailed, VersionMismatch
         As `executor`.
+    RunFailed
+        Where workers fail, or none is left: from what is given, while it is gone through.
     """
     if config.kind == "serial":
-        yield map
+        yield one_by_one
         return
     deployment = KINDS[config.kind](config).checked()
     with _client(deployment, tell) as client:
-
-        def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            return (done.result() for done in client.map(function, list(items), pure=False))
-
-        yield mapped
+        yield mapped_on(client, wait=config.wait)
 
 
 def check_reach(config: ClusterConfig, places: Mapping[str, str]) -> None:
@@ -322,16 +317,18 @@ def _failed(deployment: Deployment, what: str) -> ClusterFailed:
 
 
 def _tried(config: ClusterConfig) -> str:
-    """The settings in words; of tables, which may hold credentials, only the names."""
+    """The settings in words; of what may hold commands or credentials, only the names."""
     said = {name: getattr(config, name) for name in ("workers", "threads", "memory", "wait")}
     for name, value in sorted(config.options.items()):
-        plain = all(isinstance(v, str | int | float) for v in _each(value))
-        said[name] = value if plain else "…"
+        said[name] = value if name == "hosts" or _is_plain(value) else "…"
     return ", ".join(f"{name} {value}" for name, value in said.items())
 
 
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _is_plain(value: Any) -> bool:
+    """A number, or a word that is no setting of a variable: neither a list nor a table."""
+    return isinstance(value, int | float) or (
+        isinstance(value, str) and re.search(r"[\s=]", value) is None
+    )
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,12 +22,19 @@ from fluxengine.stand import Request
 from fluxengine.store import Store
 from fluxengine.table_plan import TableRequest
 
-# Coiled's `credentials: local` only says which ones to take.
-SECRET = re.compile(
-    r"secret|password|passwd|token|access_key|credential(?!s: *(local|null) *([,}]|$))"
-    r"|://[^/\s]+:[^/\s]+@",
+# Words of what is nobody else's business, in a key or in whatever a value says.
+NAMES = re.compile(
+    r"secret|pass_?word|passwd|pass_?phrase|token|access_?key|api_?key|private_?key|credential",
     re.I,
 )
+# What is one by its form: user or key in a URL (of ssh, a password), a signature, a header, a key.
+FORMS = re.compile(
+    r"(?<!ssh)(?<!sftp)://[^/\s]*@|://[^/\s:@]*:(?!\d+/)\S*@|[?&]sig=|pass="
+    r"|\bbearer\s+\S+$|BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{12}",
+    re.I,
+)
+# Places may be called by such words: a manifest that refers to a secret, a bucket.
+PLACE = re.compile(r"([a-z0-9]+://)?[\w.~-]*(/[\w.~-]+)+/?", re.I)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -155,14 +162,14 @@ def _content(path: Path, kind: str, start: str) -> dict[str, Any]:
             where=str(path),
             mend=start,
         ) from error
-    _refuse_secrets(text, path)
     try:
-        content = yaml.safe_load(text)
+        written, content = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that is none
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         what = getattr(error, "problem", None) or error
         raise ConfigError(f"{line}it cannot be read as YAML: {what}.", where=str(path)) from error
+    _refuse_secrets(written, path)
     if not isinstance(content, dict):
         raise ConfigError(f"a {kind} is a table of keys.", where=str(path))
     return content
@@ -226,14 +233,51 @@ def resources(run_file: RunFile, profile: Profile) -> Resources:
     return Resources(cluster.workers, cluster.threads, memory, prices)
 
 
-def _refuse_secrets(text: str, path: Path) -> None:
-    for number, line in enumerate(text.splitlines(), 1):
-        if SECRET.search(line.partition("#")[0].rstrip()):
-            raise ConfigError(
-                f"line {number} looks like a credential.",
-                where=str(path),
-                mend="Credentials come from the environment only: take it out of the file.",
-            )
+def _refuse_secrets(written: yaml.Node | None, path: Path) -> None:
+    """Look at keys and values, not at comments: those may speak of credentials."""
+    for node in _nodes(written):
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            named = _is_secret(str(key.value)) and not _says_only_which(key, value)
+            if named or FORMS.search(str(key.value)):
+                raise _secret(key, path)
+        if isinstance(node, yaml.ScalarNode) and _holds_secret(node.value):
+            raise _secret(node, path)
+
+
+def _nodes(written: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Tables, lists and values, each once and in their order; keys go with their tables."""
+    waiting, seen = [written] if written else [], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # a file may refer to a part of itself, even from within
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.CollectionNode):
+            pairs = isinstance(node, yaml.MappingNode)
+            waiting += reversed([one[1] for one in node.value] if pairs else node.value)
+
+
+def _is_secret(key: str) -> bool:
+    return NAMES.search(key.replace("-", "_")) is not None
+
+
+def _says_only_which(key: yaml.Node, value: yaml.Node) -> bool:
+    """Coiled's `credentials: local` only says which ones to take."""
+    return key.value == "credentials" and value.value in ("local", "null", "~", "")
+
+
+def _holds_secret(value: str) -> bool:
+    named = _is_secret(value) and PLACE.fullmatch(value) is None
+    return named or FORMS.search(value) is not None
+
+
+def _secret(node: yaml.Node, path: Path) -> ConfigError:
+    return ConfigError(
+        f"line {node.start_mark.line + 1} looks like a credential.",
+        where=str(path),
+        mend="Credentials come from the environment only: take it out of the file.",
+    )
 
 
 def _absolute(run_file: RunFile, base: Path) -> RunFile:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fluxengine.errors import ConfigError
@@ -55,6 +56,7 @@ class Deployment:
 
     called: str  # what the library calls it
     tls = True  # whether `security` can be passed on
+    tls_here: tuple[str, ...] = ("tls_ca", "tls_client")  # which of its files this machine reads
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
@@ -95,8 +97,11 @@ class Deployment:
         return ""
 
     def words(self, error: Exception) -> str:
-        """What the library said, in one line."""
-        return " ".join(str(error).split()) or type(error).__name__
+        """What the library said, and what was behind it, in one line."""
+        said, behind = _one_line(error), _one_line(_first_cause(error))
+        if not said:
+            return behind or type(error).__name__
+        return said if behind in said else f"{said.rstrip('.')} ({behind})"
 
     # --- what all have in common
 
@@ -145,6 +150,7 @@ class Deployment:
                 where="cluster.security",
                 mend="Take it out.",
             )
+        self._check_certificates()
         self.check()
         return self
 
@@ -163,6 +169,32 @@ class Deployment:
             raise ConfigError(
                 f"{error}.", where="cluster.security", mend=f"Known: {', '.join(known)}."
             ) from error
+
+    def _check_certificates(self) -> None:
+        """Refuse files of certificates that are not there, or are none."""
+        given = self.config.security if self.security else {}
+        for name, file in given.items() if isinstance(given, dict) else ():
+            in_place = "\n" in str(file)  # distributed takes the text of a file too
+            if name.startswith(self.tls_here) and not (in_place or Path(str(file)).is_file()):
+                raise ConfigError(
+                    f"there is no file {file}.",
+                    where=f"cluster.security.{name}",
+                    mend="Give its path on this machine.",
+                )
+        try:
+            self.ssl_context()
+        except OSError as error:
+            raise ConfigError(
+                f"the certificates cannot be used: {error}.",
+                where="cluster.security",
+                mend="It needs files in PEM format, and the key of each certificate.",
+            ) from error
+
+    def ssl_context(self) -> Any:
+        """What this process shows of itself, or nothing; Dask's own configuration may name it."""
+        from distributed import Security
+
+        return (self.security or Security()).get_connection_args("client")["ssl_context"]
 
     def _check_names(self, place: str, takers: list[Any]) -> None:
         within = self.config.options.get(place, {}) if place else self.config.options
@@ -215,6 +247,18 @@ def _variable(name: str) -> str:
     if name.startswith(ENVIRONMENT):
         return name.removeprefix(ENVIRONMENT)
     return "DASK_" + name.replace(".", "__").replace("-", "_").upper()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What began it: libraries say only that something did not start."""
+    seen = [error]
+    while (cause := seen[-1].__cause__) is not None and cause not in seen:
+        seen.append(cause)
+    return seen[-1]
 
 
 def is_loopback(host: str) -> bool:

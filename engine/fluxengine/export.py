@@ -91,8 +91,6 @@ def export(
         )
     whole = open_dataset(store.root, name, version=version)
     dataset = _between(whole, name, first, last)
-    if style is not None:
-        _check_whole(dataset, per, _sizes(whole, per))
     if folder.exists() and not folder.is_dir():
         what = "it is a file; the files that are written need a folder."
         raise ConfigError(what, where=str(folder), mend="Choose another name.")
@@ -108,6 +106,8 @@ def export(
         form = style or _own(called, version, per, axis, sizes)
         for part in _parts(stored.assign_attrs(dataset.attrs), per):
             for file in form.files(part):
+                if not _is_whole(part, per, sizes):
+                    _check_free(folder / file.name, style)
                 made = _described(file.dataset, name, version, style, axis)
                 yield _write(replace(file, dataset=made), folder, form)
 
@@ -180,16 +180,14 @@ def _is_whole(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> bool:
     return per != "all" and sizes[part["time"].values[0].astype(UNITS[per])] == part.sizes["time"]
 
 
-def _check_whole(dataset: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> None:
+def _check_free(path: Path, style: Style | None) -> None:
     """A style's files are called after years or months: a part must not replace a whole one."""
-    for part in _parts(dataset, per):
-        if per != "all" and not _is_whole(part, per, sizes):
-            raise ConfigError(
-                f"files of this style hold a whole {per} each, and of"
-                f" {part['time'].values[0].astype(UNITS[per])} a part was asked for.",
-                where="--first, --last",
-                mend=f"Name whole {per}s, or leave them out.",
-            )
+    if style is not None and path.exists():
+        raise ConfigError(
+            f"it is there, and a part of its {style.per} would replace it.",
+            where=str(path),
+            mend="Name another folder, or leave out --first and --last.",
+        )
 
 
 def _label(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
 LOCAL_WORKERS = {f"{ENVIRONMENT}DASK_LOGGING__DISTRIBUTED": "critical"}
+ENCRYPTED = ("tls", "wss")  # schemes of addresses
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take
 
@@ -49,6 +50,7 @@ class Local(Deployment):
     """Worker processes on this machine."""
 
     called = "LocalCluster"
+    tls_here = ("tls_",)
 
     def launcher(self) -> Any:
         """Of distributed."""
@@ -95,13 +97,24 @@ class Address(Deployment):
         return {"": []}
 
     def check(self) -> None:
-        """There must be one."""
+        """There must be one that Dask understands, and certificates for one with TLS."""
         if not self.config.address:
+            raise _no_address("a cluster of kind 'address' needs one")
+        encrypted = _scheme_of(self.config.address) in ENCRYPTED
+        if encrypted and self.ssl_context() is None:
             raise ConfigError(
-                "a cluster of kind 'address' needs one.",
-                where="cluster.address",
-                mend="Such as tcp://127.0.0.1:8786.",
+                f"{self.config.address} answers only to certificates.",
+                where="cluster.security",
+                mend="Name their files: tls_ca_file, tls_client_cert, tls_client_key.",
             )
+        if self.config.security is True:
+            raise ConfigError(
+                "a scheduler that runs already does not know certificates made for this run.",
+                where="cluster.security",
+                mend="Name the files of its own: tls_ca_file, tls_client_cert, ….",
+            )
+        if self.security and self.security.require_encryption and not encrypted:
+            raise _no_address(f"`security` is given, and {self.config.address} has none", "tls")
 
     @cached_property
     def options(self) -> Options:
@@ -115,6 +128,25 @@ class Address(Deployment):
     def log(self) -> str:
         """Of what was started elsewhere."""
         return f"Start workers with `dask worker {self.config.address}`; they print why they fail."
+
+
+def _scheme_of(address: str) -> str:
+    """Of an address as Dask itself reads it."""
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
+
+    try:
+        scheme, place = parse_address(address)
+        if not get_backend(scheme).get_address_host(place):
+            raise ValueError(f"missing host in address {place!r}")
+    except ValueError as error:
+        raise _no_address(f"'{address}' is no address of a scheduler: {error}") from error
+    return scheme
+
+
+def _no_address(what: str, scheme: str = "tcp") -> ConfigError:
+    mend = f"Such as {scheme}://{LOOPBACK}:8786."
+    return ConfigError(f"{what}.", where="cluster.address", mend=mend)
 
 
 class Ssh(Deployment):
@@ -266,6 +298,7 @@ class Slurm(Deployment):
     """Jobs of a Slurm queue; the scheduler runs in this process, on the login node."""
 
     called = "SLURMCluster"
+    tls_here = ("tls_ca", "tls_client", "tls_scheduler")
 
     def launcher(self) -> Any:
         """Of dask-jobqueue."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import ABSENT, HOLDS_VALUES, OUTSIDE, BlockRows, Flags, by_block
 from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
 from fluxengine.progress import QUIET, Progress
-from fluxengine.repository import MAIN, Repository
+from fluxengine.repository import MAIN, Fork, Repository
 from fluxengine.stand import Request
 from fluxengine.store import Store, remember_product
 from fluxengine.task import Outcome
@@ -143,6 +143,7 @@ class _Run:
     made: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
     described: list[str] = field(default_factory=list)
+    steps_before: dict[str, int] = field(default_factory=dict)  # that each dataset had
     actual: dict[str, Actual] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
@@ -276,8 +277,11 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
     repository = stand.repository
     if repository is None:
         repository = state.store.create(stand.layout, stand.ledger)
-    elif repository.steps(stand.snapshot) < stand.grid.step_axis.length:
-        repository.extend(stand.layout, stand.ledger)
+        state.steps_before[plan.name] = 0
+    else:
+        steps = state.steps_before[plan.name] = repository.steps(stand.snapshot)
+        if steps < stand.grid.step_axis.length:
+            repository.extend(stand.layout, stand.ledger)
     if stand.misdescribed:
         repository.describe(stand.layout, state.provenance)
         state.described.append(plan.name)
@@ -290,41 +294,86 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
 
 
 def _make(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
-    """Make what will run and commit it in batches; the plan's ledger grows with it."""
-    book, numbers = plan.stand.ledger, dict(_named(plan))
-    batch, began, actual = batch_for(plan, state.resources), time.perf_counter(), Actual()
-    for outcomes in _batches(state.workers()(jobs(plan, state.store, repository, batch))):
-        made = [(o.fork, rows(plan, numbers[o.job], o, state.provenance)) for o in outcomes]
-        fresh = [(fork, row) for fork, row in made if not book.holds(row)]
-        for _, row in fresh:
-            book.put(row, plan.standing)
-        if fresh:
-            forks, blocks = [fork for fork, _ in fresh], [row.block for _, row in fresh]
-            repository.commit(forks, book, blocks, state.provenance)
-        for outcome in outcomes:
-            actual = actual.with_task(outcome, time.perf_counter() - began)
-            state.progress.advance(plan.name)
-        _stop_if_strict(state, plan.name, [row for _, row in made])
-    state.actual[plan.name] = actual
+    """Make what will run and commit it in batches; what was finished before an error as well."""
+    made, batch = _Made(state, plan, repository), batch_for(plan, state.resources)
+    try:
+        for outcome in state.workers()(jobs(plan, state.store, repository, batch)):
+            made.take(outcome)
+        made.commit()
+    except BaseException:  # Ctrl-C too
+        with suppress(Exception):  # the first error is what went wrong
+            made.commit()
+        raise
+    made.check()
+    state.actual[plan.name] = made.actual
+
+
+class _Made:
+    """Blocks of one dataset that came back; the plan's ledger grows with them."""
+
+    def __init__(self, state: _Run, plan: DatasetPlan, repository: Repository) -> None:
+        self.state, self.plan, self.repository = state, plan, repository
+        self.numbers = dict(_named(plan))
+        self.missing = set(self.numbers)
+        self.waiting: list[tuple[Outcome, BlockRows]] = []  # for a commit
+        self.fresh: list[tuple[Fork, BlockRows]] = []  # of these, what is not in the store as it is
+        self.began, self.last = time.perf_counter(), time.monotonic()
+        self.actual = Actual()
+
+    def take(self, outcome: Outcome | None) -> None:
+        """One block more, or only a look at the time; commit what is worth it."""
+        if outcome is not None:
+            self._note(outcome)
+        late = time.monotonic() - self.last > SECONDS_PER_COMMIT
+        if len(self.waiting) >= BLOCKS_PER_COMMIT or late:
+            self.commit()
+
+    def _note(self, outcome: Outcome) -> None:
+        number = self.numbers[outcome.job]
+        row = rows(self.plan, number, outcome, self.state.provenance)
+        if not self.plan.stand.ledger.holds(row):
+            self.fresh.append((outcome.fork, row))
+        self.waiting.append((outcome, row))
+        self.missing.discard(outcome.job)
+
+    def commit(self) -> None:
+        """Commit what is waiting."""
+        if self.fresh:
+            self._write()
+        waiting, self.waiting, self.fresh = self.waiting, [], []
+        self.last = time.monotonic()
+        for outcome, _ in waiting:
+            self.actual = self.actual.with_task(outcome, time.perf_counter() - self.began)
+            self.state.progress.advance(self.plan.name)
+        _stop_if_strict(self.state, self.plan.name, [row for _, row in waiting])
+
+    def _write(self) -> None:
+        """Data and rows together: a row that the ledger has alone would speak of a hole."""
+        book, (forks, fresh) = self.plan.stand.ledger, zip(*self.fresh, strict=True)
+        try:
+            for row in fresh:
+                book.put(row, self.plan.standing)
+            blocks = [row.block for row in fresh]
+            self.repository.commit(forks, book, blocks, self.state.provenance)
+        except Exception:  # it would fail again; but Ctrl-C in it calls for another try
+            self.waiting, self.fresh = [], []
+            raise
+
+    def check(self) -> None:
+        """Nothing may be lost on the way: the run would publish holes."""
+        if self.missing:
+            raise RunFailed(
+                f"{len(self.missing)} of {len(self.numbers)} blocks did not come back from the"
+                f" workers, {min(self.missing)} among them. Finished blocks are kept.",
+                where=self.plan.name,
+                mend="Nothing was published. Run the same command again.",
+            )
 
 
 def _named(plan: DatasetPlan) -> Iterator[tuple[str, int]]:
     """Name of each job and number of its block."""
     for number in plan.will_run.numbers.tolist():
         yield f"{plan.name}-{plan.stand.grid.numbered(number).name}", number
-
-
-def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Outcomes in batches worth a commit: by number or by time."""
-    batch: list[Outcome] = []
-    last = time.monotonic()
-    for outcome in outcomes:
-        batch.append(outcome)
-        if len(batch) >= BLOCKS_PER_COMMIT or time.monotonic() - last > SECONDS_PER_COMMIT:
-            yield batch
-            batch, last = [], time.monotonic()
-    if batch:
-        yield batch
 
 
 # --- what is not well ----------------------------------------------------------------------------
@@ -346,7 +395,8 @@ def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
     """Collect the period's notes; stop where a dataset has nothing to give at all.
 
     And those of other blocks that this run publishes: an earlier one, of another period, may have
-    left them unpublished, or not even made.
+    left them unpublished, or not even made. What lies between that period and this one nobody
+    asked for.
     """
     book, name = plan.stand.ledger, plan.name
     marked, unpublished = book.marked(), _unpublished(plan, state.published_before[name])
@@ -359,12 +409,14 @@ def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
             mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
         )
     state.marked += [f"{name} {step}: {note}" for step, note in notes]
-    unmade = np.flatnonzero(unpublished & by_block(book.grid, book.states == ABSENT))
+    absent = book.states == ABSENT
+    absent[state.steps_before[name] :] = False
+    unmade = np.flatnonzero(unpublished & by_block(book.grid, absent))
     if len(unmade):
         step = book.grid.step_name(book.grid.numbered(int(unmade[0])).steps[0])
         state.marked.append(
-            f"{name} {step}: not made yet; an earlier run of a longer period left"
-            f" {len(unmade)} such block(s): run that period"
+            f"{name} {step}: not made yet; an earlier run left {len(unmade)} such block(s): run a"
+            " period that holds them"
         )
 
 

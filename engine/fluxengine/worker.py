@@ -20,6 +20,8 @@ from fluxengine.key import reader_parts, standing_digest, weights_of_stage
 
 _GPU = threading.Lock()
 _LOADED: dict[tuple[Any, ...], Callable[[Arrays], Arrays]] = {}
+_LOADING: dict[tuple[Any, ...], threading.RLock] = {}
+_LOADING_ANY = threading.Lock()
 _PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
 _MODULES = 0  # that the garbage collector is kept from
 FEW = 50  # modules more are not worth a collection
@@ -29,11 +31,14 @@ _OPTIONS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # mallo
 
 
 def loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
-    """A stage's function, loaded once for each worker."""
+    """A stage's function, loaded once for each worker; other stages load meanwhile."""
     known_by = _known_by(stage)
-    if known_by not in _LOADED:
-        _LOADED[known_by] = stage.load()
-    return _LOADED[known_by]
+    with _LOADING_ANY:
+        loading = _LOADING.setdefault(known_by, threading.RLock())
+    with loading:
+        if known_by not in _LOADED:
+            _LOADED[known_by] = stage.load()
+        return _LOADED[known_by]
 
 
 def _known_by(stage: Stage) -> tuple[Any, ...]:
@@ -109,8 +114,8 @@ def spare_modules() -> None:
 
 def peak_memory() -> int:
     """Bytes that this process held at most since its first block of the present dataset."""
-    status = Path("/proc/self/status")
-    if not status.exists():  # no Linux
-        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lines = status.read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    with suppress(OSError):  # no Linux
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return 1024 * int(line.split()[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -67,6 +67,7 @@ def error_of_mean(
     correlation_kilometres: float = math.inf,
     latitude: npt.ArrayLike | None = None,
     longitude: npt.ArrayLike | None = None,
+    both_passes: bool = True,
 ) -> ErrorOfMean:
     """Standard error of a mean over days in a row, over cells, or over both.
 
@@ -74,7 +75,8 @@ def error_of_mean(
     large region that is an upper bound. Random parts r of days and cells are correlated by
     exp(-t / T) exp(-d / L). The mean's random variance is the sum over all pairs of
     w r w' r' exp(-t / T) exp(-d / L), where w are the weights of the mean: of `effective_number`,
-    with errors that need not be alike.
+    with errors that need not be alike. T is that of single passes: days that are means of two of
+    them, 12 hours apart, are correlated by exp(-t / T) (1 + cosh(12 h / T)) / (1 + exp(-12 h / T)).
 
     Parameters
     ----------
@@ -82,11 +84,15 @@ def error_of_mean(
         Standard errors of consecutive days and their systematic parts, as published. NaN where
         there is no value: it does not count in the mean either.
     correlation_days : float
-        T, as the attributes of the published errors tell it; 0 or more, or infinite.
+        T, the attribute ``random_error_correlation_time_days`` of the published errors; 0 or more,
+        or infinite.
     correlation_kilometres : float
-        L, likewise. Infinite takes random errors as the same in all cells.
+        L, ``random_error_correlation_length_km``. Infinite takes random errors as the same in all
+        cells.
     latitude, longitude : array_like, shape (cell,), optional
         Of the cells, degrees. The mean over cells is weighted by their area, cos(latitude).
+    both_passes : bool
+        Whether days are means of both passes, as those of the daily record; of single passes False.
 
     Returns
     -------
@@ -109,21 +115,24 @@ def error_of_mean(
     weight = weight / weight.sum()
     random = np.where(there, np.sqrt(np.square(whole) - np.square(lasting)), 0.0) * weight
     fixed = float((np.where(there, lasting, 0.0) * weight).sum())
-    of_all_days = _over_days(random, float(_fading(np.ones(()), correlation_days)))
+    half, one, more = _fading(np.array([0.5, 1.0, 1.5]), correlation_days).tolist()
+    next_day = (2.0 * one + half + more) / (2.0 * (1.0 + half)) if both_passes else one
+    of_all_days = _over_days(random, next_day, one)
     variance = _over_cells(random, of_all_days, north, east, correlation_kilometres)
     return ErrorOfMean(math.sqrt(variance + fixed**2), fixed)
 
 
-def _over_days(random: Floats, next_day: float) -> Floats:
+def _over_days(random: Floats, next_day: float, fading: float) -> Floats:
     """For each day the sum over all days, each times its correlation with that day.
 
-    Correlations fade by the same factor from day to day: so the sum over the days before follows
-    from that of the day before, and time and memory grow with the days, not with their square.
+    Correlations, that of the next day first, fade by the same factor from day to day: so the sum
+    over the days before follows from that of the day before, and time and memory grow with the
+    days, not with their square.
     """
     before, after = np.zeros_like(random), np.zeros_like(random)
     for day in range(1, len(random)):
-        before[day] = next_day * (before[day - 1] + random[day - 1])
-        after[-day - 1] = next_day * (after[-day] + random[-day])
+        before[day] = fading * before[day - 1] + next_day * random[day - 1]
+        after[-day - 1] = fading * after[-day] + next_day * random[-day]
     return before + random + after
 
 

@@ -46,24 +46,24 @@ def supersaturated(humidity: Array, air_temperature: Array) -> tuple[int, int]:
 
 def states_agree(block: Arrays, published: tuple[Variable, ...]) -> str | None:
     """A flux is there exactly where its state says so."""
-    from fluxrecipes.vocabulary import LAST_VALID
+    from fluxrecipes.stages.states import has_value
 
     there = np.isfinite(block["latent_heat_flux"].values)
-    told = block["flux_state"].values <= LAST_VALID
+    told = has_value(block["flux_state"].values)
     wrong = int((there != told).sum())
     return f"{wrong} cells have a flux but no state of one, or the reverse." if wrong else None
 
 
 def each_state_agrees(block: Arrays, published: tuple[Variable, ...]) -> str | None:
     """Every variable that has a state has a value exactly where its state says so."""
-    from fluxrecipes.vocabulary import LAST_VALID
+    from fluxrecipes.stages.states import has_value
 
     for variable in published:
         state = block.get(f"{variable.name}_state")
         if state is None:
             continue
         there = np.isfinite(block[variable.name].values)
-        wrong = int((there != (state.values <= LAST_VALID)).sum())
+        wrong = int((there != has_value(state.values)).sum())
         if wrong:
             return f"{wrong} cells of {variable.name} have a value but no state of one, or reverse."
     return None

@@ -1,8 +1,10 @@
 """Run files: what is wrong in one is named, with the nearest right word."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from toyworld import World
 
 from fluxengine import api, config
@@ -19,6 +21,10 @@ profiles:
   local: {store: ./store, cluster: {kind: local, workers: 2, memory: 2GiB}}
   serial: {store: ~/store, cluster: {kind: serial}}
 """
+
+
+class Anything(BaseModel, extra="allow"):
+    """Part of a run file."""
 
 
 def load(folder: Path, text: str) -> config.RunFile:
@@ -93,6 +99,22 @@ def test_a_wrong_run_file_is_told_what_and_where(
         "token: x",
         "credentials: localhost-abc",
         "credentials: {local: abc}",
+        "passphrase: abc",
+        "api_key: abc",
+        "access-key: abc",
+        "private_key: abc",
+        'job_script_prologue: ["#!/bin/sh", "export AWS_SECRET_ACCESS_KEY=abc"]',
+        "job_script_prologue: ['export PGPASS=abc']",
+        "worker_extra_args: ['--api-key', 'abc']",
+        'options: {"pass#": 1, password: abc}',
+        "archives: {toy: 'http://ghp_abc@host/path'}",
+        "archives: {toy: 's3://KEY:abc/abc@bucket'}",
+        "archives: {toy: 'sftp://me:word@host/path'}",
+        "archives: {toy: 'https://host/path?token=abc'}",
+        "archives: {toy: 'https://host/path?sig=abc'}",
+        "auth: Bearer abc",
+        "key: AKIAIOSFODNN7EXAMPLE",
+        '"-----BEGIN RSA PRIVATE KEY-----": abc',
     ],
 )
 def test_a_credential_in_a_run_file_is_refused_and_not_repeated(tmp_path: Path, line: str) -> None:
@@ -104,6 +126,51 @@ def test_a_credential_in_a_run_file_is_refused_and_not_repeated(tmp_path: Path, 
 
 def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
     load(tmp_path, GOOD + "# the token comes from the environment\n")
+    load(tmp_path, GOOD.replace("product: toy", 'product: "toy" # no password: x'))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "options: {custom_cluster_spec: infra/kubernetes/with-secret.yaml}",
+        "options: {connect_options: {client_keys: ~/.ssh/id_ed25519, username: me}}",
+        "options: {hosts: [me@head, me@node]}",
+        "security: {tls_ca_file: ca.pem, tls_client_key: /home/me/key.pem}",
+        "options: {job_script_prologue: ['#!/bin/sh', 'module load gcc']}",
+    ],
+)
+def test_places_and_names_are_no_credentials(tmp_path: Path, line: str) -> None:
+    load(tmp_path, GOOD.replace("kind: serial", f"kind: serial, {line}"))
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["https://host:8443/a@b", "sftp://me@host/data", "s3://my-token-bucket/x", "/data/a@b"],
+)
+def test_a_place_that_names_nobody_or_only_who_logs_in_is_accepted(
+    tmp_path: Path, place: str
+) -> None:
+    assert load(tmp_path, GOOD.replace("../archive", f"'{place}'")).archives["toy"].root == place
+
+
+def test_a_file_may_refer_to_a_part_of_itself(tmp_path: Path) -> None:
+    text = GOOD.replace("options: {gain: 2}", "options: &o {gain: 2, self: *o}")
+    assert load(tmp_path, text).options["gain"] == 2
+    with pytest.raises(ConfigError, match="line 3 looks like a credential"):
+        load(tmp_path, text.replace("gain: 2", "api_key: 2"))
+
+
+def test_the_run_files_that_pages_show_hold_no_credentials(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    shown = [
+        text
+        for page in (root / "README.md", *(root / "infra").rglob("*.md"))
+        for text in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)
+    ]
+    assert shown
+    for text in shown:
+        (tmp_path / "shown.yaml").write_text(text)
+        config.read(tmp_path / "shown.yaml", Anything, "page", "")
 
 
 @pytest.mark.parametrize("which", ["local", "null"])

@@ -1,5 +1,6 @@
 """Exported files bear the version that their values are of, and say when their period ends."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from fluxengine.errors import ConfigError, RunFailed, StoreError, UnknownName
 from fluxengine.export import export
 from fluxengine.repository import Repository
 from fluxengine.store import Store, open_dataset
-from fluxengine.styles import Style
+from fluxengine.styles import File, Style
 
 
 def exported(world: World, folder: str = "files") -> list[xr.Dataset]:
@@ -100,9 +101,24 @@ def test_a_part_of_a_year_does_not_replace_the_files_of_the_whole(made: World) -
     (part,) = export(made.opened(), "toy", folder, first=day(5), last=day(6))
     assert (whole.name, part.name) == ("toy_v1_2020.nc", "toy_v1_20200105_20200106.nc")
     assert whole.read_bytes() == before
-    by_year = Style("theirs", "year", lambda part: iter(()))
-    with pytest.raises(ConfigError, match="of 2020 a part was asked for"):
-        list(export(made.opened(), "toy", folder, first=day(5), style=by_year))
+
+
+def test_nor_do_those_of_a_style_which_are_called_after_years(made: World) -> None:
+    folder = made.folder / "files"
+
+    def of_year(part: xr.Dataset) -> Iterator[File]:
+        yield File("theirs_2020.nc", part.drop_encoding(), {})
+
+    style = Style("theirs", "year", of_year)
+    (part,) = export(made.opened(), "toy", folder, first=day(5), style=style)
+    part.unlink()
+    (whole,) = export(made.opened(), "toy", folder, style=style)
+    before = whole.read_bytes()
+    with pytest.raises(ConfigError, match=r"theirs_2020\.nc: it is there, and a part of its year"):
+        list(export(made.opened(), "toy", folder, first=day(5), style=style))
+    assert whole.read_bytes() == before
+    (again,) = export(made.opened(), "toy", folder, style=style)
+    assert again == whole
 
 
 def test_reports_are_no_files_of_a_grid(tmp_path: Path) -> None:

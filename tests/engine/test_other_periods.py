@@ -43,3 +43,13 @@ def test_blocks_that_a_killed_run_never_made_are_told(world: World) -> None:
     (mark,) = (one for one in world.run(8).marked if one.startswith("toy-smooth"))
     assert mark.startswith("toy-smooth 2020-01-09: not made yet")
     assert world.run(12).marked == ()
+
+
+def test_what_lies_between_two_periods_is_nobodys_fault(world: World) -> None:
+    """As of a few days of early and late years, to compare."""
+    world.write(1, 2, 3, 4, 13, 14, 15, 16)
+    assert world.run(4).marked == ()
+    assert not [mark for mark in world.run(16, 13).marked if "not made yet" in mark]
+    wind = open_dataset(world.store, "toy-passes")["wind"]
+    assert wind.sizes["time"] == 16 and wind[12:16].notnull().any()
+    assert wind[5:10].isnull().all()

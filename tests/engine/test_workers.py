@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns
@@ -19,6 +20,7 @@ from fluxengine import clusters
 from fluxengine.errors import CodeMismatch, RunFailed
 from fluxengine.executors import on_cluster
 from fluxengine.grid import Block
+from fluxengine.progress import QUIET, Tick
 from fluxengine.run import run
 from fluxengine.task import Job
 
@@ -92,7 +94,7 @@ def test_blocks_that_are_tried_again_take_no_more_room(monkeypatch: pytest.Monke
         ) as cluster,
         Counting(cluster) as client,
     ):
-        made = list(on_cluster(client, in_flight=4)(jobs))
+        made = [one for one in on_cluster(client, in_flight=4)(jobs) if one is not None]
     assert sorted(map(str, made)) == [job.name for job in jobs]
     assert client.most == 4
 
@@ -120,6 +122,9 @@ def test_a_scheduler_that_dies_ends_the_run_with_an_error_and_the_next_run_goes_
         """Kills the scheduler when the first block is done."""
 
         def begin(self, dataset: str, blocks: int) -> None: ...
+
+        def watch(self, what: str, files: int) -> AbstractContextManager[Tick]:
+            return QUIET.watch(what, files)
 
         def advance(self, dataset: str) -> None:
             gone.scheduler.kill()

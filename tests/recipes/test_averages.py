@@ -14,6 +14,7 @@ from fluxrecipes.error_of_mean import error_of_mean
 from fluxrecipes.products import months
 from fluxrecipes.stages import surface
 from fluxrecipes.stages.averages import Climatology, Departures, MonthlyMeans, mean_of
+from fluxrecipes.stages.passes import PASSES, MeanOfPasses
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 RNG = np.random.default_rng(3)
@@ -79,11 +80,58 @@ def test_errors_of_months_are_those_of_means(correlation: float | None) -> None:
     made = stage.load()(arrays | named)
     for row, column in ((1, 1), (2, 3), (3, 4)):
         asked = float("inf") if correlation is None else correlation
-        one = error_of_mean(total[:, row, column], lasting[:, row, column], correlation_days=asked)
+        cell = total[:, row, column], lasting[:, row, column]
+        one = error_of_mean(*cell, correlation_days=asked, both_passes=False)
         whole, part = (made[v.name].values[0, row, column] for v in variables[1:])
         assert whole == pytest.approx(one.total, rel=1e-5)
         assert part == pytest.approx(one.systematic, rel=1e-5)
     assert np.isnan(made[variables[1].name].values[0, 0, 0])
+
+
+def told_and_true(days: float, lost: float, number: int = 4000) -> tuple[float, float]:
+    """Standard error of a month as the stages tell it, and of draws; `lost` of the passes are."""
+    rng = np.random.default_rng(0)
+    alike = np.exp(-0.5 / days)
+    errors = rng.standard_normal((60, number))
+    for one in range(1, 60):
+        errors[one] = alike * errors[one - 1] + np.sqrt(1 - alike**2) * errors[one]
+    there = rng.random((30, 2)) >= lost
+    there[~there.any(axis=1), 0] = True
+    weights = there / there.sum(axis=1, keepdims=True) / 30
+    true = (weights.reshape(60, 1) * errors).sum(axis=0).std()
+    shape = (30, 2, 1, 1)
+    variables = (LATENT, error_of(LATENT), systematic_error_of(LATENT))
+    known = np.where(there, 1.0, np.nan).reshape(shape)
+    arrays = {v.name: daily(known * x) for v, x in zip(variables, (100.0, 1.0, 0.0), strict=True)}
+    state = np.where(there, cf.OBSERVED, cf.NO_OBSERVATION).reshape(shape).astype("u1")
+    day = MeanOfPasses(variables, 1, ((LATENT, days),)).load()(
+        arrays | {cf.flux_state.name: daily(state)}
+    )
+    month = MonthlyMeans(variables, 10, ((LATENT, days),), of_passes=True).load()(day)
+    return month[variables[1].name].item(), true
+
+
+@pytest.mark.parametrize("days", [0.24, 0.5, 0.75, 1.12, 1.52, 3.0])
+@pytest.mark.parametrize("lost", [0.0, 0.3])
+def test_errors_of_months_of_two_passes_a_day_are_those_of_draws(days: float, lost: float) -> None:
+    told, true = told_and_true(days, lost, 20_000)
+    assert told == pytest.approx(true, rel=0.02)
+
+
+def test_months_of_days_with_one_pass_are_those_of_single_passes() -> None:
+    total = RNG.uniform(10, 30, (31, 2, 2))
+    variables = (LATENT, error_of(LATENT), systematic_error_of(LATENT))
+    values = zip(variables, (total, total, 0.3 * total), strict=True)
+    arrays = {v.name: daily(x) for v, x in values}
+    arrays[cf.flux_state.name] = daily(np.full(total.shape, cf.OBSERVED, "u1"))
+    plain = MonthlyMeans(variables, 1, ((LATENT, 0.8),)).load()(arrays)
+    counted = MonthlyMeans(variables, 1, ((LATENT, 0.8),), of_passes=True).load()
+    one, two = (
+        counted(arrays | {PASSES.name: daily(np.full(total.shape, n, "u1"))}) for n in (1, 2)
+    )
+    name = variables[1].name
+    np.testing.assert_allclose(one[name], plain[name], rtol=1e-6)
+    assert (two[name] > 1.01 * plain[name]).all()
 
 
 def monthly(years: int, first: int = 2001) -> xr.DataArray:
@@ -109,6 +157,12 @@ def test_a_climatology_is_the_mean_of_its_years_and_departures_are_from_it() -> 
     apart = Departures((LATENT,)).load()(arrays)["latent_heat_flux_anomaly"]
     expected = given.groupby("time.month") - by_xarray
     np.testing.assert_allclose(apart.values, expected.values, rtol=1e-5, atol=1e-6)
+
+
+def test_years_of_a_climatology_that_are_swapped_are_refused() -> None:
+    years = {"first": 2020, "last": 1992}
+    with pytest.raises(ConfigError, match=r"'last' \(1992\) is before 'first' \(2020\)"):
+        registry.recipe("deepflux-climatology").product({"climatology": years})
 
 
 def test_years_that_are_not_there_are_told() -> None:
@@ -149,6 +203,11 @@ def test_a_month_rests_on_its_days() -> None:
     options = months.Options()
     assert product.reads[0].dataset == registry.recipe("deepflux").product({})
     assert options.daily.model_dump() == registry.recipe("deepflux").options().model_dump()
+    (means,), (single,) = (
+        registry.recipe(f"deepflux-monthly{end}").product({}).stages for end in ("", "-passes")
+    )
+    assert PASSES.name in means.inputs and PASSES.name in product.reads[0].variables
+    assert PASSES.name not in single.inputs
 
 
 # --- states of the surface -----------------------------------------------------------------------

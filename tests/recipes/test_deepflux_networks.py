@@ -158,6 +158,23 @@ def test_wrong_weights_are_refused_before_a_plan(chosen, own):
         product(chosen(sensors=["amsr2"]))
 
 
+def test_weights_of_one_pass_are_none_for_both(chosen, own):
+    one, both = (str(own[f"gdcm-compact-{kind}"]) for kind in ("centred", "both-passes"))
+    for fill, path in (("gdcm-compact-both-passes", one), ("gdcm-compact-centred", both)):
+        with pytest.raises(WrongWeights, match="another vocabulary"):
+            product(chosen(fill, weights={"fill": path}))
+
+
+@pytest.mark.parametrize(
+    ("part", "baseline"),
+    [("fill", "interpolation"), ("retrieve", "regression"), ("correct", "none")],
+)
+def test_weights_that_nothing_uses_are_refused(part, baseline):
+    options = {part: baseline, "weights": {part: "/no/such.safetensors"}}
+    with pytest.raises(ConfigError, match=f"names some for '{part}', and '{part}: {baseline}'"):
+        product(options)
+
+
 def test_a_satellite_that_is_named_twice_is_refused(chosen):
     with pytest.raises(ConfigError, match="'sensors': f17 is named twice"):
         product(chosen(sensors=["f17", "f17"]))
@@ -271,6 +288,18 @@ def test_plans_import_no_torch_and_a_device_is_no_reason_to_run(made, world, cho
     assert "Nothing to run" in moved and "imported nothing" in moved
     lower = planned(run_file(elsewhere, world, chosen(precision="bf16")))
     assert "Nothing to run" not in lower and "imported nothing" in lower
+
+
+def test_one_satellite_more_runs_no_network_and_is_told(made, world, chosen):
+    """F13 did not fly then: what is merged comes out as it was, and ends the change there."""
+    later = world / "later"
+    later.mkdir()
+    shutil.copytree(made, later / "store")
+    path = run_file(later, world, chosen(sensors=["f13", "f17"]))
+    assert set(ff.run(path, strict=True).blocks) == {"deepflux-merged"}
+    notice = ff.open(later / "store", "deepflux").attrs["notice"]
+    assert notice.count("It saw passes of f17, and is used for f13 as well.") == 3
+    assert ff.plan(path).is_empty
 
 
 def test_the_wind_is_corrected_beside_the_retrieved_one(world, chosen, mpfnet_file):

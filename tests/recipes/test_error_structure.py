@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluxrecipes.error_of_mean import WrongErrors, effective_number, error_of_mean
+from fluxrecipes.error_of_mean import WrongErrors, effective_number
+from fluxrecipes.error_of_mean import error_of_mean as of_record
 from fluxrecipes.error_structure import (
     FURTHEST_FROM_1,
     UNKNOWN,
@@ -20,6 +22,8 @@ from fluxrecipes.error_structure import (
     calibration,
     structure_of,
 )
+
+error_of_mean = partial(of_record, both_passes=False)
 
 
 class Known(NamedTuple):
@@ -205,9 +209,25 @@ def test_it_is_at_the_front_door() -> None:
 
     time = np.arange("2016-01-01", "2016-01-31", dtype="M8[D]").astype("M8[ns]")
     total = xr.DataArray(np.full(30, 12.0, "f4"), {"time": time}, ["time"])
-    found = ff.error_of_mean(total, 0.5 * total, correlation_days=2.0)
+    found = ff.error_of_mean(total, 0.5 * total, correlation_days=2.0, both_passes=False)
     expected = 36.0 + 108.0 / effective_number(30, 2.0)
     assert found.total == pytest.approx(math.sqrt(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("days", [0.24, 0.75, 3.0, math.inf])
+def test_days_of_both_passes_are_more_alike(days: float) -> None:
+    """Passes are 12 hours apart, and the error of a day is that of the mean of two."""
+    rng, alike = np.random.default_rng(0), math.exp(-0.5 / days)
+    passes = rng.standard_normal((60, 20_000))
+    for one in range(1, 60):
+        passes[one] = alike * passes[one - 1] + math.sqrt(1 - alike**2) * passes[one]
+    means = passes.reshape(30, 2, -1).mean(axis=1)
+    of_day = np.full(30, math.sqrt((1 + alike) / 2))
+    found = of_record(of_day, 0 * of_day, correlation_days=days)
+    assert found.total == pytest.approx(means.mean(axis=0).std(), rel=0.02)
+    assert of_record(of_day, 0 * of_day, correlation_days=0).total == pytest.approx(
+        of_day[0] / math.sqrt(30)
+    )
 
 
 def test_many_cells_go_by_parts() -> None:

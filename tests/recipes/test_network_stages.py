@@ -40,6 +40,8 @@ from fluxrecipes.stages.fluxes import BulkFlux
 from fluxrecipes.stages.network import WrongWeights
 from fluxrecipes.stages.retrieve_by_network import RetrieveByMPFNet
 from fluxrecipes.standard_errors import error_of
+from fluxrecipes.training import scenes
+from fluxrecipes.training.archive import Fields
 
 NAN = np.nan
 LAT, LON = np.arange(-56.25, 60, 7.5), np.arange(7.5, 360, 15)
@@ -284,6 +286,9 @@ def test_other_weights_are_refused_by_name(gdcm_file, mpfnet_file, tmp_path):
     refused(CorrectWind(mpfnet_file(networks.CORRECTION)), "another vocabulary: outputs")
     refused(FillByGDCM(gdcm_file(6, 0)), "6 before and 0 after it, and days around it")
     refused(FillByGDCM(gaps, causal=True), "1 before and 1 after it, and days before it alone")
+    refused(FillByGDCM(gaps, other_pass=True), "another vocabulary: predictors")
+    refused(FillByGDCM(gdcm_file(1, 1, True), other_pass=False), "another vocabulary: predictors")
+    assert FillByGDCM(gdcm_file(1, 1, True), other_pass=True).head
     refused(FillByGDCM(gaps, ("amsr2",)), "trained for f17, and these passes are of amsr2")
     assert FillByGDCM(gaps, ("f16", "f17")).head
     assert FillByGDCM(gdcm_file(sensor="any"), ("amsr2",)).head
@@ -550,6 +555,18 @@ def test_another_grid_is_refused(mpfnet_file):
         stage.load()(completed())
 
 
+def test_a_grid_that_begins_elsewhere_is_refused(mpfnet_file):
+    """The net would take each cell for one on the other side of the globe."""
+    arrays = completed()
+    stage = RetrieveByMPFNet(mpfnet_file(networks.RETRIEVAL))
+    for turn in (360.0, -360.0):
+        stage.load()({n: v.assign_coords(lon=v["lon"] + turn) for n, v in arrays.items()})
+    rolled = {n: v.roll(lon=12, roll_coords=True) for n, v in arrays.items()}
+    rolled = {n: v.assign_coords(lon=v["lon"] - 360 * (v["lon"] > 180)) for n, v in rolled.items()}
+    with pytest.raises(ConfigError, match=r"begins at -180 degrees east, .* begins at 0"):
+        stage.load()(rolled)
+
+
 @given(st.floats(271.5, 304), st.floats(-8, 3), st.floats(0.3, 0.95))
 def test_air_comes_back_from_what_networks_know_of_it(sst, warmth, relative):
     humidity = relative * float(saturation_specific_humidity(sst + warmth, 101_300.0))
@@ -619,6 +636,57 @@ def test_corrected_wind_leaves_the_retrieved_one_and_never_blows_below_zero(mpfn
     assert "wind_speed" not in made
     bulk = arrays["latent_heat_flux"].values
     np.testing.assert_array_equal(made["latent_heat_flux_bulk"].values, bulk)
+
+
+def test_a_correction_is_fed_the_cells_that_training_saw(mpfnet_file, fake):
+    """Those with a flux: of the others wind and SST are hidden too."""
+    lacking = 3, slice(4, 9)
+    for path, stage in (
+        (mpfnet_file(networks.CORRECTION), CorrectFluxes),
+        (mpfnet_file(networks.WIND_CORRECTION), CorrectWind),
+    ):
+        arrays = with_fluxes()
+        there = np.isfinite(arrays["latent_heat_flux"].values)
+        there[:, :, *lacking] = False
+        for v in (*cf.FLUXES, *cf.NEAR_SURFACE):
+            arrays[v.name] = arrays[v.name].copy(data=np.where(there, arrays[v.name].values, NAN))
+        assert np.isfinite(arrays["wind_speed"].values)[~there].any()
+        net = fake(gaussian([0.5] * len(stage(path).head.card.vocabulary.outputs), [0.0]))
+        made = stage(path).load()(arrays)
+        read = {"passes": fields_of(arrays, there), "filled": states_of(arrays)}
+        bulk = {v.name: v.name for v in cf.FLUXES}
+        seen = scenes._of_fluxes(bulk, read)
+        quantities = stage(path).head.card.vocabulary.predictors
+        for number, (_, masks) in enumerate(net.fed):
+            day, orbit = divmod(number, 2)
+            for at, quantity in enumerate(quantities):
+                if quantity.name in seen:
+                    known = np.isfinite(seen[quantity.name][day, orbit])
+                    np.testing.assert_array_equal(masks[0, at], known, err_msg=quantity.name)
+        if stage is CorrectWind:
+            known = np.isfinite(made["wind_speed_corrected"].values)
+            np.testing.assert_array_equal(known, there)
+
+
+def fields_of(arrays, there):
+    """As training reads passes: of all variables what the state of the flux tells."""
+    names = ("sea_surface_temperature", *(v.name for v in (*cf.NEAR_SURFACE, cf.wind_speed)))
+    names = (*names, *(v.name for v in cf.FLUXES))
+    whole = [np.broadcast_to(sst_on_passes(arrays[n]), there.shape) for n in names]
+    states = np.where(there, np.uint8(cf.OBSERVED), np.uint8(cf.NO_OBSERVATION))
+    values = np.where(there, np.stack(whole), NAN).astype("f4")
+    return Fields(names, values, np.broadcast_to(states, values.shape))
+
+
+def states_of(arrays):
+    """As training reads filled passes: wind and vapour by their own states."""
+    names = ("wind_speed", "water_vapour")
+    states = np.stack([arrays[f"{n}_state"].values for n in names])
+    return Fields(names, np.stack([arrays[n].values for n in names]).astype("f4"), states)
+
+
+def sst_on_passes(values):
+    return values.values if values.ndim == 4 else values.values[:, None]
 
 
 WARM = {"sea_surface_temperature": 299.0, "air_temperature": 297.5, "specific_humidity": 0.0145}

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ from fluxkernels.nets.vocabulary import check_window
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.training import checkpoint, command, gaps, settings
-from fluxrecipes.training.archive import Archive, HeldOut, Layer, NoValue, Part
+from fluxrecipes.training.archive import Archive, HeldOut, Layer, NoValue, Part, visited
 from fluxrecipes.training.masks import RainLoss, swaths
-from fluxrecipes.training.windows import Scene, Windows, rain_loss
+from fluxrecipes.training.windows import Scene, Windows, daily_change, rain_loss
 
 DAYS, ROWS, COLUMNS = 60, 16, 48
 SPACING = 360 / COLUMNS
@@ -176,11 +177,12 @@ def test_spans_are_runs_of_blocks_and_stay_within_the_period() -> None:
     made = Archive(given, [period], window=7, blocks=2)
     assert [str(span.days[0]) for span in made.spans] == ["2014-01-10", "2014-01-16", "2014-01-31"]
     assert [len(span.days) for span in made.spans] == [21, 30, 21]
-    assert made.windows == 42 - 6
-    stays = [made.visited(1, step, 10) for step in range(200)]
+    days = [one.days[one.starts] for one in made.spans]
+    assert len(np.unique(np.concatenate(days))) == 42 - 6
+    stays = [visited(made, 1, step, 10) for step in range(200)]
     assert all(stays[step] is stays[step - step % 10] for step in range(200))
     assert len(set(map(id, stays))) == 3
-    assert [id(made.visited(2, step, 10)) for step in range(200)] != list(map(id, stays))
+    assert [id(visited(made, 2, step, 10)) for step in range(200)] != list(map(id, stays))
 
 
 def test_a_day_that_was_never_written_is_in_no_window() -> None:
@@ -201,7 +203,7 @@ def test_a_value_that_is_not_there_is_told_by_dataset_variable_and_day() -> None
     seen["water_vapour"].values[9, *there] = np.nan
     made = archive(observed=seen)
     with pytest.raises(NoValue, match=r"store: seen: water_vapour of 2014-01-10.* in 1 cells"):
-        made.read(made.spans[0])
+        made.load(made.spans[0])
 
 
 def test_no_window_of_the_period_is_told() -> None:
@@ -237,11 +239,53 @@ def test_rain_loss_is_learned_by_rank() -> None:
     assert lost[1][heavy].mean() > 0.5 and lost[1][~heavy].mean() < 0.01
 
 
+def test_the_heaviest_rain_is_lost_as_often_as_rain_itself_was() -> None:
+    """The satellite lost the heaviest tenth of the wet cells, and their rain with it."""
+    rng = np.random.default_rng(1)
+    rain = np.maximum(rng.normal(size=50_000) - 0.5, 0)
+    rain[rain > 0] += 0.01
+    wet = rain > 0
+    heavy = rain > np.quantile(rain[wet], 0.9)
+    states = np.where(heavy, cf.NO_RETRIEVAL, np.full((2, rain.size), cf.OBSERVED))
+    loss = RainLoss.learned(states, np.where(heavy, np.nan, rain), rain)
+    lost = loss.lost(rain, rng.random(rain.size))
+    assert lost[0][wet].mean() == pytest.approx(0.1, abs=0.01)
+    for rank in (0.9, 0.95, 0.99):
+        assert lost[0][rain > np.quantile(rain[wet], rank)].mean() > 0.7
+    assert not lost[0][rain < np.quantile(rain[wet], 0.8)].any()
+
+
+def test_a_change_of_a_day_is_told_by_days_in_a_row() -> None:
+    seen = observed("2014-01-01")
+    for name in MICROWAVE:
+        seen[f"{name}_state"].values[np.arange(DAYS) % 5 > 1] = 0  # two of five days
+    made, whole = archive(window=2, observed=seen), archive()
+    assert set(np.diff(made.spans[0].days).astype(int)) == {1, 4}
+    some, every = (
+        daily_change([(one.spans[0].days, Scene.of(one.load(one.spans[0]), SPACING))])
+        for one in (made, whole)
+    )
+    np.testing.assert_allclose(some[:2], every[:2], rtol=0.05)
+
+
+def test_days_that_no_satellite_observed_are_told(tmp_path: Path) -> None:
+    seen = observed("2014-01-01")
+    for name in MICROWAVE:
+        state = seen[f"{name}_state"].values
+        there = np.isin(state, (cf.OBSERVED, cf.NO_RETRIEVAL))
+        state[there] = cf.REANALYSIS
+        seen[name].values[:] = np.where(state == cf.REANALYSIS, 1.0, np.nan)
+    publish(tmp_path / "store", "deepflux-merged", seen)
+    publish(tmp_path / "store", "deepflux-reanalysis", reanalysis("2014-01-01"))
+    with pytest.raises(ConfigError, match=r"deepflux-merged: no cell .* was observed"):
+        gaps.run(train_yaml(tmp_path), untold)
+
+
 def drawn(
     phase: Any, eta: float = 0.0, other: bool = False, seed: int = 3, **datasets: xr.Dataset
 ) -> tuple[Any, Scene]:
     made = archive(**datasets)
-    fields = made.read(made.spans[0])
+    fields = made.load(made.spans[0])
     loss = rain_loss([fields], SPACING)
     windows = Windows(7, 3, networks.FILLED, True, other, loss, made.longitudes)
     scene = Scene.of(fields, SPACING, loss.wet)
@@ -290,6 +334,20 @@ def test_coasts_are_learned_and_never_given() -> None:
     sample, _ = drawn("complete", eta=1.0, observed=seen)
     assert (sample.missing.sum(axis=(1, 2)) == coast.sum()).all()
     assert not sample.masks[:, :5][:, :, sample.missing[0]].any()
+
+
+def test_what_is_seen_on_other_days_is_no_coast() -> None:
+    """A cell beside land whose wind was once lost in rain, and told as coast."""
+    seen, cell = observed("2014-01-01"), (7, 12)
+    wind = seen["wind_speed_state"].values
+    wind[:, :, *cell][wind[:, :, *cell] == cf.OBSERVED] = cf.COAST  # it never has a wind
+    vapour = seen["water_vapour_state"].values
+    once = tuple(np.argwhere(vapour[:, :, *cell] == cf.OBSERVED)[0])
+    vapour[*once, *cell] = cf.COAST
+    _, scene = drawn("complete", observed=seen)
+    assert scene.coast.sum() == 1 and scene.coast[0, *cell]
+    sample, _ = drawn("complete", eta=1.0, observed=seen)
+    assert sample.missing.sum(axis=(1, 2)).tolist() == [1, 0, 0, 0, 0]
 
 
 def test_of_observations_more_is_hidden_on_the_target_day_alone() -> None:
@@ -446,6 +504,22 @@ def test_it_learns(folder: Path) -> None:
     gaps.run(path, watch)
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[8:18])
     assert scores[-1] < 0.6 * scores[0]
+
+
+def test_one_run_of_days_is_held_at_a_time(folder: Path, monkeypatch: Any) -> None:
+    made: list[weakref.ref[Scene]] = []
+    of = Scene.of.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[Scene], *given: Any) -> Scene:
+        assert not [one for one in made if one() is not None]
+        scene = of(cls, *given)
+        made.append(weakref.ref(scene))
+        return scene
+
+    monkeypatch.setattr(Scene, "of", classmethod(counted))
+    second = {"steps": 4, "every": 2, "threads": 1}
+    gaps.run(train_yaml(folder, finetune={"schedule": second}), untold)
+    assert len(made) > 6
 
 
 def test_a_killed_training_ends_with_the_bytes_of_an_unbroken_one(tmp_path: Path) -> None:

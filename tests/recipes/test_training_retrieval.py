@@ -22,7 +22,7 @@ import yaml
 import zarr
 from typer.testing import CliRunner
 
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.layout import FORMAT
 from fluxengine.store import MARKER
 from fluxkernels.nets import weights
@@ -312,6 +312,39 @@ def test_a_report_that_comes_again_under_another_number_teaches_once(
     assert set(again.train.platform) == set(once.train.platform)
 
 
+def with_a_copy_of(withheld: bytes, name: bytes, feed: int) -> Any:
+    """A month's reports, those of a mooring again under another number."""
+    reports_of = by_month.reports_of
+
+    def found(location: Any, month: str) -> xr.Dataset | None:
+        whole = reports_of(location, month)
+        if whole is None:
+            return None
+        copy = whole.isel(report=np.flatnonzero(whole["platform"].values == withheld))
+        number = copy.sizes["report"]
+        changed = {"platform": np.full(number, name, "S16"), "feed": np.full(number, feed, "u1")}
+        copy = copy.assign({n: ("report", v) for n, v in changed.items()})
+        return xr.concat([whole, copy], "report")
+
+    return found
+
+
+@pytest.mark.parametrize("feed", [reports.ICOADS, reports.OCEANSITES])
+def test_a_withheld_mooring_teaches_under_no_other_number(
+    shared: Path, tmp_path: Path, monkeypatch: Any, feed: int
+) -> None:
+    given = asked(tmp_path, shared, matchups={"unseen": 0})
+    judged = of_baselines(tmp_path, shared, "2014-01-01", "2014-02-10")
+    before = matched.found(given), reported(points.Inputs.opened(judged), judged)
+    monkeypatch.setattr(by_month, "reports_of", with_a_copy_of(b"WHOTS", b"1700123", feed))
+    whole = by_month.of_store(given.place, date(2014, 1, 1), date(2014, 2, 10))
+    assert whole is not None and b"1700123" in whole.platform
+    split, sample = matched.found(given), reported(points.Inputs.opened(judged), judged)
+    for part, alone in zip(split[:2], before[0][:2], strict=True):
+        assert set(part.platform) == set(BUOYS) - {b"WHOTS"} and len(part) == len(alone)
+    np.testing.assert_array_equal(np.sort(sample.air[0]), np.sort(before[1].air[0]))
+
+
 def test_sensors_passes_and_filled_cells_can_be_chosen(shared: Path, tmp_path: Path) -> None:
     train = matched.found(asked(tmp_path, shared, matchups={"unseen": 0})).train
     assert set(train.satellite) == {F15, F17} and set(train.orbit) == {0, 1}
@@ -331,6 +364,37 @@ def test_platforms_and_periods_of_validation_are_not_trained_on(
     assert only and not only & set(split.train.platform)
     assert set(split.validation.platform[split.met]) <= set(split.train.platform)
     assert split.train.day.max() <= np.datetime64("2014-02-10") < split.validation.day.min()
+
+
+def test_what_checks_the_training_does_not_teach_under_another_number(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Copies of all platforms, and a quarter of the owners' reports missing."""
+    of_periods = matched.of_periods
+
+    def twice(*rules: Any) -> list[Matchups]:
+        whole = Matchups.joined(of_periods(*rules))
+        names = np.array([b"WMO" + name for name in whole.platform.tolist()], "S16")
+        copies = replace(whole, platform=names, feed=np.full(len(names), reports.ICOADS, "u1"))
+        return [whole.at(np.arange(len(whole)) % 4 > 0), copies]
+
+    monkeypatch.setattr(matched, "of_periods", twice)
+    split = matched.found(asked(tmp_path, shared, matchups={"unseen": 0.4}))
+    only = {name.removeprefix(b"WMO") for name in split.validation.platform[~split.met].tolist()}
+    taught = {name.removeprefix(b"WMO") for name in split.train.platform.tolist()}
+    assert only and taught and not only & taught
+
+
+@pytest.mark.parametrize("name", ["F17", "f99"])
+def test_a_misspelt_satellite_is_told(shared: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnknownName, match=f"no source '{name}'"):
+        matched.found(asked(tmp_path, shared, matchups={"sensors": [name]}))
+
+
+@pytest.mark.parametrize("modes", [[0, 3], [2, 0], [2, -1]])
+def test_a_net_without_waves_is_refused(shared: Path, tmp_path: Path, modes: list[int]) -> None:
+    with pytest.raises(ConfigError, match=r"net\.modes.*greater than or equal to 1"):
+        asked(tmp_path, shared, net={"modes": modes})
 
 
 def test_odd_reports_are_left_out_by_limits_of_the_training_period(
@@ -629,6 +693,9 @@ class Fixed:
     def draw(self, span: Any, number: int, rng: np.random.Generator) -> list[Drawn]:
         return [self._parts[i] for i in rng.choice(len(self._parts), number)]
 
+    def release(self) -> None:
+        """It reads nothing."""
+
 
 def replaced(one: Drawn, noise: np.ndarray) -> Drawn:
     return one._replace(labels=(one.labels + noise).astype("f4"))
@@ -707,6 +774,80 @@ def test_a_training_that_goes_on_ends_with_the_bytes_of_an_unbroken_one(
                     retrieval.run(path, untold)
         made[name] = retrieval.run(path, untold).path.read_bytes()
     assert made["whole"] == made["cut"]
+
+
+def test_one_run_of_days_is_held_at_a_time(shared: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """While scenes are read, and at the steps of the second phase."""
+    made: list[scenes.Scenes] = []
+    begin, load = scenes.Scenes.__init__, scenes.Scenes._load
+
+    def held() -> int:
+        return sum(one._held is not None for one in made)
+
+    def begun(self: scenes.Scenes, *given: Any) -> None:
+        begin(self, *given)
+        made.append(self)
+
+    def loaded(self: scenes.Scenes, span: Any) -> Any:
+        assert held() == 0
+        return load(self, span)
+
+    monkeypatch.setattr(scenes.Scenes, "__init__", begun)
+    monkeypatch.setattr(scenes.Scenes, "_load", loaded)
+    at_steps: dict[str, list[int]] = {}
+
+    def watch(name: str, steps: int) -> Any:
+        return lambda told: at_steps.setdefault(name, []).append(held())
+
+    path = train_yaml(tmp_path, shared, cells=20, finetune={"schedule": SECOND})
+    retrieval.run(path, watch)
+    assert len(made) == 4 and held() == 0
+    first, second = at_steps.values()
+    assert max(first) == max(second) == 1
+
+
+def test_reports_that_changed_are_other_data_for_the_second_phase_alone(
+    shared: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = train_yaml(tmp_path, shared, cells=20, finetune={"schedule": SECOND})
+    retrieval.run(path, untold)
+    of = settings.content_of
+    monkeypatch.setattr(
+        settings, "content_of", lambda store, name: of(store, name) + ("'" * (name == "insitu"))
+    )
+    with pytest.raises(checkpoint.OtherTraining, match=r"matchups/.* content: insitu"):
+        retrieval.run(path, untold)
+
+
+def test_a_window_of_more_days_than_are_held_is_told_with_what_to_set(
+    shared: Path, tmp_path: Path
+) -> None:
+    path = train_yaml(tmp_path, shared, net=SMALL | {"history": 31})
+    with pytest.raises(ConfigError, match=r"31 days are needed together, and 2 x 15") as told:
+        retrieval.run(path, untold)
+    assert "Set `blocks` to 3" in told.value.mend
+    given = asked(tmp_path, shared)
+    read = scenes.reanalysis(given.place, "deepflux-reanalysis", given.train, 31, 3).archive
+    assert sum(len(span.starts) for span in read.spans) == 41 - 30
+
+
+def test_a_grid_that_does_not_go_around_the_globe_is_refused(tmp_path: Path) -> None:
+    half = datasets()["deepflux-reanalysis"].isel(lon=slice(0, 180))
+    publish(tmp_path / "store", "deepflux-reanalysis", {None: half}, {})
+    with pytest.raises(ConfigError, match="whole globe, and its longitudes make 180 degrees"):
+        retrieval.run(train_yaml(tmp_path, tmp_path / "store"), untold)
+
+
+@pytest.mark.parametrize("corrects", ["fluxes", "wind"])
+def test_a_correction_is_refused_when_its_passes_changed(
+    shared: Path, tmp_path: Path, monkeypatch: Any, corrects: str
+) -> None:
+    path = train_yaml(tmp_path, shared, corrects=corrects, matchups={"unseen": 0})
+    made = correction.run(path, untold)
+    assert made.card.commit
+    monkeypatch.setattr(settings, "content_of", lambda store, name: "another")
+    with pytest.raises(checkpoint.OtherTraining, match="content: deepflux-filled"):
+        correction.run(path, untold)
 
 
 def test_another_phase_does_not_undo_the_first(shared: Path, tmp_path: Path) -> None:

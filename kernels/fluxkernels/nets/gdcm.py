@@ -268,15 +268,6 @@ class GDCM(nn.Module):
         )
         return improved
 
-    def complete(self, values: Tensor, masks: Tensor) -> Tensor:
-        """The target day with what was observed kept, and the rest estimated.
-
-        Parameters and returns are those of `forward`.
-        """
-        s = self.settings
-        day, seen = values[:, s.target, : s.variables], masks[:, s.target, : s.variables]
-        return keep_observed(day, seen, self(values, masks))
-
     def _guess(self, days: Tensor, masks: Tensor) -> Guess:
         s = self.settings
         end = days.shape[2]
@@ -312,23 +303,6 @@ class GDCM(nn.Module):
                 "values",
                 f"Use a grid whose rows and columns are multiples of {s.divisor}.",
             )
-
-
-def keep_observed(values: Tensor, masks: Tensor, estimate: Tensor) -> Tensor:
-    """What was observed, bit for bit, and the estimate where nothing was.
-
-    Parameters
-    ----------
-    values, estimate : Tensor, same shape
-    masks : bool Tensor, same shape
-        True where `values` was observed.
-
-    Returns
-    -------
-    Tensor
-        In the dtype of `values`.
-    """
-    return torch.where(masks, values, estimate.to(values.dtype))
 
 
 class Motion(nn.Module):

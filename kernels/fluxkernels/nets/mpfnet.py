@@ -37,7 +37,7 @@ class MPFNetSettings:
     levels : int
         Scales at which it looks, each half as fine as the one before.
     modes : tuple of int
-        Waves in latitude and longitude that a Fourier layer keeps, at every level.
+        Waves in latitude and longitude that a Fourier layer keeps, at every level; 1 or more.
     reduced : int
         Channels of a level's map that are sampled at the points.
     history : int
@@ -76,6 +76,12 @@ class MPFNetSettings:
         counts = (self.predictors, self.outputs, self.width, self.levels, self.history, self.point)
         if min(counts) < 1:
             raise SettingsError("every number of channels, levels and days must be 1 or more.")
+        if len(self.modes) != 2 or min(self.modes) < 1:
+            raise SettingsError(
+                f"modes are {list(self.modes)}.",
+                "MPFNetSettings",
+                "Keep one wave or more in latitude, and one or more in longitude.",
+            )
         if not -90.0 <= self.south < self.north <= 90.0:
             raise SettingsError(
                 f"a grid from {self.south} to {self.north} degrees north.", "MPFNetSettings"

@@ -103,7 +103,7 @@ class Predictor:
         try:
             return self._batch(inputs)
         except (MemoryError, RuntimeError) as error:
-            if not _exhausted(error):
+            if not exhausted(error):
                 raise
             if len(inputs[0]) == 1:
                 raise OutOfMemory(
@@ -153,8 +153,13 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _exhausted(error: BaseException) -> bool:
-    """Whether it says that memory is used up: on a host PyTorch says so in words only."""
+def exhausted(error: BaseException) -> bool:
+    """Whether it says that memory is used up: on a host PyTorch says so in words only.
+
+    Parameters
+    ----------
+    error : BaseException
+    """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error)

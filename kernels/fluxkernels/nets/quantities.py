@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from fluxkernels.errors import SettingsError
 
@@ -44,6 +45,10 @@ class Quantity:
                 self.name,
                 "Give finite numbers, a positive scale, and lowest below highest.",
             )
+
+    def scaled(self, values: Any) -> Any:
+        """Values in `units` as a net takes them: an array, or a tensor, of any shape."""
+        return (values - self.offset) / self.scale
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Between a network's channels and values in their units; and a guard over what is fed to it."""
+"""What a network's channels are, and a guard over what is fed to it: for tests."""
 
 from __future__ import annotations
 
@@ -8,43 +8,6 @@ from torch import Tensor, nn
 from fluxkernels.errors import NotFiniteError, OutOfRangeError, ShapeError
 from fluxkernels.nets.quantities import Quantity as Quantity
 from fluxkernels.nets.quantities import Vocabulary as Vocabulary
-
-
-def scaled(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> Tensor:
-    """Values in their units, as a net takes them.
-
-    Parameters
-    ----------
-    values : Tensor
-        With one entry a quantity along `axis`.
-    quantities : tuple of Quantity
-    axis : int
-
-    Returns
-    -------
-    Tensor, of the same shape
-    """
-    offset, scale = _columns(values, quantities, axis)
-    return (values - offset) / scale
-
-
-def unscaled(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> Tensor:
-    """What a net gives, in its units: the inverse of `scaled`."""
-    offset, scale = _columns(values, quantities, axis)
-    return values * scale + offset
-
-
-def _columns(values: Tensor, quantities: tuple[Quantity, ...], axis: int) -> tuple[Tensor, Tensor]:
-    if values.shape[axis] != len(quantities):
-        raise ShapeError(
-            f"{values.shape[axis]} channels where there are {len(quantities)} quantities.",
-            ", ".join(quantity.name for quantity in quantities),
-        )
-    shape = [1] * values.ndim
-    shape[axis] = len(quantities)
-    offset = values.new_tensor([quantity.offset for quantity in quantities])
-    scale = values.new_tensor([quantity.scale for quantity in quantities])
-    return offset.reshape(shape), scale.reshape(shape)
 
 
 def check_window(values: Tensor, masks: Tensor, quantities: tuple[Quantity, ...]) -> None:
@@ -72,9 +35,14 @@ def check_window(values: Tensor, masks: Tensor, quantities: tuple[Quantity, ...]
             "values",
             "Give (batch, time, variable, latitude, longitude), and boolean masks of that shape.",
         )
-    natural = unscaled(values.double(), quantities, axis=2)
+    if values.shape[2] != len(quantities):
+        raise ShapeError(
+            f"{values.shape[2]} channels where there are {len(quantities)} quantities.",
+            ", ".join(quantity.name for quantity in quantities),
+        )
     for channel, quantity in enumerate(quantities):
-        there, seen = natural[:, :, channel], masks[:, :, channel]
+        there = values[:, :, channel].double() * quantity.scale + quantity.offset
+        seen = masks[:, :, channel]
         _refuse(there, seen & ~torch.isfinite(there), quantity, NotFiniteError)
         # Room for what float32 loses in scaling back and forth.
         room = 1e-5 * (quantity.highest - quantity.lowest)
@@ -100,7 +68,7 @@ def _refuse(
 
 
 class Checked(nn.Module):
-    """A net that looks at what it is fed before it runs: for tests, and for training data.
+    """A net that looks at what it is fed before it runs: for tests.
 
     Parameters
     ----------

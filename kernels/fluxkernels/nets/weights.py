@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -70,6 +71,8 @@ def save(path: Path, net: GDCM | MPFNet, card: ModelCard) -> None:
     SettingsError
         Where the card's vocabulary has other channels than the net, or errors of others, or a score
         is not finite.
+    OSError
+        Where it cannot be written, as on a full disk: what was there before stays.
     """
     _check_channels(net, card.vocabulary)
     _check_errors(card)
@@ -84,7 +87,20 @@ def save(path: Path, net: GDCM | MPFNet, card: ModelCard) -> None:
     except ValueError as error:  # JSON knows no NaN
         raise SettingsError(f"the model card cannot be written: {error}.", "card") from error
     metadata = {DOCUMENT: json.dumps(document, sort_keys=True, allow_nan=False)}
-    path.write_bytes(safetensors.torch.save(tensors, metadata))
+    _write_whole(path, safetensors.torch.save(tensors, metadata))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file in the place of the one before, whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load(

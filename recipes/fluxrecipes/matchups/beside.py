@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from fluxengine.place import Place
 from fluxengine.store import open_dataset
@@ -272,8 +274,37 @@ def once(matchups: Matchups, leave_out: Iterable[str] = ()) -> Matchups:
     return matchups.at(~(duplicates(matchups) | reported_by(matchups, leave_out)))
 
 
+def one_name(matchups: Matchups) -> dict[bytes, bytes]:
+    """For each platform one of the names under which it reports, the same for all of these.
+
+    Two numbers are one platform where most of what they say of the same cells and passes is the
+    same: ships that meet agree at times by chance.
+    """
+    names, which = np.unique(matchups.platform, return_inverse=True)
+    pairs = list(_meetings(matchups))
+    if not pairs:
+        return {name: name for name in names.tolist()}
+    one, other, same = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    shape = len(names), len(names)
+    met, alike = (
+        coo_array((weight, (which[one], which[other])), shape).tocsr()
+        for weight in (np.ones(len(same)), same.astype(float))
+    )
+    met, alike = met + met.T, alike + alike.T
+    _, group = connected_components(alike * 2.0 > met, directed=False)
+    first = np.full(group.max() + 1, len(names))
+    np.minimum.at(first, group, np.arange(len(names)))
+    return dict(zip(names.tolist(), names[first[group]].tolist(), strict=True))
+
+
 def _copies(matchups: Matchups) -> Iterator[tuple[Indices, Indices]]:
     """Pairs that say the same of a cell and pass, first the one that is nearer to the sensor."""
+    for former, later, same in _meetings(matchups):
+        yield former[same], later[same]
+
+
+def _meetings(matchups: Matchups) -> Iterator[tuple[Indices, Indices, Flags]]:
+    """Pairs of reports of a cell and pass, and whether both say the same; as `_copies` has them."""
     day, orbit, row, column = (np.asarray(one).astype(np.int64) for one in matchups.cell)
     order = np.lexsort((rank_of(matchups.feed), column, row, orbit, day))
     keys = np.stack([day, orbit, row, column], axis=-1)[order]
@@ -282,8 +313,7 @@ def _copies(matchups: Matchups) -> Iterator[tuple[Indices, Indices]]:
         if not near.any():
             return
         former, later = order[:-apart][near], order[apart:][near]
-        same = _same(matchups, former, later)
-        yield former[same], later[same]
+        yield former, later, _same(matchups, former, later)
 
 
 def _same(matchups: Matchups, one: Indices, other: Indices) -> Flags:

@@ -26,6 +26,7 @@ from fluxrecipes.matchups import beside, by_month, use
 from fluxrecipes.matchups.beside import DUPLICATE, KEPT, OUTLIER, Asked, Beside
 from fluxrecipes.matchups.matching import Matchups, cell_of, edges_of, sensed, usable
 from fluxrecipes.sources.passes import ORBITS
+from fluxrecipes.stages.states import has_value
 from fluxrecipes.stored import is_plain, opened, simulated_world
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def _conditions(asked: Asked, days: Days) -> tuple[Array, Columns]:
     found = beside.of_record(asked.location, CONDITIONS, day, passes)
     both = {name: values.reshape(len(ORBITS), len(days)) for name, values in found.items()}
     states = both.pop(cf.flux_state.name)
-    state = np.where(states <= cf.LAST_VALID, states, 0.0).max(axis=0).astype(np.uint8)
+    state = np.where(has_value(states), states, 0.0).max(axis=0).astype(np.uint8)
     return state, {name: _mean_of_those_there(values) for name, values in both.items()}
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from fluxengine import registry
 from fluxengine.declare import Product, Read, Stage, Variable
@@ -71,9 +71,12 @@ ONE_SIGMA = (
     "One standard deviation. The random part is the root of the standard error squared less its"
     " systematic part squared. What stays at a place through a month is systematic, and what is not"
     " known to be random counts as such. Of the mean of two passes systematic parts are taken as"
-    " equal, random ones as correlated in time."
+    " equal, random ones as correlated in time. A correlation time T is that of single passes:"
+    " random errors of means of two, k days apart, are correlated by"
+    " exp(-k / T) (1 + cosh(1 / (2 T))) / (1 + exp(-1 / (2 T))), T in days."
 )
 CAUSAL = "gdcm-compact"  # the network that looks at no day after the one it completes
+BOTH_PASSES = "gdcm-compact-both-passes"  # that which sees the other pass of a day, too
 ON_GPU = 16  # windows at once: enough to keep it busy
 
 
@@ -161,6 +164,17 @@ class Options(BaseModel, extra="forbid", frozen=True):
             raise ValueError(f"{twice} is named twice")
         return names
 
+    @model_validator(mode="after")
+    def _weights_are_used(self) -> Self:
+        baselines = {"fill": "interpolation", "retrieve": "regression", "correct": "none"}
+        for part, baseline in baselines.items():
+            if getattr(self.weights, part) is not None and getattr(self, part) == baseline:
+                raise ValueError(
+                    f"'weights' names some for '{part}', and '{part}: {baseline}' uses none;"
+                    " leave them out or choose a network"
+                )
+        return self
+
 
 def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
     """What all stages with a network are told."""
@@ -177,7 +191,8 @@ def _network(o: Options, model: str, own: Path | None) -> dict[str, Any]:
 def _fill(o: Options) -> FillInTime | FillByGDCM:
     if o.fill == "interpolation":
         return FillInTime(cf.MICROWAVE, o.reach)
-    return FillByGDCM(causal=o.fill == CAUSAL, **_network(o, o.fill, o.weights.fill))
+    network = _network(o, o.fill, o.weights.fill)
+    return FillByGDCM(causal=o.fill == CAUSAL, other_pass=o.fill == BOTH_PASSES, **network)
 
 
 def _retrieve(o: Options) -> RetrieveByRegression | RetrieveByMPFNet:
@@ -270,8 +285,12 @@ def _noticed(*notices: str) -> dict[str, str]:
 
 def _told(stage: NetworkStage, what: str) -> str:
     """What a network does, and on what it was trained, as its weights say."""
-    data = stage.head.card.data.rstrip(". ")
-    return f"{what} by a network ({stage.architecture}) trained on {data}."
+    card = stage.head.card
+    told = f"{what} by a network ({stage.architecture}) trained on {card.data.rstrip('. ')}."
+    strangers = stage.strangers(card)
+    if not strangers:
+        return told
+    return f"{told} It saw passes of {card.sensor}, and is used for {', '.join(strangers)} as well."
 
 
 def _fill_notice(o: Options) -> str:
@@ -320,6 +339,15 @@ def gridded(o: Options, sensor: str) -> Product:
         attrs={"license": source.licence, "references": source.cite},
         batch=2,
     )
+
+
+class NoOptions(BaseModel, extra="forbid", frozen=True):
+    """There is nothing to choose."""
+
+
+def of_reanalysis(_: NoOptions) -> Product:
+    """ERA5 as two passes a day, to train on and for days without a satellite."""
+    return reanalysis()
 
 
 def reanalysis() -> Product:

@@ -6,7 +6,9 @@ months (climatologies, trends) never reads the days of decades again.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Self
+
+from pydantic import BaseModel, Field, model_validator
 
 from fluxengine.declare import Product, Read, Variable
 from fluxengine.grid import Grid, labels, months
@@ -22,6 +24,12 @@ class Years(BaseModel, extra="forbid", frozen=True):
 
     first: int = Field(default=1992, description="first year")
     last: int = Field(default=2020, description="last year")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last < self.first:
+            raise ValueError(f"'last' ({self.last}) is before 'first' ({self.first})")
+        return self
 
 
 class Options(deepflux.Options, extra="forbid", frozen=True):
@@ -40,16 +48,16 @@ class Options(deepflux.Options, extra="forbid", frozen=True):
         return deepflux.Options(**{name: getattr(self, name) for name in names})
 
 
-def _means(o: Options) -> MonthlyMeans:
-    """Of all that a day has."""
+def _means(o: Options, of_passes: bool = True) -> MonthlyMeans:
+    """Of all that a day has, or a pass."""
     erring = tuple((v, model.days) for v, model in deepflux.error_models(o.daily))
-    return MonthlyMeans((*deepflux.published(o.daily), *QUANTITIES), o.min_days, erring)
+    return MonthlyMeans((*deepflux.published(o.daily), *QUANTITIES), o.min_days, erring, of_passes)
 
 
 def _product(o: Options, name: str, days: Product, states: Product, what: str) -> Product:
     """Monthly means of fluxes and of what comes with them."""
-    means, own = _means(o), {v.name for v in QUANTITIES}
     orbit = {"orbit": deepflux.ORBITS} if "orbit" in days.grid.axes else {}
+    means, own = _means(o, of_passes=not orbit), {v.name for v in QUANTITIES}
     return Product(
         name,
         Grid(time=months(FIRST, block=12), **orbit, **deepflux.OCEAN),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fluxrecipes.matchups.beside import once
+from fluxrecipes.matchups.beside import once, one_name
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill.points import (
@@ -52,9 +52,10 @@ def _matchups(asked: Validation) -> Matchups | None:
     every = of_periods(asked.place, asked.fit, rules, names.observed, names.filled)
     if not every:
         return None
-    whole = once(Matchups.joined(every), rules.withheld)
+    reports = Matchups.joined(every)
+    whole = once(reports, rules.withheld)
     fine = Climatology.of(whole).plausible(whole, rules.limit)
-    return whole.at(fine & ~unseen(whole, rules.unseen))
+    return whole.at(fine & ~unseen(whole, rules.unseen, one_name(reports)))
 
 
 def _of_day(parts: Inputs, day: np.datetime64, some: Matchups) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from fluxengine.declare import AS_IS, Arrays, Packing, PlainStage, Variable
 from fluxengine.errors import ConfigError
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.stages.passes import APART, PASSES
+from fluxrecipes.stages.states import has_value
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
@@ -56,7 +59,9 @@ class MonthlyMeans(PlainStage):
     """Means over the days of each month that have a flux, and where the values come from.
 
     Of standard errors that of the mean is told, as `fluxrecipes.error_of_mean` does for one cell:
-    systematic parts are the same on all days, random ones correlated by exp(-t / T).
+    systematic parts are the same on all days, random ones of single passes are correlated by
+    exp(-t / T). Days that are means of two passes, 12 hours apart, are then more alike: two of
+    them k days apart by exp(-k / T) (1 + cosh(12 h / T)) / (1 + exp(-12 h / T)).
 
     Parameters
     ----------
@@ -66,16 +71,21 @@ class MonthlyMeans(PlainStage):
         Days with a flux that a mean needs.
     erring : tuple of (Variable, float or None)
         Variables that have standard errors, and T [days] of these; None takes them as the same.
+    of_passes : bool
+        Whether days are means of passes, as many as ``flux_count`` says. Days with one are taken as
+        of the same pass beside each other, and beside days with both as of either.
     """
 
     variables: tuple[Variable, ...]
     min_days: int = 10
     erring: tuple[tuple[Variable, float | None], ...] = ()
+    of_passes: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The variables and the state of the flux."""
-        return (*(v.name for v in self.variables), cf.flux_state.name)
+        """The variables and the state of the flux; of means of passes their number."""
+        counted = (PASSES.name,) if self.of_passes else ()
+        return (*(v.name for v in self.variables), cf.flux_state.name, *counted)
 
     @property
     def outputs(self) -> tuple[Variable, ...]:
@@ -102,14 +112,17 @@ class MonthlyMeans(PlainStage):
     def _month(self, arrays: Arrays, days: Array) -> dict[str, Array]:
         """Of the days that are marked: arrays without time."""
         state = arrays[cf.flux_state.name].values[days]
-        there = state <= cf.LAST_VALID
+        there = has_value(state)
+        both = arrays[PASSES.name].values[days] > 1 if self.of_passes else np.zeros_like(there)
         number = there.sum(axis=0)
         enough = number >= self.min_days
         found = {v.name: _mean(arrays[v.name].values[days], there, enough) for v in self.variables}
         for variable, correlation in self.erring:
             whole, part = error_of(variable).name, systematic_error_of(variable).name
             total, lasting = (arrays[name].values[days] for name in (whole, part))
-            found[whole] = _error(total, lasting, there & enough, found[part], correlation)
+            random = _random(total, lasting, there & enough)
+            variance = _variance(random, both, correlation)
+            found[whole] = np.sqrt(variance + found[part].astype(np.float64) ** 2).astype("f4")
         filled = there & (state != cf.OBSERVED)
         told = filled, there & (state == cf.REANALYSIS)
         shares = [np.where(enough, one.sum(axis=0) / np.maximum(number, 1), np.nan) for one in told]
@@ -127,19 +140,32 @@ def _mean(values: Array, there: Array, enough: Array) -> Array:
     return mean.astype(np.float32)
 
 
-def _error(
-    total: Array, systematic: Array, there: Array, lasting: Array, correlation: float | None
-) -> Array:
-    """Standard error of the mean, from those of the days."""
+def _random(total: Array, systematic: Array, there: Array) -> Array:
+    """Random errors of the days by their number, 0 where there is none: of a mean their sum."""
     square = np.where(there, total.astype(np.float64) ** 2 - systematic**2, 0.0).clip(min=0.0)
-    random = np.sqrt(np.nan_to_num(square))
+    number = np.maximum((there & np.isfinite(total)).sum(axis=0), 1)
+    random: Array = np.sqrt(np.nan_to_num(square)) / number
+    return random
+
+
+def _variance(random: Array, both: Array, correlation: float | None) -> Array:
+    """Variance of a sum of random errors of days, some of them of the mean of both passes."""
+    length = math.inf if correlation is None else correlation
     day = np.arange(len(random))
     apart = np.abs(day[:, None] - day)
-    alike = np.ones(apart.shape) if correlation is None else np.exp(-apart / correlation)
-    number = np.maximum((there & np.isfinite(total)).sum(axis=0), 1)
-    variance = (random * np.tensordot(alike, random, axes=1)).sum(axis=0) / number**2
-    whole: Array = np.sqrt(variance + lasting.astype(np.float64) ** 2)
-    return whole.astype(np.float32)
+    other = apart > 0
+    same = other * np.exp(-apart / length)
+    # Of two days: the mean over each pass of one with each pass of the other.
+    sides = np.exp(-(apart + APART) / length) + np.exp(-np.abs(apart - APART) / length)
+    mixed = other * (2.0 * np.exp(-apart / length) + sides) / 4.0
+    one = np.where(both, 0.0, random)
+    passes = one + np.where(both, random, 0.0) / np.sqrt((1.0 + np.exp(-APART / length)) / 2.0)
+    sums = [
+        (random**2).sum(axis=0),
+        (passes * np.tensordot(mixed, passes, axes=1)).sum(axis=0),
+        (one * np.tensordot(same - mixed, one, axes=1)).sum(axis=0),
+    ]
+    return np.asarray(sum(sums))
 
 
 @dataclass(frozen=True)

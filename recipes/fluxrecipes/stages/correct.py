@@ -36,8 +36,6 @@ CORRECTED_WIND = cf.wind_speed_corrected
 class _Corrects(PointStage):
     """What both kinds of correction share: what they look at, and that bulk fluxes are kept."""
 
-    where = FIELDS[0]  # there is a correction where this has a value
-
     @property
     def inputs(self) -> tuple[str, ...]:
         """Fluxes and what they were computed from, the time of the pass and what was filled."""
@@ -51,11 +49,13 @@ class _Corrects(PointStage):
         fields = dict(zip(FIELDS, aligned(*(arrays[name] for name in FIELDS)), strict=True))
         first = fields[FIELDS[0]]
         given = self.held(fields)
+        # Elsewhere training knows nothing: a field's edges would look otherwise than it saw them.
+        there = np.isfinite(given[FIELDS[0]])
+        given = {name: np.where(there, values, np.nan) for name, values in given.items()}
         sst, air, humidity = (given[name] for name in (FIELDS[2], *FIELDS[4:]))
         pair = relative_to_sea(sst, air, humidity)
         names = (networks.WARMTH.name, networks.DEFICIT.name)
         relative = dict(zip(names, pair, strict=True))
-        there = np.isfinite(given[self.where])
         read = self.read(run, head, first, given | relative | of_pass(arrays, first), there)
         bulk = {v.name: given[v.name.removesuffix("_bulk")] for v in cf.BULK_FLUXES}
         made = bulk | self.corrected(given, read)
@@ -108,8 +108,6 @@ class CorrectWind(_Corrects):
     The bulk fluxes of the wind as retrieved are kept under names of their own. Follow it with
     `fluxrecipes.stages.fluxes.BulkFlux` on the corrected wind.
     """
-
-    where = cf.wind_speed.name
 
     @property
     def outputs(self) -> tuple[Variable, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.stages.states import of_mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,11 +59,8 @@ class MeanOfHours(PlainStage):
         count = there.sum("hour")
         enough = count >= max(1, self.min_hours * values.sizes["hour"])
         total = values.where(there, 0).astype(np.float64).sum("hour")
-        # Of times with a value the less direct one counts; without enough, the lesser obstacle.
-        best = state.where(state <= cf.LAST_VALID, 0).max("hour")
-        lacking = state.where(state > cf.LAST_VALID, 255).min("hour")
         mean = (total / count.clip(min=1)).where(enough).astype(np.float32)
-        return {name: mean, f"{name}_state": best.where(enough, lacking).astype(np.uint8)}
+        return {name: mean, f"{name}_state": of_mean(state, enough, "hour")}
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,14 @@ class FillByGDCM(NetworkStage):
     causal : bool
         Whether a day is completed out of days before it alone, or of days around it. Weights that
         do otherwise are refused.
+    other_pass : bool or None
+        Whether it sees the day's other pass besides, and weights that do otherwise are refused;
+        None: as the weights do.
     """
 
     variables: tuple[Variable, ...] = cf.MICROWAVE
     causal: bool = False
+    other_pass: bool | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -92,7 +96,8 @@ class FillByGDCM(NetworkStage):
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
         """A pass with SST, or with the day's other pass besides."""
-        return networks.GAPS, networks.GAPS_BOTH_PASSES
+        both = {False: networks.GAPS, True: networks.GAPS_BOTH_PASSES}
+        return tuple(both.values()) if self.other_pass is None else (both[self.other_pass],)
 
     def check(self, found: Head) -> None:
         """Raise `WrongWeights` where they are not for this stage, or look the other way."""

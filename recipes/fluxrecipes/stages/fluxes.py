@@ -12,6 +12,7 @@ from fluxengine.declare import UNKEYED, Arrays, Device, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.residence import brought
+from fluxrecipes.stages.states import of_all
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,7 +80,7 @@ class BulkFlux(PlainStage):
 
 @dataclass(frozen=True)
 class CombineStates(PlainStage):
-    """The state of a flux: the highest code among its inputs, in the order of `STATES`."""
+    """The state of a flux: of its inputs the one furthest from an observed value."""
 
     inputs: tuple[str, ...] = (
         "wind_speed_state",
@@ -93,7 +94,7 @@ class CombineStates(PlainStage):
 
         def combine(arrays: Arrays) -> Arrays:
             states = aligned(*(arrays[name] for name in self.inputs))
-            highest = np.maximum.reduce([state.values for state in states])
-            return {cf.flux_state.name: states[0].copy(data=highest)}
+            told = of_all([state.values for state in states])
+            return {cf.flux_state.name: states[0].copy(data=told)}
 
         return combine

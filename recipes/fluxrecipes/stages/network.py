@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from fluxengine.declare import UNKEYED, Array, Device, PlainStage, Shapes
 from fluxengine.errors import ConfigError, RunFailed
 from fluxkernels.errors import DeviceError, KernelError
-from fluxkernels.nets.cards import Head, difference, read_head
+from fluxkernels.nets.cards import Head, ModelCard, difference, read_head
 from fluxkernels.nets.quantities import Quantity, Vocabulary
 from fluxrecipes.shipped import SHIPPED
 from fluxrecipes.stages.residence import as_array, as_tensor
@@ -57,7 +57,7 @@ class NetworkStage(PlainStage):
         worker reaches.
     sensors : tuple of str
         Whose passes it is used for; weights must have been trained for one of them. Empty: no
-        matter.
+        matter. It changes no value, and one satellite more makes no block again.
     precision : {"fp32", "bf16"}
         Of convolutions and matrix products.
     batch : int
@@ -69,7 +69,7 @@ class NetworkStage(PlainStage):
     """
 
     model: Path
-    sensors: tuple[str, ...] = ()
+    sensors: tuple[str, ...] = field(default=(), metadata=UNKEYED)
     precision: Precision = "fp32"
     batch: int = field(default=1, metadata=UNKEYED)
     device: Device = field(default="cpu", metadata=UNKEYED)
@@ -131,19 +131,24 @@ class NetworkStage(PlainStage):
             raise self.refusal(f"they were trained for another vocabulary: {why}.")
         if card.orbit != BOTH:
             raise self.refusal(f"they were trained for {card.orbit} passes alone.")
-        trained = {name.strip() for name in card.sensor.split(",")}
-        if self.sensors and ANY not in trained and not trained & set(self.sensors):
+        if self.sensors and set(self.strangers(card)) == set(self.sensors):
             raise self.refusal(
                 f"they were trained for {card.sensor}, and these passes are of"
                 f" {', '.join(self.sensors)}."
             )
+
+    def strangers(self, card: ModelCard) -> tuple[str, ...]:
+        """Those of its sensors whose passes no training saw."""
+        trained = {name.strip() for name in card.sensor.split(",")}
+        return () if ANY in trained else tuple(s for s in self.sensors if s not in trained)
 
     def refusal(self, why: str) -> WrongWeights:
         """The error that names the file."""
         return WrongWeights(
             why,
             where=str(self.model),
-            mend="Name weights made for this, train some, or choose a baseline by the option.",
+            mend="Name weights made for this, train some, or choose a baseline:"
+            " `fill: interpolation`, `retrieve: regression`, `correct: none`.",
         )
 
     def predictor(self) -> tuple[Predictor, Head]:
@@ -270,8 +275,7 @@ class Channels:
         masks = xp.zeros(values.shape, dtype=xp.bool)
         for at, (given, quantity) in enumerate(zip(fields, quantities, strict=True)):
             known = xp.isfinite(given)
-            scaled = (given - quantity.offset) / quantity.scale
-            values[:, :, at] = xp.where(known, scaled, 0.0)
+            values[:, :, at] = xp.where(known, quantity.scaled(given), 0.0)
             masks[:, :, at] = known
         return cls(values, masks)
 
@@ -304,15 +308,23 @@ def natural(scaled: torch.Tensor, quantity: Quantity) -> Array:
     return as_array(scaled.double() * quantity.scale + quantity.offset)
 
 
-def check_globe(values: xr.DataArray, edges: tuple[float, float] | None = None) -> None:
-    """Networks go around the globe; and one that is told latitude knows one grid.
+class Edges(NamedTuple):
+    """Where a grid ends in the south and the north, and where it begins in the west, degrees."""
+
+    south: float
+    north: float
+    west: float
+
+
+def check_globe(values: xr.DataArray, edges: Edges | None = None) -> None:
+    """Networks go around the globe; and one that is told a place knows one grid.
 
     Parameters
     ----------
     values : DataArray
         With the coordinates ``lat`` and ``lon``.
-    edges : (float, float), optional
-        Of the grid that the network was made for, degrees north.
+    edges : Edges, optional
+        Of the grid that the network was made for. Longitude may be told in any turn.
 
     Raises
     ------
@@ -320,7 +332,8 @@ def check_globe(values: xr.DataArray, edges: tuple[float, float] | None = None) 
         Where longitude is not whole, or the grid has other edges.
     """
     lat, lon = (values[name].values.astype(np.float64) for name in ("lat", "lon"))
-    length = len(lon) * float(lon[1] - lon[0])
+    width = float(lon[1] - lon[0])
+    length = len(lon) * width
     if abs(length - 360.0) > _ROUNDED:
         raise ConfigError(
             f"a network needs the whole globe, and the block has {length:g} degrees.",
@@ -328,11 +341,20 @@ def check_globe(values: xr.DataArray, edges: tuple[float, float] | None = None) 
             mend="Give the product's longitude one block.",
         )
     half = 0.5 * float(lat[1] - lat[0])
-    own = (float(lat[0]) - half, float(lat[-1]) + half)
-    if edges is not None and max(abs(a - b) for a, b in zip(own, edges, strict=True)) > _ROUNDED:
+    own = Edges(float(lat[0]) - half, float(lat[-1]) + half, float(lon[0]) - 0.5 * width)
+    if edges is None:
+        return
+    if max(abs(own.south - edges.south), abs(own.north - edges.north)) > _ROUNDED:
         raise ConfigError(
-            f"the grid goes from {own[0]:g} to {own[1]:g} degrees north, the network was made for"
-            f" {edges[0]:g} to {edges[1]:g}.",
+            f"the grid goes from {own.south:g} to {own.north:g} degrees north, the network was made"
+            f" for {edges.south:g} to {edges.north:g}.",
             where="lat",
             mend="Train it for this grid.",
+        )
+    if abs(math.remainder(own.west - edges.west, 360.0)) > _ROUNDED:
+        raise ConfigError(
+            f"the grid begins at {own.west:g} degrees east, the network was made for one that"
+            f" begins at {edges.west:g}.",
+            where="lon",
+            mend="Turn the longitudes of the grid, or train it for this one.",
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from fluxengine.declare import Arrays, PlainStage, Variable
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.stages.states import has_value, of_mean
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
@@ -62,12 +63,8 @@ class MeanOfPasses(PlainStage):
                 whole, part = error_of(variable).name, systematic_error_of(variable).name
                 made[whole] = self._error(arrays[whole], arrays[part], made[part], days)
             state = arrays[cf.flux_state.name]
-            count = (state <= cf.LAST_VALID).sum("orbit").astype(np.uint8)
-            valid = count >= self.min_passes
-            # Of valid passes the less direct one counts; without enough, the lesser obstacle.
-            best = state.where(state <= cf.LAST_VALID, 0).max("orbit")
-            lacking = state.where(state > cf.LAST_VALID, 255).min("orbit")
-            made[cf.flux_state.name] = best.where(valid, lacking).astype(np.uint8)
+            count = state.copy(data=has_value(state.values)).sum("orbit").astype(np.uint8)
+            made[cf.flux_state.name] = of_mean(state, count >= self.min_passes, "orbit")
             made[PASSES.name] = count
             return made
 

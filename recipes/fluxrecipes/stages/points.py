@@ -17,6 +17,7 @@ from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, local_hours
 from fluxrecipes.stages.network import (
     Channels,
+    Edges,
     NetworkStage,
     activations,
     check_globe,
@@ -25,6 +26,7 @@ from fluxrecipes.stages.network import (
 )
 from fluxrecipes.stages.plain import aligned
 from fluxrecipes.stages.residence import as_array, brought
+from fluxrecipes.stages.states import was_filled
 from fluxrecipes.standard_errors import error_of, systematic_error_of
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class PointStage(NetworkStage):
             On the device; elsewhere anything may stand, mostly NaN.
         """
         settings, vocabulary = head.settings, head.card.vocabulary
-        check_globe(first, (settings["south"], settings["north"]))
+        check_globe(first, Edges(*(settings[name] for name in Edges._fields)))
         predictors = vocabulary.predictors
         given = [brought(fields[q.name], self.device) for q in predictors]
         channels = Channels.of(given, predictors)
@@ -168,14 +170,8 @@ def of_pass(arrays: Arrays, first: xr.DataArray) -> dict[str, Array]:
     """
     _, time, wind, vapour = aligned(first, *(arrays[name] for name in OF_PASS))
     hours = local_hours(time.values, first["lon"].values)
-    told = (*clock(hours), _filled(wind.values), _filled(vapour.values))
+    told = (*clock(hours), was_filled(wind.values), was_filled(vapour.values))
     return {quantity.name: value for quantity, value in zip(networks.PASS, told, strict=True)}
-
-
-def _filled(states: Array) -> Array:
-    """1 where there is a value that no satellite saw, 0 where one did, NaN where there is none."""
-    there = (states >= cf.OBSERVED) & (states <= cf.LAST_VALID)
-    return np.where(there, states != cf.OBSERVED, np.nan)
 
 
 def error_within(variable: Variable, error: Array) -> Array:

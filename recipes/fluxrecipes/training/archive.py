@@ -2,16 +2,18 @@
 
 A store's block of thirty days is one object: a window of seven days drawn anywhere in the record
 would read four times what it needs, for every sample. Here a *span* of consecutive blocks is read
-once and serves many windows, and no more than one span is held. Which span a step of the training
+once and serves many windows, and no more than one is held: what a training has of the one before,
+be it for a check or for another phase, it lets go of first. Which span a step of the training
 visits follows from the seed and the step alone, so that a run that goes on after a kill sees what
 an unbroken one does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from fluxengine.errors import ConfigError, FluxforgeError
 from fluxengine.place import Place
 from fluxrecipes import stored
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.stages.states import has_value as has_value
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,8 +36,9 @@ Indices = npt.NDArray[np.intp]
 GRID = ("lat", "lon")
 DIMENSIONS = ("time", "orbit", *GRID)
 _DAY = np.timedelta64(1, "D")
+_ROUNDED = 1e-3  # degrees: coordinates are computed
 _SHORTEST = 10  # days that are read together, where each is an object of its own
-_VISITS = 1  # beside the seed of a visit, so that it shares no numbers with the seed of a step
+_VISITS = 1  # beside the seed of a visit: its numbers are those of step 1, for another purpose
 
 
 class NoValue(FluxforgeError, ValueError):
@@ -83,11 +87,6 @@ class Fields:
         """Values of one variable, shape (time, orbit, lat, lon)."""
         values: Floats = self.values[self.names.index(name)]
         return values
-
-
-def has_value(states: States) -> npt.NDArray[np.bool_]:
-    """Where a state says that there is a value, observed or filled."""
-    return (states >= cf.OBSERVED) & (states <= cf.LAST_VALID)
 
 
 @dataclass(frozen=True)
@@ -227,13 +226,32 @@ class Span:
     Parameters
     ----------
     days : datetime64[D] array
-        Consecutive.
+        In order. Those that were not written everywhere are left out: neighbours may be days apart.
     starts : int array
         First days, in `days`, of the windows of which every day was written everywhere.
     """
 
     days: Days
     starts: Indices
+
+
+class Spans(Protocol):
+    """What has runs of days to be visited."""
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The runs."""
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """How much each has to tell."""
+
+
+def visited(of: Spans, seed: int, step: int, stay: int) -> Span:
+    """The span of a step: the same for `stay` steps, then another, drawn by its weight."""
+    random = np.random.default_rng((seed, _VISITS, step // stay))
+    weights = of.weights / of.weights.sum()
+    return of.spans[int(random.choice(len(of.spans), p=weights))]
 
 
 class Archive:
@@ -272,16 +290,19 @@ class Archive:
             for span in _spans(first, period, written, window, blocks)
             if span.starts.size
         )
-        self._held: tuple[Span, dict[str, Fields]] | None = None
         _check_grids(list(self.parts.values()))
         if not self.spans:
-            told = ", ".join(f"{period.first} to {period.last}" for period in periods)
-            raise ConfigError(
-                f"there are no {window} consecutive days of {told} in all of"
-                f" {', '.join(part.where for part in self.parts.values())}.",
-                where="training data",
-                mend="Run the products for these days, or name other periods.",
-            )
+            some = any(_starts(written[_within(written, one)], window).size for one in periods)
+            raise _too_short(first, window, blocks) if some else self._none(periods)
+
+    def _none(self, periods: Sequence[Period]) -> ConfigError:
+        told = ", ".join(f"{period.first} to {period.last}" for period in periods)
+        return ConfigError(
+            f"there are no {self.window} consecutive days of {told} in all of"
+            f" {', '.join(part.where for part in self.parts.values())}.",
+            where="training data",
+            mend="Run the products for these days, or name other periods.",
+        )
 
     @property
     def latitudes(self) -> npt.NDArray[np.float64]:
@@ -303,38 +324,40 @@ class Archive:
         return np.asarray(part.dataset[name].values, np.float64)
 
     @property
-    def windows(self) -> int:
-        """Different windows, counted once."""
-        return len(np.unique(np.concatenate([one.days[one.starts] for one in self.spans])))
+    def weights(self) -> npt.NDArray[np.float64]:
+        """How many windows each span has."""
+        return np.array([span.starts.size for span in self.spans], float)
 
-    def visited(self, seed: int, step: int, stay: int) -> Span:
-        """The span of a step: the same for `stay` steps, then another.
-
-        Spans are drawn by the number of their windows.
-        """
-        random = np.random.default_rng((seed, _VISITS, step // stay))
-        weights = np.array([span.starts.size for span in self.spans], float)
-        return self.spans[int(random.choice(len(self.spans), p=weights / weights.sum()))]
-
-    def read(self, span: Span) -> Mapping[str, Fields]:
-        """All parts of a span by role; of the span read last, without reading it again.
+    def load(self, span: Span) -> dict[str, Fields]:
+        """All parts of a span by role, not held: for who keeps what is made of them.
 
         Raises
         ------
         NoValue
         """
-        if self._held is None or self._held[0] is not span:
-            self._held = None  # before the next is read: one span is held, not two
-            self._held = (span, self.load(span))
-        return self._held[1]
-
-    def load(self, span: Span) -> dict[str, Fields]:
-        """All parts of a span by role, not held: for who keeps what is made of them."""
         return {role: part.read(span.days) for role, part in self.parts.items()}
 
 
+def _too_short(part: Part, window: int, blocks: int) -> ConfigError:
+    """Of blocks that are held at once, where the days are there and no window fits into them."""
+    return ConfigError(
+        f"{window} days are needed together, and {blocks} x {part.block} are held at once.",
+        where=part.where,
+        mend=f"Set `blocks` to {math.ceil((window - 1) / part.block) + 1}, or take fewer days.",
+    )
+
+
 def _check_grids(parts: Sequence[Part]) -> None:
+    """Of one grid, which goes around the globe as the networks do."""
     first = parts[0].dataset
+    longitudes = first["lon"].values.astype(np.float64)
+    around = len(longitudes) * float(longitudes[1] - longitudes[0])
+    if abs(around - 360.0) > _ROUNDED:
+        raise ConfigError(
+            f"a network needs the whole globe, and its longitudes make {around:g} degrees.",
+            where=parts[0].where,
+            mend="Train on datasets that go around the globe.",
+        )
     for part in parts[1:]:
         if any(not np.array_equal(first[name].values, part.dataset[name].values) for name in GRID):
             raise ConfigError(

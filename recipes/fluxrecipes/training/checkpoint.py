@@ -16,7 +16,7 @@ from fluxengine.errors import FluxforgeError
 
 NAME = "checkpoint.safetensors"
 _DOCUMENT = "fluxforge"
-_ANEW = "Delete it to begin anew, or choose another folder."
+ANEW = "Delete it to begin anew, or choose another folder."
 
 Tensors = Mapping[str, Mapping[str, Tensor]]
 
@@ -84,14 +84,14 @@ def read(
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpoint(
-            f"this is no whole checkpoint ({error}).", where=str(path), mend=_ANEW
+            f"this is no whole checkpoint ({error}).", where=str(path), mend=ANEW
         ) from error
     wanted = json.loads(json.dumps(expected))  # as JSON gives it back: lists for tuples
     if found := [name for name, value in wanted.items() if document.get(name) != value]:
         raise OtherTraining(
             f"it is of another training: {_difference(wanted, document, found[0])}.",
             where=str(path),
-            mend=_ANEW,
+            mend=ANEW,
         )
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():
@@ -100,10 +100,21 @@ def read(
     return tensors, document
 
 
+class _Absent:
+    """In the place of a setting that another version of this code does not know."""
+
+    def __repr__(self) -> str:
+        return "not there"
+
+
+_ABSENT = _Absent()
+
+
 def _difference(wanted: Mapping[str, Any], found: Mapping[str, Any], name: str) -> str:
     """The first setting that differs, by its path."""
-    here, there = wanted.get(name), found.get(name)
+    here, there = wanted.get(name, _ABSENT), found.get(name, _ABSENT)
     if isinstance(here, dict) and isinstance(there, dict):
-        differing = next(k for k in sorted({*here, *there}) if here.get(k) != there.get(k))
+        pairs = {k: (here.get(k, _ABSENT), there.get(k, _ABSENT)) for k in {*here, *there}}
+        differing = min(k for k, (mine, its) in pairs.items() if mine != its)
         return f"{name}: {_difference(here, there, differing)}"
     return f"{name} {there!r}, not {here!r}"

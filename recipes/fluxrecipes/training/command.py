@@ -41,11 +41,13 @@ def train(
     r"""Train a network on datasets of a store, and write its weights with a model card.
 
     gdcm fills gaps: it needs `deepflux-merged` and `deepflux-reanalysis` of the days named.
-    mpfnet retrieves near-surface air: from `deepflux-reanalysis`, then (`finetune`) from reports of
+    mpfnet retrieves near-surface air: from `deepflux-reanalysis` (a product as the others, of
+    ERA5: `fluxforge products deepflux-reanalysis --run-file`), then (`finetune`) from reports of
     `insitu` beside `deepflux-filled` and `deepflux-sst`. correction learns what the fluxes of
     `deepflux-passes` lack against reports. The reanalysis may also be a plain Zarr store,
     as `fluxforge simulate --with reanalysis` writes one: its path, ending in .zarr.
-    What these two tell of their own errors is calibrated at last, on what training did not see.
+    Finally the standard errors of mpfnet and correction are calibrated, on what training did not
+    see.
     A training that was cut off goes on from its last checkpoint, by the same command. On several
     GPUs: `torchrun --nproc-per-node 4 --no-python fluxforge train …`, with `device: cuda`.
 
@@ -56,6 +58,7 @@ def train(
         validation: {first: 2016-01-01, last: 2016-12-31}
         held_out: {first: 2018-01-01, last: 2018-12-31}
         preset: compact-centred     # or paper, compact, compact-both-passes
+        start: weights/other.safetensors   # begin from these weights; without it from chance
         batch: 4
         schedule: {steps: 8000, learning_rate: 2e-3, precision: bf16, device: cpu}
         finetune: {schedule: {steps: 2000, learning_rate: 5e-4}}
@@ -63,13 +66,17 @@ def train(
         data: simulated world, seed 1
         sensor: f17
 
-    For mpfnet and correction instead of `preset`:
+    For mpfnet instead of `preset`:
 
         datasets: {reanalysis: archive/reanalysis/passes.zarr}
         net: {width: 24, levels: 3, modes: [12, 24], history: 1, position: true}
         matchups: {sensors: \[f10, f15], apart: 0, unseen: 0.2}
         orbit: both                 # or ascending, descending
-        corrects: fluxes            # of correction: or wind
+        errors: {air_temperature: {ship: 0.8, other: 0.3}}   # what reports err by
+
+    For correction the same without `datasets` and `finetune`, and with:
+
+        corrects: fluxes            # or wind
 
     Example: fluxforge train gdcm -c train.yaml
 
@@ -80,6 +87,8 @@ def train(
     from fluxengine import show
     from fluxengine.errors import ConfigError
     from fluxkernels.errors import KernelError
+    from fluxkernels.nets.predict import exhausted
+    from fluxrecipes.training.loop import OutOfMemory
     from fluxrecipes.training.parallel import leads
 
     module = import_module(f"fluxrecipes.training.{MODULES[network]}")
@@ -88,6 +97,16 @@ def train(
             made = module.run(config, lambda name, steps: _watch(bars, name, steps))
         except KernelError as error:
             raise ConfigError(str(error), where=str(config)) from error
+        except (MemoryError, RuntimeError) as error:
+            if not exhausted(error):
+                raise
+            why = next(iter(str(error).splitlines()), "none is left")
+            raise OutOfMemory(
+                f"memory does not suffice ({why}).",
+                where=str(config),
+                mend="Lower `batch`, for what the network needs, or `blocks`, for the days held at"
+                " once. Either is another training: begin it anew, with another `out`.",
+            ) from error
     if leads():
         rows = [(name, f"{value:.4g}") for name, value in made.card.skill.items()]
         show.table("On days kept back from training", ("score", "#value"), rows)

@@ -7,6 +7,7 @@ anew, and stay those of a bulk algorithm.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +16,9 @@ import torch
 from pydantic import Field
 
 from fluxkernels.nets.mpfnet import MPFNet
-from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
+from fluxrecipes.matchups.by_month import TABLE
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.training import loop, matched, scenes, settings
 from fluxrecipes.training.calibration import calibrated
@@ -101,8 +102,10 @@ def run(path: Path, watch: Watch) -> Made:
     ConfigError, HeldOut, NoValue, NoMatchups, DeviceError, TrainingDiverged
     """
     asked = settings.load(path, Correction)
-    find_device(asked.schedule.device)  # before anything is read
-    names, history = asked.datasets.model_dump(), asked.net.history
+    settings.check_devices([asked.schedule])
+    read = (asked.datasets.filled, asked.datasets.merged, asked.datasets.passes, TABLE)
+    content = asked.content(read)
+    names, history = asked.all_located(asked.datasets), asked.net.history
     train, validation = (
         scenes.fluxes(asked.place, names, periods, history, asked.blocks)
         for periods in (asked.train, asked.validation)
@@ -112,6 +115,7 @@ def run(path: Path, watch: Watch) -> Made:
     net = asked.begun(asked.net.built(asked.vocabulary, train), asked.vocabulary)
     learned = task(net, asked, train, validation, split)
     tell = watch(f"correction of {asked.corrects}", asked.schedule.steps)
-    done = loop.train(learned, asked.schedule, asked.checkpoints, asked.configuration, tell)
+    told = asked.configuration | {"content": content, "network": asdict(net.settings)}
+    done = loop.train(learned, asked.schedule, asked.checkpoints, told, tell)
     errors = calibrated(learned)
-    return asked.kept(net, asked.vocabulary, done.scores, asked.orbit, errors)
+    return asked.kept(net, asked.vocabulary, done.scores, done.commits, asked.orbit, errors)

@@ -10,7 +10,7 @@ occurrence the probability.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -24,11 +24,10 @@ from fluxengine.config import Period
 from fluxengine.errors import ConfigError
 from fluxkernels.nets import gdcm
 from fluxkernels.nets.gdcm import GDCM, GDCMSettings
-from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Quantity, Vocabulary
 from fluxrecipes import networks
 from fluxrecipes.training import loop, settings
-from fluxrecipes.training.archive import Archive, Layer, Part, Span
+from fluxrecipes.training.archive import Archive, Layer, Part, Span, visited
 from fluxrecipes.training.windows import (
     Calibration,
     Phase,
@@ -51,7 +50,7 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
     "compact-both-passes": networks.GAPS_BOTH_PASSES,
 }
 CALIBRATED_ON = 3  # spans at most
-_CHECKS = 2  # beside the seed, so that checks share no numbers with steps
+_CHECKS = 2  # beside the seed of a check: its numbers are those of step 2, its days are others
 
 
 class Datasets(BaseModel, extra="forbid", frozen=True):
@@ -67,7 +66,9 @@ class Datasets(BaseModel, extra="forbid", frozen=True):
 class Finetune(BaseModel, extra="forbid", frozen=True):
     """The second phase, on observations of which more is hidden."""
 
-    schedule: loop.Schedule
+    schedule: loop.Schedule = Field(
+        description="device, precision, threads and seed: those of the first phase, if not told"
+    )
     rehearse: float = Field(
         0.25,
         ge=0,
@@ -113,6 +114,12 @@ class Gaps(settings.Training, extra="forbid", frozen=True):
     def phases(self) -> tuple[Phase, ...]:
         """What is learned from, in turn."""
         return ("complete", "observed") if self.finetune else ("complete",)
+
+    @property
+    def datasets_read(self) -> tuple[str, ...]:
+        """Names of what is read, each once."""
+        names = self.datasets
+        return tuple(name for name in (names.observed, names.reanalysis, names.sst) if name)
 
     def schedule_of(self, phase: Phase) -> loop.Schedule:
         """Of one phase."""
@@ -197,7 +204,7 @@ class GapTask:
 
     def loss(self, step: int, rng: np.random.Generator) -> Tensor:
         """Squared error in gaps by what a day changes, mean over the variables."""
-        span = self.train.visited(self.schedule.seed, step, self.asked.stay)
+        span = visited(self.train, self.schedule.seed, step, self.asked.stay)
         scene = self._scene(span)
         batch = _stacked(
             [self._drawn(scene, span, step, rng) for _ in range(self.asked.batch)], self.device
@@ -251,6 +258,7 @@ class GapTask:
 
     def _validation(self) -> list[Sample]:
         """Windows of all the validation period, the same at every check."""
+        self._held = None  # before those of the validation are read
         spans, checks = self.validation.spans, self.asked.checks
         at = np.linspace(0, len(spans) - 1, checks).round().astype(int)
         rng, found = np.random.default_rng((self.schedule.seed, _CHECKS)), []
@@ -319,14 +327,14 @@ def opened(asked: Gaps, periods: Sequence[Period], window: int) -> Archive:
     ConfigError, NotOurStore, UnknownName
     """
     store, names = asked.place, asked.datasets
-    complete = asked.located(names.reanalysis)
+    observed, complete = asked.located(names.observed), asked.located(names.reanalysis)
     microwave = [one.name for one in networks.MICROWAVE]
     state = "reanalysis_state"
     sst = networks.SST.name
     parts = {
-        "observed": Part.opened(store, names.observed, Layer.of(*microwave)),
+        "observed": Part.opened(store, observed, Layer.of(*microwave)),
         "reanalysis": Part.opened(store, complete, [Layer(n, state) for n in microwave]),
-        "sst": Part.opened(store, names.sst, Layer.of(sst))
+        "sst": Part.opened(store, asked.located(names.sst), Layer.of(sst))
         if names.sst
         else Part.opened(store, complete, [Layer(sst, state)]),
     }
@@ -334,12 +342,21 @@ def opened(asked: Gaps, periods: Sequence[Period], window: int) -> Archive:
 
 
 def calibrate(archive: Archive) -> Calibration:
-    """From some spans, evenly spread over the training periods."""
+    """From some spans, evenly spread over the training periods.
+
+    Raises
+    ------
+    ConfigError
+        Where a satellite saw nothing in them.
+    """
     number = min(CALIBRATED_ON, len(archive.spans))
     at = np.linspace(0, len(archive.spans) - 1, number).round().astype(int)
     spans = [archive.spans[i] for i in at]
-    loss = rain_loss(map(archive.load, spans), archive.spacing)
-    change = daily_change(Scene.of(archive.load(s), archive.spacing, loss.wet) for s in spans)
+    seen = archive.parts["observed"].where
+    loss = rain_loss(map(archive.load, spans), archive.spacing, seen)
+    change = daily_change(
+        (s.days, Scene.of(archive.load(s), archive.spacing, loss.wet)) for s in spans
+    )
     return Calibration(loss, change)
 
 
@@ -364,18 +381,22 @@ def run(path: Path, watch: settings.Watch) -> settings.Made:
     ConfigError, HeldOut, NoValue, DeviceError, TrainingDiverged
     """
     asked = settings.load(path, Gaps)
-    find_device(asked.schedule.device)  # before anything is read
+    settings.check_devices([asked.schedule_of(phase) for phase in asked.phases])
     architecture = asked.architecture
+    found = {"content": asked.content(asked.datasets_read), "network": asdict(architecture)}
     train = opened(asked, asked.train, architecture.steps)
     validation = opened(asked, asked.validation, architecture.steps)
     calibration = calibrate(train)
     torch.manual_seed(asked.schedule.seed)
     net = asked.begun(GDCM(architecture), asked.vocabulary)
     skill: dict[str, float] = {}
+    commits: list[str] = []
     for phase in asked.phases:
         task = GapTask(net, asked, phase, train, validation, calibration)
         tell = watch(f"gdcm, {phase}", task.schedule.steps)
         folder = asked.checkpoints / phase
-        done = loop.train(task, task.schedule, folder, asked.configuration_of(phase), tell)
+        told = asked.configuration_of(phase) | found
+        done = loop.train(task, task.schedule, folder, told, tell)
+        commits += done.commits
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
-    return asked.kept(net, asked.vocabulary, skill)
+    return asked.kept(net, asked.vocabulary, skill, commits)

@@ -21,7 +21,6 @@ Labels = npt.NDArray[np.float64]
 
 NEEDED = (networks.WIND, networks.VAPOUR, networks.SST)  # without them nothing is retrieved
 _FOLLOWED = 400  # cells of complete fields, which serve as buoys do
-_VISITS = 1  # beside the seed, so that it shares no numbers with the steps
 
 
 class NoMatchups(FluxforgeError, ValueError):
@@ -31,7 +30,7 @@ class NoMatchups(FluxforgeError, ValueError):
 
 
 class Drawn(NamedTuple):
-    """A pass and the cells that are read of it; scaled, with 0 for what is not known.
+    """A pass and the cells that are read of it; scaled, NaN where nothing is known.
 
     Parameters
     ----------
@@ -132,12 +131,8 @@ class Source(Protocol):
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
         """All passes once, each with whatever can be followed from pass to pass."""
 
-
-def visited(source: Source, seed: int, step: int, stay: int) -> Span:
-    """The span of a step: the same for `stay` steps, then another, by its weight."""
-    random = np.random.default_rng((seed, _VISITS, step // stay))
-    weights = source.weights / source.weights.sum()
-    return source.spans[int(random.choice(len(source.spans), p=weights))]
+    def release(self) -> None:
+        """Let go of what was read last: a run of days takes much memory."""
 
 
 def spread(source: Source, number: int, rng: np.random.Generator) -> list[Drawn]:
@@ -169,7 +164,7 @@ class OfFields:
         self._cells, self._orbits = cells, list(orbits)
         self._history = scenes.archive.window
         self.spans = scenes.archive.spans
-        self.weights = np.array([span.starts.size for span in self.spans], float)
+        self.weights = scenes.archive.weights
 
     def draw(self, span: Span, number: int, rng: np.random.Generator) -> list[Drawn]:
         """Some passes of a span; see `Source`."""
@@ -188,6 +183,10 @@ class OfFields:
             at = _by_area(scene.latitudes[row], self._cells, rng)
             found.append(self._drawn(scene, day, orbit, (row[at], column[at])))
         return found
+
+    def release(self) -> None:
+        """Let go of the scene that is held; see `Source`."""
+        self._scenes.release()
 
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
         """All passes at the same cells; see `Source`. A cell under ice for a while is left out."""
@@ -314,6 +313,10 @@ class OfMatchups:
         scene, passes = self._scenes.of(span), self._passes[span]
         chosen = rng.choice(passes, min(number, passes.size), replace=False)
         return [self._drawn(scene, int(one)) for one in np.sort(chosen)]
+
+    def release(self) -> None:
+        """Let go of the scene that is held; see `Source`."""
+        self._scenes.release()
 
     def every(self, rng: np.random.Generator) -> Iterator[Placed]:
         """All passes with all their matchups; see `Source`. Nothing is drawn."""

@@ -2,7 +2,8 @@
 
 It knows nothing of what is learned. A step's batch and all its chance come from the seed and the
 step's number alone, so that a training that was killed goes on from its last checkpoint to the
-very weights of an unbroken one: on the same device, with the same number of threads.
+very weights of an unbroken one: on a CPU, with the same number of threads. On a GPU the gradients
+of what is sampled at points are added up in no fixed order, and the last digits may differ.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fluxengine.errors import FluxforgeError
+from fluxengine.provenance import code_commit
 from fluxengine.worker import keep_memory
 from fluxkernels.nets.predict import find_device
 from fluxrecipes.training import checkpoint
@@ -29,11 +32,20 @@ from fluxrecipes.training.parallel import Group, group
 
 Scores = dict[str, float]
 
+UNKNOWN = "no version control"
+_POWERS = 50  # steps of the power method: more than enough for norms to 1 in 1000
+
 
 class TrainingDiverged(FluxforgeError, ArithmeticError):
     """The loss or a score is no number any more."""
 
     code = "FF701"
+
+
+class OutOfMemory(FluxforgeError, MemoryError):
+    """The memory of the machine, or of its GPU, does not suffice for a training."""
+
+    code = "FF704"
 
 
 class Task(Protocol):
@@ -98,6 +110,8 @@ class Trained:
         Scores of all checks, by step.
     seconds : float
         Of this process; what was done before an interruption does not count.
+    commits : tuple of str
+        Of the code that did the steps: one, but for what went on with other code.
     """
 
     best_step: int
@@ -105,6 +119,7 @@ class Trained:
     scores: Scores
     history: list[tuple[int, Scores]]
     seconds: float
+    commits: tuple[str, ...] = ()
 
 
 @dataclass
@@ -117,6 +132,7 @@ class _State:
     step: int = 0
     history: list[tuple[int, Scores]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    commits: list[str] = field(default_factory=list)
 
     @property
     def best_check(self) -> int:
@@ -153,7 +169,8 @@ def train(
     DeviceError
         Where the device is not there.
     checkpoint.OtherTraining
-        FF702: the folder holds the checkpoint of another configuration or schedule.
+        FF702: the folder holds the checkpoint of another configuration, schedule or net, or of
+        another number of processes, whose batches are others.
     checkpoint.DamagedCheckpoint
         FF703: it cannot be read.
     TrainingDiverged
@@ -168,8 +185,14 @@ def train(
     task.net.to(device).train()
     state = _begin(task.net, schedule)
     path = folder / checkpoint.NAME
-    told = {"schedule": schedule.model_dump(), "configuration": dict(configuration)}
+    told = {
+        "schedule": schedule.model_dump(),
+        "configuration": dict(configuration),
+        "processes": processes.size,
+    }
     _resume(state, path, told)
+    if state.step < schedule.steps and not _stalled(state, schedule):
+        state.commits = list(dict.fromkeys([*state.commits, code_commit() or UNKNOWN]))
     forward = processes.wrapped(_Loss(task))
     while state.step < schedule.steps and not _stalled(state, schedule):
         loss = _step(forward, state, schedule, processes)
@@ -184,7 +207,8 @@ def train(
     task.net.eval()
     best_step, scores = state.history[state.best_check]
     seconds = time.perf_counter() - began
-    return Trained(best_step, state.step, scores, state.history, seconds)
+    commits = tuple(state.commits)
+    return Trained(best_step, state.step, scores, state.history, seconds, commits)
 
 
 class _Loss(nn.Module):
@@ -256,12 +280,30 @@ def _averaged(state: _State) -> Iterator[None]:
     own = {name: tensor.detach().clone() for name, tensor in state.net.state_dict().items()}
     state.net.load_state_dict(state.averaged.module.state_dict())
     state.net.eval()
+    _normalise(state.net)
     try:
         with torch.inference_mode():
             yield
     finally:
         state.net.load_state_dict(own)
         state.net.train()
+
+
+@torch.no_grad()
+def _normalise(net: nn.Module) -> None:
+    """Find the spectral norms of weights anew: those of a mean are not the mean of them.
+
+    A layer looks for its norm a step further each time that its weight is asked for in training.
+    """
+    for layer in net.modules():
+        norms = layer.parametrizations if is_parametrized(layer) else None
+        if not isinstance(norms, nn.ModuleDict):
+            continue
+        norms.train()
+        for name in norms:
+            for _ in range(_POWERS):
+                getattr(layer, name)
+        norms.eval()
 
 
 def _deciding(scores: Scores) -> float:
@@ -285,7 +327,8 @@ def _write(state: _State, path: Path, told: Mapping[str, Any]) -> None:
         "best": state.best,
         "optimizer": {f"{i}.{name}": x for i, one in moments.items() for name, x in one.items()},
     }
-    checkpoint.write(path, tensors, {**told, "step": state.step, "history": state.history})
+    how_far = {"step": state.step, "history": state.history, "commits": state.commits}
+    checkpoint.write(path, tensors, {**told, **how_far})
 
 
 def _resume(state: _State, path: Path, told: Mapping[str, Any]) -> None:
@@ -294,8 +337,15 @@ def _resume(state: _State, path: Path, told: Mapping[str, Any]) -> None:
     if found is None:
         return
     tensors, document = found
-    state.net.load_state_dict(tensors["net"])
-    state.averaged.load_state_dict(tensors["averaged"])
+    try:
+        state.net.load_state_dict(tensors["net"])
+        state.averaged.load_state_dict(tensors["averaged"])
+    except (RuntimeError, KeyError) as error:
+        raise checkpoint.OtherTraining(
+            f"it is of another network: {str(error).splitlines()[-1].strip()}",
+            where=str(path),
+            mend=checkpoint.ANEW,
+        ) from error
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors["optimizer"].items():
         number, _, what = name.partition(".")
@@ -304,3 +354,4 @@ def _resume(state: _State, path: Path, told: Mapping[str, Any]) -> None:
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state.step, state.best = document["step"], tensors["best"]
     state.history = [(step, scores) for step, scores in document["history"]]
+    state.commits = document["commits"]

@@ -100,7 +100,9 @@ class RainLoss:
         lost = [
             np.bincount(classes, of == cf.NO_RETRIEVAL, minlength=len(ranks) + 1) for of in states
         ]
-        chances = np.stack(lost) / np.maximum(number, 1)
+        # Where rain itself was lost the heaviest classes are one, and those above it empty.
+        told = np.maximum.accumulate(np.where(number > 0, np.arange(len(number)), 0))
+        chances = (np.stack(lost) / np.maximum(number, 1))[:, told]
         return cls(_quantiles(complete, ranks), chances)
 
     def lost(self, rain: Array, chance: Array) -> Mask:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from fluxkernels.nets.mpfnet import MPFNet, MPFNetSettings
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import constellation
 from fluxrecipes.matchups import by_month, matching
-from fluxrecipes.matchups.beside import once
+from fluxrecipes.matchups.beside import once, one_name
 from fluxrecipes.matchups.climatology import Climatology
 from fluxrecipes.matchups.matching import Matchups, Rules
 from fluxrecipes.training import settings
@@ -25,6 +25,7 @@ from fluxrecipes.training.report_errors import ReportErrors
 from fluxrecipes.training.scenes import Scenes
 
 Flags = npt.NDArray[np.bool_]
+Waves = Annotated[int, Field(ge=1)]
 Orbit = Literal["both", "ascending", "descending"]
 ORBITS = {"both": (0, 1), "ascending": (0,), "descending": (1,)}
 
@@ -34,7 +35,7 @@ class Net(BaseModel, extra="forbid", frozen=True):
 
     width: int = Field(24, ge=1, description="channels of what sees the whole field")
     levels: int = Field(3, ge=1, description="scales, each half as fine as the one before")
-    modes: tuple[int, int] = Field((12, 24), description="waves in latitude and longitude")
+    modes: tuple[Waves, Waves] = Field((12, 24), description="waves in latitude and longitude")
     reduced: int = Field(16, ge=1, description="channels that are read at a point")
     history: int = Field(1, ge=1, le=31, description="days of values at a point, with the present")
     point: int = Field(64, ge=1, description="width of what sees the point")
@@ -140,18 +141,20 @@ def found(asked: Matched) -> Split:
     NoMatchups
         FF721: one of them has none.
     NotOurStore, UnknownName
+        Also where there is no such satellite.
     """
     rules, names = asked.matchups, asked.datasets
     periods = (*asked.train, *asked.validation)
     every = of_periods(asked.place, periods, rules, names.merged, names.filled)
     if not every:
         raise _none(asked, asked.train)
-    whole = _allowed(once(Matchups.joined(every), rules.withheld), asked)
+    joined = Matchups.joined(every)
+    whole = _allowed(once(joined, rules.withheld), asked)
     first = _during(whole, asked.train)
     # The limits know neither what is held out, which is not here, nor what checks the training.
     limits = Climatology.of(whole.at(first))
     fine = limits.plausible(whole, rules.limit)
-    kept = unseen(whole, rules.unseen)
+    kept = unseen(whole, rules.unseen, one_name(joined))
     train = whole.at(first & fine & ~kept)
     later = _during(whole, asked.validation) & fine
     if not len(train):
@@ -189,6 +192,8 @@ def _allowed(whole: Matchups, asked: Matched) -> Matchups:
     rules = asked.matchups
     kept = np.isin(whole.orbit, asked.orbits)
     if rules.sensors:
+        for name in rules.sensors:
+            constellation.source_of(name)  # a misspelt one would have no report
         codes = [code for code, name in constellation.codes(rules.sensors).items()]
         kept &= np.isin(whole.satellite, codes)
     whole = whole.at(kept)
@@ -202,10 +207,20 @@ def _during(whole: Matchups, periods: Sequence[Period]) -> Flags:
     return during
 
 
-def unseen(whole: Matchups, share: float) -> Flags:
-    """Which are of platforms that training does not see: the same ones in every training."""
+def unseen(whole: Matchups, share: float, known_as: Mapping[bytes, bytes]) -> Flags:
+    """Which are of platforms that training does not see: the same ones in every training.
+
+    Parameters
+    ----------
+    whole : Matchups
+    share : float
+        Of the platforms.
+    known_as : mapping of bytes to bytes
+        Of `fluxrecipes.matchups.beside.one_name`, from all reports: what is withheld under one
+        number must not teach under another.
+    """
     names, which = np.unique(whole.platform, return_inverse=True)
-    numbers = np.array([zlib.crc32(name) for name in names.tolist()], np.int64)
+    numbers = np.array([zlib.crc32(known_as[name]) for name in names.tolist()], np.int64)
     return np.asarray(numbers % 1000 < 1000 * share)[which]
 
 

@@ -19,6 +19,11 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def together() -> bool:
+    """Whether ``torchrun`` started several processes."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @dataclass(frozen=True)
 class Group:
     """One process among those that train together.
@@ -66,8 +71,7 @@ def group(device: str) -> Group:
     device : str
         ``"cuda"`` gives each process of a machine a GPU of its own.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if not together():
         return Group(0, 1, device)
     on_gpu = device.startswith("cuda")
     own = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device
@@ -76,4 +80,4 @@ def group(device: str) -> Group:
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if on_gpu else "gloo")
         atexit.register(distributed.destroy_process_group)
-    return Group(distributed.get_rank(), size, own)
+    return Group(distributed.get_rank(), distributed.get_world_size(), own)

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from fluxkernels.nets.mpfnet import MPFNet, Reading
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes.training import loop
-from fluxrecipes.training.labelled import Drawn, Flags, Labels, Placed, Source, spread, visited
+from fluxrecipes.training.archive import visited
+from fluxrecipes.training.labelled import Drawn, Flags, Labels, Placed, Source, spread
 
-_CHECKS = 2  # beside the seed, so that they share no numbers with the steps
+_CHECKS = 2  # beside the seed of a check: its numbers are those of step 2, its days are others
 
 
 class Residuals(NamedTuple):
@@ -122,6 +123,11 @@ class Task:
         self._batch, self._stay, self._checks, self._seed = batch, stay, checks, seed
         self._kept: list[Drawn] | None = None
 
+    def release(self) -> None:
+        """Let go of the days that are held: when another phase is to read its own."""
+        self.train.release()
+        self.validation.release()
+
     def loss(self, step: int, rng: np.random.Generator) -> Tensor:
         """Negative log likelihood, mean over cells and outputs."""
         span = visited(self.train, self._seed, step, self._stay)
@@ -133,8 +139,10 @@ class Task:
     def score(self) -> loop.Scores:
         """On passes of the validation period; platforms that training did not meet decide."""
         if self._kept is None:
+            self.train.release()
             rng = np.random.default_rng((self._seed, _CHECKS))
             self._kept = spread(self.validation, self._checks, rng)
+            self.validation.release()
         sums: dict[bool, Tensor] = {}
         for first in range(0, len(self._kept), self._batch):
             batch = self._stacked(self._kept[first : first + self._batch])
@@ -162,10 +170,12 @@ class Task:
 
     def residuals(self) -> Residuals:
         """On all that validation has."""
+        self.train.release()
         columns: list[tuple[npt.NDArray[Any], ...]] = []
         every = self.validation.every(np.random.default_rng((self._seed, _CHECKS)))
         while part := [one for _, one in zip(range(self._batch), every, strict=False)]:
             columns += self._columns(part)
+        self.validation.release()
         return Residuals(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
     def _columns(self, part: Sequence[Placed]) -> Iterator[tuple[npt.NDArray[Any], ...]]:

@@ -9,7 +9,7 @@ is used.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,9 @@ import torch
 from pydantic import BaseModel, Field, field_validator
 
 from fluxkernels.nets.mpfnet import MPFNet
-from fluxkernels.nets.predict import find_device
 from fluxkernels.nets.vocabulary import Vocabulary
 from fluxrecipes import networks
+from fluxrecipes.matchups.by_month import TABLE
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.near_surface import relative_to_sea
 from fluxrecipes.training import loop, matched, scenes, settings
@@ -38,7 +38,9 @@ OF_MATCHUPS = ("finetune", "matchups", "errors")  # keys that the first phase kn
 class Finetune(BaseModel, extra="forbid", frozen=True):
     """The second phase, on matchups."""
 
-    schedule: loop.Schedule
+    schedule: loop.Schedule = Field(
+        description="device, precision, threads and seed: those of the first phase, if not told"
+    )
     batch: int = Field(8, ge=1, description="passes a step")
 
 
@@ -70,6 +72,18 @@ class Retrieval(Matched, extra="forbid", frozen=True):
         told, whole = self.predictors, networks.RETRIEVAL
         chosen = tuple(one for one in whole.predictors if not told or one.name in told)
         return replace(whole, predictors=chosen)
+
+    @property
+    def schedules(self) -> tuple[loop.Schedule, ...]:
+        """Of the phases, in turn."""
+        return (self.schedule, *((self.finetune.schedule,) if self.finetune else ()))
+
+    def datasets_read(self, phase: Phase) -> tuple[str, ...]:
+        """Names of all that a phase's outcome rests on."""
+        names = self.datasets
+        if phase == "reanalysis":
+            return (names.reanalysis,)
+        return (names.reanalysis, names.filled, names.merged, names.sst, TABLE)
 
     def configuration_of(self, phase: Phase) -> dict[str, Any]:
         """All that a phase's outcome depends on beside its own schedule."""
@@ -146,11 +160,11 @@ def opened(asked: Retrieval, phase: Phase) -> dict[str, scenes.Scenes]:
     ------
     ConfigError, NotOurStore, UnknownName
     """
-    names, history = asked.datasets.model_dump(), asked.net.history
+    names, history = asked.all_located(asked.datasets), asked.net.history
     found = {}
     for role, periods in (("train", asked.train), ("validation", asked.validation)):
         if phase == "reanalysis":
-            name = asked.located(names["reanalysis"])
+            name = names["reanalysis"]
             found[role] = scenes.reanalysis(asked.place, name, periods, history, asked.blocks)
         else:
             found[role] = scenes.completed(asked.place, names, periods, history, asked.blocks)
@@ -172,8 +186,9 @@ def run(path: Path, watch: Watch) -> Made:
     ConfigError, HeldOut, NoValue, NoMatchups, DeviceError, TrainingDiverged
     """
     asked = settings.load(path, Retrieval)
-    find_device(asked.schedule.device)  # before anything is read
+    settings.check_devices(asked.schedules)
     second = asked.finetune
+    content = asked.content(asked.datasets_read("matchups" if second else "reanalysis"))
     parts = opened(asked, "reanalysis")
     split = matched.found(asked) if second else None  # what lacks is told before hours of training
     torch.manual_seed(asked.schedule.seed)
@@ -185,10 +200,14 @@ def run(path: Path, watch: Watch) -> Made:
         task = finetuning(net, asked, second, opened(asked, "matchups"), split)
         phases.append(("matchups", task, second.schedule))
     skill: dict[str, float] = {}
+    commits: list[str] = []
     for phase, task, schedule in phases:
         tell = watch(f"mpfnet, {phase}", schedule.steps)
-        folder = asked.checkpoints / phase
-        done = loop.train(task, schedule, folder, asked.configuration_of(phase), tell)
+        read = {name: content[name] for name in asked.datasets_read(phase)}
+        told = asked.configuration_of(phase) | {"content": read, "network": asdict(net.settings)}
+        done = loop.train(task, schedule, asked.checkpoints / phase, told, tell)
+        task.release()
+        commits += done.commits
         skill |= {f"{phase}: {name}": value for name, value in done.scores.items()}
     errors = calibrated(phases[-1][1])
-    return asked.kept(net, asked.vocabulary, skill, asked.orbit, errors)
+    return asked.kept(net, asked.vocabulary, skill, commits, asked.orbit, errors)

@@ -17,6 +17,7 @@ from fluxkernels.nets.vocabulary import Quantity
 from fluxrecipes import networks, stored
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.near_surface import clock, local_hours, relative_to_sea
+from fluxrecipes.stages.states import was_filled
 from fluxrecipes.training import archive
 from fluxrecipes.training.archive import Archive, Days, Fields, Floats, Layer, Part, Span
 
@@ -72,7 +73,8 @@ class Scene:
 
 
 def _scaled(values: Floats, quantity: Quantity) -> Floats:
-    return ((values - quantity.offset) / quantity.scale).astype(np.float32, copy=False)
+    given: Floats = quantity.scaled(values).astype(np.float32, copy=False)
+    return given
 
 
 Make = Callable[[Mapping[str, Fields]], Named]
@@ -105,6 +107,10 @@ class Scenes:
             self._held = None  # before the next is read: one is held, not two
             self._held = (span, self._load(span))
         return self._held[1]
+
+    def release(self) -> None:
+        """Let go of the scene that is held."""
+        self._held = None
 
     def _load(self, span: Span) -> Scene:
         fields = self._make(self.archive.load(span))
@@ -230,7 +236,7 @@ def _relative(given: Fields) -> Named:
 
 
 def _filled(given: Fields) -> Named:
-    """1 where no satellite saw it, 0 where one did, NaN where there is no value."""
+    """Of wind and vapour, where no satellite saw them."""
     found = {}
     pairs = (
         (networks.WIND, networks.WIND_FILLED),
@@ -238,6 +244,5 @@ def _filled(given: Fields) -> Named:
     )
     for of, told in pairs:
         states = given.states[given.names.index(of.name)]
-        there = archive.has_value(states)
-        found[told.name] = np.where(there, states != cf.OBSERVED, np.nan).astype(np.float32)
+        found[told.name] = was_filled(states).astype(np.float32)
     return found

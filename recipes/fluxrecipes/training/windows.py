@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fluxengine.errors import ConfigError
 from fluxkernels.nets.vocabulary import Quantity
 from fluxrecipes import networks
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.coast import continued
 from fluxrecipes.other_pass import twelve_hours_before
-from fluxrecipes.training.archive import Fields, has_value
+from fluxrecipes.training.archive import Days, Fields, has_value
 from fluxrecipes.training.masks import Mask, RainLoss, swaths
 
 Array = npt.NDArray[Any]
@@ -60,8 +63,9 @@ class Scene:
     sst : float32 array, shape (time, orbit, lat, lon)
     sea : bool array, of the same shape
         Where there is an SST.
-    coast : bool array, shape (lat, lon)
-        Where the satellite never has a value, though there is sea.
+    coast : bool array, shape (variable, lat, lon)
+        Where the satellite never has a value, though there is sea: told as coast, and not once
+        observed.
     """
 
     complete: Floats
@@ -89,18 +93,19 @@ class Scene:
             Rain of the complete fields above which it rains, mm h-1: see `RainLoss.wet`.
         """
         seen, whole, sea = fields["observed"], fields["reanalysis"], fields["sst"]
-        # Coasts are told only within the swath.
-        coast = (seen.states == cf.COAST).any(axis=(0, 1, 2))
         known = np.asarray(has_value(whole.states).all(axis=0))
-        retrieved = seen.states == cf.OBSERVED  # what was filled before says nothing new
         rain = networks.MICROWAVE.index(networks.RAIN)
+        # What was filled before says nothing new.
+        retrieved = _with_occurrence(seen.states == cf.OBSERVED, rain)
+        # Coasts are told only within the swath; and rain beside land is called coast as well.
+        coast = (seen.states == cf.COAST).any(axis=(0, 1, 2)) & ~retrieved.any(axis=(1, 2))
         warmth = continued(sea.of(networks.SST.name))
         passes = seen.values.shape[2]
         return cls(
             complete=_scaled(whole, known[None], wet),
             known=known,
-            observed=_scaled(seen, retrieved, 0.0),
-            retrieved=np.concatenate([retrieved, retrieved[rain : rain + 1]]),
+            observed=_scaled(seen, retrieved[:-1], 0.0),
+            retrieved=retrieved,
             # The lowest code of a cell tells whether anything was seen: observed comes first.
             swath=swaths(seen.states.min(axis=0), spacing),
             rain=np.where(known, whole.of(networks.RAIN.name), np.float32(np.nan)),
@@ -110,20 +115,24 @@ class Scene:
         )
 
 
+def _with_occurrence(of_variables: Array, rain: int) -> Array:
+    """What is told of the microwave variables; of rain's occurrence what is told of its rate."""
+    return np.concatenate([of_variables, of_variables[rain : rain + 1]])
+
+
 def _scaled(fields: Fields, there: Mask, wet: float) -> Floats:
     """The microwave variables and rain's occurrence, scaled, 0 where nothing is there."""
     there = np.broadcast_to(there, fields.values.shape)
     made = np.zeros((len(networks.FILLED), *fields.values.shape[1:]), np.float32)
     for at, quantity in enumerate(networks.MICROWAVE):
-        values = (fields.of(quantity.name) - quantity.offset) / quantity.scale
-        made[at] = np.where(there[at], values, 0.0)
+        made[at] = np.where(there[at], quantity.scaled(fields.of(quantity.name)), 0.0)
     rain = networks.MICROWAVE.index(networks.RAIN)
     made[-1] = (fields.of(networks.RAIN.name) > wet) & there[rain]
     return made
 
 
 def _on_scale(warmth: Floats) -> Floats:
-    values = (warmth - networks.SST.offset) / networks.SST.scale
+    values = networks.SST.scaled(warmth)
     filled: Floats = np.nan_to_num(values, nan=0.0).astype(np.float32, copy=False)
     return filled
 
@@ -145,35 +154,62 @@ class Calibration:
     change: Array
 
 
-def rain_loss(spans: Iterable[Mapping[str, Fields]], spacing: float) -> RainLoss:
+def rain_loss(
+    spans: Iterable[Mapping[str, Fields]], spacing: float, where: str = "observed"
+) -> RainLoss:
     """What rain cost the satellite in some spans of days.
 
     Parameters
     ----------
     spans, spacing
         As of `Scene.of`.
+    where : str
+        What the observed fields are called in an error.
+
+    Raises
+    ------
+    ConfigError
+        Where a satellite saw nothing at all.
     """
-    states, rain, complete = [], [], []
-    for read in spans:
-        scene, seen = Scene.of(read, spacing), read["observed"]
-        inside = scene.swath & np.isin(seen.states, (cf.OBSERVED, cf.NO_RETRIEVAL)).all(axis=0)
-        states.append(seen.states[:, inside])
-        rain.append(seen.of(networks.RAIN.name)[inside])
-        complete.append(scene.rain[scene.known & scene.swath])
-    lost = np.concatenate(states, axis=1)
-    at = networks.MICROWAVE.index(networks.RAIN)
-    lost = np.concatenate([lost, lost[at : at + 1]])  # occurrence is lost with the rate
+    # Mapped, not looped: a loop would hold one span while the next is read.
+    states, rain, complete = zip(*map(partial(_rained, spacing), spans), strict=True)
+    rate = networks.MICROWAVE.index(networks.RAIN)
+    lost = _with_occurrence(np.concatenate(states, axis=1), rate)
+    if not (lost.size and any(one.size for one in complete)):
+        raise ConfigError(
+            "no cell of the days that are looked at first was observed by a satellite.",
+            where=where,
+            mend="Name passes with their gaps in `datasets: observed`, or other days in `train`.",
+        )
     return RainLoss.learned(lost, np.concatenate(rain), np.concatenate(complete))
 
 
-def daily_change(scenes: Iterable[Scene]) -> Array:
-    """Mean squared change of the complete fields from one day to the next, shape (variable,)."""
-    changes = []
-    for scene in scenes:
-        both = scene.known[1:] & scene.known[:-1]
-        changes.append(np.square(np.diff(scene.complete, axis=1))[:, both].mean(axis=1))
-    mean: Array = np.mean(changes, axis=0)
+def _rained(spacing: float, read: Mapping[str, Fields]) -> tuple[Array, Array, Array]:
+    """States and rain of cells that a satellite saw or lost, and rain of the complete fields."""
+    scene, seen = Scene.of(read, spacing), read["observed"]
+    inside = scene.swath & np.isin(seen.states, (cf.OBSERVED, cf.NO_RETRIEVAL)).all(axis=0)
+    rain = seen.of(networks.RAIN.name)[inside]
+    return seen.states[:, inside], rain, scene.rain[scene.known & scene.swath]
+
+
+def daily_change(scenes: Iterable[tuple[Days, Scene]]) -> Array:
+    """Mean squared change of the complete fields from one day to the next, shape (variable,).
+
+    Parameters
+    ----------
+    scenes : iterable of (datetime64[D] array, Scene)
+        With their days: where some are missing, days stand beside each other that are apart.
+    """
+    mean: Array = np.mean(list(starmap(_changed, scenes)), axis=0)
     return mean
+
+
+def _changed(days: Days, scene: Scene) -> Array:
+    """Of one scene."""
+    in_a_row = np.diff(days) == np.timedelta64(1, "D")
+    both = scene.known[1:] & scene.known[:-1] & in_a_row[:, None, None, None]
+    changed: Array = np.square(np.diff(scene.complete, axis=1))[:, both].mean(axis=1)
+    return changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +303,8 @@ class Windows:
         rain = scene.rain[place.days, place.orbit]
         rained = self.loss.lost(rain, rng.random(rain.shape, dtype=np.float32))
         given_after_all = rng.random(rain.shape, dtype=np.float32) < eta
-        gaps: Mask = (unseen | rained[self._chosen]) & ~given_after_all | scene.coast
+        coast = scene.coast[self._chosen, None]
+        gaps: Mask = (unseen | rained[self._chosen]) & ~given_after_all | coast
         return gaps
 
     def _given(

@@ -20,7 +20,6 @@ from fluxkernels.nets.gdcm import (
     PAPER,
     GDCMSettings,
     Motion,
-    keep_observed,
 )
 
 Window = Callable[..., tuple[Tensor, Tensor]]
@@ -121,24 +120,6 @@ def test_it_learns(gdcm: GDCM, window: Window) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_observed_values_are_kept_bit_for_bit(gdcm: GDCM, window: Window) -> None:
-    """And the rest is the net's own estimate."""
-    values, masks = window(gdcm)
-    s = gdcm.settings
-    day, seen = values[:, s.target, : s.variables], masks[:, s.target, : s.variables]
-    complete, estimate = gdcm.complete(values.where(masks, torch.nan), masks), gdcm(values, masks)
-    assert torch.equal(complete[seen], day[seen])
-    assert torch.equal(complete[~seen], estimate[~seen])
-
-
-def test_keeping_leaves_the_values_dtype() -> None:
-    """An estimate in half precision does not lower what was observed."""
-    values, masks = torch.tensor([0.1, torch.nan]), torch.tensor([True, False])
-    kept = keep_observed(values, masks, torch.ones(2, dtype=torch.bfloat16))
-    assert kept.dtype == torch.float32
-    assert kept.tolist() == [pytest.approx(0.1, rel=1e-7), 1.0]
 
 
 def test_motion_is_seen_at_every_level() -> None:

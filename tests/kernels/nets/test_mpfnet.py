@@ -220,3 +220,10 @@ def test_settings_that_contradict_themselves(mpfnet: MPFNet) -> None:
     for wrong in ({"levels": 0}, {"south": 60.0}, {"predictors": 0}):
         with pytest.raises(SettingsError):
             replace(mpfnet.settings, **wrong)
+
+
+@pytest.mark.parametrize("modes", [(0, 3), (2, 0), (2, -1), (2,)])
+def test_waves_that_cannot_be_kept_are_refused(modes: tuple[int, int]) -> None:
+    """Before a layer is built of none."""
+    with pytest.raises(SettingsError, match="one wave or more in latitude"):
+        MPFNetSettings(3, 2, modes=modes)

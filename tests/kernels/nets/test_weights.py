@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import resource
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,23 @@ def test_the_same_net_gives_the_same_bytes(
     """So a file's digest says whether weights changed."""
     save(tmp_path / "again", mpfnet, card(3, 2))
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
+
+
+def test_a_write_that_fails_leaves_the_weights_that_were_there(
+    saved: Path, mpfnet: MPFNet, card: Cards
+) -> None:
+    """As on a full disk; and nothing half written stays beside them."""
+    before, (soft, hard) = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save(saved, mpfnet, replace(card(3, 2), seed=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert saved.read_bytes() == before and load(saved)
+    assert list(saved.parent.iterdir()) == [saved]
+    save(saved, mpfnet, replace(card(3, 2), seed=2))
+    assert load(saved).card.seed == 2
 
 
 class _Bomb:
