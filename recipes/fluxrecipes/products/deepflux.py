@@ -143,13 +143,13 @@ class Options(BaseModel, extra="forbid", frozen=True):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the networks")
     device: Literal["cpu", "cuda"] = Field(
         "cpu",
-        description="where networks run, and the bulk formula: on a GPU, arrays stay there from one"
-        " to the other; enters no key, and cuda is no wish but a demand",
+        description="where networks and the bulk formula run; changing it makes nothing again, and"
+        " with cuda a machine without a GPU is an error",
     )
     compiled: bool = Field(
         False,
         description="PyTorch compiles the networks: minutes on each worker, which needs a C++"
-        " compiler; worth it for years of days; enters no key",
+        " compiler; worth it for years of days; changing it makes nothing again",
     )
     bulk: Literal["coare36"] = Field("coare36", description="bulk flux algorithm")
     min_passes: Literal[1, 2] = Field(
