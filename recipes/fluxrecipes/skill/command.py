@@ -34,7 +34,10 @@ def validate(
         str | None, typer.Option(help="Assess a sensor, such as amsr2, before the record takes it.")
     ] = None,
     beside: Annotated[
-        str, typer.Option(help="Of a sensor: the one to compare with; by default that with most days in common.")
+        str,
+        typer.Option(
+            help="Of a sensor: the one to compare with; by default that with most days in common."
+        ),
     ] = "",
     limits: Annotated[
         Path | None, typer.Option(help="Of a sensor: a YAML with thresholds of your own.")
