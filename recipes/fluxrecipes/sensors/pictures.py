@@ -10,7 +10,7 @@ import numpy as np
 from fluxrecipes.matchups import pictures as drawn
 from fluxrecipes.report.maps import Panel, draw
 from fluxrecipes.sensors import overlap
-from fluxrecipes.sensors.overlap import PLACES, Overlap
+from fluxrecipes.sensors.overlap import GLOBAL, PLACES, Overlap
 from fluxrecipes.sensors.settings import VARIABLES, Thresholds
 from fluxrecipes.sensors.stations import COMPARED, Met
 from fluxrecipes.sensors.verdict import UNITS
@@ -47,8 +47,9 @@ def regions(found: Overlap, asked: Thresholds, path: Path, title: str) -> Path:
     kinds = {"all": None} | {season: season for season in found.seasons(asked.block)}
     places = list(PLACES)
     for axis, name in zip(axes, VARIABLES, strict=True):
-        limit = asked.of(name).regional
-        axis.axvspan(-limit, limit, color="0.93")
+        limits, whole = asked.of(name), places.index(GLOBAL)
+        axis.axvspan(-limits.regional, limits.regional, color="0.93")
+        axis.fill_betweenx([whole - 0.5, whole + 0.5], -limits.bias, limits.bias, color="0.82")
         axis.axvline(0.0, color="0.5", linewidth=0.8)
         for at, (label, season) in enumerate(kinds.items()):
             several = [overlap.bias(found, name, asked.block, place, season) for place in places]
@@ -62,18 +63,24 @@ def regions(found: Overlap, asked: Thresholds, path: Path, title: str) -> Path:
         axis.set_xlabel(f"{name.replace('_', ' ')} [{UNITS[name]}]")
     axes[0].invert_yaxis()
     axes[-1].legend(fontsize=9, loc="lower right")
-    figure.suptitle(f"{title}: mean difference by region, 95 % intervals; shaded: permitted")
+    shades = "shaded: permitted; darker: over the whole ocean on all days"
+    figure.suptitle(f"{title}: mean difference by region, 95 % intervals; {shades}")
     return _saved(plt, figure, path)
 
 
 def days(found: Overlap, path: Path, title: str) -> Path:
     """Mean difference of each day over the whole ocean."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     plt, figure, axes = _axes(len(VARIABLES), 1, (11, 8.5), sharex=True)
     for axis, name in zip(axes, VARIABLES, strict=True):
         values = overlap.daily(found, name)
         axis.axhline(0.0, color="0.6", linewidth=0.8)
         axis.plot(found.days.astype("M8[ns]"), values, "o", markersize=3.5, color="#0072B2")
         axis.set_ylabel(f"{name.replace('_', ' ')}\n[{UNITS[name]}]", fontsize=9)
+        locator = AutoDateLocator()
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     figure.suptitle(f"{title}: mean over the ocean, day by day")
     return _saved(plt, figure, path)
 
