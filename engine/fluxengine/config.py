@@ -95,6 +95,12 @@ class RunFile(BaseModel, extra="forbid", frozen=True):
     prices: Prices | None = None
     profiles: dict[str, Profile]
 
+    @field_validator("options", "archives", "attributes", mode="before")
+    @classmethod
+    def _left_empty(cls, given: Any) -> Any:
+        """A key with nothing below it, or with comments alone: none of them."""
+        return {} if given is None else given
+
     @field_validator("archives", mode="before")
     @classmethod
     def _by_root(cls, given: Any) -> Any:

@@ -276,10 +276,11 @@ def _with_codes(part: xr.Dataset) -> xr.Dataset:
 
 
 def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
+    """ACDD's times are of the first and the last value; `time_bnds` says where the last one ends."""
     times = part["time"].values
     found: dict[str, Any] = {
         "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
-        "time_coverage_end": f"{np.datetime_as_string(_end(steps, times[-1]), 's')}Z",
+        "time_coverage_end": f"{np.datetime_as_string(times[-1], 's')}Z",
         "time_coverage_duration": _duration(steps, len(times)),
         "time_coverage_resolution": _duration(steps, 1),
     }
@@ -297,13 +298,6 @@ def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
             f"geospatial_{axis}_resolution": f"{width:g} degrees",
         }
     return found | _bounds(edges) | _heights(part)
-
-
-def _end(axis: Axis, last: np.datetime64) -> np.datetime64:
-    """Where the last interval ends."""
-    unit = "M" if axis.unit == "month" else "s"
-    ends: np.datetime64 = last.astype(f"datetime64[{unit}]") + axis.step
-    return ends
 
 
 def _duration(axis: Axis, cells: int) -> str:

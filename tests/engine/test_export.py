@@ -86,10 +86,10 @@ def test_nothing_is_exported_of_what_is_not_published(world: World) -> None:
         list(export(world.opened(), "toy-passes", world.folder / "files"))
 
 
-def test_a_period_ends_where_its_last_step_does(made: World) -> None:
+def test_a_period_is_told_as_acdd_has_it(made: World) -> None:
     (file,) = exported(made)
     assert file.attrs["time_coverage_start"] == "2020-01-01T00:00:00Z"
-    assert file.attrs["time_coverage_end"] == "2020-01-13T00:00:00Z"
+    assert file.attrs["time_coverage_end"] == "2020-01-12T00:00:00Z"
     assert file.attrs["time_coverage_duration"] == "P12D"
     assert file["time_bnds"].values[-1, 1] == np.datetime64("2020-01-13")
 

@@ -229,10 +229,10 @@ def test_hours_are_exported_as_hours(shapes: Shapes) -> None:
 @pytest.mark.parametrize(
     ("axis", "last", "resolution", "duration", "end"),
     [
-        (days("2020-01-01", block=5), 12, "P1D", "P12D", "2020-01-13"),
-        (months("2020-01", block=5), 60, "P1M", "P2M", "2020-03-01"),
-        (every(5400, "2020-01-01", block=16), 1, "PT1H30M", "P1D", "2020-01-02"),
-        (every(7 * 86_400, "2020-01-01", block=5), 14, "P7D", "P14D", "2020-01-15"),
+        (days("2020-01-01", block=5), 12, "P1D", "P12D", "2020-01-12T00:00"),
+        (months("2020-01", block=5), 60, "P1M", "P2M", "2020-02-01T00:00"),
+        (every(5400, "2020-01-01", block=16), 1, "PT1H30M", "P1D", "2020-01-01T22:30"),
+        (every(7 * 86_400, "2020-01-01", block=5), 14, "P7D", "P14D", "2020-01-08T00:00"),
     ],
 )
 def test_files_say_how_long_their_steps_are(
@@ -246,7 +246,7 @@ def test_files_say_how_long_their_steps_are(
         assert found.attrs["time_coverage_resolution"] == resolution
         assert found.attrs["time_coverage_duration"] == duration
         assert found.attrs["time_coverage_start"] == "2020-01-01T00:00:00Z"
-        assert found.attrs["time_coverage_end"] == f"{end}T00:00:00Z"
+        assert found.attrs["time_coverage_end"] == f"{end}:00Z"
 
 
 def test_what_has_no_time_axis_is_not_cut_into_files(shapes: Shapes) -> None:

@@ -425,4 +425,5 @@ def test_months_and_feeds_are_chosen_on_the_command_line(
     assert (done["read"], done["rows"], done["months"]) == (6, 24, 1)
     assert "comes before" in fluxforge(*words, "--last", "2002-08-01", code=1)[1]
     assert "for tables" in fluxforge("ingest", "toy-passes", "-c", path, "--feed", "x", code=1)[1]
-    assert "say which month" in fluxforge("export", "toy-reports", "-c", path, "-o", "x", code=1)[1]
+    said = fluxforge("export", "toy-reports", "-c", path, "-o", "x", code=1)[1]
+    assert "no files of a grid" in said and "month='2002-08'" in said
