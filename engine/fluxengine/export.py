@@ -276,7 +276,7 @@ def _with_codes(part: xr.Dataset) -> xr.Dataset:
 
 
 def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
-    """ACDD's times are of the first and the last value; `time_bnds` says where the last one ends."""
+    """ACDD has the times of the first and the last value; `time_bnds` says where that ends."""
     times = part["time"].values
     found: dict[str, Any] = {
         "time_coverage_start": f"{np.datetime_as_string(times[0], 's')}Z",
