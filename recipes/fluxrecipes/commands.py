@@ -141,6 +141,12 @@ def rank(
         period.last,
         (*WITHHELD, *(leave_out or ())),
     )
+    if not found:
+        raise ConfigError(
+            f"no month can be ranked: a satellite needs {ranking.FEWEST} pairs with reports in it.",
+            where=str(chosen.place),
+            mend="Ingest more feeds of reports, or choose a longer `period`.",
+        )
     rows = [(f.month, f.satellite, str(f.pairs), f"{f.rmse:.2f}", f"{f.bias:+.2f}") for f in found]
     heads = ("month", "satellite", "pairs", "RMSE [m/s]", "bias [m/s]")
     show.table("Wind against in-situ reports, brought to 10 m", heads, rows)

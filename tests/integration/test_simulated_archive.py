@@ -152,3 +152,6 @@ def test_satellites_are_ranked_by_their_winds(fluxforge, tmp_path: Path) -> None
     chosen = deepflux.Options(sensors=("f16", "f17"), merge="closest-to-in-situ", ranking=order)
     believed = deepflux.merged(chosen).stages[0].constellation.order(day)
     assert believed == tuple(order["2017-02"])
+    held = run_file(tmp_path, tmp_path / "archive", "deepflux", sensors=["f16", "f17"])
+    refused = fluxforge("rank", "-c", held, check=1)
+    assert "held out" in refused.stderr and "no month can be ranked" in refused.stderr

@@ -78,9 +78,9 @@ def days(found: Overlap, path: Path, title: str) -> Path:
         axis.axhline(0.0, color="0.6", linewidth=0.8)
         axis.plot(found.days.astype("M8[ns]"), values, "o", markersize=3.5, color="#0072B2")
         axis.set_ylabel(f"{name.replace('_', ' ')}\n[{UNITS[name]}]", fontsize=9)
-        locator = AutoDateLocator()
+        locator: Any = AutoDateLocator()  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     figure.suptitle(f"{title}: mean over the ocean, day by day")
     return _saved(plt, figure, path)
 
