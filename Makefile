@@ -15,7 +15,7 @@ demo: $(VENV)/.run-ready  ## set up and do the main job on a simulated world
 	$(BIN)/fluxforge demo --out out/demo
 
 test: $(VENV)/.dev-ready  ## set up and run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not faults and not scale"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow and not faults and not scale"
 
 slow: $(VENV)/.dev-ready  ## the proofs that take minutes
 	$(BIN)/pytest -m slow
