@@ -246,7 +246,9 @@ def _picture(record: xr.Dataset, path: Path, title: str) -> None:
         panels,
         path,
         title=f"deepflux: {title}",
-        note=" ".join(record.attrs.get("notice", "").splitlines()),
+        note=" ".join(
+            ["Fluxes are positive upward.", *record.attrs.get("notice", "").splitlines()]
+        ),
         land=record[cf.flux_state.name] == cf.LAND,
     )
 
