@@ -52,7 +52,8 @@ def bulk_flux(
 
     All physical arguments may be arrays of any shapes that broadcast; none is changed. A NaN
     (or a masked point, or a negative wind) gives NaN at that point in every output, and
-    touches no other point. Arrays on an NVIDIA GPU, CuPy's or torch's, stay there: the fluxes are
+    touches no other point. Objects of pandas are taken by position, and refused where their
+    indices differ. Arrays on an NVIDIA GPU, CuPy's or torch's, stay there: the fluxes are
     computed by it, and none may stand beside an array in main memory.
 
     Parameters

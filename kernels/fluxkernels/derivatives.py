@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fluxkernels.bulk import all_arguments, bulk_flux
 from fluxkernels.errors import HeightError, UnknownInputError
-from fluxkernels.evaluation import is_labelled, is_on_device, result_dtype
+from fluxkernels.evaluation import is_labelled, is_on_device, result_dtype, with_attributes
 from fluxkernels.fluxes import ATTRIBUTES, BulkFlux
 from fluxkernels.limits import LIMITS
 from fluxkernels.surface_layer import Inputs
@@ -59,7 +59,7 @@ def bulk_flux_derivatives(
     ----------
     wind_speed, sea_surface_temperature, air_temperature, specific_humidity : array_like
         As in `bulk_flux`.
-    by : collection of str, optional
+    by : str or collection of str, optional
         Names of physical arguments of `bulk_flux`; by default the four above.
     **options
         All other arguments of `bulk_flux`; choose `outputs` to save time and memory.
@@ -92,14 +92,15 @@ def bulk_flux_derivatives(
     """
     observed = (wind_speed, sea_surface_temperature, air_temperature, specific_humidity)
     call = all_arguments(*observed, **options)
-    for name in by:
+    names = (by,) if isinstance(by, str) else tuple(by)
+    for name in names:
         if name not in _STEPS:
             mend = f"Choose among: {', '.join(_STEPS)}."
             raise UnknownInputError(f"a bulk flux does not depend on {name!r}.", "by", mend)
     dtype = result_dtype([call[name] for name in Inputs._fields], call["dtype"])
     # Whole once, so that what is wrong with the call is said of the call, not of a step in it.
     bulk_flux(**{**call, "outputs": ["stress"]})
-    return {name: _slopes(call, name, dtype) for name in by}
+    return {name: _slopes(call, name, dtype) for name in names}
 
 
 def _slopes(call: dict[str, Any], name: str, dtype: np.dtype[Any]) -> BulkFlux:
@@ -116,10 +117,11 @@ def _slopes(call: dict[str, Any], name: str, dtype: np.dtype[Any]) -> BulkFlux:
 
 def _labelled(slope: Any, field: str, name: str) -> Any:
     of = ATTRIBUTES[field]
-    return slope.drop_attrs().assign_attrs(
-        long_name=f"derivative of {of['long_name']} by {name.replace('_', ' ')}",
-        units=f"{of['units']} ({LIMITS[name].unit})-1",
-    )
+    told = {
+        "long_name": f"derivative of {of['long_name']} by {name.replace('_', ' ')}",
+        "units": f"{of['units']} ({LIMITS[name].unit})-1",
+    }
+    return with_attributes(slope, told)
 
 
 def _double(value: Any) -> Any:

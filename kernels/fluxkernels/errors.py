@@ -51,7 +51,7 @@ class UnknownWindKindError(KernelError, ValueError):
 
 
 class ShapeError(KernelError, ValueError):
-    """The shapes of the arguments do not broadcast against each other."""
+    """Shapes that do not broadcast against each other, or labels that do not agree."""
 
     code = "FK103"
 

@@ -47,6 +47,7 @@ def evaluate(
     NotNumericError, DtypeError, ShapeError, HeightError, OutOfRangeError, PlaceError
         Before anything is computed.
     """
+    check_indices(inputs)
     chosen = result_dtype(inputs.values(), dtype)
     if any(is_labelled(value) for value in inputs.values()):
         return _evaluate_labelled(make, inputs, outputs, chosen)
@@ -69,6 +70,26 @@ def is_labelled(value: Any) -> bool:
 def is_on_device(value: Any) -> bool:
     """Tell an array in a GPU's memory: CuPy's, or a CUDA tensor of torch."""
     return hasattr(value, "__cuda_array_interface__")
+
+
+def check_indices(values: Mapping[str, Any]) -> None:
+    """Refuse objects of pandas whose rows or columns differ: they are taken by position.
+
+    Raises
+    ------
+    ShapeError
+        FK103.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return
+    seen: dict[int, tuple[str, Any]] = {}
+    for name, value in values.items():
+        if isinstance(value, pandas.Series | pandas.DataFrame):
+            first, other = seen.setdefault(value.ndim, (name, value))
+            if not all(a.equals(b) for a, b in zip(value.axes, other.axes, strict=True)):
+                mend = "Align them first, e.g. with pandas.concat, or pass their values."
+                raise ShapeError("index or columns differ.", f"{first}, {name}", mend)
 
 
 def result_dtype(values: Iterable[Any], requested: DTypeLike | None) -> np.dtype[Any]:
@@ -130,7 +151,7 @@ def _evaluate_labelled(
             output_core_dims=[()] * len(wanted),
             dask="parallelized",
             output_dtypes=[dtype] * len(wanted),
-            keep_attrs=False,
+            keep_attrs="drop_conflicts",  # of coordinates; those of the values are replaced below
         )
     except KernelError:
         raise
@@ -138,4 +159,9 @@ def _evaluate_labelled(
         mend = "Align the coordinates first, e.g. with xarray.align."
         raise ShapeError(f"{error}.", "DataArrays", mend) from error
     results = iter(made if len(wanted) > 1 else [made])
-    return [None if asked is None else next(results).assign_attrs(asked) for asked in outputs]
+    return [None if asked is None else with_attributes(next(results), asked) for asked in outputs]
+
+
+def with_attributes(labelled: Any, attributes: Mapping[str, str]) -> Any:
+    """Take a DataArray's attributes for others; its coordinates keep theirs."""
+    return labelled.drop_attrs(deep=False).assign_attrs(attributes)

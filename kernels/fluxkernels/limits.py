@@ -19,7 +19,7 @@ _CONVERSIONS: Mapping[str, tuple[float, float]] = {
     "pressure": (0.01, 0.0),  # Pa to hPa
     "rain": (3600.0, 0.0),  # kg m-2 s-1 to mm h-1
 }
-_ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
+_ABOVE_ZERO = float(np.finfo(np.float32).tiny)  # in single precision too
 
 
 class Limits(NamedTuple):

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from fluxkernels import warm_layer
 from fluxkernels.bulk import all_arguments, physics_for
 from fluxkernels.errors import ShapeError, TimeError
-from fluxkernels.evaluation import evaluate, is_labelled, result_dtype
+from fluxkernels.evaluation import check_indices, evaluate, is_labelled, result_dtype
 from fluxkernels.fluxes import Array, BulkFlux, chosen
 from fluxkernels.limits import conversions
 from fluxkernels.solving import Processor, Solve
@@ -99,8 +99,8 @@ def bulk_flux_series(
         FK109: times that are missing, are numbers or do not increase, and steps of more than an
         hour.
     ShapeError
-        FK103: shapes that do not broadcast, or a Dask array cut along time: what was before
-        must be known.
+        FK103: shapes that do not broadcast, a wind that is an array and no DataArray where others
+        are, or a Dask array cut along time: what was before must be known.
     KernelError
         As `bulk_flux` does.
 
@@ -185,6 +185,7 @@ def _check_steps(moments: NDArray[np.datetime64]) -> None:
 
 def _led_by_time(time: Any, times: int, inputs: dict[str, Any]) -> dict[str, Any]:
     """Check that time is a dimension of the inputs, and make it the first of all."""
+    check_indices({"time": time, **inputs})
     labelled = [value for value in inputs.values() if is_labelled(value)]
     if labelled or is_labelled(time):
         return _led_by_name(time, inputs)
@@ -209,7 +210,11 @@ def _led_by_name(time: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     import xarray as xr
 
     wind = inputs["wind_speed"]
-    wind = wind if is_labelled(wind) else xr.full_like(time, wind, dtype=float)
+    if not is_labelled(wind):
+        if np.ndim(wind) > 0:
+            mend = 'Pass it as one, e.g. xarray.DataArray(wind, dims=("time",)).'
+            raise ShapeError("it is no DataArray, but others are.", "wind_speed", mend)
+        wind = xr.DataArray(wind)
     try:
         wind, time = xr.align(wind, time, join="exact")
     except ValueError as error:

@@ -267,6 +267,34 @@ def test_dataarrays_carry_the_attributes_of_their_results() -> None:
         assert canonical == attributes["units"].replace("kg kg-1", "1"), attributes
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_coordinates_keep_their_attributes(chunked: bool) -> None:
+    """Those of every input, and none of them on the fluxes; with one output or many."""
+    xr = pytest.importorskip("xarray")
+    named = {
+        "lat": {"standard_name": "latitude", "units": "degrees_north"},
+        "lon": {"standard_name": "longitude", "units": "degrees_east"},
+        "platform": {"long_name": "who measured"},
+    }
+    coords = {"lon": ("lon", [0.0, 1.0, 2.0], named["lon"]), "platform": ((), 7, named["platform"])}
+    wind = xr.DataArray([5.0, 8.0], {"lat": [1.0, 2.0]}, "lat", attrs={"note": "of the wind"})
+    sea = xr.DataArray(
+        np.full((2, 3), 300.0),
+        {"lat": ("lat", [1.0, 2.0], named["lat"]), **coords},
+        ("lat", "lon"),
+        attrs={"units": "degC", "valid_min": 0.0},
+    )
+    if chunked:
+        pytest.importorskip("dask.array")
+        sea = sea.chunk(lon=2)
+    for outputs in (None, ["latent"]):
+        flux = bulk_flux(wind, sea, 299.0, 0.015, outputs=outputs)
+        assert (flux.latent.chunks is not None) == chunked
+        assert flux.latent.attrs == ATTRIBUTES["latent"]
+        assert {name: values.attrs for name, values in flux.latent.coords.items()} == named
+    assert sea.attrs == {"units": "degC", "valid_min": 0.0}
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_only_the_outputs_asked_for(labelled: bool) -> None:
     """The others are None; what is given is the same."""

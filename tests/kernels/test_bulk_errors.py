@@ -70,6 +70,20 @@ def test_bad_arguments(
     assert (type(travelled), str(travelled)) == (type(caught.value), str(caught.value))
 
 
+@pytest.mark.parametrize(
+    "zero",
+    [np.float32(0.0), np.float64(0.0), 0, np.array(0.0, "f4"), *(np.zeros(2, t) for t in "fdi")],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["height_wind", "height_temperature", "height_humidity", "boundary_layer_height", "at_height"],
+)
+def test_no_height_is_zero_in_any_precision(name: str, zero: Any) -> None:
+    """The least of double precision is 0 in single precision."""
+    with pytest.raises(errors.HeightError, match=rf"FK105\] {name}.*0 is no"):
+        bulk_flux(**(GOOD | {name: zero}))
+
+
 def test_codes_are_unique() -> None:
     """One code, one meaning."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
@@ -105,6 +119,22 @@ def test_misaligned_dataarrays() -> None:
         bulk_flux(wind, 27.0, 299.0, 0.015)
     with pytest.raises(errors.UnknownOutputError, match="latent"):
         bulk_flux(wind, 300.0, 299.0, 0.015, outputs=[])
+
+
+def test_pandas_series_of_other_rows() -> None:
+    """They are taken by position: of other stations, or in another order, they are refused."""
+    pd = pytest.importorskip("pandas")
+    wind = pd.Series([5.0, 8.0], index=["a", "b"])
+    sea = pd.Series([300.0, 301.0], index=["b", "a"])
+    for other in (sea, sea.iloc[:1], pd.Series([300.0, 301.0])):
+        with pytest.raises(errors.ShapeError, match=r"FK103.*sea_surface_temperature.*index"):
+            bulk_flux(wind, other, 299.0, 0.015)
+    frame = pd.DataFrame([[5.0, 8.0]])
+    with pytest.raises(errors.ShapeError, match="index"):
+        bulk_flux(frame, frame.rename(columns={0: "x"}) + 295.0, 299.0, 0.015)
+    expected = bulk_flux(wind.values, sea.values, 299.0, 0.015).latent
+    for same in (sea.values, pd.Series(sea.values, wind.index.copy())):
+        assert np.array_equal(bulk_flux(wind, same, 299.0, 0.015).latent, expected)
 
 
 def test_humidity_refuses_the_same_mistakes() -> None:

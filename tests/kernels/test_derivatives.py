@@ -89,19 +89,34 @@ def test_single_precision_is_not_lost_in_small_steps(weather: dict[str, np.ndarr
 
 
 def test_labels_and_units() -> None:
-    """Dimensions stay; the unit is one of a derivative."""
+    """Dimensions stay, and what is said of coordinates; the unit is one of a derivative."""
     xr = pytest.importorskip("xarray")
-    wind = xr.DataArray([5.0, 8.0], dims="time", attrs={"units": "m s-1"})
+    said = {"standard_name": "latitude", "units": "degrees_north"}
+    lat = ("lat", [10.0, 11.0], said)
+    wind = xr.DataArray([5.0, 8.0], {"lat": lat}, "lat", attrs={"units": "m s-1", "note": "x"})
     slope = bulk_flux_derivatives(wind, 300.0, 299.0, 0.015)["wind_speed"].latent
-    assert slope.dims == ("time",)
+    assert slope.dims == ("lat",)
+    assert slope.lat.attrs == said
+    assert set(slope.attrs) == {"long_name", "units"}
     assert slope.attrs["units"] == "W m-2 (m s-1)-1"
     assert "wind speed" in slope.attrs["long_name"]
+
+
+def test_by_one_input() -> None:
+    """Its name alone, as of one output."""
+    slopes = bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by="wind_speed", outputs="latent")
+    assert list(slopes) == ["wind_speed"]
+    assert slopes == bulk_flux_derivatives(
+        8.0, 300.0, 299.0, 0.015, by=["wind_speed"], outputs=["latent"]
+    )
 
 
 def test_wrong_calls() -> None:
     """In words."""
     with pytest.raises(errors.UnknownInputError, match=r"'wind'.*wind_speed"):
         bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by=["wind"])
+    with pytest.raises(errors.UnknownInputError, match=r"'wind'.*wind_speed"):
+        bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, by="wind")
     with pytest.raises(errors.UnknownOutputError, match="latent"):
         bulk_flux_derivatives(8.0, 300.0, 299.0, 0.015, outputs=[])
     with pytest.raises(errors.OutOfRangeError, match="27 is no"):

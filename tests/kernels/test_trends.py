@@ -57,6 +57,8 @@ def test_constant_series_have_no_trend_in_their_rounding() -> None:
         found = linear_trend(series, years)
         assert (found.slope == 0).all() and (found.p_value == 1).all()
         assert (found.within() == 0).all() and (found.autocorrelation == 0).all()
+        beside = linear_trend(series, years, noise(29, 1))
+        np.testing.assert_array_equal(beside.coefficients[1:][:, np.isfinite(beside.slope)], 0.0)
     exact = linear_trend(0.1 * years, years)
     assert exact.slope == EXACT(0.1) and exact.p_value < 1e-10
 
@@ -73,6 +75,14 @@ def test_means_know_what_their_values_depend_on(persistence: float) -> None:
     assert 0.91 < (np.abs(beside.mean) < beside.within()).mean() < 0.97
     assert np.median(mean_of(series + 3.0 * season).within()) > 2 * np.median(beside.within())
     assert np.isnan(mean_of(np.array([1.0, 2.0])).standard_error)
+
+
+@pytest.mark.parametrize(("number", "least"), [(12, 0.81), (18, 0.89), (24, 0.91), (120, 0.93)])
+def test_means_beside_a_season_know_what_it_hides(number: int, least: float) -> None:
+    """A wave that is fitted takes some of what values have of the ones before."""
+    turn = 2 * np.pi * np.arange(number) / 12
+    found = mean_of(noise(number, 6000, 0.6), np.stack([np.cos(turn), np.sin(turn)], axis=1))
+    assert least < (np.abs(found.mean) < found.within()).mean() < 0.97
 
 
 def test_an_error_from_without_widens_and_has_its_own_freedom() -> None:

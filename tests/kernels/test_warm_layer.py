@@ -210,7 +210,8 @@ def test_only_what_was_asked_for() -> None:
 def test_dataarrays(chunked: bool) -> None:
     """Dimensions by name, lazily over chunks of space; time leads."""
     xr = pytest.importorskip("xarray")
-    time = xr.DataArray(HOURS, dims="time", coords={"time": HOURS})
+    said = {"standard_name": "time", "axis": "T"}
+    time = xr.DataArray(HOURS, dims="time", coords={"time": ("time", HOURS, said)})
     wind = xr.DataArray([1.0, 2.0, 7.0], dims="lat", coords={"lat": [0.0, 1.0, 2.0]})
     sun = xr.DataArray(sunshine(), dims="time") * xr.ones_like(wind)
     if chunked:
@@ -219,6 +220,7 @@ def test_dataarrays(chunked: bool) -> None:
     flux, layer = calm(time=time, wind_speed=wind, shortwave_down=sun)
     assert flux.latent.dims == layer.warming.dims == ("time", "lat")
     assert layer.thickness.attrs["units"] == "m"
+    assert flux.latent.time.attrs == layer.thickness.time.attrs == said
     assert (flux.latent.chunks is not None) == chunked
     assert np.array_equal(flux.latent.values[:, 1], calm()[0].latent)
 
@@ -286,3 +288,27 @@ def test_bad_times() -> None:
         calm(shortwave_down=sun)
     with pytest.raises(errors.ShapeError, match="Rechunk"):
         calm(time=xr.DataArray(HOURS, dims="time"), shortwave_down=sun.chunk(time=100))
+
+
+def test_a_wind_without_names_beside_dataarrays() -> None:
+    """Its axes cannot be known; a number has none, and is the same at all times."""
+    xr = pytest.importorskip("xarray")
+    time, sun = xr.DataArray(HOURS, dims="time"), xr.DataArray(sunshine(), dims="time")
+    call = {"time": time, "shortwave_down": sun}
+    for wind in (np.full(HOURS.size, 2.0), np.full((HOURS.size, 3), 2.0), [2.0] * HOURS.size):
+        with pytest.raises(errors.ShapeError, match=r"wind_speed.*no DataArray.*dims"):
+            calm(**call, wind_speed=wind)
+    for number in (2, np.float64(2.0), np.array(2.0)):
+        assert np.array_equal(calm(**call, wind_speed=number)[0].latent, calm()[0].latent)
+    with pytest.raises(errors.NotNumericError, match="wind_speed"):
+        calm(**call, wind_speed="calm")
+
+
+def test_times_of_other_rows() -> None:
+    """A pandas Series of times has the index of the others."""
+    pd = pytest.importorskip("pandas")
+    wind = pd.Series(np.full(HOURS.size, 2.0), index=np.arange(HOURS.size) + 5)
+    with pytest.raises(errors.ShapeError, match="index"):
+        calm(time=pd.Series(HOURS), wind_speed=wind)
+    same = calm(time=pd.Series(HOURS, wind.index), wind_speed=wind)
+    assert np.array_equal(same[0].latent, calm()[0].latent)

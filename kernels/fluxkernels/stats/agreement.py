@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from fluxkernels.errors import ShapeError
+from fluxkernels.stats.series import filled
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -75,7 +76,7 @@ class Agreement(NamedTuple):
 def agreement(
     estimate: Array, reference: Array, clusters: Array, *, resamples: int = RESAMPLES
 ) -> Agreement:
-    """Scores with intervals, over the points where both are finite.
+    """Scores with intervals, over the points where both are finite and none is masked.
 
     Reports of one station are alike: intervals come from resampling whole clusters with
     replacement (Field and Welsh, 2007). With fewer than two clusters there are none.
@@ -84,7 +85,7 @@ def agreement(
     ----------
     estimate, reference : float array, shape (point,)
     clusters : array, shape (point,)
-        What each point belongs to: any labels.
+        What each point belongs to: any labels. Points whose label is masked do not count.
     resamples : int
         0 leaves intervals out.
 
@@ -112,12 +113,13 @@ def agreement(
     >>> float(found.bias.value), float(found.centred.value), found.clusters
     (1.0, 0.0, 2)
     """
-    if not estimate.shape == reference.shape == clusters.shape:
-        shapes = (estimate.shape, reference.shape, clusters.shape)
+    given, truth, labels = filled(estimate), filled(reference), np.asarray(clusters)
+    if not given.shape == truth.shape == labels.shape:
+        shapes = (given.shape, truth.shape, labels.shape)
         raise ShapeError(f"shapes {shapes} differ.", "estimate, reference, clusters")
-    both = np.isfinite(estimate) & np.isfinite(reference)
-    x, y = (np.asarray(one[both], np.float64) for one in (estimate, reference))
-    _, member = np.unique(clusters[both], return_inverse=True)
+    both = np.isfinite(given) & np.isfinite(truth) & ~np.ma.getmask(clusters)
+    x, y = (np.asarray(one[both], np.float64) for one in (given, truth))
+    _, member = np.unique(labels[both], return_inverse=True)
     number = int(member.max()) + 1 if member.size else 0
     if x.size < 2:
         nothing = Interval(np.nan, np.nan, np.nan)
@@ -181,7 +183,8 @@ def sums_of(x: Floats, y: Floats, weights: Array | float = 1.0) -> Floats:
     float64 array, shape (7, ...)
         Weights, and times these: x, y, their squares and product, and squared differences.
     """
-    ones = np.broadcast_to(np.asarray(weights, np.float64), x.shape)
+    x, y = filled(x), filled(y)
+    ones = np.broadcast_to(filled(weights).astype(np.float64), x.shape)
     return np.stack([ones, *(ones * one for one in (x, y, x * x, y * y, x * y, (x - y) ** 2))])
 
 

@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from fluxkernels.errors import SampleError, ShapeError
 from fluxkernels.stats.agreement import RESAMPLES, Interval, as_intervals, resampled
+from fluxkernels.stats.series import filled
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 _FEWEST = 10
 
@@ -44,8 +46,9 @@ def triple_collocation(first: Array, second: Array, third: Array) -> Collocation
     Parameters
     ----------
     first, second, third : float array
-        Of one shape; points count where all are finite. Their errors must be independent of one
-        another and of the truth: two products that share an input have no independent errors.
+        Of one shape; points count where all are finite and none is masked. Their errors must be
+        independent of one another and of the truth: two products that share an input have no
+        independent errors.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def triple_collocation(first: Array, second: Array, third: Array) -> Collocation
     ----------
     McColl et al.: Extended triple collocation. Geophys. Res. Lett. 41, 6229-6236, 2014.
     """
-    together = _together(first, second, third)
+    _, together = _together(first, second, third)
     variance, correlation, scale = _told(np.cov(together))
     with np.errstate(invalid="ignore"):
         return Collocation(together.shape[1], np.sqrt(variance), correlation, scale)
@@ -109,7 +112,8 @@ def resampled_collocation(
     first, second, third : float array, shape (point,)
         As of `triple_collocation`.
     clusters : array, shape (point,)
-        What each point belongs to: any labels. With fewer than two there are no intervals.
+        What each point belongs to: any labels. Points whose label is masked do not count; with
+        fewer than two labels there are no intervals.
     resamples : int
 
     Returns
@@ -121,8 +125,7 @@ def resampled_collocation(
     ShapeError, SampleError
         As of `triple_collocation`.
     """
-    together = _together(first, second, third, labels=clusters)
-    there = np.isfinite(np.stack([np.asarray(one) for one in (first, second, third)])).all(axis=0)
+    there, together = _together(first, second, third, labels=clusters)
     _, member = np.unique(np.asarray(clusters)[there], return_inverse=True)
     number = int(member.max()) + 1
     sums = _sums(together - together.mean(axis=1, keepdims=True), member, number)
@@ -142,17 +145,19 @@ def resampled_collocation(
     )
 
 
-def _together(*three: Array, labels: Array | None = None) -> Floats:
-    """Points that all have, shape (3, point)."""
-    given = [np.asarray(one, np.float64) for one in three]
+def _together(*three: Array, labels: Array | None = None) -> tuple[Mask, Floats]:
+    """Where all three have a value, and a label if there are any; and these, shape (3, point)."""
+    given = [filled(one).astype(np.float64) for one in three]
     shapes = [one.shape for one in (*given, *(() if labels is None else (np.asarray(labels),)))]
     if len(set(shapes)) > 1:
         raise ShapeError(f"shapes {shapes} differ.", "first, second, third")
-    together = np.stack([one.ravel() for one in given])
-    together = together[:, np.isfinite(together).all(axis=0)]
+    there: Mask = np.logical_and.reduce([np.isfinite(one) for one in given])
+    if np.ma.isMA(labels):
+        there &= ~np.ma.getmaskarray(labels)
+    together = np.stack([one[there] for one in given])
     if together.shape[1] < _FEWEST:
         raise SampleError(f"{together.shape[1]} points have all three.", "first, second, third")
-    return together
+    return there, together
 
 
 def _told(q: Floats) -> tuple[Floats, Floats, Floats]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.errors import OutOfRangeError
+from fluxkernels.stats.series import filled
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,7 @@ def significant(p_values: Array, false_discoveries: float = 0.10) -> npt.NDArray
     Parameters
     ----------
     p_values : float array
-        Of one test at each point; NaN where there was none.
+        Of one test at each point; NaN or masked where there was none.
     false_discoveries : float
         Share of the points found that may be there by chance. With 0.10 a map without anything in
         it has a point found in about 5 % of cases, where neighbours are alike (Wilks, 2016).
@@ -51,7 +52,7 @@ def significant(p_values: Array, false_discoveries: float = 0.10) -> npt.NDArray
     """
     if not 0.0 < false_discoveries < 1.0:
         raise OutOfRangeError(f"{false_discoveries} is no share.", "false_discoveries")
-    given = np.asarray(p_values, np.float64)
+    given = filled(p_values).astype(np.float64)
     there = np.sort(given[np.isfinite(given)])
     if there.size and (there[0] < 0.0 or there[-1] > 1.0):
         raise OutOfRangeError("they are not all between 0 and 1.", "p_values")

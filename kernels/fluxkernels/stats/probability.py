@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from fluxkernels.errors import OutOfRangeError, ShapeError
+from fluxkernels.stats.series import filled
 
 Array = npt.NDArray[Any]
 
@@ -114,13 +115,14 @@ def inside(error: Array, standard_deviation: Array, level: float) -> Array:
     bool array
         Of that shape.
     """
-    within: Array = np.abs(error) <= ndtri(0.5 + level / 2.0) * standard_deviation
+    half = ndtri(0.5 + level / 2.0) * filled(standard_deviation)
+    within: Array = np.abs(filled(error)) <= half
     return within
 
 
 def _spread(mean: Array, standard_deviation: Array, reference: Array) -> tuple[Array, Array, Array]:
     """Finite points of a Gaussian estimate and its reference."""
-    m, s, y = _finite(mean, standard_deviation, reference)
+    m, s, y = _finite(filled(mean), filled(standard_deviation), filled(reference))
     if s.size and s.min() < 0:
         raise OutOfRangeError(
             f"one is {s.min():g}.", "standard_deviation", "Give roots of variances."

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxkernels.errors import ShapeError
+from fluxkernels.stats.series import filled
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -17,7 +18,7 @@ ALL = "all"
 
 
 def common_sample(reference: Array, estimates: Mapping[str, Sequence[Array]]) -> Mask:
-    """Where the reference and every part of every estimate is finite.
+    """Where the reference and every part of every estimate is finite and not masked.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def common_sample(reference: Array, estimates: Mapping[str, Sequence[Array]]) ->
     for name, parts in estimates.items():
         for part in parts:
             _check(reference, name, part)
-    every = [np.isfinite(part) for parts in estimates.values() for part in parts]
-    common: Mask = np.logical_and.reduce([np.isfinite(reference), *every])
+    every = [np.isfinite(filled(part)) for parts in estimates.values() for part in parts]
+    common: Mask = np.logical_and.reduce([np.isfinite(filled(reference)), *every])
     return common
 
 

@@ -16,8 +16,24 @@ Floats = npt.NDArray[np.float64]
 FEWEST = 3  # values that a trend needs
 
 
+def filled(values: Any) -> Array:
+    """Values as a plain array, with NaN where a mask hides them; what is plain is not copied.
+
+    Below the mask of what netCDF4 hands out are fill values, which are finite.
+
+    Parameters
+    ----------
+    values : array_like
+        Whole numbers with a mask become float64; floats keep their precision.
+    """
+    if np.ma.isMA(values) and values.dtype.kind in "fiub":
+        floats = values if values.dtype.kind == "f" else values.astype(np.float64)
+        return np.asarray(np.ma.filled(floats, np.nan))
+    return np.asarray(values)
+
+
 def as_series(values: Array) -> tuple[Array, tuple[int, ...]]:
-    """Values as (time, series), and the shape of all axes but time.
+    """Values as (time, series), NaN where they are masked, and the shape of all axes but time.
 
     Raises
     ------
@@ -26,7 +42,7 @@ def as_series(values: Array) -> tuple[Array, tuple[int, ...]]:
     NotNumericError
         FK104: they are no real numbers.
     """
-    given = np.asarray(values)
+    given = filled(values)
     if given.ndim == 0 or not len(given):
         raise ShapeError(f"shape {given.shape} has no time.", "values", "Give (time, ...).")
     if given.dtype.kind not in "fiub":
@@ -57,7 +73,7 @@ def check_times(times: Array, length: int) -> Floats:
         raise TimeError(
             f"of type {given.dtype}.", "times", "Give numbers, such as years: slopes are by these."
         )
-    numbers = given.astype(np.float64)
+    numbers = filled(times).astype(np.float64)
     if not np.isfinite(numbers).all() or (np.diff(numbers) <= 0).any():
         raise TimeError("not ascending.", "times", "Give each time once, in order.")
     return numbers

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fluxkernels.stats.series import filled
+
 Array = npt.NDArray[Any]
 
 
@@ -30,7 +32,7 @@ class Skill(NamedTuple):
 
 
 def skill(estimate: Array, reference: Array, weights: Array | None = None) -> Skill:
-    """RMSE, bias and correlation over the points where both are finite.
+    """RMSE, bias and correlation over the points where both are finite and not masked.
 
     Parameters
     ----------
@@ -49,13 +51,14 @@ def skill(estimate: Array, reference: Array, weights: Array | None = None) -> Sk
     ValueError
         Where the shapes differ.
     """
-    if estimate.shape != reference.shape:
-        raise ValueError(f"shapes {estimate.shape} and {reference.shape} differ")
-    both = np.isfinite(estimate) & np.isfinite(reference)
-    x, y = estimate[both].astype(np.float64), reference[both].astype(np.float64)
+    given, truth = filled(estimate), filled(reference)
+    if given.shape != truth.shape:
+        raise ValueError(f"shapes {given.shape} and {truth.shape} differ")
+    both = np.isfinite(given) & np.isfinite(truth)
+    x, y = given[both].astype(np.float64), truth[both].astype(np.float64)
     if x.size < 2:
         return Skill(int(x.size), np.nan, np.nan, np.nan)
-    w = np.ones_like(x) if weights is None else np.broadcast_to(weights, both.shape)[both]
+    w = np.ones_like(x) if weights is None else np.broadcast_to(filled(weights), both.shape)[both]
     w = w / w.sum()
     bias = float(w @ (x - y))
     rmse = float(np.sqrt(w @ (x - y) ** 2))

@@ -140,6 +140,8 @@ def test_wrong_calls(to_gpu: To) -> None:
         bulk_flux(wind, 300.0, 299.0, 15.0)
     with pytest.raises(errors.HeightError, match="height_wind"):
         bulk_flux(wind, 300.0, 299.0, 0.015, height_wind=0.0)
+    with pytest.raises(errors.HeightError, match=r"at_height\[1\]"):
+        bulk_flux(wind, 300.0, 299.0, 0.015, at_height=to_gpu(np.array([10.0, 0.0], np.float32)))
     with pytest.raises(errors.ShapeError, match=r"wind_speed \(2,\)"):
         bulk_flux(wind, to_gpu(np.full(3, 300.0)), 299.0, 0.015)
     with pytest.raises(errors.NotNumericError, match="bool"):
