@@ -146,6 +146,14 @@ def test_quality_codes_decide_what_stays(tmp_path, kind):
     assert rows.columns["depth_sea_surface_temperature"].tolist() == [1, 1, 1]
 
 
+def test_only_codes_from_1_to_3_are_probably_valid(tmp_path):
+    path = native(tmp_path / "sst5s95w_10m.cdf", WATER, 1.0, quality=(-9, 6, 9, 1e35))
+    rows = whole(read, path)
+    assert rows.columns["sea_surface_temperature"].tolist() == [np.float32(27.8 + 273.15)]
+    assert rows.columns["sea_surface_temperature_quality"].tolist() == [reports.NOT_CHECKED]
+    assert rows.rejected == {"no usable value": 3}
+
+
 def test_humidity_alone_is_kept_as_such(tmp_path):
     columns = whole(read, native(tmp_path / "rh5s95w_dy.cdf", HUMIDITY, -3.0, (1, 1, 5, 0))).columns
     np.testing.assert_allclose(columns["relative_humidity"], [0.80, 0.81])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fluxengine.errors import DamagedFile, MissingFile, WrongFile
 from fluxengine.ingest import conformed
-from fluxrecipes.sources import ncep_r1
+from fluxrecipes.sources import flux_files, ncep_r1
 from fluxrecipes.sources.ncep_r1 import SOURCES
 
 DAILY, SIX = SOURCES["ncep-r1"], SOURCES["ncep-r1-6h"]
@@ -67,9 +67,12 @@ def write(folder: Path, name: str, values, every=24, **changes) -> Path:
         file["time"].units = units
         kind, fill = ("i2", 32766) if is_old else ("f4", np.float32(-9.96921e36))
         dims = ("time", "lat", "lon")
-        made = file.createVariable(changes.get("called", name), kind, dims, fill_value=fill)
+        told = {} if changes.get("bare") else {"fill_value": fill}
+        made = file.createVariable(changes.get("called", name), kind, dims, **told)
         made.set_auto_maskandscale(False)
-        made.units, made.missing_value = changes.get("units", unit), np.array(fill, kind)
+        made.units = changes.get("units", unit)
+        if told:
+            made.missing_value = np.array(fill, kind)
         made.var_desc = changes.get("var_desc", "Latent Heat Net Flux")
         if is_old:
             made.scale_factor, made.add_offset = np.float32(scale), np.float32(offset)
@@ -145,6 +148,19 @@ def test_both_generations_of_files_give_the_same_days(daily, truth):
         np.testing.assert_allclose(unpacked(found), truth[name][[0, 8], ::-1], atol=0.51 * step)
 
 
+@pytest.mark.parametrize("none", [netCDF4.default_fillvals["f4"], -1e35, np.inf])
+def test_what_stands_for_no_value_is_none_also_where_the_file_names_none(tmp_path, daily, none):
+    values = np.full((3, 94, 192), 279.0)
+    values[0, 50, 7] = none
+    path = write(tmp_path, "air", values, bare=True)
+    files = tuple(path if "air.2m." in old.name else old for old in daily)
+    found = DAILY.decode(files, (FIRST,))
+    at = (0, 93 - 50, 7)  # rows run from the south here
+    assert np.isnan(found.air_temperature_2m.values[at])
+    assert found.air_temperature_2m_flag.values[at] == flux_files.NO_VALUE
+    assert np.isnan(found.air_temperature_2m.values).sum() == 1
+
+
 def test_land_and_ice_are_flagged(daily, land):
     flag = DAILY.decode(daily, (FIRST,)).latent_heat_flux_flag.values[0, ::-1]
     assert (flag[land == 1] == 4).all() and (flag[:5] == 5).all()
@@ -196,8 +212,6 @@ def test_days_that_a_file_lacks_are_left_out(tmp_path, six, truth):
     ],
 )
 def test_times_are_counted_as_the_provider_counts_them(tmp_path, start, units, calendar, day):
-    from fluxrecipes.sources import flux_files
-
     with netCDF4.Dataset(tmp_path / "t.nc", "w") as file:
         file.createDimension("time", 2)
         time = file.createVariable("time", "f8", ("time",))

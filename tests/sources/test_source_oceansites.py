@@ -113,6 +113,33 @@ def test_flags(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF4"])
+def test_flags_may_be_characters(tmp_path, kind):
+    path = mooring(tmp_path / "OS_X.nc", {"AIRT": MET["AIRT"], "TEMP": MET["TEMP"]}, kind=kind)
+    with netCDF4.Dataset(path, "a") as file:
+        for name, codes in {"AIRT": b"124 ", "TEMP": b"\x00151", "TIME": b"1114"}.items():
+            fill = b" " if name == "AIRT" else b"\xff"
+            made = file.createVariable(f"{name}_QC", "S1", ("TIME",), fill_value=fill)
+            made.setncatts({"valid_min": "0", "valid_max": "9"})
+            made[:] = np.frombuffer(codes, "S1")
+    rows = whole(read, path)
+    assert rows.rejected == {"no valid time": 1}
+    assert rows.columns["air_temperature_quality"].tolist() == [
+        reports.GOOD, reports.PROBABLY_GOOD, reports.REJECTED
+    ]  # fmt: skip
+    assert rows.columns["sea_surface_temperature_quality"].tolist() == [
+        reports.NOT_CHECKED, reports.GOOD, reports.PROBABLY_GOOD
+    ]  # fmt: skip
+
+
+def test_a_quantity_in_characters_is_refused(tmp_path):
+    path = mooring(tmp_path / "OS_X.nc", {"TEMP": MET["TEMP"]})
+    with netCDF4.Dataset(path, "a") as file:
+        file.createVariable("AIRT", "S1", ("TIME",)).units = "degree_Celsius"
+    with pytest.raises(WrongFile, match=r"AIRT holds \|S1, no numbers"):
+        whole(read, path)
+
+
 def test_a_time_that_is_flagged_bad_is_no_time(tmp_path):
     path = mooring(tmp_path / "OS_X.nc", MET, {"TIME": [1, 4, 1, 1]})
     assert whole(read, path).rejected == {"no valid time": 1}
@@ -125,6 +152,19 @@ def test_a_time_that_is_flagged_bad_is_no_time(tmp_path):
         ({"standard_name": "wind_to_direction"}, 280),
         ({"long_name": "direction the wind blows toward"}, 280),
         ({"long_name": "wind direction"}, np.nan),  # which of both, nobody says
+        (
+            {
+                "standard_name": "wind_to_direction",
+                "long_name": "wind direction, toward, clockwise from true north",
+            },
+            280,
+        ),
+        ({"standard_name": "wind_to_direction", "long_name": "from which it blows"}, 280),
+        ({"standard_name": "wind_from_direction", "long_name": "from, relative to north"}, 100),
+        ({"long_name": "wind direction, to, clockwise from true north"}, 280),
+        ({"long_name": "wind from direction, clockwise from north"}, 100),
+        ({"long_name": "wind direction, clockwise from north"}, np.nan),
+        ({"long_name": "wind direction relative to true north"}, np.nan),
     ],
 )
 def test_direction_is_believed_only_if_it_says_which_it_is(tmp_path, attrs, expected):

@@ -1,12 +1,13 @@
 """Flux products to compare deepflux with, each on its grid: daily, 1°, one unit, one sign.
 
 Every product keeps its own heights of air and its own gaps. What covers a cell is weighed by area,
-what lies within a day by time; nothing is filled.
+what lies within a day by time; nothing is filled. ERA5 labels its hours by their ends, so that its
+days are an hour early: from 23 UTC the day before to 23 UTC.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, Field
 
@@ -39,6 +40,10 @@ ERA5_REASONS = (
     (era5.NO_VALUE, cf.NO_OBSERVATION),
     (era5.NOT_IN_FILE, cf.NO_OBSERVATION),
     (ERA5_LAND, cf.LAND),
+)
+ERA5_DAY = (
+    "A day's mean is of the hours that ERA5 labels 00 to 23 UTC by their ends: it covers the time"
+    " from 23 UTC the day before to 23 UTC."
 )
 FLUXES = tuple((v.name, v) for v in cf.FLUXES)
 # The skin of the open sea is the analysed sea surface temperature; land and ice are flagged.
@@ -82,6 +87,8 @@ class Member:
         From the source's flag codes to states.
     valid : tuple of int
         Flag codes of the source that stand for a value.
+    note : str
+        What a reader of its values must know beside.
     """
 
     source: Source
@@ -93,6 +100,7 @@ class Member:
     beside: tuple[Read, ...] = ()
     reasons: tuple[tuple[int, int], ...] = REASONS
     valid: tuple[int, ...] = (VALID_FLAG,)
+    note: str = ""
 
 
 MET = (cf.wind_speed, cf.sea_surface_temperature)
@@ -123,14 +131,21 @@ MEMBERS = {
     ),
     "era5": Member(
         era5.SOURCES["era5-fluxes"],
-        FLUXES,
+        tuple((v.name, replace(v, attrs={"comment": ERA5_DAY})) for v in cf.FLUXES),
         origin=cf.REANALYSIS,
         before=(LandWithoutWater(tuple(map(era5.flag_of, cf.FLUXES)), ERA5_LAND, era5.NO_VALUE),),
         beside=(Read(era5.SOURCES["era5"], (f"{cf.sea_surface_temperature.name}_flag",)),),
         reasons=ERA5_REASONS,
         valid=(era5.VALID, era5.PRELIMINARY),
+        note=ERA5_DAY,
     ),
 }
+
+
+SUMMARY = (
+    "Area-weighted means of the valid cells, and of the times of each day, with why there is none;"
+    " fluxes positive upward."
+)
 
 
 def oaflux(o: Options) -> Product:
@@ -159,7 +174,11 @@ def ncep_6h(o: Options) -> Product:
 
 
 def reanalysis_5(o: Options) -> Product:
-    """Daily means of ERA5's hourly fluxes on the grid of deepflux."""
+    """Daily means of ERA5's hourly fluxes on the grid of deepflux.
+
+    ERA5's accumulations are labelled by the end of their hour (ERA5 data documentation), and the
+    mean is of the labels 00 to 23 UTC: it covers the time from 23 UTC the day before to 23 UTC.
+    """
     return comparison("era5", o)
 
 
@@ -193,8 +212,7 @@ def comparison(name: str, o: Options) -> Product:
         publishes=regrid.outputs,
         gates=(gates.valid_range, gates.each_state_agrees),
         title=f"{source.title}: on the daily 1 degree grid of deepflux",
-        summary="Area-weighted means of the valid cells, and of the times of each day, with why"
-        " there is none; fluxes positive upward.",
+        summary=f"{SUMMARY} {member.note}".strip(),
         attrs={"license": source.licence, "references": source.cite},
         batch=2 if has_hours else 10,
     )

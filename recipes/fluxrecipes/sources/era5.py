@@ -7,7 +7,8 @@ or GRIB. Hours, fields and regions that a file does not hold have no values, and
 
 Values are packed anew, since every file in the old form has a packing of its own: they differ from
 the file's by at most half a step of our packing (0.0025 m s-1, 0.0015 K, 0.5 Pa, 0.025 W m-2).
-Fluxes are positive upward, and the mean of the hour that ends at their time.
+Fluxes are positive upward, and the mean of the hour that ends at their time. Values at single
+places that cannot be, as winds beyond 50 m s-1, are left out.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def flag_of(variable: Variable) -> Variable:
         CODES,
         standard_name="status_flag",
         comment="preliminary: ERA5T, a value that may yet change. no_value: the field has none"
-        " there, as sea surface temperature over land. not_in_file: the file read holds not this"
-        " field, hour or region",
+        " there, as sea surface temperature over land, or one that cannot be. not_in_file: the file"
+        " read holds not this field, hour or region",
     )
 
 
@@ -177,7 +178,7 @@ def read(path: Path, at_most: int = LARGEST_READ) -> xr.Dataset:
     Raises
     ------
     MissingFile, DamagedFile
-        No file; of no known form, truncated, or with values that there are not on Earth.
+        No file; of no known form, truncated, or with many values that there are not on Earth.
     WrongFile
         Without a field that we know, of another product, or larger than `at_most`.
     """

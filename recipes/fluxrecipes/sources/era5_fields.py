@@ -3,7 +3,8 @@
 A reader of one format (NetCDF, GRIB, Zarr) gives a `Layer` for each field that we know. Here is
 what they share: the fields with their names and units, the checks of units, times and grid, and
 what becomes of a layer's numbers. Sources: ECMWF's parameter database; the ERA5 data documentation
-(accumulations cover the hour that ends at the time given; heat fluxes are positive downward).
+(accumulations cover the hour that ends at the time given; heat fluxes are positive downward) and,
+of its known issues, "ERA5: large 10m winds".
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ FIRST, LAST = np.datetime64("1940-01-01T00", "h"), np.datetime64("2100-01-01T00"
 FINAL, PRELIMINARY = 1, 5  # experiment versions: ERA5, and ERA5T before it is checked
 ERA5_LAND_STEP = 0.1
 MOST_CELLS = 2**23  # of a map: the global grid has 2**20
+# Before 19 February 2020, analysed winds at a place are unreal now and then, up to 300 m s-1. ECMWF
+# takes components beyond this for such ("ERA5: large 10m winds"), and has left them out since.
+UNREAL_WIND = 50.0  # m s-1
+FEW, FEW_SHARE = 100, 0.02  # cells of a map that may be unreal, and the share of those it has
 
 HOUR_MEAN = {"comment": "mean of the hour that ends at this time"}
 
@@ -73,29 +78,43 @@ class Field:
             )
 
     def in_our_units(self, values: npt.NDArray[Any], path: Path) -> Floats:
-        """A file's numbers in the units of `variable`.
+        """A map in the units of `variable`, NaN in few cells that cannot be.
+
+        ERA5 has unreal values at single places, which another download has, too. Where there are
+        many, or nothing else, the file is at fault.
 
         Raises
         ------
         DamagedFile
-            Where a value lies beyond what the field can have on Earth.
+            Where many values lie beyond what the field can have on Earth.
         """
         found: Floats = np.multiply(values, self.scale, dtype=np.float64)
         low, high = self.variable.valid_range or (-np.inf, np.inf)
         edge = self.variable.packing.scale / 2
         bad = (found < low - edge) | (found > high + edge)
-        if bad.any():
+        number = int(np.count_nonzero(bad))
+        if number and number > _most_unreal(found):
             raise DamagedFile(
                 f"{self.long_name} is {found[bad][0]:g} {self.variable.units} in one of"
-                f" {int(bad.sum()):,} cells beyond {low:g} to {high:g}.",
+                f" {number:,} cells beyond {low:g} to {high:g}.",
                 where=str(path),
                 mend="Its packing or its units are not what they say. " + FETCH_AGAIN,
             )
+        if number:
+            found[bad] = np.nan
         return found
 
 
-def _wide(variable: Variable, low: float, high: float, packing: Packing | None = None) -> Variable:
-    """A variable of the ocean as it may be anywhere on Earth."""
+def _most_unreal(values: Floats) -> int:
+    """How many cells of a map may have a value that cannot be: few, and never all."""
+    there = int(np.count_nonzero(~np.isnan(values)))
+    return 0 if there < 2 else min(FEW, max(1, int(FEW_SHARE * there)))
+
+
+def _within(
+    variable: Variable, low: float, high: float, packing: Packing | None = None
+) -> Variable:
+    """A variable of the ocean with the values that ERA5 may have of it anywhere on Earth."""
     return replace(variable, valid_range=(low, high), packing=packing or variable.packing)
 
 
@@ -104,29 +123,37 @@ COLUMN_UNITS = ("kg m-2", "kg/m2")
 FLUX_UNITS = ("J m-2", "J/m2")
 
 INSTANT = (
-    Field(cf.eastward_wind, ("u10", "10u", "VAR_10U", "10m_u_component_of_wind"), WIND_UNITS),
-    Field(cf.northward_wind, ("v10", "10v", "VAR_10V", "10m_v_component_of_wind"), WIND_UNITS),
+    Field(
+        _within(cf.eastward_wind, -UNREAL_WIND, UNREAL_WIND),
+        ("u10", "10u", "VAR_10U", "10m_u_component_of_wind"),
+        WIND_UNITS,
+    ),
+    Field(
+        _within(cf.northward_wind, -UNREAL_WIND, UNREAL_WIND),
+        ("v10", "10v", "VAR_10V", "10m_v_component_of_wind"),
+        WIND_UNITS,
+    ),
     Field(cf.air_temperature_2m, ("t2m", "2t", "VAR_2T", "2m_temperature"), ("K",)),
     Field(cf.dew_point_temperature_2m, ("d2m", "2d", "VAR_2D", "2m_dewpoint_temperature"), ("K",)),
     Field(
-        _wide(cf.sea_surface_temperature, 260, 315),
+        _within(cf.sea_surface_temperature, 260, 315),
         ("sst", "sstk", "sea_surface_temperature"),
         ("K",),
     ),
     Field(
-        _wide(cf.sea_ice_fraction, 0, 1, Packing("i2", 1e-4, 0, -32768)),
+        _within(cf.sea_ice_fraction, 0, 1, Packing("i2", 1e-4, 0, -32768)),
         ("siconc", "ci", "sea_ice_cover"),
         ("(0 - 1)", "0 - 1", "1", "fraction"),
     ),
     Field(cf.air_pressure_at_mean_sea_level, ("msl", "mean_sea_level_pressure"), ("Pa",)),
     Field(
-        _wide(cf.surface_pressure, 45_000, 110_000, Packing("i2", 1.0, 77_500.0, -32768)),
+        _within(cf.surface_pressure, 45_000, 110_000, Packing("i2", 1.0, 77_500.0, -32768)),
         ("sp", "surface_pressure"),
         ("Pa",),
     ),
-    Field(_wide(cf.water_vapour, 0, 120), ("tcwv", "total_column_water_vapour"), COLUMN_UNITS),
+    Field(_within(cf.water_vapour, 0, 120), ("tcwv", "total_column_water_vapour"), COLUMN_UNITS),
     Field(
-        _wide(cf.cloud_liquid_water, -0.01, 9, Packing("i2", 3e-4, 0, -32768)),
+        _within(cf.cloud_liquid_water, -0.01, 9, Packing("i2", 3e-4, 0, -32768)),
         ("tclw", "total_column_cloud_liquid_water"),
         COLUMN_UNITS,
     ),
@@ -141,7 +168,7 @@ ACCUMULATED = (
     ),
     Field(
         replace(
-            _wide(cf.latent_heat_flux, -1600, 1600),
+            _within(cf.latent_heat_flux, -1600, 1600),
             long_name="turbulent latent heat flux at the surface, positive upward",
             attrs=HOUR_MEAN,
         ),
@@ -152,7 +179,7 @@ ACCUMULATED = (
     ),
     Field(
         replace(
-            _wide(cf.sensible_heat_flux, -1600, 1600),
+            _within(cf.sensible_heat_flux, -1600, 1600),
             long_name="turbulent sensible heat flux at the surface, positive upward",
             attrs=HOUR_MEAN,
         ),
@@ -246,7 +273,7 @@ def maps(
     Raises
     ------
     DamagedFile
-        An hour is there twice in one version, or values are beyond what there is on Earth.
+        An hour is there twice in one version, or many values are beyond what there is on Earth.
     """
     ranks: dict[tuple[str, np.datetime64], tuple[bool, bool]] = {}
     seen: set[tuple[str, np.datetime64, bool]] = set()

@@ -26,6 +26,7 @@ from fluxengine.errors import DamagedFile, WrongFile
 from fluxrecipes.sources import netcdf
 from fluxrecipes.sources.era5_fields import (
     BY_NAME,
+    ERA5_LAND_STEP,
     STEP,
     Field,
     Hours,
@@ -150,6 +151,7 @@ def _of_variable(file: xr.Dataset, field: Field, name: str, path: Path) -> list[
     field.check_units(variable.attrs.get("units", "nothing"), path)
     axes = _axes(file, variable, name, path)
     nodes = checked_nodes(_values(file, axes.lat, path), _values(file, axes.lon, path), path)
+    _check_single_node(variable, field, nodes, path)
     hours = _hours(file, axes.time, path)
     check_hourly(hours, path)
     if field.accumulated:
@@ -385,6 +387,7 @@ REDUCED = re.compile(
     r"(?:daily|monthly)_(?:reduce|mean|max|min|sum|std)"
     r"|\b(?:hour|day|mon|year|seas|tim)(?:mean|avg|min|max|sum|std)\b"
 )
+INCREMENT = "GRIB_iDirectionIncrementInDegrees"
 OF_STEP = {None: None, "instant": False, "accum": True}
 HOURS_OF_AN = ("an", "fc")
 
@@ -420,18 +423,45 @@ def _check_meaning(variable: xr.Variable, field: Field, path: Path) -> None:
         raise WrongFile(what, where=str(path))
 
 
+def _increment(variable: xr.Variable) -> float:
+    """Degrees between nodes as the converter says; NaN where it does not."""
+    given = np.ravel(variable.attrs.get(INCREMENT, np.nan))
+    try:
+        return float(given[0]) if given.size == 1 else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _check_single_node(variable: xr.Variable, field: Field, nodes: Nodes, path: Path) -> None:
+    """Refuse one of another grid, such as ERA5-Land's, which its coordinates cannot tell."""
+    increment = _increment(variable)
+    if nodes.step is None and abs(increment - STEP) >= 1e-3:
+        raise WrongFile(
+            f"{field.long_name} is of a single node of a grid of {increment:g} degrees"
+            f" ({INCREMENT}); ERA5's is of {STEP:g}, ERA5-Land's of {ERA5_LAND_STEP:g}.",
+            where=str(path),
+        )
+
+
 def _check_accumulation(
     file: xr.Dataset, variable: xr.Variable, field: Field, nodes: Nodes, path: Path
 ) -> None:
     """Sums are over an hour in ERA5, three in its ensemble, up to a day in ERA5-Land.
 
     They are told apart by the converter's history, or else by the grid: only the hourly product is
-    delivered at 0.25 degrees.
+    delivered at 0.25 degrees. ERA5-Land has the same stream and another grid, which of a single
+    node only the converter tells.
     """
-    if HOURLY in STREAM.findall(str(file.attrs.get("history", ""))):
+    if abs((nodes.step or _increment(variable)) - STEP) < 1e-3:
         return
-    step = nodes.step or variable.attrs.get("GRIB_iDirectionIncrementInDegrees", np.nan)
-    if not abs(float(step) - STEP) < 1e-3:
+    if nodes.step is None:
+        raise WrongFile(
+            f"over how long {field.long_name} is summed cannot be told of a single node whose grid"
+            f" is not named ({INCREMENT}): in ERA5 it is an hour, in ERA5-Land up to a day.",
+            where=str(path),
+            mend="Ask for an area of two nodes or more.",
+        )
+    if HOURLY not in STREAM.findall(str(file.attrs.get("history", ""))):
         raise WrongFile(
             f"over how long {field.long_name} is summed cannot be told: its grid ({nodes}) is not"
             " that of 0.25 degrees, and its history does not name the hourly stream.",

@@ -349,7 +349,8 @@ def _in_our_unit(
         values = raw.astype(np.float32)
         if (scale * factor, offset * factor + shift) != (1.0, 0.0):
             values = ((raw.astype(np.float64) * scale + offset) * factor + shift).astype(np.float32)
-        values[_any_of(raw, np.array(absent, raw.dtype)) | ~np.isfinite(raw)] = np.nan
+        missing = ~(np.abs(raw) < netcdf.ENORMOUS)  # those that are not finite, too
+        values[missing | _any_of(raw, np.array(absent, raw.dtype))] = np.nan
         return Field(cells.placed(values, np.nan), {})
     whole = [int(value) for value in absent if _fits(value, raw.dtype)]
     fill = whole[0] if whole else _unused(raw)

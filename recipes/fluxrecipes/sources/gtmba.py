@@ -7,6 +7,8 @@ series, one after another, or as plain rows; it also writes them as CSV.
 
 Winds are reported by where they blow to. Times are the middle of the averaging interval.
 Quality: 1 highest, 2 default, 3 adjusted; 4 (lower) and 5 (failed) are left out, 0 is missing.
+So is every other code, as -9, for which the provider says to ask: it has 1 to 3 requested for data
+that are probably valid. What has no code is kept as not checked.
 """
 
 from __future__ import annotations
@@ -29,14 +31,6 @@ SPEED, DIRECTION, EAST, NORTH = ("WS_401", "WS_400"), ("WD_410",), ("WU_422",), 
 AIR, RELATIVE, WATER, PRESSURE = ("AT_21",), ("RH_910",), ("T_25",), ("BP_915",)
 KINDS = ((*SPEED, *EAST), (*AIR, *RELATIVE), WATER, PRESSURE)  # each at its own height
 WANTED = (*SPEED, *EAST, *AIR, *RELATIVE, *WATER, *PRESSURE)
-VERDICTS = {
-    0: reports.REJECTED,
-    1: reports.GOOD,
-    2: reports.PROBABLY_GOOD,
-    3: reports.PROBABLY_GOOD,
-    4: reports.REJECTED,
-    5: reports.REJECTED,
-}
 # In names of means of days and months: the provider's files, beside _hr and _10m, and those of
 # ERDDAP, whose data sets are pmelTaoDyAirt and the like.
 DAILY = re.compile(r"_dy\.|tao(?:dy|5day|mon)", re.IGNORECASE)
@@ -165,12 +159,15 @@ def _quality(station: Station, part: slice, field: Field) -> Array:
     ]
     worst = np.zeros(part.stop - part.start, np.uint8)
     for found in filter(None, map(station.first, names)):
-        codes = station.values(found, part)
-        verdict = np.full(worst.shape, reports.NOT_CHECKED, np.uint8)
-        for value, meaning in VERDICTS.items():
-            verdict[codes == value] = meaning
-        worst = np.maximum(worst, verdict)
+        worst = np.maximum(worst, _verdict(station.values(found, part)))
     return np.where(worst == 0, np.uint8(reports.NOT_CHECKED), worst)
+
+
+def _verdict(codes: Numbers) -> Array:
+    """Verdicts on values with such codes, NaN where there is none."""
+    kinds = (np.isnan(codes), codes == 1, (codes > 1) & (codes <= 3))
+    verdicts = (reports.NOT_CHECKED, reports.GOOD, reports.PROBABLY_GOOD)
+    return np.select(kinds, verdicts, reports.REJECTED).astype(np.uint8)
 
 
 def _height(station: Station, part: slice, field: Field, sign: int) -> Numbers | float:

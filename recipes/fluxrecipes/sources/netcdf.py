@@ -25,6 +25,8 @@ CELSIUS = frozenset({"Celsius", "degree_Celsius", "degrees_Celsius", "degree_C",
 # Bytes of a chunk that its variable need not fill: so much the library gives by itself to variables
 # whose axes have no end.
 LARGEST_SPARE = 2**24
+# EPIC's 1e35 and NetCDF's own 9.97e36 stand for "none", also where no attribute says so.
+ENORMOUS = 1e30
 POINTER = 16  # bytes that a chunk keeps for a text or a list, which lies elsewhere
 
 

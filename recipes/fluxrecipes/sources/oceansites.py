@@ -44,6 +44,10 @@ DEPTHS = ("sensor_depth", "depth", "nominal_depth")
 LENGTH = re.compile(
     r"(?P<number>[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*(?P<unit>[a-z]*)", re.IGNORECASE
 )
+# What an angle is counted from or is relative to is not where the wind blows from or to.
+NOT_NORTH = r"(?!\s+(?:the\s+)?(?:(?:true|magnetic|geographic)\s+)?n(?:orth)?\b)"
+FROM = re.compile(rf"\bfrom\b{NOT_NORTH}")
+TOWARD = re.compile(rf"\bto(?:wards?)?\b{NOT_NORTH}")
 METRES = {"cm": 0.01, "mm": 0.001, "ft": 0.3048, "feet": 0.3048}  # other words: metres, or no unit
 
 
@@ -81,7 +85,7 @@ def _times(station: Station, part: slice) -> Array:
     time = "TIME" if "TIME" in station.fields else "time"
     moments = station.times(part, time)
     if flags := station.first(f"{time}_QC"):
-        wrong = np.isin(station.values(flags, part), BAD)
+        wrong = np.isin(station.flags(flags, part), BAD)
         moments = np.where(wrong, np.datetime64("NaT", "s"), moments)
     return moments
 
@@ -156,12 +160,21 @@ def _direction(station: Station, part: slice) -> Numbers | float:
     field = station.first(*DIRECTION)
     if field is None:
         return np.nan
-    said = f"{field.text('standard_name')} {field.text('long_name')}".lower().replace("_", " ")
-    turn = 0.0 if "from" in said else 180.0 if re.search(r"\bto(ward|wards)?\b", said) else np.nan
     rejected = _quality(station, part, field) == reports.REJECTED
     values = station.values(field, part)
     valid = (values >= 0) & (values <= 360) & ~rejected
-    return np.where(valid, np.mod(values + turn, 360.0), np.nan)
+    return np.where(valid, np.mod(values + _turn(field), 360.0), np.nan)
+
+
+def _turn(field: Field) -> float:
+    """What makes a direction one that the wind blows from: 0, 180, or NaN where nobody says."""
+    for name in ("standard_name", "long_name"):
+        said = field.text(name).lower().replace("_", " ")
+        if FROM.search(said):
+            return 0.0
+        if TOWARD.search(said):
+            return 180.0
+    return np.nan
 
 
 def _quality(station: Station, part: slice, field: Field, level: int = 0) -> Array:
@@ -169,7 +182,7 @@ def _quality(station: Station, part: slice, field: Field, level: int = 0) -> Arr
     verdict = np.full(part.stop - part.start, reports.NOT_CHECKED, np.uint8)
     flags = station.first(f"{field.name}_QC")
     if flags is not None:
-        codes = station.values(flags, part, level if flags.dims == field.dims else 0)
+        codes = station.flags(flags, part, level if flags.dims == field.dims else 0)
         for code, meaning in VERDICTS.items():
             verdict[codes == code] = meaning
     return verdict

@@ -12,8 +12,9 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,12 @@ from fluxengine.errors import DamagedFile, FluxforgeError, MissingFile, WrongFil
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.sources.classic_netcdf import check_classic
 from fluxrecipes.sources.gzipped import FETCH_AGAIN
-from fluxrecipes.sources.netcdf import POINTER, check_chunk
+from fluxrecipes.sources.netcdf import ENORMOUS, POINTER, check_chunk
 from fluxrecipes.sources.reports import LONG, PART, SHORT, WIDE, Array
 
 Numbers = npt.NDArray[np.float64]
 Units = Mapping[str, tuple[float, float]]  # by name: scale and offset to ours
 CLASSIC = (b"CDF\x01", b"CDF\x02")
-ENORMOUS = (
-    1e30  # EPIC's 1e35 and NetCDF's 9.97e36 stand for "none", also where no attribute says so
-)
 # Cells of a variable for each byte of the file: no more can be packed into it, and 1,000 are had by
 # deflate where all are equal.
 MOST_CELLS_A_BYTE = 1100
@@ -197,6 +195,18 @@ class Station:
             at.append(part if name == self.along else level if is_vertical(name) else 0)
         return field.numbers(tuple(at))
 
+    def flags(self, field: Field, part: slice, level: int = 0) -> Numbers:
+        """Values of a variable of quality flags, which may be characters, as may be its attributes.
+
+        Raises
+        ------
+        WrongFile
+            As `values`.
+        """
+        numbers = {key: v for key, v in field.attrs.items() if np.asarray(v).dtype.kind in "iuf"}
+        plain = replace(field, load=partial(_digits, field.load), attrs=numbers)
+        return self.values(plain, part, level)
+
     def levels(self, field: Field) -> Numbers:
         """Coordinates of a variable's levels, positive down [m]; NaN where not told."""
         vertical = next((name for name in field.dims if is_vertical(name)), None)
@@ -286,6 +296,16 @@ class Station:
             return _moments(seconds, np.datetime64("1970-01-01", "s"))
         step, epoch = _since(units, self.path)
         return _moments(values * step, epoch)
+
+
+def _digits(load: Callable[[tuple[slice | int, ...]], Array], at: tuple[slice | int, ...]) -> Array:
+    """What a variable holds, characters as the digits they are; NaN for all others, as blanks."""
+    raw = load(at)
+    if raw.dtype != np.dtype("S1"):
+        return raw
+    codes = np.ascontiguousarray(raw).view(np.uint8).reshape(raw.shape)
+    is_digit = (codes >= ord("0")) & (codes <= ord("9"))
+    return np.where(is_digit, codes.astype(np.float64) - ord("0"), np.nan)
 
 
 def is_vertical(name: str) -> bool:
