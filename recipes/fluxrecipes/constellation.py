@@ -14,8 +14,9 @@ from typing import Literal
 
 from fluxengine import registry
 from fluxengine.declare import Source, Variable, flag_variable
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.grid import Axis
+from fluxrecipes import vocabulary as cf
 
 Rule = Literal["newest", "fixed-local-time", "closest-to-in-situ"]
 
@@ -203,9 +204,31 @@ def source_of(sensor: str) -> Source:
     ------
     UnknownName
         Where there is neither.
+    ConfigError
+        Where that source has no passes: means of days, an analysis.
     """
     short = f"rss-{sensor}"
-    return registry.source(short if short in registry.source_names() else sensor)
+    known = registry.source_names()
+    if short not in known and sensor not in known:
+        satellites = [name.removeprefix("rss-") for name in known if _has_passes(name)]
+        mend = f"Did you mean '{sensor.lower()}'?" if sensor.lower() in satellites else None
+        mend = mend or f"Known: {', '.join(satellites)}."
+        raise UnknownName(f"there is no satellite '{sensor}'.", where="sensors", mend=mend)
+    name = short if short in known else sensor
+    if not _has_passes(name):
+        raise ConfigError(
+            f"'{name}' has no wind on the ascending and descending passes of a day.",
+            where="sensors",
+            mend=f"`fluxforge sources {name}` says what it has. Name daily maps of a satellite.",
+        )
+    return registry.source(name)
+
+
+def _has_passes(name: str) -> bool:
+    """Whether a source has what a record is made from: wind, and when each pass saw it."""
+    source = registry.source(name)
+    needed = {cf.wind_speed.name, cf.pass_time.name}
+    return "orbit" in source.grid.dims and needed <= {one.name for one in source.variables}
 
 
 def doubt(name: str, day: date) -> Doubt | None:

@@ -271,7 +271,7 @@ FLUXES = (sensible_heat_flux, latent_heat_flux)
 BULK_FLUXES = (sensible_heat_flux_bulk, latent_heat_flux_bulk)
 
 # Where a value of a product comes from, or why there is none. The order matters: where a result
-# rests on several inputs, its state is the highest code among them.
+# rests on several inputs, its state is the one that comes last; see `fluxrecipes.stages.states`.
 OBSERVED, INTERPOLATED, PERSISTED, REANALYSIS, COMPLETED = 2, 3, 4, 5, 6
 NO_OBSERVATION, NO_RETRIEVAL, COAST, SEA_ICE, LAND = 10, 11, 12, 13, 14
 STATES = {

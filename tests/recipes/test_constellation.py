@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from fluxengine import registry
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.grid import days
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.constellation import (
@@ -18,6 +18,7 @@ from fluxrecipes.constellation import (
     SURE,
     Constellation,
     codes,
+    source_of,
 )
 from fluxrecipes.products import deepflux
 from fluxrecipes.sources import rss
@@ -94,6 +95,16 @@ def test_what_a_rule_needs_is_asked_for() -> None:
         Constellation.of("fixed-local-time", {n: SOURCES[n] for n in ("f11", "f13")}, {})
     with pytest.raises(ConfigError, match="needs a ranking"):
         Constellation.of("closest-to-in-situ", SOURCES, {})
+
+
+def test_what_is_no_satellite_is_refused_in_words() -> None:
+    for name in ("oisst", "rss-f17-monthly", "f17-3day", "era5"):
+        with pytest.raises(ConfigError, match="no wind on the ascending and descending passes"):
+            source_of(name)
+    for name, near in (("F17", "'f17'"), ("f99", "f10, f10-ghrc, f11"), ("insitu", "Known: ")):
+        with pytest.raises(UnknownName, match=f"no satellite '{name}'.*{near}"):
+            source_of(name)
+    assert source_of("f17") is source_of("rss-f17")
 
 
 def test_codes_of_satellites_are_their_own_and_newcomers_come_above() -> None:

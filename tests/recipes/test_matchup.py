@@ -231,8 +231,8 @@ def test_withheld_platforms_are_known_by_any_case_and_by_their_surroundings() ->
     names = np.array([b"WHOTS", b"51wh0", b"41002"], "S16")
     found = match(reports(["2014-07-02T18:00"] * 3, platform=names), passes())
     assert found.platform[found.named(["whots", "51WH0"])].tolist() == [b"51wh0", b"WHOTS"]
-    assert len(found.beyond([(0.3, 4.9)], 499.0)) == 3
-    assert not len(found.beyond([(0.3, 4.9), (50.0, 50.0)], 502.0))
+    assert not found.near([(0.3, 4.9)], 499.0).any()
+    assert found.near([(0.3, 4.9), (50.0, 50.0)], 502.0).all()
 
 
 def test_distances_are_those_of_the_sphere() -> None:

@@ -21,7 +21,7 @@ from fluxengine.errors import ConfigError, UnknownName
 from fluxrecipes import stored
 from fluxrecipes.matchups import beside, by_month, command, file
 from fluxrecipes.matchups.beside import Asked, Beside
-from fluxrecipes.matchups.matching import Matchups, Rules
+from fluxrecipes.matchups.matching import WITHHELD, Matchups, Rules
 from fluxrecipes.sources.reports import GTMBA, ICOADS, NDBC, OCEANSITES
 
 RNG = np.random.default_rng(8)
@@ -92,6 +92,20 @@ def test_a_copy_of_a_withheld_report_is_withheld_whichever_is_nearer_to_the_sens
     assert beside.sets_of(some).tolist() == [beside.KEPT_BACK] * 2 + [2, beside.KEPT_BACK]
     assert beside.once(some, ["WHOTS"]).platform.tolist() == [b"41002"]
     assert not beside.reported_by(some, ["NTAS"]).any() and len(beside.once(some)) == 2
+
+
+def test_what_comes_from_near_a_withheld_mooring_is_withheld_by_any_name() -> None:
+    """Its own report may lack heights, or lie in the next cell: then no copy would be known."""
+    some = matchups(
+        3,
+        platform=np.array([b"1700123", b"SHIP7", b"41002"], "S16"),
+        latitude=np.array([22.75, -19.6, 22.7]),
+        longitude=np.array([202.1, 274.4, 204.0]),
+    )
+    assert beside.reported_by(some, ["stratus", "ntas"]).tolist() == [True, True, False]
+    assert beside.once(some, WITHHELD).platform.tolist() == [b"41002"]
+    assert beside.sets_of(some).tolist() == [beside.KEPT_BACK] * 2 + [beside.TRAIN]
+    assert len(beside.once(some, ["46246"])) == 3
 
 
 def test_what_is_held_out_sets_no_limits() -> None:

@@ -387,7 +387,7 @@ def test_what_checks_the_training_does_not_teach_under_another_number(
 
 @pytest.mark.parametrize("name", ["F17", "f99"])
 def test_a_misspelt_satellite_is_told(shared: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnknownName, match=f"no source '{name}'"):
+    with pytest.raises(UnknownName, match=f"no satellite '{name}'"):
         matched.found(asked(tmp_path, shared, matchups={"sensors": [name]}))
 
 
@@ -467,6 +467,18 @@ def test_baselines_learn_from_the_very_reports_of_a_net(shared: Path, tmp_path: 
         np.testing.assert_allclose(told, TRUTH[name][cells][order], rtol=1e-6)
     place = np.sin(np.radians(LAT))[learned.row[order]]
     np.testing.assert_allclose(inputs[:, len(points.INPUTS)], place)
+
+
+def test_a_net_is_scored_on_what_the_record_feeds_it(shared: Path, tmp_path: Path) -> None:
+    """Where there is no value, whether it is a filled one is not known."""
+    parts = points.Inputs.opened(of_baselines(tmp_path, shared, "2014-01-01", "2014-02-10"))
+    day = parts.days[3]
+    filled = parts.filled.read(np.array([day]))
+    _, told = parts.of(day)
+    for name in ("wind_speed", "water_vapour"):
+        none = ~np.isfinite(filled.of(name)[0])
+        assert none.any() and not none.all()
+        np.testing.assert_array_equal(np.isnan(told[f"{name}_filled"]), none)
 
 
 def test_baselines_of_reports_are_told_that_there_are_none(shared: Path, tmp_path: Path) -> None:

@@ -247,8 +247,14 @@ def test_offsets_of_overlaps_mend_a_jump_and_leave_the_trend(tmp_path: Path) -> 
         document.of(asked(tmp_path, overlaps=[overlap], **given))
 
 
-def test_intervals_know_how_well_an_offset_is_known(tmp_path: Path) -> None:
-    """Of records whose satellites differ at random from month to month, 95 % hold the truth."""
+@pytest.mark.parametrize(("persistence", "narrow"), [(0.0, 0.3), (0.6, 0.1)])
+def test_intervals_know_how_well_an_offset_is_known(
+    tmp_path: Path, persistence: float, narrow: float
+) -> None:
+    """Of records whose satellites differ at random from month to month, 95 % hold the truth.
+
+    A year whose months depend on each other tells little: intervals are wide, but they hold.
+    """
     both = (np.datetime64("2001-11") <= MONTHS) & (np.datetime64("2002-10") >= MONTHS)
     later = (np.datetime64("2002-05") <= MONTHS)[:, None, None] * 0.5
     sides = {name: {"store": ".", "dataset": f"{name}.zarr"} for name in ("before", "after")}
@@ -257,6 +263,8 @@ def test_intervals_know_how_well_an_offset_is_known(tmp_path: Path) -> None:
     wrong, allowed = [], []
     for number in range(40):
         differ = np.random.default_rng(number).normal(0, 0.3, (MONTHS.size, 1, 1))
+        for month in range(1, MONTHS.size):
+            differ[month] += persistence * differ[month - 1]
         true = 7.0 + trend(0.2) + noise(0.05)
         for name, values in {
             "monthly": true + later,
@@ -270,13 +278,8 @@ def test_intervals_know_how_well_an_offset_is_known(tmp_path: Path) -> None:
         told = one(found, "wind_speed")
         wrong.append([told.slope - 0.2, float(maps["trend"][3, 5]) - 0.2])
         allowed.append([told.interval, float(maps["interval"][3, 5])])
-    print(
-        (np.abs(wrong) < allowed).mean(axis=0),
-        np.std(wrong, axis=0) / np.mean(allowed, axis=0),
-        np.mean(allowed, axis=0),
-    )
     assert ((np.abs(wrong) < allowed).mean(axis=0) > 0.88).all()
-    assert (np.std(wrong, axis=0) / np.mean(allowed, axis=0) > 0.3).all()  # of 1.96, 0.51
+    assert (np.std(wrong, axis=0) / np.median(allowed, axis=0) > narrow).all()  # of 1.96, 0.51
 
 
 def test_enso_can_be_taken_out(tmp_path: Path) -> None:
@@ -468,6 +471,23 @@ def test_a_month_that_is_there_for_a_part_of_the_record_takes_nothing_off_the_tr
     away = anomalies(gappy)
     slope = np.polyfit(*np.stack([away["year"], away[:, 0]])[:, np.isfinite(away[:, 0])], 1)[0]
     assert slope == pytest.approx(0.1, rel=1e-6) and made.sizes["year"] == years.size
+
+
+@pytest.mark.parametrize("seen", [(1, 2), (0, 1, 2), (11, 0, 1, 2, 3)])
+def test_offsets_do_not_guess_what_ice_hides(seen: tuple[int, ...]) -> None:
+    """A wave through a season's months says nothing of the year: the mean of them is told."""
+    month = np.arange("1997-01", "2007-01", dtype="datetime64[M]")
+    there = np.isin(month.astype(int) % 12, seen)
+    lat, lon = np.array([-75.0, -65.0, -5.0]), np.array([5.0, 15.0])
+    apart = 0.5 + np.random.default_rng(3).normal(0, 0.3, (month.size, 3, 2))
+    apart[~there, :2] = np.nan
+    told = offsets._by_block(apart, month, lat, lon)
+    assert np.isfinite(told.mean).all()
+    np.testing.assert_allclose(told.mean[0], np.nanmean(apart[:, :2], axis=(0, 1)), atol=0.15)
+    assert (np.abs(told.mean - 0.5) < 4 * told.standard_error).all()
+    assert (told.standard_error < 0.3).all()
+    alone = offsets._level(apart[there, 0, 0], month[there])  # all that both satellites have
+    assert alone.mean == pytest.approx(apart[there, 0, 0].mean())
 
 
 def test_a_month_belongs_to_the_satellite_of_most_of_its_days() -> None:

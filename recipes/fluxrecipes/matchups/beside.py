@@ -16,7 +16,16 @@ from fluxengine.place import Place
 from fluxengine.store import open_dataset
 from fluxrecipes.matchups import by_month
 from fluxrecipes.matchups.climatology import Climatology
-from fluxrecipes.matchups.matching import WITHHELD, Flags, Indices, Matchups, Rules, rank_of
+from fluxrecipes.matchups.matching import (
+    SURROUNDINGS,
+    WITHHELD,
+    WITHHELD_PLACES,
+    Flags,
+    Indices,
+    Matchups,
+    Rules,
+    rank_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -252,8 +261,15 @@ def duplicates(matchups: Matchups) -> Flags:
 
 
 def reported_by(matchups: Matchups, platforms: Iterable[str]) -> Flags:
-    """Which are reports of some platforms, under their own name or, as copies, under another."""
-    found = matchups.named(platforms)
+    """Which are reports of some platforms, under their own name or, as copies, under another.
+
+    Of the moorings kept for the last test also whatever comes from near them: a report without
+    heights, or one that is doubted, meets nothing, and so its copies cannot be told.
+    """
+    names = {name.upper() for name in platforms}
+    found = matchups.named(names)
+    if not names.isdisjoint(WITHHELD):
+        found |= matchups.near(WITHHELD_PLACES, SURROUNDINGS)
     copies = list(_copies(matchups)) if found.any() else []
     grows = bool(copies)
     while grows:  # by copies of copies

@@ -59,6 +59,9 @@ _EARTH = 6371.0  # km
 # Kept for the last test, in whatever feed and by whatever number their reports come.
 WITHHELD = ("WHOTS", "STRATUS", "NTAS", "51WH0", "32ST0", "41NT0", "32012", "41060", "48401")
 WITHHELD_PLACES = ((22.7, 202.0), (-20.0, 275.0), (15.0, 309.0))  # degrees north and east
+# Of these places whatever comes is taken for theirs: a mooring is laid out anew some 70 km away,
+# and a copy of its reports is not known for one where the original has no heights or is doubted.
+SURROUNDINGS = 100.0  # km
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,12 @@ class Matchups:
         upper = np.char.upper(np.char.strip(self.platform.astype("S16")))
         return np.isin(upper, [name.upper().encode() for name in platforms])
 
-    def beyond(self, places: Iterable[tuple[float, float]], kilometres: float) -> Self:
-        """Those further than some kilometres from all of the places (degrees north and east)."""
-        near = np.zeros(len(self), bool)
+    def near(self, places: Iterable[tuple[float, float]], kilometres: float) -> Flags:
+        """Which lie within some kilometres of any of the places (degrees north and east)."""
+        found = np.zeros(len(self), bool)
         for latitude, longitude in places:
-            near |= distance(self.latitude, self.longitude, latitude, longitude) <= kilometres
-        return self.at(~near)
+            found |= distance(self.latitude, self.longitude, latitude, longitude) <= kilometres
+        return found
 
 
 def distance(latitude: Array, longitude: Array, north: float, east: float) -> Floats:

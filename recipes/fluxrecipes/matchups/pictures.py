@@ -54,6 +54,8 @@ def densities(
     of : str
         Whose estimates they are.
     """
+    from matplotlib.ticker import LogFormatter
+
     plt = _pyplot()
     shown = compared[:6]
     columns = 2 if len(shown) <= 4 else 3
@@ -72,7 +74,10 @@ def densities(
         width = 2.0 * agreed.centred.value
         axis.plot(ends, ends, color="black", linewidth=1)
         for side in (-width, width):
-            axis.plot(ends, ends + agreed.bias.value + side, "--", color=_COLOURS[1], linewidth=1)
+            (line,) = axis.plot(
+                ends, ends + agreed.bias.value + side, "--", color=_COLOURS[1], linewidth=1
+            )
+        line.set_label("bias ± 2 centred RMSE")
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axis.set_xlabel(f"report [{unit}]")
         axis.set_ylabel(f"{of} [{unit}]")
@@ -87,7 +92,10 @@ def densities(
             fontsize=9,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
         )
-        figure.colorbar(drawn, ax=axis, shrink=0.75, label="points")
+        counts = figure.colorbar(drawn, ax=axis, shrink=0.75, label="points")
+        counts.ax.yaxis.set_major_formatter(LogFormatter())  # no powers of ten: few are hundreds
+        counts.ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.5)))
+    axes.flat[0].legend(loc="lower right", fontsize=8)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=14, fontweight="bold")
@@ -114,7 +122,7 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
         rows, 2, figsize=(11, 5.3 * rows + 0.6), subplot_kw={"projection": "polar"}, squeeze=False
     )
     # Quarter circles: what lays out axes by itself takes them for whole ones.
-    figure.subplots_adjust(left=0.06, right=0.95, bottom=0.06, top=0.9, hspace=0.28, wspace=0.15)
+    figure.subplots_adjust(left=0.06, right=0.95, bottom=0.06, top=0.87, hspace=0.28, wspace=0.15)
     for axis in axes.flat[len(several) :]:
         axis.set_visible(False)
     names = list(dict.fromkeys(label for labelled in several.values() for label in labelled))
@@ -136,7 +144,8 @@ def taylor(several: Mapping[str, Mapping[str, Agreement]], path: Path, *, title:
                 markersize=8,
             )
     handles = [shown[name] for name in names]
-    axes.flat[0].legend(handles, names, loc="upper right", fontsize=9, bbox_to_anchor=(1.08, 1.08))
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.955), "ncols": min(len(names), 6)}
+    figure.legend(handles, names, fontsize=9, **where)
     figure.suptitle(title, fontsize=14, fontweight="bold")
     return _saved(figure, path)
 
@@ -195,6 +204,9 @@ def series(several: Sequence[Series], path: Path, *, title: str) -> Path:
     )  # fmt: skip
     for column, station in enumerate(stations):
         axes[0, column].set_title(station, loc="left", fontsize=11)
+        years = np.concatenate([s.means[0] for s in several if s.station == station])
+        first, last = (end(years.astype("M8[Y]")) for end in (np.min, np.max))
+        axes[0, column].set_xlim(first.astype("M8[D]"), (last + 1).astype("M8[D]"))
         for axis, variable in zip(axes[:, column], VARIABLES, strict=True):
             mine = [s for s in several if (s.station, s.variable) == (station, variable)]
             for one in mine:

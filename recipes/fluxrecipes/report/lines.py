@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FEW = 12  # months: of so few the marks are what is seen
+
 
 def monthly(axis: Any, months: npt.NDArray[Any], values: npt.NDArray[Any], **look: Any) -> None:
-    """Draw a series with a mark in each month, broken where months are missing.
+    """Draw a series with a mark in the middle of each month, broken where months are missing.
 
     Parameters
     ----------
@@ -25,8 +27,11 @@ def monthly(axis: Any, months: npt.NDArray[Any], values: npt.NDArray[Any], **loo
     every = np.arange(months.min(), months.max() + 1)
     whole = np.full(len(every), np.nan)
     whole[np.searchsorted(every, months)] = values
+    few = len(every) <= FEW
     with mpl.rc_context({"date.converter": "concise"}):
-        axis.plot(every.astype("M8[D]"), whole, marker=".", markersize=4, **look)
+        axis.plot(
+            every.astype("M8[D]") + 14, whole, marker="o" if few else ".", markersize=4, **look
+        )
 
 
 def legend(figure: Any, axes: Any, **options: Any) -> None:

@@ -23,6 +23,7 @@ from fluxrecipes.skill.fields import VARIABLES, Passes
 from fluxrecipes.skill.network import loaded
 from fluxrecipes.skill.settings import Retrieval, Validation
 from fluxrecipes.skill.truth import AIR, Simulated
+from fluxrecipes.stages.states import was_filled
 from fluxrecipes.training import labelled
 from fluxrecipes.training.archive import Days, Part
 
@@ -132,7 +133,7 @@ class Inputs:
         for quantity in (networks.WIND_FILLED, networks.VAPOUR_FILLED):
             name = quantity.name.removesuffix("_filled")
             state = filled.states[filled.names.index(name), 0]
-            told[quantity.name] = (state != cf.OBSERVED).astype(np.float64)
+            told[quantity.name] = was_filled(state)
         return passes, told
 
 

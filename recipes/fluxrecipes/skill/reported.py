@@ -47,15 +47,22 @@ def reported(parts: Inputs, asked: Validation) -> Sample:
 
 
 def _matchups(asked: Validation) -> Matchups | None:
-    """Chosen as for a training: no withheld station, and not what checks the training."""
+    """Chosen as for a training: no withheld station, and not what checks the training.
+
+    Under which names a platform reports is asked of all days: whether it is kept back from a fit
+    must not depend on which days are fitted.
+    """
     rules, names = Matching.model_validate({}), asked.datasets
-    every = of_periods(asked.place, asked.fit, rules, names.observed, names.filled)
-    if not every:
+    fit, score = (
+        of_periods(asked.place, periods, rules, names.observed, names.filled)
+        for periods in (asked.fit, asked.score)
+    )
+    if not fit:
         return None
-    reports = Matchups.joined(every)
-    whole = once(reports, rules.withheld)
+    whole = once(Matchups.joined(fit), rules.withheld)
     fine = Climatology.of(whole).plausible(whole, rules.limit)
-    return whole.at(fine & ~unseen(whole, rules.unseen, one_name(reports)))
+    named = one_name(Matchups.joined([*fit, *score]))
+    return whole.at(fine & ~unseen(whole, rules.unseen, named))
 
 
 def _of_day(parts: Inputs, day: np.datetime64, some: Matchups) -> Sample:

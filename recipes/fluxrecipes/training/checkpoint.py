@@ -88,10 +88,12 @@ def read(
         ) from error
     wanted = json.loads(json.dumps(expected))  # as JSON gives it back: lists for tuples
     if found := [name for name, value in wanted.items() if document.get(name) != value]:
+        differs = _difference(wanted, document, found[0])
+        since = "Days published since count, even those that it does not read. "
         raise OtherTraining(
-            f"it is of another training: {_difference(wanted, document, found[0])}.",
+            f"it is of another training: {differs}.",
             where=str(path),
-            mend=ANEW,
+            mend=(since if "content: " in differs else "") + ANEW,
         )
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():

@@ -70,7 +70,8 @@ class Matching(BaseModel, extra="forbid", frozen=True):
     apart: float = Field(
         0.0,
         ge=0,
-        description="km from the moorings kept for the last test within which nothing counts",
+        description="km from the moorings kept for the last test within which nothing counts;"
+        f" where these are withheld at least {matching.SURROUNDINGS:g}",
     )
     within: float = Field(0.5, gt=0, description="hours between a report and the pass")
     nominal: float = Field(
@@ -197,7 +198,7 @@ def _allowed(whole: Matchups, asked: Matched) -> Matchups:
         codes = [code for code, name in constellation.codes(rules.sensors).items()]
         kept &= np.isin(whole.satellite, codes)
     whole = whole.at(kept)
-    return whole.beyond(matching.WITHHELD_PLACES, rules.apart) if rules.apart else whole
+    return whole.at(~whole.near(matching.WITHHELD_PLACES, rules.apart)) if rules.apart else whole
 
 
 def _during(whole: Matchups, periods: Sequence[Period]) -> Flags:

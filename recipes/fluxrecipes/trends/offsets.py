@@ -22,7 +22,9 @@ Floats = npt.NDArray[np.float64]
 Months = npt.NDArray[np.datetime64]
 
 FEWEST = 6  # months that two satellites must have in common
-YEAR = 12  # months: fewer do not tell a season from an offset
+YEAR = 12
+SEASONS = 18  # months: beside fewer a season cannot be fitted, and a year's mean has little of it
+SEEN = 9  # of the year's months: where ice hides the others, an annual wave says nothing of them
 BLOCK = 10.0  # degrees over which an offset is averaged: that of a cell is mostly weather
 
 
@@ -217,10 +219,14 @@ def _of_label(departures: Floats, months: Months, label: npt.NDArray[np.intp]) -
 
 
 def _level(monthly: Floats, months: Months) -> Mean:
-    """Mean of months; of a year and more beside the season that they have."""
+    """Mean of months; beside the season, where enough of them and of the year are there."""
     plain = mean_of(monthly)
-    if len(months) < YEAR:
+    of_year = months.astype("datetime64[M]").astype(int) % YEAR
+    there = np.isfinite(monthly)
+    seen = sum(there[of_year == month].any(axis=0).astype(int) for month in range(YEAR))
+    fit = (plain.number >= SEASONS) & (seen >= SEEN)
+    if not fit.any():
         return plain
-    turn = 2.0 * np.pi * (months.astype("datetime64[M]").astype(int) % YEAR) / YEAR
+    turn = 2.0 * np.pi * of_year / YEAR
     seasonal = mean_of(monthly, np.stack([np.cos(turn), np.sin(turn)], axis=1))
-    return seasonal.where(seasonal.number >= YEAR, plain)
+    return seasonal.where(fit, plain)
