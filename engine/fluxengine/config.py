@@ -27,9 +27,11 @@ NAMES = re.compile(
     r"secret|pass_?word|passwd|pass_?phrase|token|access_?key|api_?key|private_?key|credential",
     re.I,
 )
+# Before the @ of an address: who logs in where no key does, a container of Azure, nobody.
+PUBLIC = r"(?<!ssh)(?<!sftp)(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)://(?!anonymous@[^\s@]*$)"
 # What is one by its form: user or key in a URL (of ssh, a password), a signature, a header, a key.
 FORMS = re.compile(
-    r"(?<!ssh)(?<!sftp)://[^/\s]*@|://[^/\s:@]*:(?!\d+/)\S*@|[?&]sig=|pass="
+    rf"{PUBLIC}[^/\s]*@|://[^/\s:@]*:(?!\d+/)\S*@|[?&]sig=|(?<!by)(?<!over)pass="
     r"|\bbearer\s+\S+$|BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{12}",
     re.I,
 )

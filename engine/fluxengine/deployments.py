@@ -163,8 +163,8 @@ class Deployment:
         if not given:
             return None
         try:
-            return Security.temporary() if given is True else Security(**given)
-        except TypeError as error:
+            return Security.temporary() if given is True else Security(**with_versions(given))
+        except (TypeError, ValueError) as error:
             known = sorted(set(Security.__slots__))
             raise ConfigError(
                 f"{error}.", where="cluster.security", mend=f"Known: {', '.join(known)}."
@@ -236,6 +236,17 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
         if isinstance(below[name], Mapping) and isinstance(above[name], Mapping):
             both[name] = merged(below[name], above[name])
     return both
+
+
+def with_versions(security: Mapping[str, Any]) -> Options:
+    """What Dask's `Security` takes, for versions as its configuration has them: 1.2 and 1.3."""
+    import ssl
+
+    known = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    made = dict(security)
+    for name in made.keys() & {"tls_min_version", "tls_max_version"}:
+        made[name] = known.get(str(made[name]), made[name])
+    return made
 
 
 def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
@@ -156,11 +158,13 @@ class _Watch:
     kept: str = ""
     need_gpu: Callable[[], bool] = lambda: False
 
-    def until(self, done: Callable[[], bool]) -> Ticks[None]:
+    def until(
+        self, done: Callable[[], bool], pause: Callable[[float], object] = time.sleep
+    ) -> Ticks[None]:
         """Wait until it is done. A nanny gives a worker up that dies while it starts."""
         seen = glanced = time.monotonic()
         while not done():
-            time.sleep(TICK)
+            pause(TICK)
             now = time.monotonic()
             if now - glanced < min(GLANCE, self.wait):
                 continue
@@ -177,7 +181,7 @@ class _Watch:
         request = self.client.gather(futures, errors=errors, asynchronous=True)
         asked = asyncio.run_coroutine_threadsafe(request, loop.asyncio_loop)
         try:
-            yield from self.until(asked.done)
+            yield from self.until(asked.done, partial(wait_for, [asked]))
             return asked.result()
         finally:
             asked.cancel()

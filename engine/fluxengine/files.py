@@ -30,7 +30,7 @@ from fluxengine.errors import (
     StoreUnreachable,
 )
 from fluxengine.outages import GOES_ON, first_line, is_full
-from fluxengine.progress import Tick, unseen
+from fluxengine.progress import Tick, Watch, unseen, unwatched
 
 LOOKS_AT_ONCE = 16  # questions to a web server at a time
 LOOK = 20.0  # seconds until a web server that does not say what a file is like is given up
@@ -125,7 +125,7 @@ def local(root: str) -> Path:
     return Path(root.removeprefix("file://")).expanduser()
 
 
-def look(root: str, steps: Sequence[Paths], tick: Tick = unseen) -> list[FileId | None]:
+def look(root: str, steps: Sequence[Paths], watch: Watch = unwatched) -> list[FileId | None]:
     """Files below an archive's root as they are now, unread; None for each that is not there.
 
     A step with several files has them only if all are there. Where a name holds a `*`, the last
@@ -137,7 +137,7 @@ def look(root: str, steps: Sequence[Paths], tick: Tick = unseen) -> list[FileId 
     changed and kept its size goes unnoticed there. A local file that is there and cannot be looked
     at is given all the same: whoever reads it says why it cannot be read.
 
-    A web server is asked file by file: `tick` is called after each answer.
+    `watch` shows each path that was looked for; in an object store, each folder that was listed.
 
     Raises
     ------
@@ -146,8 +146,8 @@ def look(root: str, steps: Sequence[Paths], tick: Tick = unseen) -> list[FileId 
         `StoreUnreachable`, `StoreDenied` and `NoBucket` where it is known that it is one of these.
     """
     paths = dict.fromkeys(path for step in steps for path in _each(step))
-    seek = _look_below if is_local(root) else partial(_look_remote, tick=tick)
-    found = seek(root.rstrip("/"), list(paths))
+    seek = _look_below if is_local(root) else _look_remote
+    found = seek(root.rstrip("/"), list(paths), watch)
     files = dict(zip(paths, found, strict=True))
     return [_of_step([files[path] for path in _each(step)]) for step in steps]
 
@@ -198,17 +198,19 @@ def _ends_with(path: str, name: str, flat: bool) -> bool:
     return flat or not folder or f"/{place}".endswith(f"/{folder}")
 
 
-def _look_below(root: str, paths: list[str]) -> list[FileId | None]:
+def _look_below(root: str, paths: list[str], watch: Watch) -> list[FileId | None]:
     base = local(root)
     with _legible(root):
         if not base.is_dir():
             raise StoreError("there is no such folder of input files.", where=root, mend=MEND)
         names = _Names(lambda folder: [e.name for e in _entries(base / folder)])
-        return [
+        found = (
             _look_local(f"{base}/{names.of(path)}")
             or _look_local(f"{base}/{names.of(path.rpartition('/')[2])}")
             for path in paths
-        ]
+        )
+        with watch(len(paths)) as tick:
+            return list(_ticked(found, tick))
 
 
 @contextmanager
@@ -263,18 +265,20 @@ def _look_local(path: str) -> FileId | None:
     return FileId(path, stat.st_size, str(stat.st_mtime_ns))
 
 
-def _look_remote(root: str, paths: list[str], tick: Tick) -> list[FileId | None]:
+def _look_remote(root: str, paths: list[str], watch: Watch) -> list[FileId | None]:
     with answering(root):
         system, base = _opened(root, total=LOOK)
         if "http" in str(system.protocol):  # has no listing that can be trusted
             _refuse_stars(root, paths)
-            with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool, watch(len(paths)) as tick:
                 answers = pool.map(lambda path: _info(system, f"{base}/{path}"), paths)
                 found = list(_ticked(answers, tick))
         else:
             system.invalidate_cache()  # a listing is kept for as long as the process lives
             folders = {path.rpartition("/")[0] for path in paths} or {""}
-            listed = {folder: _listed(system, base, folder) for folder in folders}
+            listings = ((folder, _listed(system, base, folder)) for folder in folders)
+            with watch(len(folders)) as tick:
+                listed = dict(_ticked(listings, tick))
             names = _Names(lambda folder: [path.rpartition("/")[2] for path in listed[folder]])
             paths = [names.of(path) for path in paths]
             found = [listed[path.rpartition("/")[0]].get(f"{base}/{path}") for path in paths]

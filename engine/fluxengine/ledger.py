@@ -178,6 +178,11 @@ class Ledger:
         found: Flags = (self.states == OUTSIDE).all(axis=0)
         return found
 
+    @property
+    def written(self) -> Flags:
+        """Blocks with a step that was made, whatever came of it, shape (blocks,)."""
+        return by_block(self.grid, (self.states != ABSENT) & (self.states != OUTSIDE))
+
     def extended(self, grid: Grid) -> Ledger:
         """The same rows, with room for the steps of a longer grid."""
         if grid == self.grid:

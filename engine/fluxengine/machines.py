@@ -18,6 +18,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fluxengine import worker_signals
 from fluxengine.deployments import (
     DASHBOARD,
     ENVIRONMENT,
@@ -32,6 +33,7 @@ from fluxengine.deployments import (
     scheduler,
     this_machine,
     tunnel,
+    with_versions,
     workers,
 )
 from fluxengine.errors import ConfigError
@@ -50,7 +52,7 @@ class Local(Deployment):
     """Worker processes on this machine."""
 
     called = "LocalCluster"
-    tls_here = ("tls_",)
+    tls_here = ("tls_ca", "tls_client", "tls_scheduler", "tls_worker")
 
     def launcher(self) -> Any:
         """Of distributed."""
@@ -76,13 +78,15 @@ class Local(Deployment):
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
-        """What workers spill goes where it is deleted."""
+        """What workers spill goes where it is deleted; a terminal's Ctrl-C is not for them."""
         import dask
 
+        loaded = [*dask.config.get("distributed.worker.preload", []), worker_signals.__name__]
         with (
             super().surroundings(),
             tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch,
             dask.config.set(LOCAL_WORKERS | {"temporary-directory": scratch}),
+            dask.config.set({"distributed.worker.preload": loaded}),
         ):
             yield
 
@@ -204,7 +208,7 @@ class Ssh(Deployment):
         """`workers` in all; each ends itself a while after its scheduler is gone."""
         common: Options = {"dashboard_address": DASHBOARD}
         if isinstance(self.config.security, dict):
-            common["security"] = self.config.security
+            common["security"] = with_versions(self.config.security)
         network = {"host": LOOPBACK} if self._all_here() else {}
         head = {"port": 0, "idle_timeout": IDLE} | self._listens("scheduler_options", network)
         told = self.config.options.get("scheduler_options", {})

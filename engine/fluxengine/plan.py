@@ -23,19 +23,18 @@ import numpy as np
 from fluxengine import key, references
 from fluxengine.declare import Array, Dataset, Paths, Product, Source, upstream_first
 from fluxengine.files import FileId, local_parts, look, read_ahead, settled, which
-from fluxengine.grid import DAY, EPOCH, Block, Grid, Indices, in_unit
+from fluxengine.grid import Block, Grid, Indices
 from fluxengine.ledger import (
     ABSENT,
     FAILED_STEP,
     HOLDS_VALUES,
-    OUTSIDE,
     STEP_DIGEST,
     VALID,
     Flags,
     by_block,
 )
 from fluxengine.progress import QUIET, Progress
-from fluxengine.stand import Request, Stand, check_cover, is_needed, take_stand
+from fluxengine.stand import Request, Stand, check_cover, is_needed, take_stand, wanted_blocks
 from fluxengine.window import Reach, reach
 
 LOOKED_UP = 2_000  # blocks whose changed days are looked up one by one; of more, all steps count
@@ -341,19 +340,6 @@ def plan_dataset(
     return plan
 
 
-def wanted_blocks(request: Request, stand: Stand) -> Flags:
-    """Blocks that the period touches and the domain does not spare, shape (blocks,)."""
-    axis, tiles = stand.grid.step_axis, stand.grid.tiles
-    touched = np.ones(axis.blocks, bool)
-    if axis.is_time:
-        first, last = request.period(stand.dataset)
-        edges = in_unit(axis.edges, axis.unit, "s", up=False)
-        begins = edges[: -1 : axis.block_length]
-        ends = np.append(begins[1:], edges[-1])
-        touched = (begins < ((last - EPOCH).days + 1) * DAY) & (ends > (first - EPOCH).days * DAY)
-    return np.repeat(touched, tiles) & np.tile(~stand.ledger.outside, axis.blocks)
-
-
 # --- reasons -------------------------------------------------------------------------------------
 
 
@@ -361,7 +347,7 @@ def _fill_in_reasons(plan: DatasetPlan) -> None:
     """Work out `reasons` and `pending` of a plan that has none yet."""
     grid, book, wanted = plan.stand.grid, plan.stand.ledger, plan.wanted
     absent = by_block(grid, book.states == ABSENT)
-    written = by_block(grid, (book.states != ABSENT) & (book.states != OUTSIDE))
+    written = book.written
     _mark(plan, Why.NEVER, wanted & ~written)
     _mark(plan, Why.EXTENDED, wanted & written & absent)
     _mark_standing(plan, wanted & written)
@@ -560,8 +546,8 @@ def _looked_for(
     keys = [stand.grid.step_key(step) for step in steps]
 
     def seek(path: Callable[[Any], Paths], keys: Sequence[Any]) -> list[FileId | None]:
-        with progress.watch(f"looking for {source.name}", len(keys)) as tick:
-            return look(root, [path(key) for key in keys], tick)
+        shown = partial(progress.watch, f"looking for {source.name}")
+        return look(root, [path(key) for key in keys], shown)
 
     found = seek(source.path, keys)
     for rank, instead in enumerate(source.instead, start=1):

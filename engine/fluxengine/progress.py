@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 Tick = Callable[[], None]
+Watch = Callable[[int], AbstractContextManager[Tick]]
+"""Shows how far a number of files are."""
 
 
 class Progress(Protocol):
@@ -36,6 +38,11 @@ class _Quiet:
 
 def unseen() -> None:
     """Tell nobody."""
+
+
+def unwatched(files: int) -> AbstractContextManager[Tick]:
+    """Show nobody."""
+    return QUIET.watch("", files)
 
 
 QUIET: Progress = _Quiet()

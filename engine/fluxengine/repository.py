@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -44,12 +43,12 @@ from fluxengine.place import Folder, Place, Prefix
 from fluxengine.traffic import CountedStore
 
 WORK, MAIN = "work", "main"
+PASSED_OVER = "passed over"  # first and end of new steps that nobody asked for
 NOTED = "noted"  # marks commits of ledger rows alone, which change nothing that is published
 # With waits that double in between: a worker gives up after about half a minute.
 RETRIES = icechunk.StorageRetriesSettings(
     max_tries=8, initial_backoff_ms=100, max_backoff_ms=10_000
 )
-
 PATIENCE = 300.0  # seconds until a request that gets no answer is an error
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a provider's file is asked for again
 
@@ -200,8 +199,8 @@ class Repository:
             inner.save_config()
         return replace(self, inner=inner)
 
-    def extend(self, wanted: Layout, book: Ledger) -> None:
-        """Commit a longer step axis to `work`."""
+    def extend(self, wanted: Layout, book: Ledger, passed_over: tuple[int, int] = (0, 0)) -> None:
+        """Commit a longer step axis to `work`, of which nobody asked for some steps."""
         with storage_errors(self.path):
             session = self._writable()
             root = zarr.open_group(session.store, mode="r+")
@@ -209,7 +208,8 @@ class Repository:
             layout.extend(root, wanted)
             ledger.resize(root, book)
             metadata.sign(root)
-            self._commit(session, f"extended to {wanted.grid.step_name(wanted.grid.shape[0] - 1)}")
+            last = wanted.grid.step_name(wanted.grid.shape[0] - 1)
+            self._commit(session, f"extended to {last}", {PASSED_OVER: passed_over})
 
     def commit(
         self,
@@ -305,8 +305,7 @@ class Repository:
             newest = self.inner.lookup_tag(known[-1]) if known else ""
             if newest == tip:
                 return False
-            ahead = takewhile(lambda commit: commit.snapshot != newest, self.commits(tip))
-            return not all(commit.metadata.get(NOTED) for commit in ahead)
+            return not all(commit.metadata.get(NOTED) for commit in self.commits(tip, newest))
 
     def _tag(self, snapshot: str) -> str:
         """Make a snapshot the newest version. A number is never given twice."""
@@ -370,10 +369,12 @@ class Repository:
         with storage_errors(self.path):
             return self.inner.lookup_tag(name)
 
-    def commits(self, snapshot: str) -> Iterator[Commit]:
-        """Commits that led to a snapshot, the newest first."""
+    def commits(self, snapshot: str, after: str = "") -> Iterator[Commit]:
+        """Commits that led to a snapshot, the newest first; of these, those after another one."""
         with storage_errors(self.path):
             for info in self.inner.ancestry(snapshot_id=snapshot):
+                if info.id == after:
+                    return
                 yield Commit(info.id, info.written_at, info.message, info.metadata)
 
     def restore(self, snapshot: str) -> str:

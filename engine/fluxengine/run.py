@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fluxengine import provenance, references
-from fluxengine.declare import Source
+from fluxengine.declare import Array, Source
 from fluxengine.errors import RunFailed
 from fluxengine.estimate import BLOCKS_PER_COMMIT, Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
@@ -24,7 +24,7 @@ from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import ABSENT, HOLDS_VALUES, OUTSIDE, BlockRows, Flags, by_block
 from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
 from fluxengine.progress import QUIET, Progress
-from fluxengine.repository import MAIN, Fork, Repository
+from fluxengine.repository import MAIN, PASSED_OVER, Fork, Repository
 from fluxengine.stand import Request
 from fluxengine.store import Store, remember_product
 from fluxengine.task import Outcome
@@ -143,7 +143,6 @@ class _Run:
     made: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
     described: list[str] = field(default_factory=list)
-    steps_before: dict[str, int] = field(default_factory=dict)  # that each dataset had
     actual: dict[str, Actual] = field(default_factory=dict)
     published_before: dict[str, str] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
@@ -231,6 +230,9 @@ def _bring_up_to_date(state: _Run, planned: DatasetPlan) -> None:
         state.progress.begin(name, len(plan.will_run))
         _make(state, plan, repository)
         state.made[name] = len(plan.will_run)
+    if plan.stand.misdescribed:  # by now no block is left that waits to be made again
+        repository.describe(plan.stand.layout, state.provenance)
+        state.described.append(name)
     stand = replace(plan.stand, repository=repository, snapshot=repository.tip())
     nothing = np.zeros_like(plan.pending)
     state.plans[name] = replace(plan, stand=stand, pending=nothing)
@@ -277,17 +279,23 @@ def _prepared(state: _Run, plan: DatasetPlan) -> Repository:
     repository = stand.repository
     if repository is None:
         repository = state.store.create(stand.layout, stand.ledger)
-        state.steps_before[plan.name] = 0
     else:
-        steps = state.steps_before[plan.name] = repository.steps(stand.snapshot)
+        steps = repository.steps(stand.snapshot)
         if steps < stand.grid.step_axis.length:
-            repository.extend(stand.layout, stand.ledger)
+            passed_over = steps, _asked_from(plan, steps)
+            repository.extend(stand.until_made, stand.ledger, passed_over)
     if stand.misdescribed:
-        repository.describe(stand.layout, state.provenance)
-        state.described.append(plan.name)
+        repository.describe(stand.until_made, state.provenance)
     if isinstance(stand.dataset, Source) and stand.layout.references:
         repository = repository.referring(references.root(state.request.root_of(stand.dataset)))
     return repository
+
+
+def _asked_from(plan: DatasetPlan, steps: int) -> int:
+    """First step from some step on that lies in a wanted block."""
+    axis, tiles = plan.stand.grid.step_axis, plan.stand.grid.tiles
+    asked = np.repeat(plan.wanted.reshape(-1, tiles).any(axis=1), axis.block_length)
+    return steps + int(np.argmax(asked[steps : axis.length]))
 
 
 # --- making blocks -------------------------------------------------------------------------------
@@ -409,15 +417,26 @@ def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
             mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
         )
     state.marked += [f"{name} {step}: {note}" for step, note in notes]
-    absent = book.states == ABSENT
-    absent[state.steps_before[name] :] = False
-    unmade = np.flatnonzero(unpublished & by_block(book.grid, absent))
+    unmade = _unmade(plan, unpublished, state.published_before[name])
     if len(unmade):
         step = book.grid.step_name(book.grid.numbered(int(unmade[0])).steps[0])
         state.marked.append(
             f"{name} {step}: not made yet; an earlier run left {len(unmade)} such block(s): run a"
             " period that holds them"
         )
+
+
+def _unmade(plan: DatasetPlan, unpublished: Flags, before: str) -> Array:
+    """Numbers of the unpublished blocks with a step that was asked for and never made."""
+    book, repository = plan.stand.ledger, plan.stand.repository
+    assert repository is not None
+    absent = book.states == ABSENT
+    if not (unpublished & by_block(book.grid, absent)).any():
+        return np.array([], int)
+    for commit in repository.commits(plan.stand.snapshot, before):
+        first, end = commit.metadata.get(PASSED_OVER, (0, 0))
+        absent[first:end] = False
+    return np.flatnonzero(unpublished & by_block(book.grid, absent))
 
 
 def _unpublished(plan: DatasetPlan, before: str) -> Flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -22,9 +22,9 @@ from fluxengine.declare import (
 )
 from fluxengine.errors import ConfigError, DeclarationError
 from fluxengine.files import joined, notice
-from fluxengine.grid import Axis, Grid, in_unit
+from fluxengine.grid import DAY, EPOCH, Axis, Grid, in_unit
 from fluxengine.layout import Layout
-from fluxengine.ledger import Ledger
+from fluxengine.ledger import Flags, Ledger
 from fluxengine.repository import Repository
 from fluxengine.store import Store
 
@@ -43,7 +43,8 @@ class Request:
     store : Store or None
         None where it need not exist yet.
     attributes : mapping
-        Global attributes of the products, such as ``creator_name``; they never enter a key.
+        Global attributes of the product, such as ``creator_name``, and of the products it rests on
+        that are not stored yet; they never enter a key.
     by_reference : frozenset of str
         Archives whose sources are stored as references into their files, not copied. It never
         enters a key: the values are the same.
@@ -95,6 +96,8 @@ class Stand:
         What was read; empty where nothing is stored.
     misdescribed : bool
         Whether stored attributes are not the wanted ones.
+    told : str
+        The notice that is stored.
     """
 
     dataset: Dataset
@@ -103,6 +106,13 @@ class Stand:
     repository: Repository | None
     snapshot: str
     misdescribed: bool = False
+    told: str = ""
+
+    @property
+    def until_made(self) -> Layout:
+        """The layout as long as blocks are stored that wait to be made again."""
+        told = _notice(self.told, self.layout.attrs.get("notice"))
+        return replace(self.layout, attrs={**self.layout.attrs, **told})
 
     @property
     def grid(self) -> Grid:
@@ -130,22 +140,35 @@ def take_stand(request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
     ConfigError, StoreMismatch
         Where the request does not fit the store.
     """
-    attrs = _attributes(request, dataset, upstream)
     if request.store is None or not request.store.has(dataset.name):
+        attrs = _attributes(request, dataset, upstream, request.attributes)
         wanted = _layout(request, dataset, _closed(request, dataset), attrs)
         book = Ledger.empty(wanted.grid, wanted.inside, source=isinstance(dataset, Source))
         return Stand(dataset, wanted, book, None, "")
     repository = request.store.repository(dataset.name)
     snapshot = repository.tip()
     root = repository.read(snapshot)
-    stored = layout.stored_grid(root)
-    if isinstance(dataset, Source):
-        # What an archive once wanted told stays: values of that time may be stored still.
-        attrs |= _notice(root.attrs.get("notice"), attrs.get("notice"))
-    wanted = _layout(request, dataset, _grown(request, dataset, stored), attrs)
+    attrs = _attributes(request, dataset, upstream, dict(root.attrs))
+    grid = _grown(request, dataset, layout.stored_grid(root))
+    wanted = _layout(request, dataset, grid, attrs)
     layout.check(root, wanted)
     book = repository.ledger(snapshot).extended(wanted.grid)
-    return Stand(dataset, wanted, book, repository, snapshot, layout.differs(root, wanted))
+    told = str(root.attrs.get("notice", ""))
+    stand = Stand(dataset, wanted, book, repository, snapshot, told=told)
+    if _keeps_older(request, stand):
+        stand = replace(stand, layout=stand.until_made)
+    return replace(stand, misdescribed=layout.differs(root, stand.layout))
+
+
+def _keeps_older(request: Request, stand: Stand) -> bool:
+    """Whether values may stay stored that were made under another notice.
+
+    Of a product, those of blocks that the run does not look at. Those of a source may be of a file
+    that is gone from its archive.
+    """
+    if isinstance(stand.dataset, Source):
+        return True
+    return bool((stand.ledger.written & ~wanted_blocks(request, stand)).any())
 
 
 def _layout(request: Request, dataset: Dataset, grid: Grid, attrs: Mapping[str, Any]) -> Layout:
@@ -212,6 +235,19 @@ def _is_asked_for(request: Request, dataset: Dataset) -> bool:
     return any(dataset.name == needed.name for needed in asked_for)
 
 
+def wanted_blocks(request: Request, stand: Stand) -> Flags:
+    """Blocks that the period touches and the domain does not spare, shape (blocks,)."""
+    axis, tiles = stand.grid.step_axis, stand.grid.tiles
+    touched = np.ones(axis.blocks, bool)
+    if axis.is_time:
+        first, last = request.period(stand.dataset)
+        edges = in_unit(axis.edges, axis.unit, "s", up=False)
+        begins = edges[: -1 : axis.block_length]
+        ends = np.append(begins[1:], edges[-1])
+        touched = (begins < ((last - EPOCH).days + 1) * DAY) & (ends > (first - EPOCH).days * DAY)
+    return np.repeat(touched, tiles) & np.tile(~stand.ledger.outside, axis.blocks)
+
+
 def check_cover(stand: Stand, upstream: Mapping[str, Stand]) -> None:
     """An input must reach as far as the dataset itself; only a halo may be cut off.
 
@@ -256,21 +292,36 @@ def _ends(axis: Axis) -> str:
 
 
 def _attributes(
-    request: Request, dataset: Dataset, upstream: Mapping[str, Stand]
+    request: Request,
+    dataset: Dataset,
+    upstream: Mapping[str, Stand],
+    else_kept: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Global attributes, with the notices of every archive the dataset rests on."""
+    """Global attributes, with the notices of every archive the dataset rests on.
+
+    Of a product that is only read here, another run file may have said what it does not declare.
+    """
     if isinstance(dataset, Source):
-        attrs: dict[str, Any] = {
-            "title": dataset.title,
-            "institution": dataset.provider,
-            "license": dataset.licence,
-            "references": dataset.cite,
-        }
-        return attrs | _notice(notice(request.root_of(dataset)))
+        return _declared(dataset) | _notice(notice(request.root_of(dataset)))
     read = [upstream[r.dataset.name] for r in dataset.reads if r.dataset.name in upstream]
     notices = [stand.layout.attrs.get("notice") for stand in read]
-    described = {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
-    return described | dict(request.attributes) | _notice(*notices, dataset.attrs.get("notice"))
+    ours = dataset.attrs.get("notice"), request.attributes.get("notice")
+    told = _notice(*notices, *ours)
+    if dataset.name == request.product.name:
+        return _declared(dataset) | dict(request.attributes) | told
+    kept = {n: v for n, v in else_kept.items() if n not in (layout.MARK, "notice")}
+    return kept | _declared(dataset) | told
+
+
+def _declared(dataset: Dataset) -> dict[str, Any]:
+    if isinstance(dataset, Product):
+        return {"title": dataset.title, "summary": dataset.summary, **dataset.attrs}
+    return {
+        "title": dataset.title,
+        "institution": dataset.provider,
+        "license": dataset.licence,
+        "references": dataset.cite,
+    }
 
 
 def _notice(*texts: Any) -> dict[str, str]:

@@ -110,6 +110,10 @@ def test_a_wrong_run_file_is_told_what_and_where(
         "archives: {toy: 'http://ghp_abc@host/path'}",
         "archives: {toy: 's3://KEY:abc/abc@bucket'}",
         "archives: {toy: 'sftp://me:word@host/path'}",
+        "archives: {toy: 'abfss://me:word@account/path'}",
+        "archives: {toy: 's3://abc@bucket/path'}",
+        "archives: {toy: 'ftp://anonymous@abc@host'}",
+        "worker_extra_args: ['--db-pass=abc']",
         "archives: {toy: 'https://host/path?token=abc'}",
         "archives: {toy: 'https://host/path?sig=abc'}",
         "auth: Bearer abc",
@@ -137,6 +141,7 @@ def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
         "options: {hosts: [me@head, me@node]}",
         "security: {tls_ca_file: ca.pem, tls_client_key: /home/me/key.pem}",
         "options: {job_script_prologue: ['#!/bin/sh', 'module load gcc']}",
+        "options: {worker_extra_args: ['--bypass=1']}",
     ],
 )
 def test_places_and_names_are_no_credentials(tmp_path: Path, line: str) -> None:
@@ -145,7 +150,16 @@ def test_places_and_names_are_no_credentials(tmp_path: Path, line: str) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["https://host:8443/a@b", "sftp://me@host/data", "s3://my-token-bucket/x", "/data/a@b"],
+    [
+        "https://host:8443/a@b",
+        "sftp://me@host/data",
+        "s3://my-token-bucket/x",
+        "/data/a@b",
+        "abfs://container@account.dfs.core.windows.net/rss",
+        "wasbs://container@account.blob.core.windows.net/rss",
+        "ftp://anonymous@host/pub",
+        "https://host/path?overpass=1",
+    ],
 )
 def test_a_place_that_names_nobody_or_only_who_logs_in_is_accepted(
     tmp_path: Path, place: str

@@ -220,6 +220,14 @@ def test_what_is_mapped_does_not_wait_for_ever(
     assert "blocks" not in str(caught.value)
 
 
+def test_what_is_mapped_is_there_as_soon_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause for each item took longer than many items do."""
+    pause = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: pytest.fail("a pause"))
+    with cluster_of_threads() as (_, client):
+        monkeypatch.setattr(executors, "time", pause)
+        assert list(mapped_on(client)(abs, range(-3, 0))) == [3, 2, 1]
+
+
 def test_what_went_wrong_with_what_is_mapped_is_said_in_words() -> None:
     def fails(error: Exception) -> None:
         raise error

@@ -1,5 +1,6 @@
 """Runs that die: killed, crowded out of the disk, robbed of workers. The same command goes on."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -97,15 +98,17 @@ def test_a_killed_worker_does_not_stop_the_run(revised: tuple[World, World]) -> 
     assert world.content() == clean.content()
 
 
+@pytest.mark.parametrize("profile", ["serial", "local"])
 def test_a_run_stopped_by_the_terminal_ends_with_an_error_and_goes_on(
-    revised: tuple[World, World],
+    revised: tuple[World, World], profile: str
 ) -> None:
+    """Ctrl-C goes to all processes that run at the terminal, workers too."""
     world, clean = revised
     # Slow enough for the signal to come in time on a crowded machine.
     path, before = world.run_file(DAYS, "{pause: 0.3}"), commits(world.store)
-    run = start(path, "serial")
+    run = start(path, profile, terminal=True)
     wait_until(lambda: commits(world.store) > before, "a commit")
-    run.send_signal(signal.SIGINT)
+    os.killpg(run.pid, signal.SIGINT)
     told, _ = run.communicate(timeout=60)
     assert run.returncode == 130
     assert (

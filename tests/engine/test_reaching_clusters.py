@@ -1,5 +1,6 @@
 """What a cluster is told by: addresses, certificates, and why it did not start."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def test_certificates_that_are_not_there_or_are_none_are_named(
     (tmp_path / "tls_client_cert").write_text("nothing")
     match = "the certificates cannot be used: .*PEM format"
     refused(match, "address", security=certificates, **there)
+
+
+@pytest.mark.parametrize("version", [1.3, "1.3", 772])
+def test_versions_and_ciphers_of_tls_are_no_files(
+    certificates: dict[str, str], version: object
+) -> None:
+    options = {"tls_min_version": version, "tls_max_version": version, "tls_ciphers": "HIGH"}
+    made = checked("local", security=certificates | options).security
+    assert made.tls_min_version == made.tls_max_version == ssl.TLSVersion.TLSv1_3
+    match = r"tls_min_version='new' is not supported.*Known: .*tls_min_version"
+    refused(match, "local", security=certificates | {"tls_min_version": "new"})
 
 
 def test_certificates_are_of_the_scheduler_that_runs_already(

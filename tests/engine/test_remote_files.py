@@ -275,7 +275,22 @@ def test_looking_for_files_on_the_web_and_reading_new_ones_is_shown(
     make_plan(published, web)
     assert web.seen["looking for final"] == [4, 1, 1, 1, 1]
     make_plan(world.request(), local)
-    assert local.seen["reading toy-passes"] == [12, *[1] * 12]
+    for what in ("looking for toy-passes", "reading toy-passes"):
+        assert local.seen[what] == [12, *[1] * 12]
+
+
+def test_files_of_several_days_and_folders_of_a_bucket_are_counted_once(
+    bucket: Any, tmp_path: Path
+) -> None:
+    for name in ("2030/a.npy", "2031/b.npy"):
+        bucket.put_object(Bucket="arch", Key=name, Body=b"1")
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+    days = ["2030/a.npy", "2030/a.npy", "2030/c.npy", "2031/b.npy"]
+    for root, counted in ((str(tmp_path), 3), ("s3://arch", 2)):
+        seen = Watched()
+        assert sum(file is not None for file in look(root, days, partial(seen.watch, "days"))) == 3
+        assert seen.seen["days"] == [counted, *[1] * counted]
 
 
 @pytest.mark.parametrize("name", ["ETag", "Last-Modified", "modify", "LastModified", "mtime"])

@@ -416,17 +416,36 @@ def test_other_attributes_alone_are_planned_and_published(made: World) -> None:
     before = made.content()
     asked = replace(made.request(), attributes={"creator_name": "Somebody"})
     plan = make_plan(asked)
-    assert not plan.is_empty and "toy" in plan.described
+    assert not plan.is_empty and plan.described == ("toy",)
     assert not any(dataset.reasons.any() for dataset in plan.datasets)
     summary = run(asked, lambda: pytest.fail("no block runs"))
-    assert summary.blocks == {} and set(summary.published) == {*summary.described}
+    assert summary.blocks == {} and {*summary.published} == {"toy"} == {*summary.described}
     assert open_dataset(made.store).attrs["creator_name"] == "Somebody"
     assert verify(made.opened(), "toy").findings == () and made.content() == before
     assert make_plan(asked).is_empty
     assert run(asked, lambda: pytest.fail("no block runs")).did_nothing
     summary = made.run()  # what the run file says no more is taken away
-    assert summary.blocks == {} and set(summary.published) == {*plan.described}
+    assert summary.blocks == {} and {*summary.published} == {"toy"}
     assert "creator_name" not in open_dataset(made.store).attrs and made.run().did_nothing
+
+
+def test_what_is_read_keeps_the_attributes_that_its_own_run_file_gave_it(world: World) -> None:
+    nothing = {"license": "none", "title": "Everything"}  # titles are declared, licences are not
+    run_files = [
+        replace(world.request(product=coarse(Options())), attributes={"creator_name": "Ada"}),
+        replace(world.request(), attributes={"creator_name": "your name"} | nothing),
+    ]
+    for request, published in zip(run_files, ({"toy-coarse"}, {"toy", "toy-smooth"}), strict=True):
+        made = run(request, lambda: nullcontext(executors.serial)).published
+        assert {*made} - {"toy-passes"} == published
+    attrs = {name: open_dataset(world.store, name).attrs for name in ALL}
+    assert attrs["toy-coarse"]["creator_name"] == "Ada" and "license" not in attrs["toy-coarse"]
+    for name in ("toy", "toy-smooth"):  # made by the second run
+        assert (attrs[name]["creator_name"], attrs[name]["license"]) == ("your name", "none")
+    titles = [attrs[name]["title"] == "Everything" for name in ("toy", "toy-smooth", "toy-coarse")]
+    assert titles == [True, False, False]
+    for request in run_files * 2:
+        assert run(request, lambda: pytest.fail("no block runs")).did_nothing
 
 
 # --- accepted code -------------------------------------------------------------------------------

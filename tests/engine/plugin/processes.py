@@ -38,14 +38,17 @@ script()
 NAMES = ("toy-passes", "toy-smooth", "toy")
 
 
-def start(path: Path, profile: str, program: str = RUN) -> subprocess.Popen[str]:
-    """The run of a run file as a process of its own."""
+def start(
+    path: Path, profile: str, program: str = RUN, *, terminal: bool = False
+) -> subprocess.Popen[str]:
+    """The run of a run file as a process of its own; as at a terminal of its own, with its own."""
     words = ["run", "-c", str(path), "--profile", profile]
     return subprocess.Popen(
         [sys.executable, "-c", program, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=terminal,
     )
 
 
