@@ -279,6 +279,8 @@ class Source:
         Variables that a run may store as references into the files. Where the source `holds_many`,
         `decode` then gives a coordinate `record` as well, integers along the step axis: the place
         of each step in the file, from 0.
+    on_request : bool
+        Whether the provider makes files for whoever asks, so that there are none to read at `home`.
     """
 
     name: str
@@ -296,6 +298,7 @@ class Source:
     instead: tuple[Callable[[Any], Paths], ...] = ()
     holds_many: bool = False
     references: tuple[Reference, ...] = ()
+    on_request: bool = False
 
     @property
     def variables(self) -> tuple[Variable, ...]:

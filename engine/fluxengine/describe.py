@@ -213,13 +213,19 @@ def run_file(recipe: Recipe) -> str:
         f"  {o['name']}: {json.dumps(o['default'])}".ljust(28) + f"  # {o['what']}"
         for o in _options(recipe)
     ]
-    archives = {s.archive: s.home for s in found}
+    archives = {s.archive: _root(s) for s in found}
     return RUN_FILE.format(
         name=recipe.name,
         period=_period(made),
         options="\n".join(options),
         archives="\n".join(f"  {name}: {home}" for name, home in archives.items()),
     )
+
+
+def _root(source: Source) -> str:
+    if source.on_request:
+        return f"./{source.archive}  # what you asked for at {source.home}"
+    return source.home
 
 
 def _options(recipe: Recipe) -> list[dict[str, Any]]:

@@ -59,7 +59,21 @@ class Request:
     by_reference: frozenset[str] = frozenset()
 
     def root_of(self, source: Source) -> str:
-        """Root of the archive a source is read from."""
+        """Root of the archive a source is read from.
+
+        Raises
+        ------
+        ConfigError
+            Where none was given, and the provider has no files to read.
+        """
+        if source.on_request and source.archive not in self.archives:
+            raise ConfigError(
+                f"the files of '{source.name}' are made on request; {source.home} has none to"
+                " read.",
+                where="archives",
+                mend=f"Ask for them there, and say where they are: `archives: {{{source.archive}:"
+                " …}` in the run file.",
+            )
         return self.archives.get(source.archive, source.home)
 
     def period_json(self) -> dict[str, str] | None:

@@ -250,6 +250,17 @@ def test_a_store_on_unknown_storage_is_refused_before_anything_runs(world: World
         api.run(world.run_file(store="gs://bucket/store"))
 
 
+def test_an_archive_of_files_made_on_request_has_to_be_named(tmp_path: Path) -> None:
+    """The provider's address is that of a shop: no file would ever be found below it."""
+    from fluxengine.describe import run_file
+
+    text = run_file(recipe("deepflux-reanalysis"))
+    assert "era5: ./era5  # what you asked for at https://cds" in text
+    (tmp_path / "run.yaml").write_text(text.replace("era5: ./era5", "oisst: ./oisst"))
+    with pytest.raises(ConfigError, match=r"'era5' are made on request.*archives: \{era5: …\}"):
+        api.plan(tmp_path / "run.yaml")
+
+
 def test_plan_and_run_from_python(world: World) -> None:
     path = world.run_file()
     assert len(api.plan(path).datasets) == 4

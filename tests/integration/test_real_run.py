@@ -145,7 +145,7 @@ def test_one_real_day_has_no_reports_no_trend_and_no_annual_mean(fluxforge, out,
     asked.write_text(f"store: {out / 'store'}\ndataset: deepflux\nout: {tmp_path / 'told'}\n")
     for words, *call in (
         ("no dataset 'insitu'", "matchup", "-c", out / "run.yaml", "--out", tmp_path / "m.nc"),
-        ("1 years are there: a trend needs 3", "trends", "-c", asked),
+        ("years that are there: 1. A trend needs 3", "trends", "-c", asked),
         ("1 months of 1 years are common", "validate", "--means", "-c", asked),
     ):
         failed = fluxforge(*call, check=1)

@@ -351,7 +351,7 @@ def test_months_of_a_reanalysis_and_years_can_be_left_out(tmp_path: Path) -> Non
     ("changes", "said"),
     [
         ({"variables": ["latent_heat_flx"]}, "Did you mean 'latent_heat_flux'"),
-        ({"period": {"first": "1992-01-01", "last": "1993-12-31"}}, "2 years are there"),
+        ({"period": {"first": "1992-01-01", "last": "1993-12-31"}}, "years that are there: 2"),
         ({"dataset": "nothing.zarr"}, "no Zarr store"),
         ({"passes": "daily.zarr"}, "monthly means"),
         (

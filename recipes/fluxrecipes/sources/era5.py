@@ -385,6 +385,7 @@ def source(
         licence=LICENCE,
         cite=CITE,
         holds_many=True,
+        on_request=True,
     )
 
 
@@ -395,8 +396,16 @@ SOURCES: Mapping[str, Source] = {
         source("era5", INSTANT, daily(".nc"), monthly(".nc"), STATES),
         # A zip that the data store sends for both kinds of fields is looked into by both sources.
         source("era5-fluxes", ACCUMULATED, daily("_accum.nc"), daily(".nc"), FLUXES),
-        source("era5-fluxes-monthly", ACCUMULATED, monthly("_accum.nc"), monthly(".nc"), FLUXES),
-        source("era5-grib", INSTANT, daily(".grib"), monthly(".grib"), STATES),
-        source("era5-fluxes-grib", ACCUMULATED, daily(".grib"), monthly(".grib"), FLUXES),
+        source(
+            "era5-fluxes-monthly",
+            ACCUMULATED,
+            monthly("_accum.nc"),
+            monthly(".nc"),
+            f"{FLUXES}, in files of a month",
+        ),
+        source("era5-grib", INSTANT, daily(".grib"), monthly(".grib"), f"{STATES}, in GRIB"),
+        source(
+            "era5-fluxes-grib", ACCUMULATED, daily(".grib"), monthly(".grib"), f"{FLUXES}, in GRIB"
+        ),
     )
 }

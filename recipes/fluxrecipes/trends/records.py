@@ -60,7 +60,8 @@ def read(record: Record, name: str, asked: Trends, fewest: int = FEWEST) -> xr.D
     found = len(np.unique(years_of(dataset)))
     if found < fewest:
         raise NoTrend(
-            f"{found} years are there: a trend needs {fewest}, and tells little of fewer than ten.",
+            f"years that are there: {found}. A trend needs {fewest}, and tells little of fewer than"
+            " ten.",
             where=where,
             mend="Give a longer period, or run the record for more years.",
         )
