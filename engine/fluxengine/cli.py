@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
 import json
 import os
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from fluxengine.store import Store
     from fluxengine.table_plan import TableRequest
 
-BAD_PLACES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 MARKED = 3  # exit code of a run that ended well but for marked days or blocks
 INTERRUPTED = 130  # exit code of a command that Ctrl-C stopped, as shells have it
 
@@ -102,6 +100,9 @@ def products(
     """List the installed products, describe one, or write a run file for it."""
     from fluxengine import describe
 
+    if name is None and run_file:
+        mend = f"There are: {', '.join(registry.product_names())}."
+        raise ConfigError("say of which product.", where="--run-file", mend=mend)
     if name is None:
         describe.products(as_json)
     elif run_file:
@@ -195,10 +196,6 @@ def ingest(
 
     A table holds the months it was asked for so far; by default the run file's period.
     """
-    from dataclasses import replace
-
-    from fluxengine.errors import ConfigError
-
     if name in registry.table_names():
         asked = _table_request(config, profile, name, first, last, tuple(feed or ()), create=True)
         _finish_table(asked, strict, as_json)
@@ -237,7 +234,10 @@ def verify(
     profile: ProfileName = None,
     store: StorePlace = None,
     recompute: Annotated[
-        int, typer.Option(min=0, help="Make so many blocks once more, too, and compare.")
+        int,
+        typer.Option(
+            min=0, help="Make so many blocks once more, too, and compare: needs the run file."
+        ),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -251,13 +251,12 @@ def verify(
     from fluxengine.verify import verify as verify_dataset
 
     place = _store(store, config, profile)
-    found = []
+    request = _request(config, profile, create=False)[2] if recompute else None
     with show.bars() as bars:
-        for dataset in [name] if name else place.names:
-            found.append(verify_dataset(place, dataset, progress=bars))
+        names = [name] if name else place.names
+        found = [verify_dataset(place, one, progress=bars) for one in names]
     again = []
-    if recompute:
-        _, _, request = _request(config, profile, create=False)
+    if request is not None:
         again = list(make_again(replace(request, store=place), recompute, only=name))
     if as_json:
         told = {
@@ -286,7 +285,6 @@ def explain(
 ) -> None:
     """Say where a value comes from: files, filling, weights, code, and the values between."""
     from fluxengine import show
-    from fluxengine.errors import ConfigError
     from fluxengine.explain import explain as explain_point
 
     pairs = [text.partition("=") for text in point]
@@ -366,7 +364,6 @@ def export(
 
     from fluxengine import export as exporting
     from fluxengine import show
-    from fluxengine.errors import ConfigError
     from fluxengine.grid import parse_day
     from fluxengine.styles import Per
 
@@ -416,8 +413,6 @@ def _table_request(
     *,
     create: bool,
 ) -> TableRequest:
-    from dataclasses import replace
-
     from fluxengine import config as configuration
     from fluxengine.grid import parse_day
 
@@ -563,16 +558,11 @@ def main() -> Any:
 
 
 def _in_words(problem: OSError) -> FluxforgeError | None:
-    """What a place on the disk is no good for; None of what no other place would mend."""
-    from fluxengine.outages import is_full, typed
+    """What a disk is too full, or a place on it no good for; None of anything else."""
+    from fluxengine.outages import is_full, typed, unusable
 
     where = str(problem.filename or "")
-    if is_full(problem):
-        return typed(problem, where)
-    if problem.errno not in BAD_PLACES:
-        return None
-    what = f"this place cannot be used: {problem.strerror or problem}."
-    return ConfigError(what, where=where, mend="Give another one, or the right to write there.")
+    return typed(problem, where) if is_full(problem) else unusable(problem, where)
 
 
 def script() -> None:

@@ -74,8 +74,8 @@ def export(
         Where what was published last bears no version yet: its run is about to say so, or was
         killed.
     ConfigError
-        Where no day lies between `first` and `last`, or the dataset has no time axis, or the style
-        has files of other periods, or none of such a dataset.
+        Where `last` comes before `first` or no day lies between them, or the dataset has no time
+        axis, or the style has files of other periods, or none of such a dataset.
     """
     if style is not None and per != style.per:
         what = f"files of the style {style.name} are for a {style.per} each, not for {per}."
@@ -135,9 +135,14 @@ def _between(dataset: xr.Dataset, name: str, first: date | None, last: date | No
             where=name,
             mend="Open it with `fluxforge.open` and write it with xarray.",
         )
+    if first is not None and last is not None and last < first:
+        what = f"the period ends on {last}, before it starts on {first}."
+        raise ConfigError(what, where=name, mend="Swap the two days or correct one.")
     found = dataset.sel(time=slice(_day(first), _day(last)))
     if found.sizes["time"] == 0:
-        raise ConfigError(f"it has no day between {first} and {last}.", where=name)
+        begins, ends = (str(time)[:10] for time in dataset["time"].values[[0, -1]])
+        asked = f"from {first} on" if last is None else f"from {first or begins} to {last}"
+        raise ConfigError(f"it has no day {asked}: it has {begins} to {ends}.", where=name)
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,11 +32,14 @@ class Version:
     name, snapshot : str
     when : datetime
         Of its last commit.
-    added, changed, same : int
-        Steps, over all tiles, whose content is new, different or gone, or as before; of a table,
+    added, changed, removed, same : int
+        Steps, over all tiles, whose content is new, different, gone, or as before; of a table,
         months.
     which : str
-        Steps that were added or changed, in words.
+        Steps that were added, changed or removed, in words.
+    like : str
+        The first version before it that has the same content, as one has that is published again;
+        empty where there is none.
     made_by : dict
         Versions of fluxforge and of what it rests on, and the run.
     """
@@ -45,8 +49,10 @@ class Version:
     when: datetime
     added: int
     changed: int
+    removed: int
     same: int
     which: str
+    like: str
     made_by: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
@@ -61,12 +67,21 @@ def versions(store: Store, name: str) -> list[Version]:
         return _of_table(repository)
     found: list[Version] = []
     before: Ledger | None = None
+    known: dict[str, str] = {}
     for version in repository.versions:
         snapshot = repository.version(version)
         book = repository.ledger(snapshot)
-        found.append(_version(repository, version, snapshot, book, before))
+        like = known.setdefault(_content(book), version)
+        made = _version(repository, version, snapshot, book, before)
+        found.append(made if like == version else replace(made, like=like))
         before = book
     return found
+
+
+def _content(book: Ledger) -> str:
+    """A digest of all content; empty steps at the end, as an extension adds them, are none."""
+    held = np.flatnonzero(book.digests.any(axis=(1, 2)))
+    return hashlib.sha256(book.digests[: held[-1] + 1 if len(held) else 0].tobytes()).hexdigest()
 
 
 def _version(
@@ -78,7 +93,7 @@ def _version(
     now, then = (_padded(one, grid) for one in (book, before))
     filled, was_filled = now.any(axis=2), then.any(axis=2)
     differs = (now != then).any(axis=2)
-    added, changed = differs & ~was_filled, differs & was_filled
+    added, changed = differs & ~was_filled, differs & was_filled & filled
     steps = np.flatnonzero(differs.any(axis=1))
     return Version(
         name,
@@ -86,8 +101,10 @@ def _version(
         commit.when,
         int(added.sum()),
         int(changed.sum()),
+        int((differs & ~filled).sum()),
         int((filled & ~differs).sum()),
         listed((grid.step_name(int(s)) for s in steps), at_most=3),
+        "",
         dict(commit.metadata),
     )
 
@@ -104,17 +121,21 @@ def _of_table(repository: Repository) -> list[Version]:
     """Versions of a table: what they changed is counted in months."""
     found: list[Version] = []
     before: dict[str, str] = {}
+    known: dict[frozenset[tuple[str, str]], str] = {}
     for name in repository.versions:
         snapshot = repository.version(name)
         book = read_book(repository.read(snapshot), str(repository.path))
         commit = next(iter(repository.commits(snapshot)))
         now = {month: entry.digest for month, entry in book.months.items()}
-        added = now.keys() - before.keys()
-        changed = {m for m in {*now, *before} - added if now.get(m) != before.get(m)}
-        counts = len(added), len(changed), len(now) - len(added | (changed & now.keys()))
-        which = listed(added | changed, at_most=3)
+        added, removed = now.keys() - before.keys(), before.keys() - now.keys()
+        changed = {m for m in now.keys() & before.keys() if now[m] != before[m]}
+        same = len(now) - len(added | changed)
+        counts = len(added), len(changed), len(removed), same
+        which = listed(added | changed | removed, at_most=3)
+        first = known.setdefault(frozenset(now.items()), name)
+        like = "" if first == name else first
         made_by = dict(commit.metadata)
-        found.append(Version(name, snapshot, commit.when, *counts, which, made_by))
+        found.append(Version(name, snapshot, commit.when, *counts, which, like, made_by))
         before = now
     return found
 

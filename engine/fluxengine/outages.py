@@ -7,12 +7,16 @@ meaning is known the text itself is not shown: it may hold the name of a key.
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fluxengine.errors import (
     ChangedFile,
+    ConfigError,
     FluxforgeError,
     NoBucket,
     NoSpace,
@@ -27,6 +31,16 @@ FULL = {  # what the operating system says of a place that takes nothing more
     errno.ENOSPC: "No space left on device",
     errno.EDQUOT: "Disk quota exceeded",
 }
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+BAD_PLACES = (
+    *NO_RIGHT,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,  # as in /proc, where no folder can be made
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 # The first that is found decides: an answer may name several.
 KNOWN: tuple[tuple[str, type[FluxforgeError], str, str], ...] = (
     (
@@ -133,10 +147,51 @@ def understood(error: Exception, where: object) -> FluxforgeError | None:
     return None
 
 
+def unusable(error: BaseException, where: object) -> ConfigError | None:
+    """What a place on the disk is no good for; None of what no other place would mend."""
+    number = getattr(error, "errno", None)
+    if number not in BAD_PLACES:
+        return None
+    what = f"this place cannot be used: {os.strerror(number)}."
+    right = ", or the right to write there" if number in NO_RIGHT else ""
+    return ConfigError(what, where=str(where), mend=f"Give another one{right}.")
+
+
 def typed(error: Exception, where: object) -> FluxforgeError:
     """The typed error for what a storage raised, at worst in its own words."""
+    told = unusable(error, where) or understood(error, where)
     what = f"the storage failed: {first_line(error)}"
-    return understood(error, where) or StoreError(what, where=str(where), mend="Run it again.")
+    return told or StoreError(what, where=str(where), mend="Run it again.")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that no files can be made in, before anything is computed for them.
+
+    Nothing is left there: of a folder that is still to be made, the one above it is tried.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with TemporaryDirectory(prefix=".unfinished-", dir=there):
+            pass
+    except OSError as error:
+        raise typed(error, folder) from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse a place where no file can be made, as `check_folder` does.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if path.is_dir():
+        what = "it is a folder; a file is written."
+        raise ConfigError(what, where=str(path), mend="Name a file in it.")
+    check_folder(path.parent)
 
 
 @contextmanager

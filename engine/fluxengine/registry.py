@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,9 @@ from fluxengine.declare import Product, Source
 from fluxengine.errors import ConfigError, DeclarationError, UnknownName
 from fluxengine.styles import Style
 from fluxengine.tables import Table
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SOURCES, PRODUCTS, COMMANDS = "fluxforge.sources", "fluxforge.products", "fluxforge.commands"
 TABLES, STYLES = "fluxforge.tables", "fluxforge.styles"
@@ -59,6 +62,9 @@ def source(name: str) -> Source:
     """An installed source."""
     known = _sources()
     if name not in known:
+        if name in table_names():
+            mend = "`fluxforge sources` lists the sources."
+            raise UnknownName(f"'{name}' is a table of reports, no source.", mend=mend)
         near = suggestion(name, [*known, *table_names()])
         raise UnknownName(f"there is no source '{name}'.", mend=near)
     return known[name]
@@ -152,10 +158,11 @@ def _found(group: str) -> dict[str, EntryPoint]:
 
 
 def suggestion(name: str, known: typing.Iterable[str]) -> str:
-    """The nearest known name, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names)}."
+    """The nearest known name, however it is capitalised, or all of them."""
+    names = sorted(set(known) - {name})
+    small = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), small, 1)
+    return f"Did you mean '{small[near[0]]}'?" if near else f"Known: {', '.join(names)}."
 
 
 def config_error(error: ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
@@ -170,21 +177,58 @@ def config_error(error: ValidationError, where: str, model: type[BaseModel]) -> 
         return ConfigError(f"unknown key '{place}'.", where=where, mend=mend)
     if first["type"] == "missing":
         return ConfigError(f"the key '{place}' is missing.", where=where, mend="Add it.")
-    what = first["msg"].removeprefix("Value error, ")
+    what = _plain(first, _example(_default(model, first["loc"])))
     return ConfigError(f"'{place}': {what}.", where=where)
+
+
+def _plain(said: ErrorDetails, example: str) -> str:
+    """A complaint in plain words."""
+    such = f", such as {example}" if example else ""
+    if said["type"] in ("tuple_type", "list_type"):
+        return f"it is to be a list{such or ', in brackets'}"
+    if said["type"] == "too_short":
+        least = said["ctx"]["min_length"]
+        return f"it needs at least {least} {'entry' if least == 1 else 'entries'}{such}"
+    if said["type"] == "string_pattern_mismatch" and example:
+        return f"'{said['input']}' is not written as it should be{such}"
+    return said["msg"].removeprefix("Value error, ")
+
+
+def _example(default: object) -> str:
+    """A default as a run file has it, of several entries the first; empty where it has none."""
+    if isinstance(default, tuple | list):
+        return f"[{default[0]}]" if default else ""
+    return str(default) if isinstance(default, str | int | float) else ""
+
+
+def _default(model: type[BaseModel], path: typing.Iterable[int | str]) -> object:
+    """The default at a place within a model; None where there is none."""
+    *above, name = path or ("",)
+    level = _level(model, above)
+    field = level.model_fields.get(str(name)) if _is_model(level) else None
+    if field is None or field.is_required():
+        return None
+    return field.get_default(call_default_factory=False)
 
 
 def _keys(model: type[BaseModel], path: typing.Iterable[int | str]) -> list[str]:
     """Keys that are known at a place within a model."""
+    level = _level(model, path)
+    return list(level.model_fields) if _is_model(level) else []
+
+
+def _level(model: type[BaseModel], path: typing.Iterable[int | str]) -> Any:
+    """What is declared at a place within a model, itself a model where it has keys."""
     level: Any = model
     for part in path:
         if _is_model(level):
-            level = level.model_fields[str(part)].annotation
+            field = level.model_fields.get(str(part))
+            level = None if field is None else field.annotation
         else:  # a table: its values
             level = next(reversed(typing.get_args(level)), None)
         if isinstance(level, types.UnionType):  # a model, or nothing
             level = next(filter(_is_model, typing.get_args(level)), level)
-    return list(level.model_fields) if _is_model(level) else []
+    return level
 
 
 def _is_model(kind: Any) -> typing.TypeGuard[type[BaseModel]]:

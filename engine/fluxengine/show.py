@@ -275,7 +275,7 @@ def status(records: Sequence[Mapping[str, Any]]) -> None:
         out.print("+ has work that is not published yet: run again.")
     for record in records:
         for step, note in record["notes"].items():
-            err.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+            out.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
 
 
 def _status_of_tables(records: Sequence[Mapping[str, Any]]) -> None:
@@ -365,11 +365,14 @@ def _recomputed(again: Sequence[Compared]) -> None:
 
 def history(name: str, found: Sequence[Version]) -> None:
     """A line for each version."""
-    columns = ("version", "last written", "#new", "#changed", "#same", "which steps", "run")
+    counts = ("#new", "#changed", "#gone", "#same")
+    columns = ("version", "last written", *counts, "which steps", "run")
 
     def row(v: Version) -> tuple[object, ...]:
         when = f"{v.when:%Y-%m-%d %H:%M} UTC"
-        return v.name, when, v.added, v.changed, v.same, v.which, v.made_by.get("run", "")
+        name = f"{v.name}, as {v.like}" if v.like else v.name
+        numbers = (v.added, v.changed, v.removed, v.same)
+        return name, when, *numbers, v.which, v.made_by.get("run", "")
 
     table(name, columns, [row(version) for version in found])
     if not found:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import zarr
 
 from fluxengine import layout
 from fluxengine.declare import Array, Packing
 from fluxengine.errors import ConfigError, UnknownName
 from fluxengine.explain import Lineage, Value
+from fluxengine.key import listed
 from fluxengine.repository import Repository
 from fluxengine.table_book import Book
 from fluxengine.table_book import read as read_book
@@ -21,6 +23,7 @@ from fluxengine.table_store import read_month
 from fluxengine.tables import FILE, FILES, OF_ENGINE, ROW, TIME
 
 MOST = 20  # reports that are told one by one
+SHOWN = 6  # names that are told as examples
 
 
 def explain_reports(
@@ -49,13 +52,16 @@ def explain_reports(
     if month not in book.months:
         raise UnknownName(f"there is no report of {month}", where=name)
     stored = read_month(root, month)
-    which = np.flatnonzero(_fits(stored.rows, moment, point, name))
+    described = layout.read_mark(root)["table"]
+    fits = _fits(stored.rows, point, name)
+    which = np.flatnonzero(fits & (stored.rows[TIME] == moment.astype("i8")))
     if not len(which):
-        raise UnknownName("there is no such report", where=name, mend="Look at the time, in UTC.")
+        raise _none(stored.rows, moment, fits, [*point, *described["merges"]], name)
     if len(which) > MOST:
-        mend = "Say more, such as `platform=NAME`."
+        theirs = _examples(stored.rows[which], described["merges"])
+        mend = f"Say more. They have {theirs}." if theirs else ""
         raise ConfigError(f"{len(which)} reports fit.", where=name, mend=mend)
-    told = _Told((name, snapshot, month), stored, book, layout.read_mark(root)["table"])
+    told = _Told((name, snapshot, month), stored, book, described, _attributes(root, month))
     made = tuple(told.report(stored.rows[at]) for at in which)
     if len(made) == 1:
         return made[0]
@@ -72,8 +78,9 @@ def _moment(point: Mapping[str, str], name: str) -> np.datetime64:
         raise ConfigError(f"'{point[TIME]}' is no time.", where=name) from None
 
 
-def _fits(rows: Array, moment: np.datetime64, point: Mapping[str, str], name: str) -> Array:
-    found: Array = rows[TIME] == moment.astype("i8")
+def _fits(rows: Array, point: Mapping[str, str], name: str) -> Array:
+    """Which rows have the names and codes that were given."""
+    found = np.ones(len(rows), bool)
     for column, value in point.items():
         if column == TIME:
             continue
@@ -82,6 +89,37 @@ def _fits(rows: Array, moment: np.datetime64, point: Mapping[str, str], name: st
             raise ConfigError(f"it has no column '{column}' of names or codes.", where=name)
         found &= rows[column].astype("U") == value
     return found
+
+
+def _none(
+    rows: Array, moment: np.datetime64, fits: Array, columns: Sequence[str], name: str
+) -> UnknownName:
+    """No report is of this time and has these names: what there is instead."""
+    then = rows[TIME] == moment.astype("i8")
+    if then.any():
+        what = "there are reports of this time, but none with these names or codes"
+        return UnknownName(what, where=name, mend=f"They have {_examples(rows[then], columns)}.")
+    if not fits.any():
+        what = "there is no report with these names or codes in this month"
+        return UnknownName(what, where=name, mend=f"It has {_examples(rows, columns)}.")
+    fitting = rows[fits]
+    near = fitting[[np.abs(fitting[TIME] - moment.astype("i8")).argmin()]]
+    when = np.datetime64(int(near[TIME][0]), "s")
+    mend = f"The nearest in this month, in UTC: time={when} {_examples(near, columns)}".rstrip()
+    return UnknownName("there is no report of this time", where=name, mend=mend)
+
+
+def _examples(rows: Array, columns: Sequence[str]) -> str:
+    """Names and codes that some rows have, as they are asked for."""
+    asked = [column for column in dict.fromkeys(columns) if column != TIME]
+    found = {column: np.unique(rows[column]).astype("U").tolist() for column in asked}
+    return " ".join(f"{column}={listed(names, SHOWN)}" for column, names in found.items())
+
+
+def _attributes(root: zarr.Group, month: str) -> dict[str, Mapping[str, Any]]:
+    """What a month says of each of its columns."""
+    group: Any = root[month]
+    return {name: dict(array.attrs) for name, array in group.arrays()}
 
 
 @dataclass(frozen=True)
@@ -96,12 +134,15 @@ class _Told:
     book : Book
     described : dict
         The table's columns and what it merges by.
+    attributes : dict
+        Of each column: units, meanings of codes.
     """
 
     base: tuple[str, str, str]
     stored: Month
     book: Book
     described: Mapping[str, Any]
+    attributes: Mapping[str, Mapping[str, Any]]
 
     def report(self, row: Any) -> Lineage:
         """A report, with the rows it was put together from."""
@@ -147,6 +188,15 @@ class _Told:
         for name in row.dtype.names:
             if name in OF_ENGINE or row.dtype[name].kind == "S":
                 continue
+            attrs = self.attributes[name]
+            if "flag_values" in attrs:
+                yield Value(name, "", _meaning(int(row[name]), attrs), 1, 0)
+                continue
             number = Packing(**self.described["columns"][name]).unpack(np.array([row[name]]))[0]
-            missing = int(np.isnan(number))
-            yield Value(name, "", "no value" if missing else f"{number:g}", 1, missing)
+            missing, units = int(np.isnan(number)), str(attrs.get("units", ""))
+            yield Value(name, units, "no value" if missing else f"{number:g}", 1, missing)
+
+
+def _meaning(code: int, attrs: Mapping[str, Any]) -> str:
+    meanings = dict(zip(attrs["flag_values"], attrs["flag_meanings"].split(), strict=True))
+    return str(meanings.get(code, f"code {code}"))

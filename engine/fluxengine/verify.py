@@ -21,7 +21,7 @@ import zarr
 from fluxengine import layout, metadata, table_store
 from fluxengine.declare import Array, Output
 from fluxengine.digest import step_digests
-from fluxengine.errors import ChangedFile, FluxforgeError
+from fluxengine.errors import ChangedFile, FluxforgeError, UnknownName
 from fluxengine.grid import Block, Grid
 from fluxengine.key import listed, standing_digest
 from fluxengine.ledger import ABSENT, OUTSIDE, Ledger, by_block
@@ -96,6 +96,11 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
     name : str
         The dataset; its published version is read, or its work where nothing is published.
     progress : Progress, optional
+
+    Raises
+    ------
+    UnknownName
+        Where there is no such dataset.
     """
     try:
         repository = store.repository(name)
@@ -108,6 +113,8 @@ def verify(store: Store, name: str, *, progress: Progress = QUIET) -> Verified:
         findings = [*_metadata(name, root), *_coordinates(name, root), *_standing(name, book)]
         stored = _Stored(name, root, book)
         cells = sum(_bytes(_array(root, path)) for path in layout.stored_variables(root))
+    except UnknownName:  # a misspelt name is no damage
+        raise
     except Exception as error:  # damaged metadata makes Zarr raise what it likes
         return Verified(name, 0, 0, 0, (Finding(name, "", "", _words(error)),), 0)
     progress.begin(name, len(made))

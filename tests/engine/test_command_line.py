@@ -145,7 +145,7 @@ def test_marked_days_are_exit_code_three_and_named(world: World) -> None:
     assert "Published: toy-passes v1" in done.stdout
     assert "toy-passes 2020-01-03: no file" in done.stderr
     assert "toy-passes 2020-01-07" in done.stderr
-    assert "no file 2020/wind_20200103.npy" in process("status", "--store", world.store).stderr
+    assert "no file 2020/wind_20200103.npy" in process("status", "--store", world.store).stdout
 
 
 def test_a_failed_block_is_exit_code_three(world: World, fluxforge: Callable[..., Done]) -> None:

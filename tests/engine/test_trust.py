@@ -451,11 +451,13 @@ def test_days_that_a_shorter_version_lost_are_told(world: World) -> None:
     history.restore(store, "toy", "v1")
     restored = history.versions(store, "toy")[-1]
     # The fourth day is a mean over neighbours that v1 did not have.
-    assert (restored.name, restored.added, restored.changed, restored.same) == ("v4", 0, 9, 3)
+    assert (restored.name, restored.like, restored.removed) == ("v4", "v1", 8)
+    assert (restored.added, restored.changed, restored.same) == (0, 1, 3)
     assert restored.which == "2020-01-04 … 2020-01-12 (9)"
     world.run(12)
     again = history.versions(store, "toy")[-1]
-    assert (again.name, again.added, again.changed, again.same) == ("v5", 8, 1, 3)
+    assert (again.name, again.like, again.removed) == ("v5", "v3", 0)
+    assert (again.added, again.changed, again.same) == (8, 1, 3)
 
 
 def test_nothing_is_pruned_or_restored_under_a_run(revised: World) -> None:

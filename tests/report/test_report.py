@@ -22,7 +22,7 @@ from reportworld import HOSTILE, write_run_file
 
 from fluxengine import config
 from fluxengine.errors import ConfigError, FluxforgeError, NotOurStore, UnknownName
-from fluxrecipes.report import fields, findings, page, subject
+from fluxrecipes.report import command, fields, findings, page, subject
 
 Call = Callable[..., str]
 Refused = Callable[..., FluxforgeError]
@@ -242,6 +242,19 @@ def test_a_period_without_a_day_is_refused(refused: Refused, world: Path) -> Non
     problem = refused(run_file)
     assert isinstance(problem, ConfigError)
     assert "2019-11-01 to 2020-03-31" in str(problem)
+
+
+def test_a_place_for_the_page_that_cannot_be_used_is_told_at_once(
+    call: Call, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "_counted", lambda *_: pytest.fail("computed before it was told"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="this place cannot be used: Not a directory"):
+        call("-c", short, "-o", tmp_path / "file" / "report")
+
+
+def test_from_how_many_days_on_maps_are_of_months_is_in_the_help() -> None:
+    assert f"Maps of more than {subject.BY_DAYS} days are of months" in str(command.report.__doc__)
 
 
 def test_a_folder_that_is_no_store_is_refused_and_left_alone(

@@ -72,6 +72,7 @@ def matchup(
     from fluxengine import clusters, show
     from fluxengine import config as configuration
     from fluxengine.errors import ConfigError
+    from fluxengine.outages import check_file
     from fluxrecipes.matchups import beside, file, use
     from fluxrecipes.matchups import daily as of_days
     from fluxrecipes.matchups.matching import Rules
@@ -81,6 +82,7 @@ def matchup(
     chosen, period = run_file.profile(profile), run_file.period
     if period is None:
         raise ConfigError("it needs a period.", where=str(config), mend="Add `period`.")
+    check_file(out)
     products = of_days.products_of(also or (), daily)
     rules = Rules(within, nominal)
     asked = beside.Asked(chosen.place, period.first, period.last, rules, products)

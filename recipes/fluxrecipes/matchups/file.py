@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +48,7 @@ UNITS = {
     "kg m-2": {"water_vapour", "cloud_liquid_water"},
     "mm h-1": {"rain_rate"},
 }
+MEND = "`fluxforge matchup` makes such a file."
 
 
 class Stored(NamedTuple):
@@ -101,16 +103,31 @@ def write(path: Path, stored: Stored) -> None:
         made[f"record_{name}"] = ("matchup", values, attrs)
     attrs = {"Conventions": "CF-1.11", "featureType": "point", **stored.attrs}
     dataset = xr.Dataset(made, attrs=attrs).set_coords(["time", "latitude", "longitude"])
-    unfinished = path.with_suffix(".unfinished")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.to_netcdf(unfinished, engine="netcdf4", encoding=_packed(dataset))
-        if stored.days is not None:
-            daily = _of_days(stored.days)
-            daily.to_netcdf(
-                unfinished, mode="a", group=DAYS, engine="netcdf4", encoding=_packed(daily)
-            )
+        with _whole(path) as unfinished:
+            dataset.to_netcdf(unfinished, engine="netcdf4", encoding=_packed(dataset))
+            if stored.days is not None:
+                daily = _of_days(stored.days)
+                daily.to_netcdf(
+                    unfinished, mode="a", group=DAYS, engine="netcdf4", encoding=_packed(daily)
+                )
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write in place of another, put there when it is whole; else nothing is left of it.
+
+    Yields
+    ------
+    Path
+    """
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        yield unfinished
         unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _packed(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
@@ -158,29 +175,42 @@ def read(path: Path) -> Stored:
     ConfigError
         FF201: it is no such file.
     """
-    import xarray as xr
-
-    mend = "`fluxforge matchup` writes such a file."
-    try:
-        groups = xr.open_groups(path, engine="netcdf4", mask_and_scale=False)
-        loaded = {name: one.load() for name, one in groups.items()}
-        for one in groups.values():
-            one.close()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"it cannot be read ({error}).", where=str(path), mend=mend) from error
+    loaded = _loaded(path)
     try:
         dataset = loaded["/"]
         matchups = _matchups(dataset)
         days = _days(loaded[f"/{DAYS}"]) if f"/{DAYS}" in loaded else None
         verdicts, sets = dataset["verdict"].values, dataset["set"].values
     except KeyError as error:
-        raise ConfigError(f"it has no {error}.", where=str(path), mend=mend) from error
+        name = (error.__cause__ or error).args[0]  # xarray adds all the names there are
+        what = f"it is no file of matchups: it has no variable {name}."
+        raise ConfigError(what, where=str(path), mend=MEND) from error
     record = {
         str(name).removeprefix("record_"): values.values
         for name, values in dataset.data_vars.items()
         if str(name).startswith("record_")
     }
     return Stored(Beside(matchups, record), verdicts, sets, dict(dataset.attrs), days)
+
+
+def _loaded(path: Path) -> dict[str, xr.Dataset]:
+    """All groups of a NetCDF file."""
+    import xarray as xr
+
+    if not path.exists():
+        raise ConfigError("there is no such file.", where=str(path), mend=MEND)
+    if path.is_dir():
+        raise ConfigError("it is a folder, no file of matchups.", where=str(path), mend=MEND)
+    try:
+        groups = xr.open_groups(path, engine="netcdf4", mask_and_scale=False)
+        loaded = {name: one.load() for name, one in groups.items()}
+        for one in groups.values():
+            one.close()
+    except (OSError, RuntimeError, ValueError) as error:
+        right = isinstance(error, PermissionError)
+        what = "it may not be read" if right else "it is no NetCDF file, or is damaged"
+        raise ConfigError(f"{what}.", where=str(path), mend=MEND) from error
+    return loaded
 
 
 def _days(dataset: xr.Dataset) -> Days:

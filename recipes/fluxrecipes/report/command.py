@@ -36,7 +36,8 @@ def report(
     reports from the sea (the test year and withheld stations stay closed); with `--trends`, trends.
     What is not there is said, with the command that makes it. Pictures are PNG and PDF, for print.
 
-    The page covers the run file's period. Where deepflux-monthly is published, maps are of it.
+    The page covers the run file's period. Maps of more than 100 days are of months: those of
+    deepflux-monthly, where it is published.
 
     Example: fluxforge report -c run.yaml --trends trends --matchups matchups.nc -o out/report
     """

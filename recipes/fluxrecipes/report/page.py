@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fluxengine.outages import check_folder
 from fluxengine.provenance import code_commit
 from fluxengine.repository import storage_errors
 from fluxrecipes.report import calendar, charts, coverage, fields, findings, origins, pictures
@@ -122,8 +123,9 @@ def make(
     Raises
     ------
     ConfigError
-        FF201: what was given is none of these.
+        FF201: what was given is none of these, or no files can be made in `out`.
     """
+    check_folder(out)
     found = None if trends is None else findings.trends(trends)
     scored = None if matchups is None else _scored(matchups, bars)
     remarks = (*subject.remarks, *_lacking(trends, matchups))

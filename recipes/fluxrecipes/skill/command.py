@@ -116,6 +116,10 @@ def validate(
 
     Example: fluxforge validate --sensor amsr2 --beside f17 -c run.yaml --out amsr2
     """
+    from fluxengine.outages import check_folder
+
+    if out is not None:
+        check_folder(out)
     if sensor is not None:
         of_sensor(
             config, profile, sensor, beside, limits,
