@@ -204,9 +204,9 @@ def series(several: Sequence[Series], path: Path, *, title: str) -> Path:
     )  # fmt: skip
     for column, station in enumerate(stations):
         axes[0, column].set_title(station, loc="left", fontsize=11)
-        years = np.concatenate([s.means[0] for s in several if s.station == station])
-        first, last = (end(years.astype("M8[Y]")) for end in (np.min, np.max))
-        axes[0, column].set_xlim(first.astype("M8[D]"), (last + 1).astype("M8[D]"))
+        months = np.concatenate([s.means[0] for s in several if s.station == station])
+        years = months.astype("M8[Y]")
+        axes[0, column].set_xlim(years.min().astype("M8[D]"), (years.max() + 1).astype("M8[D]"))
         for axis, variable in zip(axes[:, column], VARIABLES, strict=True):
             mine = [s for s in several if (s.station, s.variable) == (station, variable)]
             for one in mine:
