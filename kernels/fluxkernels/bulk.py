@@ -17,7 +17,7 @@ from fluxkernels.evaluation import evaluate
 from fluxkernels.fluxes import BulkFlux, some
 from fluxkernels.limits import conversions
 from fluxkernels.solving import Processor, Solve
-from fluxkernels.surface_layer import ANY, EQUAL, LEVEL, Options
+from fluxkernels.surface_layer import ANY, EQUAL, GIVEN, LEVEL, OWN, TEN, Options
 
 
 def bulk_flux(
@@ -249,9 +249,9 @@ def physics_for(
         if asked and not origin.skin_and_waves:
             mend = "Leave it out, or choose a version of COARE."
             raise UnsupportedOptionError(f"{algorithm} has no use for it here.", name, mend)
-    moved = not _is_number(inputs["at_height"], 10.0)
     levels = _levels(inputs)
-    return origin.make(Options(origin.version, neutral, skin, waves, levels, moved))
+    to = _output_level(inputs, levels)
+    return origin.make(Options(origin.version, neutral, skin, waves, levels, to))
 
 
 def _levels(inputs: Mapping[str, Any]) -> int:
@@ -265,11 +265,20 @@ def _levels(inputs: Mapping[str, Any]) -> int:
     return EQUAL if temperature == wind else LEVEL
 
 
+def _output_level(inputs: Mapping[str, Any], levels: int) -> int:
+    """Tell what is known of the height to reduce to."""
+    height = inputs["at_height"]
+    if levels == EQUAL and _is_number(height, inputs["height_wind"]):
+        return OWN
+    return TEN if _is_number(height, 10.0) else GIVEN
+
+
 def _is_given(value: Any) -> bool:
     return not (isinstance(value, float) and math.isnan(value))
 
 
 def _is_number(value: Any, number: float) -> bool:
+    """Tell whether a value is this number, for all points."""
     return isinstance(value, int | float) and value == number
 
 

@@ -56,6 +56,7 @@ from fluxkernels.surface_layer import (
     HEAT_CAPACITY,
     LEVEL,
     LOG_10,
+    OWN,
     Air,
     Fluxes,
     Inputs,
@@ -153,6 +154,9 @@ class Kept(NamedTuple):
     temperature: float
     humidity: float
     zeta: float
+    wind_psi: float
+    heat_psi: float
+    vapour_psi: float
     cooling: float
 
 
@@ -381,7 +385,8 @@ def guess(x: Inputs, s: Surface, o: Options) -> State:
         psi = psi_momentum_first_guess(zeta)
         number, told_by = charnock(speed * to_10m), stable_zeta
     friction = speed * _KARMAN / (s.log_wind_height - log_zo - psi)
-    heat, vapour = exchanges(x, s, log_zot, zeta, o)
+    heat_psi, vapour_psi = scalar_psis(x, zeta, o)
+    heat, vapour = exchanges(s, log_zot, heat_psi, vapour_psi, o)
     if o.waves:
         number = of_waves(x, s.wave_height, s.gravity, s.viscosity, friction, number, False, o)
     extreme = where(told_by > _EXTREME, 1.0, 0.0)
@@ -427,16 +432,22 @@ def zetas(x: Inputs, zeta: float, o: Options) -> tuple[float, float]:
     return heat, heat if o.heights == LEVEL else zeta * (x.height_humidity / x.height_wind)
 
 
+def scalar_psis(x: Inputs, zeta: float, o: Options) -> tuple[float, float]:
+    """Stability functions at the heights of temperature and humidity."""
+    at_heat, at_vapour = zetas(x, zeta, o)
+    heat = psi_heat(at_heat, power_scalar(at_heat), o)
+    if o.heights != ANY:
+        return heat, heat
+    return heat, psi_heat(at_vapour, power_scalar(at_vapour), o)
+
+
 def exchanges(
-    x: Inputs, s: Surface, log_roughness: float, zeta: float, o: Options
+    s: Surface, log_roughness: float, heat_psi: float, vapour_psi: float, o: Options
 ) -> tuple[float, float]:
     """Scales of temperature and humidity for each unit of difference between sea and air."""
-    at_heat, at_vapour = zetas(x, zeta, o)
-    heat_psi = psi_heat(at_heat, power_scalar(at_heat), o)
     heat = _KARMAN / (s.log_temperature_height - log_roughness - heat_psi)
     if o.heights != ANY:
         return heat, heat
-    vapour_psi = psi_heat(at_vapour, power_scalar(at_vapour), o)
     return heat, _KARMAN / (s.log_humidity_height - log_roughness - vapour_psi)
 
 
@@ -482,10 +493,7 @@ def scales(x: Inputs, s: Surface, old: State, o: Options) -> Scales:
         # Mean and neutral wind are the same u* / (kappa gust factor) times their profiles.
         wind = s.wind * profile / (LOG_10 - old.log_roughness)
         speed = with_gusts(wind, old.gust)
-    heat = _KARMAN / (s.log_temperature_height - old.log_roughness_scalar - old.heat_psi)
-    vapour = heat
-    if o.heights == ANY:
-        vapour = _KARMAN / (s.log_humidity_height - old.log_roughness_scalar - old.vapour_psi)
+    heat, vapour = exchanges(s, old.log_roughness_scalar, old.heat_psi, old.vapour_psi, o)
     return Scales(
         wind=wind,
         friction=speed * _KARMAN / profile,
@@ -551,11 +559,16 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
     # Written with U/S, not with the gust factor S/U: at no wind the stress is 0, not 0/0.
     share = last.wind / last.speed
     still = friction / last.speed
-    heat, vapour = exchanges(x, s, last.log_roughness_scalar, zeta, o)
+    psi = Psis(
+        where(extreme, first.wind_psi, last.wind_psi),
+        where(extreme, first.heat_psi, last.heat_psi),
+        where(extreme, first.vapour_psi, last.vapour_psi),
+    )
+    heat, vapour = exchanges(s, last.log_roughness_scalar, psi.heat_psi, psi.vapour_psi, o)
     slope = friction * (1.0 / _KARMAN) * share
     height, log_height = output_height(x, o)
-    wind_rise, heat_rise, vapour_rise = rises(x, s, zeta, height, log_height, o)
-    neutral_rise = LOG_10 - s.log_wind_height + psi_wind(zeta, power_wind(zeta), o)
+    wind_rise, heat_rise, vapour_rise = rises(x, s, zeta, psi, height, log_height, o)
+    neutral_rise = LOG_10 - s.log_wind_height + psi.wind_psi
     descent = lapse_rate(s.gravity, o) * (x.height_temperature - height)
     reduced = x.air_temperature + temperature * (1.0 / _KARMAN) * heat_rise + descent
     air = Air(s.air_kelvin, s.density, s.vaporisation)
@@ -593,19 +606,17 @@ def finish(x: Inputs, s: Surface, first: Kept, last: State, o: Options) -> Fluxe
 
 
 def rises(
-    x: Inputs, s: Surface, zeta: float, height: float, log_height: float, o: Options
+    x: Inputs, s: Surface, zeta: float, psi: Psis, height: float, log_height: float, o: Options
 ) -> tuple[float, float, float]:
     """Wind, temperature and humidity at a height less those at their own, in scales / kappa."""
-    at_heat, at_vapour = zetas(x, zeta, o)
+    if o.at_height == OWN:
+        return 0.0, 0.0, 0.0
     above = zeta * (height / x.height_wind)
-    wind_psi = psi_wind(zeta, power_wind(zeta), o) - psi_wind(above, power_wind(above), o)
     scalar_psi = psi_heat(above, power_scalar(above), o)
-    heat_psi = psi_heat(at_heat, power_scalar(at_heat), o) - scalar_psi
-    vapour_psi = psi_heat(at_vapour, power_scalar(at_vapour), o) - scalar_psi
     return (
-        log_height - s.log_wind_height + wind_psi,
-        log_height - s.log_temperature_height + heat_psi,
-        log_height - s.log_humidity_height + vapour_psi,
+        log_height - s.log_wind_height + psi.wind_psi - psi_wind(above, power_wind(above), o),
+        log_height - s.log_temperature_height + psi.heat_psi - scalar_psi,
+        log_height - s.log_humidity_height + psi.vapour_psi - scalar_psi,
     )
 
 

@@ -15,6 +15,8 @@ GAS_CONSTANT = 287.1  # of dry air, J kg-1 K-1
 ABSOLUTE_ZERO = 273.16  # what the references add to °C; not the 273.15 of the front door
 ANY, LEVEL, EQUAL = 0, 1, 2
 """Heights: any three; one for temperature and humidity; one for all."""
+GIVEN, TEN, OWN = 0, 1, 2
+"""Height to reduce to: any; 10 m; the one height of all that is given."""
 
 
 class Inputs(NamedTuple):
@@ -87,7 +89,7 @@ class Options(NamedTuple):
     cool_skin: bool = False
     waves: bool = False
     heights: int = ANY
-    at_height: bool = False  # a height is given to reduce to; else it is 10 m
+    at_height: int = GIVEN
 
 
 def gravity(latitude: float) -> float:
@@ -106,7 +108,7 @@ def air_viscosity(temperature: float) -> float:
 
 def output_height(x: Inputs, o: Options) -> tuple[float, float]:
     """Height (m) that the state of the air is reduced to, and its logarithm."""
-    return (x.at_height, log(x.at_height)) if o.at_height else (10.0, LOG_10)
+    return (10.0, LOG_10) if o.at_height == TEN else (x.at_height, log(x.at_height))
 
 
 def latent_heat(temperature: float) -> float:
