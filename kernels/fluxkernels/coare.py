@@ -35,8 +35,11 @@ from fluxkernels.skin import (
     buoyancy_loss,
     haline_contraction,
     net_longwave,
+    salting,
     salty_expansion,
+    shear_scale,
     skin_thickness,
+    stirring_scale,
     thermal_expansion,
 )
 from fluxkernels.stability import (
@@ -111,6 +114,9 @@ class Surface(NamedTuple):
     wetness: float  # humidity of the surface lost for each kelvin of cooling
     expansion: float
     net_shortwave: float
+    salting: float  # of the skin: see `fluxkernels.skin`
+    shear_scale: float
+    stirring_scale: float
     wave_height: float
     buoyancy: float  # z/L of unit scales
     moist: float  # K of t* that are worth one of q*
@@ -249,13 +255,15 @@ def prepare(x: Inputs, o: Options) -> Surface:
         moist = moist / (1.0 + 0.61 * q)
     cools = 1.0 - ice if o.cool_skin else 0.0
     log_wind, log_temperature, log_humidity = log_heights(x, o)
+    density = air_pressure(x, o) * 100.0 / (GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q))
+    salty, shear, stirring = skin_scales(x, density, g, vaporisation, o)
     return Surface(
         wind=wind,
         air_kelvin=air_kelvin,
         temperature_difference=sea - x.air_temperature - lapse_rate(g, o) * x.height_temperature,
         humidity=saturated,
         humidity_difference=saturated - q,
-        density=air_pressure(x, o) * 100.0 / (GAS_CONSTANT * air_kelvin * (1.0 + 0.61 * q)),
+        density=density,
         viscosity=viscosity,
         vaporisation=vaporisation,
         gravity=g,
@@ -264,6 +272,9 @@ def prepare(x: Inputs, o: Options) -> Surface:
         wetness=saturation_slope(saturated, vaporisation, sea_kelvin),
         expansion=expansion(x, o),
         net_shortwave=(1.0 - x.albedo) * x.shortwave_down,
+        salting=salty,
+        shear_scale=shear,
+        stirring_scale=stirring,
         wave_height=wave_height(x, wind, log_wind, o),
         buoyancy=_KARMAN * g * x.height_wind / air_kelvin,
         moist=moist,
@@ -313,6 +324,16 @@ def expansion(x: Inputs, o: Options) -> float:
     if o.version == 36:
         return thermal_expansion(x.sea_surface_temperature, x.salinity)
     return salty_expansion(x.sea_surface_temperature)
+
+
+def skin_scales(
+    x: Inputs, density: float, g: float, vaporisation: float, o: Options
+) -> tuple[float, float, float]:
+    """What a cool skin takes of the air and of salt in every pass."""
+    if not o.cool_skin:
+        return 0.0, 0.0, 0.0
+    haline = haline_contraction(x.salinity) if o.version == 36 else 0.026
+    return salting(haline, vaporisation), shear_scale(density), stirring_scale(density, g)
 
 
 def log_heights(x: Inputs, o: Options) -> tuple[float, float, float]:
@@ -459,8 +480,9 @@ def longwave_loss(x: Inputs, cooling: float) -> float:
 def lengths(x: Inputs, s: Surface, old: State, o: Options) -> Lengths:
     """First step of a pass: stability and roughness lengths from the scales."""
     friction = old.friction
-    zeta = s.buoyancy * (old.temperature + s.moist * old.humidity) / (friction * friction)
-    zo = old.charnock * friction * friction * s.per_gravity + 0.11 * s.viscosity / friction
+    per_friction = 1.0 / friction
+    zeta = s.buoyancy * (old.temperature + s.moist * old.humidity) * per_friction * per_friction
+    zo = old.charnock * friction * friction * s.per_gravity + 0.11 * s.viscosity * per_friction
     zo = where(s.ice > 0.5, _ICE_ROUGHNESS, zo)
     log_zo = log_or_nan(zo)
     log_reynolds = log_or_nan(zo * friction * s.per_viscosity)
@@ -532,9 +554,8 @@ def skin(x: Inputs, s: Surface, old: State, o: Options) -> Skin:
     # 3.0 has the longwave of the pass's own cooling, as old as that of the others: the same.
     heat = old.net_longwave + sensible + latent
     heat = heat - absorbed_shortwave(s.net_shortwave, old.thickness)
-    haline = haline_contraction(x.salinity) if o.version == 36 else 0.026
-    buoyancy = buoyancy_loss(heat, latent, s.vaporisation, s.expansion, haline)
-    thickness = skin_thickness(buoyancy, old.friction, s.density, s.gravity)
+    buoyancy = buoyancy_loss(heat, latent, s.expansion, s.salting)
+    thickness = skin_thickness(buoyancy, old.friction, s.shear_scale, s.stirring_scale)
     cooling = heat * thickness / CONDUCTIVITY * s.cools
     return Skin(cooling, thickness, longwave_loss(x, cooling))
 

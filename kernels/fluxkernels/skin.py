@@ -57,24 +57,37 @@ def absorbed_shortwave(net_shortwave: float, thickness: float) -> float:
     return net_shortwave * (0.065 + 11.0 * thickness - shallow)
 
 
-def buoyancy_loss(
-    cooling: float, latent: float, vaporisation: float, expansion: float, haline: float
-) -> float:
+def buoyancy_loss(cooling: float, latent: float, expansion: float, salting: float) -> float:
     """Surface buoyancy loss as a heat flux times expansion: cooling, and salt left behind."""
-    return expansion * cooling + haline * latent * WATER_HEAT_CAPACITY / vaporisation
+    return expansion * cooling + salting * latent
+
+
+def salting(haline: float, vaporisation: float) -> float:
+    """Buoyancy loss for each W m-2 of latent heat (K-1), by the salt that evaporation leaves."""
+    return haline * WATER_HEAT_CAPACITY / vaporisation
+
+
+def shear_scale(air_density: float) -> float:
+    """Thickness of a skin that shear alone makes, for Saunders' constant 1, times u* (m2 s-1)."""
+    return VISCOSITY / sqrt(air_density * (1.0 / DENSITY))
+
+
+def stirring_scale(air_density: float, gravity: float) -> float:
+    """Convection's part in the skin for each unit of buoyancy loss over u*^4."""
+    return _SAUNDERS * gravity / (air_density * air_density)
 
 
 def skin_thickness(
-    buoyancy: float, friction_velocity: float, air_density: float, gravity: float
+    buoyancy: float, friction_velocity: float, shear_scale: float, stirring_scale: float
 ) -> float:
     """Thickness of the skin (m): Saunders' constant reduced where convection stirs the water.
 
     A `buoyancy` that is NaN or not positive leaves shear alone, at most 1 cm thick.
     """
-    shear = VISCOSITY / (sqrt(air_density * (1.0 / DENSITY)) * friction_velocity)
-    square = friction_velocity * friction_velocity
+    per_friction = 1.0 / friction_velocity
+    shear = shear_scale * per_friction
+    square = per_friction * per_friction
     stirred = where(buoyancy > 0.0, buoyancy, 0.0)
-    convection = _SAUNDERS * gravity / (air_density * air_density) * stirred / (square * square)
-    root = sqrt(convection)
+    root = sqrt(stirring_scale * stirred) * square
     weakened = 6.0 * power(1.0 + root * sqrt(root), -0.333)
     return where(buoyancy > 0.0, weakened * shear, min(_THICKEST, 6.0 * shear))
