@@ -29,17 +29,17 @@ options:
 archives:
 {archives}
 
-# Global attributes of what is published (ACDD): who answers for it.
+# Global attributes of what is published (ACDD): who answers for it. Fill in what applies.
 attributes:
-  creator_name: your name
-  creator_email: you@example.org
-  creator_url: https://example.org
-  publisher_name: your institution
-  publisher_email: you@example.org
-  publisher_url: https://example.org
-  institution: your institution
-  project: your project
-  acknowledgement: who made it possible
+  # creator_name: your name
+  # creator_email: you@example.org
+  # creator_url: https://example.org
+  # publisher_name: your institution
+  # publisher_email: you@example.org
+  # publisher_url: https://example.org
+  # institution: your institution
+  # project: your project
+  # acknowledgement: who made it possible
 
 # Where it runs: never changes a value. The first profile is the default.
 profiles:

@@ -84,9 +84,13 @@ def _read(source: Source, grid: Grid, steps: Steps, file: FileId | None) -> list
 
 
 def _absent(source: Source, grid: Grid, step: int) -> Step:
+    return Step(_no_values(source, grid), MISSING_STEP, None, no_file(source, grid, step))
+
+
+def no_file(source: Source, grid: Grid, step: int) -> str:
+    """Words for a step whose file is not there."""
     expected = source.path(grid.step_key(step))
-    names = expected if isinstance(expected, str) else " and ".join(expected[:NAMED])
-    return Step(_no_values(source, grid), MISSING_STEP, None, f"no file {names}")
+    return f"no file {expected if isinstance(expected, str) else ' and '.join(expected[:NAMED])}"
 
 
 def _failed(

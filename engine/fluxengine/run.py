@@ -20,6 +20,7 @@ from fluxengine.declare import Array, Source
 from fluxengine.errors import RunFailed
 from fluxengine.estimate import BLOCKS_PER_COMMIT, Estimate, Resources, batch_for, estimates
 from fluxengine.executors import Executor
+from fluxengine.ingest import no_file
 from fluxengine.jobs import jobs, rows
 from fluxengine.ledger import ABSENT, HOLDS_VALUES, OUTSIDE, BlockRows, Flags, by_block
 from fluxengine.plan import CERTAIN, DatasetPlan, Why, make_plan, plan_dataset
@@ -200,6 +201,8 @@ def run(
     with request.store.locked() as store, ExitStack() as stack:
         request = replace(request, store=store)
         plan, given = make_plan(request, progress), resources or Resources()
+        for planned in plan.datasets:
+            _refuse_without_files(planned)
         estimated = tuple(estimates(plan, given))
         state = _Run(request, store, open_executor, progress, strict, accept_code, given, stack)
         for planned in plan.datasets:
@@ -247,6 +250,26 @@ def _planned_again(state: _Run, planned: DatasetPlan) -> DatasetPlan:
         }
         return replace(planned, inputs=inputs, reasons=planned.reasons & np.uint8(CERTAIN))
     return plan_dataset(state.request, planned.stand.dataset, state.plans, state.progress)
+
+
+def _refuse_without_files(plan: DatasetPlan) -> None:
+    """Stop before a block is made of a source that has no file now and no value from before."""
+    dataset, book = plan.stand.dataset, plan.stand.ledger
+    if plan.files is None or not isinstance(dataset, Source) or not plan.wanted.any():
+        return
+    there = any(file is not None for file in plan.files.found)
+    if there or np.isin(book.states, HOLDS_VALUES).any():
+        return
+    first = book.grid.numbered(int(np.argmax(plan.wanted))).steps[0]
+    raise _unusable(plan, no_file(dataset, book.grid, first))
+
+
+def _unusable(plan: DatasetPlan, why: str) -> RunFailed:
+    """A dataset has nothing to give at all."""
+    return RunFailed(
+        f"not one step of {plan.name} can be used: {why.rstrip('.')}.",
+        mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
+    )
 
 
 def _accept_code(state: _Run, plan: DatasetPlan, repository: Repository) -> None:
@@ -411,11 +434,7 @@ def _look_for_marks(state: _Run, plan: DatasetPlan) -> None:
     told = plan.wanted | unpublished
     notes = sorted(book.notes(marked[told[marked]]))
     if not np.isin(book.states, HOLDS_VALUES).any():
-        first = notes[0][1] if notes else "it is empty"
-        raise RunFailed(
-            f"not one step of {name} can be used: {first.rstrip('.')}.",
-            mend="Nothing was published. " + MEND[isinstance(plan.stand.dataset, Source)],
-        )
+        raise _unusable(plan, notes[0][1] if notes else "it is empty")
     state.marked += [f"{name} {step}: {note}" for step, note in notes]
     unmade = _unmade(plan, unpublished, state.published_before[name])
     if len(unmade):

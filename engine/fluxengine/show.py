@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -274,8 +275,18 @@ def status(records: Sequence[Mapping[str, Any]]) -> None:
     if any(r["unpublished_work"] for r in records):
         out.print("+ has work that is not published yet: run again.")
     for record in records:
-        for step, note in record["notes"].items():
-            out.print(f"{record['dataset']} {step}: {note}", markup=False, soft_wrap=True)
+        for line in _bounded(_noted(record["dataset"], record["notes"])):
+            out.print(line, markup=False, soft_wrap=True)
+
+
+def _noted(name: str, notes: Mapping[str, str]) -> Iterator[str]:
+    """A line for each note, and one for many in a row that differ in numbers alone."""
+    for _, alike in groupby(notes.items(), lambda noted: re.sub(r"\d+", "0", noted[1])):
+        (first, note), *others = alike
+        if others:
+            yield f"{name} {first} to {others[-1][0]}, {1 + len(others)} of them: {note}, and so on"
+        else:
+            yield f"{name} {first}: {note}"
 
 
 def _status_of_tables(records: Sequence[Mapping[str, Any]]) -> None:

@@ -298,11 +298,19 @@ def test_all_files_bad_publish_nothing(world: World) -> None:
     assert [r["published"] for r in of_store(Store.at(world.store))] == [None]
 
 
-def test_no_files_at_all_publish_nothing(world: World) -> None:
+def test_no_files_at_all_make_nothing(world: World) -> None:
     for number in range(1, 13):
         world.file(number).unlink()
-    with pytest.raises(RunFailed, match="not one step"):
+    with pytest.raises(RunFailed, match=r"not one step .*no file 2020/wind_20200101\.npy"):
         world.run()
+    assert of_store(Store.at(world.store)) == []
+
+
+def test_where_all_files_are_gone_values_stay(world: World) -> None:
+    world.run()
+    for number in range(1, 13):
+        world.file(number).unlink()
+    assert world.run().did_nothing
 
 
 def test_an_archive_that_is_not_there_is_said_before_anything_runs(world: World) -> None:

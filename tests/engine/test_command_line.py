@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from toyworld import World
 
-from fluxengine import cli, show
+from fluxengine import cli, config, show
 from fluxengine.store import Store
 
 FLUXFORGE = Path(sys.executable).with_name("fluxforge")
@@ -221,11 +221,29 @@ def test_a_store_in_use_is_exit_code_one(made: World) -> None:
         assert "another run" in process("run", "-c", made.run_file(), code=1).stderr
 
 
+def test_days_without_files_are_told_in_a_line(world: World) -> None:
+    for number in (3, 4, 5, 9):
+        world.file(number).unlink()
+    world.file(7).write_bytes(b"")
+    world.run()
+    status = process("status", "--store", world.store).stdout
+    assert "toy-passes 2020-01-03 to 2020-01-05, 3 of them: no file" in status
+    assert "toy-passes 2020-01-09: no file" in status and "toy-passes 2020-01-07: " in status
+
+
 def test_plugins_are_listed_like_built_in_ones(fluxforge: Callable[..., Done]) -> None:
     assert "toy-passes" in fluxforge("sources").stdout
     assert "Daily toy wind" in fluxforge("products").stdout
     assert "gain" in fluxforge("products", "toy").stdout
     assert "product: toy" in fluxforge("products", "toy", "--run-file").stdout
+
+
+def test_a_new_run_file_publishes_nobody_s_name(
+    tmp_path: Path, fluxforge: Callable[..., Done]
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(fluxforge("products", "toy", "--run-file").stdout)
+    assert "creator_name" in path.read_text() and config.load(path).attributes == {}
 
 
 def test_places_that_cannot_be_used_are_told(
