@@ -264,12 +264,16 @@ def arranged(table: Table, reports: Reports) -> Month:
     rows = reports.rows[_order(table, reports.rows)]
     if not table.merges or not len(rows):
         return Month(reports.sources, rows, rows[:0])
-    group, turn = _groups(table, reports.sources, rows)
-    order = np.lexsort((rows[FILE], turn, group))
-    rows, group, turn = rows[order], group[order], turn[order]
+    group = _groups(table, reports.sources, rows)
+    rank = _ranks(table, reports.sources)[rows[FILE]]
+    order = np.lexsort((rows[ROW], rows[FILE], group))
+    turn = np.zeros(len(rows), np.intp)
+    turn[order] = _turns(group[order], rows[FILE][order])
+    order = np.lexsort((rows[FILE], rank, turn, group))
+    rows, group, turn, rank = rows[order], group[order], turn[order], rank[order]
     starts = np.flatnonzero(_changes(group) | _changes(turn))
     sizes = np.diff(np.append(starts, len(rows)))
-    merged = _first_values(table, rows, starts)
+    merged = _first_values(table, rows, starts, rank == np.repeat(rank[starts], sizes))
     merged[FILES] = sizes
     _complete(table, merged, sizes > 1)
     parts = rows[np.repeat(sizes > 1, sizes)]
@@ -302,17 +306,50 @@ def _sortable(column: Array) -> list[Array]:
     return list(letters.reshape(-1, width).astype("u8").T)
 
 
-def _groups(table: Table, sources: tuple[Key, ...], rows: Array) -> tuple[Array, Array]:
-    """Of each sorted row: its group (time, key and feed), and its turn among its file's in it."""
+def _groups(table: Table, sources: tuple[Key, ...], rows: Array) -> Array:
+    """Of each sorted row the number of its group: one time, key, feed and place."""
     names = [feed for feed, _ in sources]
     feeds = np.unique(names, return_inverse=True)[1][rows[FILE]]
     other = _changes(rows[TIME]) | _changes(feeds)
     for name in table.merges:
         for column in _sortable(rows[name]):
             other |= _changes(column)
-    place = np.arange(len(rows))
-    begins = np.where(other | _changes(rows[FILE]), place, 0)
-    return np.cumsum(other), place - np.maximum.accumulate(begins)
+    group: Array = np.cumsum(other)
+    if table.place is None:
+        return group
+    where = table.place({column.name: rows[column.name] for column in table.columns})
+    return _parted(group, np.asarray(where, np.float64))
+
+
+def _parted(group: Array, where: Array) -> Array:
+    """Sorted groups taken apart where there is a gap of more than 1 on an axis."""
+    starts = np.flatnonzero(_changes(group))
+    spread: Array = np.fmax.reduceat(where, starts) - np.fmin.reduceat(where, starts)
+    apart: Array = np.any(spread > 1.0, axis=1)
+    wide = np.flatnonzero(np.repeat(apart, np.diff(np.append(starts, len(group)))))
+    if not len(wide):
+        return group
+    made, part = group.copy(), group[wide]
+    for axis in where[wide].T:
+        order = np.lexsort((axis, part))
+        gap = np.diff(axis[order], prepend=axis[order[0]]) > 1.0
+        part[order] = np.cumsum(_changes(part[order]) | gap)
+    made[wide] = part + group[-1]
+    return made
+
+
+def _ranks(table: Table, sources: tuple[Key, ...]) -> Array:
+    """How good the reports of each file are, the lowest the best."""
+    ranks = {feed.name: feed.rank for feed in table.feeds if feed.rank is not None}
+    return np.array([ranks[feed](path) if feed in ranks else 0 for feed, path in sources])
+
+
+def _turns(group: Array, file: Array) -> Array:
+    """Of rows sorted by group and file, the place of each among its file's in its group."""
+    place = np.arange(len(group))
+    begins = np.where(_changes(group) | _changes(file), place, 0)
+    turns: Array = place - np.maximum.accumulate(begins)
+    return turns
 
 
 def _changes(values: Array) -> Array:
@@ -322,11 +359,11 @@ def _changes(values: Array) -> Array:
     return found
 
 
-def _first_values(table: Table, rows: Array, starts: Array) -> Array:
-    """A row for each group of rows: of each column the first value that there is."""
+def _first_values(table: Table, rows: Array, starts: Array, best: Array) -> Array:
+    """A row for each group of rows: of each column the first value that the best of them have."""
     made, last = rows[starts], len(rows)
     for column in table.columns:
-        there = _is_there(column, rows[column.name])
+        there = best & _is_there(column, rows[column.name])
         if column.name in table.absent:
             there &= rows[column.name] != table.absent[column.name]
         if there.all():

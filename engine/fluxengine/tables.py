@@ -60,6 +60,11 @@ class Feed:
         From a file's path to what files are sorted by before they are read, such as the year in its
         name: files of the same months that are read together cost one rewriting of those months.
         It changes no row. By default files are read in the order of their paths.
+    rank : callable, optional
+        From a file's path to how good its reports are, the lowest the best, such as 0 for what was
+        controlled and 1 for what came in real time. Where rows are put together, the best files
+        alone give the values: what a control took out does not come back from elsewhere. By
+        default all are alike.
     beside : callable, optional
         From its files on this machine to what else `read` looks at, such as a table of stations:
         digests by name. Where they differ from those of the last run, all files are read again.
@@ -75,6 +80,7 @@ class Feed:
     licence: str
     cite: str
     order: Callable[[str], str] | None = None
+    rank: Callable[[str], int] | None = None
     beside: Callable[[Sequence[Path]], Mapping[str, str]] | None = None
 
 
@@ -97,6 +103,10 @@ class Table:
         into one: of each column the first value there is, in the order of the files' paths. (Of
         rows that agree within a file, the first is put together with the other file's first, the
         second with its second.) Rows are sorted by these columns, too. None: nothing is merged.
+    place : callable, optional
+        From the columns of rows to where they were made, shape (rows, axes): those which lie
+        further apart than 1 on an axis are different reports, whatever their names. In the readers'
+        package.
     absent : mapping of str to int
         For columns of codes, the code that says that a row has nothing of the kind: where rows are
         put together, it gives way to what another row says.
@@ -111,6 +121,7 @@ class Table:
     title: str
     summary: str
     merges: tuple[str, ...] = ()
+    place: Callable[[Mapping[str, Array]], Array] | None = None
     absent: Mapping[str, int] = field(default_factory=dict)
     completes: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None
 

@@ -71,8 +71,14 @@ def rows_of(key: Key, drawn: list[tuple[int, str, int | None]]) -> RowsOfFiles:
 
 @pytest.mark.parametrize("number", [80, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("merges", [(), ("platform",), ("platform", "quality")])
-def test_a_month_is_the_same_whatever_the_history(number: int, merges: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("placed", [False, True])
+def test_a_month_is_the_same_whatever_the_history(
+    number: int, merges: tuple[str, ...], placed: bool
+) -> None:
     table = replace(REPORTS, merges=merges)
+    if placed:  # where the wind says, and files that come later are the better ones
+        ranked = replace(table.feeds[0], name="a", rank=lambda path: -int(path))
+        table = replace(table, place=lambda rows: rows["wind"][:, None] / 2.0, feeds=(ranked,))
 
     @settings(max_examples=number, deadline=None, derandomize=True)
     @given(st.lists(st.tuples(st.sampled_from(KEYS), ROWS), max_size=8))

@@ -1,7 +1,7 @@
 """Tables of reports: what is stored of which file, what is read again, and what is told."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from reportsworld import Reports, hourly, report, warmer
 from toytables import COLUMNS, REPORTS
 
 from fluxengine import files
-from fluxengine.declare import Variable
+from fluxengine.declare import Array, Variable
 from fluxengine.digest import file_digest
 from fluxengine.errors import DeclarationError, RunFailed, StoreMismatch, UnknownName
 from fluxengine.explain import Lineage, explain
@@ -98,6 +98,39 @@ def test_rows_that_agree_within_a_file_stay_apart(world: Reports) -> None:
     assert ships["wind"].values.tolist() == [1, 2, 2]
     assert ships["files"].values.tolist() == [2, 2, 1]
     assert ships["sst"].isnull().values.tolist() == [False, True, True]
+
+
+def by_longitude(columns: Mapping[str, Array]) -> Array:
+    return columns["lon"][:, None] / 10.0
+
+
+def test_rows_of_one_name_at_other_places_stay_apart(world: Reports) -> None:
+    noon = "2002-08-15T12:00"
+    first = [report(noon, "SHIP", lon=20, wind=1), report(noon, "SHIP", lon=200, wind=2)]
+    second = [report(noon, "SHIP", lon=201, sst=280), report(noon, "SHIP", lon=100, sst=290)]
+    world.write("moorings/tao/a_dy.txt", first)
+    world.write("moorings/tao/b_dy.txt", second)
+    placed = replace(world, table=replace(REPORTS, place=by_longitude))
+    placed.run()
+    august = placed.open(AUGUST)
+    ships = august.isel(report=august["platform"].values == "SHIP")
+    found = np.stack([ships[name].values for name in ("lon", "wind", "sst", "files")], axis=1)
+    expected = [[20, 1, np.nan, 1], [100, np.nan, 290, 1], [200, 2, 280, 2]]
+    np.testing.assert_allclose(found[np.argsort(found[:, 0])], expected)
+
+
+def test_what_better_files_left_out_does_not_come_back(world: Reports) -> None:
+    times = ["2002-08-15T12:00", "2002-08-15T13:00"]
+    world.write("moorings/tao/a_live_dy.txt", [report(t, "b", wind=44, sst=281) for t in times])
+    world.write("moorings/tao/z_dy.txt", [report(times[0], "b", sst=280)])
+    feeds = [replace(f, rank=lambda path: int("_live" in path)) for f in REPORTS.feeds]
+    ranked = replace(world, table=replace(REPORTS, feeds=tuple(feeds)))
+    ranked.run()
+    august = ranked.open(AUGUST)
+    buoy = august.isel(report=august["platform"].values == "b")
+    assert np.isnan(buoy["wind"].values[0]) and buoy["wind"].values[1] == 44
+    np.testing.assert_allclose(buoy["sst"].values, [280, 281])
+    assert buoy["files"].values.tolist() == [2, 1]
 
 
 def test_rows_of_other_feeds_are_never_put_together(world: Reports) -> None:

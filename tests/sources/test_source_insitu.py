@@ -39,6 +39,38 @@ def row(**given) -> dict:
 # --- declaration ----------------------------------------------------------------------------------
 
 
+def reports_at(lon: float, lat: float, platform: bytes) -> dict[str, np.ndarray]:
+    columns = {"longitude": [lon], "latitude": [lat], "platform": [platform]}
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+@pytest.mark.parametrize(
+    ("platform", "one", "other", "same"),
+    [
+        (b"0N0E", (359.98, 0.0), (0.02, 0.01), True),  # a mooring where longitudes begin
+        (b"41002", (285.0, 31.8), (285.0, 32.5), False),
+        (b"SHIP", (200.5, 10.5), (200.6, 10.5), False),
+        (b"SHIP", (200.5, 10.5), (200.5, 10.5), True),
+        (b"", (200.5, 10.5), (200.5, 10.6), False),
+        (b"WDD1", (10.0, 89.9), (200.0, 89.9), True),  # longitudes meet at the pole
+    ],
+)
+def test_where_reports_are_the_same_platforms(
+    platform: bytes, one: tuple[float, float], other: tuple[float, float], same: bool
+) -> None:
+    places = [reports.place(reports_at(*at, platform)) for at in (one, other)]
+    assert (np.abs(places[0] - places[1]).max() <= 1.0) == same
+
+
+def test_controlled_files_come_before_real_time_and_later_releases_before_earlier() -> None:
+    ndbc, icoads = INSITU.feed("ndbc"), INSITU.feed("icoads")
+    assert ndbc and ndbc.rank and icoads and icoads.rank
+    paths = ["realtime2/41002.txt", "stdmet/Jul/41002.txt", "historical/stdmet/41002h2010.txt.gz"]
+    assert sorted(paths, key=ndbc.rank) == paths[::-1]
+    paths = ["sub.imma", "IMMA1_R3.0.0_2010-07", "2015/IMMA1_R3.0.1_2015-01", "IMMA1_R3.0.2_2020"]
+    assert sorted(paths, key=icoads.rank) == paths[::-1]
+
+
 def test_the_table_is_declared_in_full():
     assert isinstance(INSITU, Table) and all(isinstance(feed, Feed) for feed in INSITU.feeds)
     names = [variable.name for variable in INSITU.columns]

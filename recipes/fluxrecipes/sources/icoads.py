@@ -10,6 +10,7 @@ Facts: the IMMA documentation of ICOADS Release 3.0, and real files.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK, LONGEST = 2 * 2**20, 2**16  # bytes of text read at once, and of a line
 CORE = 108
+RELEASE = re.compile(r"IMMA1_R3\.0\.(\d+)_")
 VERSION = 1  # of IMMA, in each line
 BLANK, NEWLINE, RETURN, MINUS, ZERO = (int(c) for c in b" \n\r-0")
 ICOADS, IMMT, META_VOS = 1, 5, 7  # attachments by number
@@ -382,10 +384,17 @@ def _lookup(table: dict[int, int], codes: Array, other: int) -> Array:
     return known[np.where((codes >= 0) & (codes < 100), codes, 100)]
 
 
+def _rank(path: str) -> int:
+    """The latest release first; a file that does not say its own comes last."""
+    found = RELEASE.search(path)
+    return -int(found[1]) if found else 1
+
+
 FEED = Feed(
     name="icoads",
     patterns=("IMMA1_R3.0.*", "*/IMMA1_R3.0.*", "*.imma", "*.imma.gz"),
     read=read,
+    rank=_rank,
     archive="icoads",
     home="https://www.ncei.noaa.gov/data/international-comprehensive-ocean-atmosphere/v3/archive",
     title="International Comprehensive Ocean-Atmosphere Data Set, Release 3.0, IMMA1",

@@ -9,6 +9,7 @@ INSITU = Table(
     name="insitu",
     columns=reports.COLUMNS,
     merges=(reports.PLATFORM.name, "averaging"),
+    place=reports.place,
     absent=reports.ABSENT,
     completes=reports.completed,
     feeds=(ndbc.FEED, gtmba.FEED, oceansites.FEED, whots.FEED, icoads.FEED),

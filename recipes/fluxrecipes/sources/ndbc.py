@@ -188,6 +188,11 @@ def _station(path: Path) -> str:
     return found[0].upper()
 
 
+def _rank(path: str) -> int:
+    """Files of past years went through the full control, then those of months; others did not."""
+    return 2 if "realtime2/" in path else 0 if "historical/" in path else 1
+
+
 FEED = Feed(
     name="ndbc",
     patterns=(
@@ -198,6 +203,7 @@ FEED = Feed(
         "realtime2/*.txt",
     ),
     read=read,
+    rank=_rank,
     archive="ndbc",
     home="https://www.ndbc.noaa.gov/data",
     title="Standard meteorological data of moored buoys and coastal stations",

@@ -77,6 +77,12 @@ HUMIDITY_FORMS = {
 }
 STANDARD_PRESSURE = 101_325.0  # Pa
 HIGHEST, DEEPEST = 100.0, 100.0  # m, of sensors in the air and of sea surface temperature
+PLACE = ("longitude", "latitude")
+NOBODY = (b"", b"SHIP", b"PLAT", b"BUOY", b"RIGG", b"MASKSTID")  # names that stand for none
+EARTH_RADIUS = 6371.0  # km
+# How far apart two reports of one time can be the same: a mooring may be told by where it is or
+# by where it should be; one from nobody is the same at the same spot alone.
+SAME_PLATFORM, SAME_SPOT = 50.0, 0.05  # km
 
 # --- Columns --------------------------------------------------------------------------------------
 
@@ -340,6 +346,27 @@ def _kept(reports: Reports, used: Array) -> tuple[Array, Counter[str]]:
             counts[reason] = lost
         kept &= fine
     return kept, counts
+
+
+def place(columns: Mapping[str, Array]) -> Array:
+    """Where reports were made, in units of which those of one platform lie within 1.
+
+    A name that many platforms bear tells nothing: such reports are the same within 50 m alone.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+        Of the in-situ table.
+
+    Returns
+    -------
+    array, shape (rows, 3)
+        On the sphere, from its centre.
+    """
+    east, north = (np.radians(columns[name].astype(np.float64)) for name in PLACE)
+    radius = EARTH_RADIUS / np.where(np.isin(columns["platform"], NOBODY), SAME_SPOT, SAME_PLATFORM)
+    level = radius * np.cos(north)
+    return np.stack([level * np.cos(east), level * np.sin(east), radius * np.sin(north)], axis=1)
 
 
 def completed(columns: Mapping[str, Array]) -> dict[str, Array]:
