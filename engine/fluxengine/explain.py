@@ -154,7 +154,7 @@ def find(axis: Axis, text: str, name: str) -> int:
         raise ConfigError(f"{name} has no '{text}'.", mend=f"It has: {', '.join(axis.labels)}.")
     try:
         at = (_quanta(axis, text) - axis.origin) // axis.step
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(
             f"'{text}' is no {name}.", mend=f"Such as {_coordinate(axis, 0)}."
         ) from None

@@ -34,7 +34,7 @@ DEFAULTS = {
     "institution": "not stated",
     "project": "not stated",
     "acknowledgement": "not stated",
-    "processing_level": "Level 4",
+    "processing_level": "not stated",
 }
 KEPT = ("dtype", "scale_factor", "add_offset", "_FillValue")
 
@@ -106,9 +106,9 @@ def export(
         form = style or _own(called, version, per, axis, sizes)
         for part in _parts(stored.assign_attrs(dataset.attrs), per):
             for file in form.files(part):
-                if not _is_whole(part, per, sizes):
-                    _check_free(folder / file.name, style)
-                made = _described(file.dataset, name, version, style, axis)
+                if style is not None:
+                    _check_free(folder / file.name, style, name, _is_whole(part, per, sizes))
+                made = _described(file.dataset, part, name, version, style, axis)
                 yield _write(replace(file, dataset=made), folder, form)
 
 
@@ -185,14 +185,36 @@ def _is_whole(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> bool:
     return per != "all" and sizes[part["time"].values[0].astype(UNITS[per])] == part.sizes["time"]
 
 
-def _check_free(path: Path, style: Style | None) -> None:
-    """A style's files are called after years or months: a part must not replace a whole one."""
-    if style is not None and path.exists():
+def _check_free(path: Path, style: Style, name: str, whole: bool) -> None:
+    """A style's files are called after years or months, whoever made them.
+
+    A part must not replace a whole one, nor one dataset another, nor either a provider's file.
+    """
+    if not path.exists():
+        return
+    if not whole:
         raise ConfigError(
             f"it is there, and a part of its {style.per} would replace it.",
             where=str(path),
             mend="Name another folder, or leave out --first and --last.",
         )
+    if not _id(path).startswith(f"{name}-v"):
+        raise ConfigError(
+            f"it is there, and no earlier export of {name}.",
+            where=str(path),
+            mend="Name another folder, or move it away.",
+        )
+
+
+def _id(path: Path) -> str:
+    """What a file says it is; nothing where it is no NetCDF file, or does not say."""
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="netcdf4", decode_cf=False) as made:
+            return str(made.attrs.get("id", ""))
+    except (OSError, ValueError):
+        return ""
 
 
 def _label(part: xr.Dataset, per: Per, sizes: Mapping[Any, int]) -> str:
@@ -239,12 +261,12 @@ def _units(axis: Axis) -> dict[str, str]:
 
 
 def _described(
-    part: xr.Dataset, name: str, version: str, style: Style | None, axis: Axis
+    file: xr.Dataset, part: xr.Dataset, name: str, version: str, style: Style | None, axis: Axis
 ) -> xr.Dataset:
-    """The part with the global attributes that ACDD asks for."""
+    """A file with the global attributes that ACDD asks for; it covers what `part` does."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     styled = "" if style is None else f", in the style {style.name}"
-    attrs = {key: value for key, value in part.attrs.items() if key != MARK}
+    attrs = {key: value for key, value in file.attrs.items() if key != MARK}
     attrs |= {
         "Conventions": CONVENTIONS,
         "standard_name_vocabulary": VOCABULARY,
@@ -253,13 +275,17 @@ def _described(
         "date_created": now,
         "history": f"{now} exported by fluxforge from {name} {version}{styled}",
         **_coverage(part, axis),
+        **_heights(file),
     }
     for key, value in DEFAULTS.items():
         attrs.setdefault(key, value)
     attrs.setdefault("summary", attrs.get("title", name))
     attrs.setdefault("comment", attrs.get("notice", "none"))
-    made = part.copy()
+    made = file.copy()
     made.attrs = attrs
+    for values in made.variables.values():
+        # Else xarray gives every variable every height there is.
+        values.encoding = {"coordinates": None, **values.encoding}
     for variable in made.data_vars.values():
         flags = "flag_values" in variable.attrs
         kind = "qualityInformation" if flags else "physicalMeasurement"
@@ -302,7 +328,7 @@ def _coverage(part: xr.Dataset, steps: Axis) -> dict[str, Any]:
             f"geospatial_{axis}_units": units,
             f"geospatial_{axis}_resolution": f"{width:g} degrees",
         }
-    return found | _bounds(edges) | _heights(part)
+    return found | _bounds(edges)
 
 
 def _duration(axis: Axis, cells: int) -> str:

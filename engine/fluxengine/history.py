@@ -32,9 +32,9 @@ class Version:
     name, snapshot : str
     when : datetime
         Of its last commit.
-    added, changed, removed, same : int
+    added, changed, removed, same : int or None
         Steps, over all tiles, whose content is new, different, gone, or as before; of a table,
-        months.
+        months. None where the version before was pruned.
     which : str
         Steps that were added, changed or removed, in words.
     like : str
@@ -47,10 +47,10 @@ class Version:
     name: str
     snapshot: str
     when: datetime
-    added: int
-    changed: int
-    removed: int
-    same: int
+    added: int | None
+    changed: int | None
+    removed: int | None
+    same: int | None
     which: str
     like: str
     made_by: dict[str, Any]
@@ -63,8 +63,15 @@ class Version:
 def versions(store: Store, name: str) -> list[Version]:
     """Published versions of a dataset, the oldest first."""
     repository = store.repository(name)
-    if is_table_in(repository):
-        return _of_table(repository)
+    found = _of_table(repository) if is_table_in(repository) else _of_grid(repository)
+    if found and found[0].name != "v1":
+        unknown = replace(found[0], added=None, changed=None, removed=None, same=None)
+        found[0] = replace(unknown, which="the version before was pruned")
+    return found
+
+
+def _of_grid(repository: Repository) -> list[Version]:
+    """Versions of a dataset on a grid: what they changed is counted in steps."""
     found: list[Version] = []
     before: Ledger | None = None
     known: dict[str, str] = {}

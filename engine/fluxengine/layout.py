@@ -318,15 +318,18 @@ def stored_variables(root: zarr.Group) -> dict[str, Grid]:
     return {name: grids[name.rpartition("/")[0]] for name in read_mark(root)["variables"]}
 
 
+def domain_digest(domain: Array) -> str:
+    """Hex digest of the mask of the cells that a dataset has."""
+    return content_digest({DOMAIN: domain.astype("u1")}).hex()
+
+
 def _described(layout: Layout) -> dict[str, Any]:
     # A copy says nothing of references: so did stores that were made before there were any.
     elsewhere = {r.variable: _plain(r) for r in layout.references}
     return ({"references": elsewhere} if elsewhere else {}) | {
         "grids": {output.group: _axes(output.grid) for output in layout.outputs},
         "variables": {o.named(v): asdict(v.packing) for o in layout.outputs for v in o.variables},
-        "domain": None
-        if layout.domain is None
-        else content_digest({DOMAIN: layout.domain.astype("u1")}).hex(),
+        "domain": None if layout.domain is None else domain_digest(layout.domain),
     }
 
 

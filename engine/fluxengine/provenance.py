@@ -32,6 +32,8 @@ def code_commit() -> str:
     """Commit that the code was checked out from, with ``+`` where files differ from it."""
     folder = Path(__file__).parent
     try:
+        # Not of a repository that merely has the folder below it, such as a virtual environment's.
+        _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):

@@ -339,9 +339,20 @@ def table_summary(done: TableSummary) -> None:
     else:
         out.print(f"Nothing to do: {done.table} is up to date ({done.seconds:.1f} s).")
     _rejected(done.table, done.rejected)
+    if done.gone:
+        out.print(_gone(done.gone), markup=False, soft_wrap=True)
     if done.published:
         out.print(f"Published: {done.table} {done.published}.")
     _marked(done.marked)
+
+
+def _gone(files: Sequence[tuple[str, str]]) -> str:
+    """Which files are gone: the first, and how many more."""
+    first = " ".join(files[0])
+    if len(files) == 1:
+        return f"1 file is gone; the rows read of it stay: {first}."
+    more = len(files) - 1
+    return f"{len(files)} files are gone; the rows read of them stay: {first} and {more} more."
 
 
 def verified(found: Sequence[Verified], again: Sequence[Compared]) -> None:
@@ -382,7 +393,7 @@ def history(name: str, found: Sequence[Version]) -> None:
     def row(v: Version) -> tuple[object, ...]:
         when = f"{v.when:%Y-%m-%d %H:%M} UTC"
         name = f"{v.name}, as {v.like}" if v.like else v.name
-        numbers = (v.added, v.changed, v.removed, v.same)
+        numbers = ("–" if n is None else n for n in (v.added, v.changed, v.removed, v.same))
         return name, when, *numbers, v.which, v.made_by.get("run", "")
 
     table(name, columns, [row(version) for version in found])
@@ -438,7 +449,9 @@ def _bounded(lines: Iterable[str]) -> Iterator[str]:
 def _made_lines(node: Lineage) -> Iterator[str]:
     made = node.made
     if "when" in made and "run" in made:
-        code = f", code {made['code_commit'][:12]}" if made.get("code_commit") else ""
+        commit = made.get("code_commit", "")
+        changed = " and changes to it" if commit.endswith("+") else ""
+        code = f", code {commit[:12]}{changed}" if commit else ""
         key = f", key {made['key'][:16]}" if "key" in made else ""
         yield f"made {made['when']} by run {made['run']}{code}{key}"
     for name in ("options", "weights"):

@@ -8,6 +8,7 @@ shapes and codecs with their digests.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ import numpy as np
 import zarr
 
 from fluxengine import layout, metadata, table_store
-from fluxengine.declare import Array, Output
+from fluxengine.declare import Array, Output, height_name
 from fluxengine.digest import step_digests
 from fluxengine.errors import ChangedFile, FluxforgeError, UnknownName
 from fluxengine.grid import Block, Grid
@@ -32,6 +33,8 @@ from fluxengine.store import Store
 from fluxengine.table_book import MonthEntry
 from fluxengine.table_book import read as read_book
 from fluxengine.table_store import is_table
+
+HEIGHT = re.compile(height_name(0).replace("0", ".+"))
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,30 @@ def _coordinates(name: str, root: zarr.Group) -> Iterator[Finding]:
                     continue
                 if not np.array_equal(found, np.asarray(expected)):
                     yield Finding(name, "", "", f"the coordinate {path} has other values")
+    yield from _heights_and_domain(name, root)
+
+
+def _heights_and_domain(name: str, root: zarr.Group) -> Iterator[Finding]:
+    """Heights that are not those they are named after, and another mask than was declared."""
+    for group in layout.stored_grids(root):
+        at: Any = root[group] if group else root
+        for height in [key for key in at.array_keys() if HEIGHT.fullmatch(key)]:
+            path = f"{group}/{height}" if group else height
+            try:
+                if height_name(float(at[height][...])) != height:
+                    yield Finding(name, "", "", f"the coordinate {path} has another value")
+            except Exception as error:  # codecs raise what they like
+                yield Finding(name, "", "", f"the coordinate {path}: {first_line(error)}")
+    declared = layout.read_mark(root)["domain"]
+    if declared is None:
+        return
+    try:
+        found = layout.domain_digest(np.asarray(_array(root, layout.DOMAIN)[...]))
+    except Exception as error:
+        yield Finding(name, "", "", f"{layout.DOMAIN}: {first_line(error)}")
+        return
+    if found != declared:
+        yield Finding(name, "", "", f"{layout.DOMAIN} has other values")
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,8 @@ def test_the_tree_shows_a_month_of_files_and_how_many_more(
     told = capsys.readouterr().out
     assert told.count("file of ") == show.SHOWN_LINES
     assert "… and 29 more (all of them with --json)" in told
+    for commit, words in (("a" * 40, "code aaaaaaaaaaaa"), ("b" * 40 + "+", "and changes to it")):
+        known = {"when": "now", "run": "one", "code_commit": commit}
+        show.lineage(replace(made, made=known, inputs=()))
+        shown = " ".join(capsys.readouterr().out.split())
+        assert words in shown and ("changes" in shown) == commit.endswith("+")

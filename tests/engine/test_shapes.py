@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,6 +25,7 @@ from fluxengine.ledger import OUTSIDE
 from fluxengine.plan import make_plan
 from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
+from fluxengine.verify import verify
 
 
 @pytest.fixture
@@ -200,6 +202,17 @@ def test_a_revised_day_makes_again_the_hours_of_its_block(shapes: Shapes) -> Non
     shapes.run(LAND)
     shapes.map(7, seed=1)
     assert shapes.run(LAND).blocks == {"toy-maps": 1, "toy-land": 2}
+
+
+def test_a_changed_domain_is_found(shapes: Shapes) -> None:
+    shapes.run(LAND)
+    assert verify(Store.at(shapes.store), "toy-land").findings == ()
+    place = icechunk.local_filesystem_storage(str(shapes.store / "toy-land"))
+    session = icechunk.Repository.open(place).writable_session("main")
+    zarr.open_group(session.store, mode="r+")["domain"][...] = 1
+    session.commit("behind the engine's back")
+    (finding,) = verify(Store.at(shapes.store), "toy-land").findings
+    assert finding.what == "domain has other values"
 
 
 def test_another_domain_wants_another_store(shapes: Shapes) -> None:

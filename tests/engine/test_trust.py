@@ -435,7 +435,8 @@ def test_pruning_leaves_the_newest_versions_and_frees_space(
     store = Store.at(revised.store)
     newest = open_dataset(revised.store).load()
     assert history.prune(store, "toy", 1) > 0
-    assert [v.name for v in history.versions(store, "toy")] == ["v2"]
+    (left,) = history.versions(store, "toy")
+    assert (left.name, left.added, left.same) == ("v2", None, None) and "pruned" in left.which
     assert open_dataset(revised.store).load().identical(newest)
     assert verified(revised, "toy").findings == ()
     with pytest.raises(UnknownName, match="no version 'v1'"):
@@ -476,6 +477,12 @@ def test_nothing_is_pruned_or_restored_under_a_run(revised: World) -> None:
 
 def upstream(node: Lineage, name: str) -> Lineage:
     return next(given for given in node.inputs if given.dataset == name)
+
+
+@pytest.mark.parametrize("lat", ["inf", "-inf", "nan", "north"])
+def test_what_is_no_coordinate_is_refused(made: World, lat: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{lat}' is no lat"):
+        explain(Store.at(made.store), "toy", {"time": "2020-01-06", "lat": lat, "lon": "40"})
 
 
 def test_a_value_is_explained_down_to_its_file(made: World) -> None:

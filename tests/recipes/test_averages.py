@@ -37,6 +37,13 @@ def flux_and_state(days: int = 90) -> dict[str, xr.DataArray]:
     return {LATENT.name: daily(flux), cf.flux_state.name: daily(state)}
 
 
+@pytest.mark.parametrize("name", registry.product_names())
+def test_every_product_has_the_errors_that_its_variables_name(name: str) -> None:
+    published = registry.recipe(name).product({}).publishes
+    named = {n for v in published for n in v.attrs.get("ancillary_variables", "").split()}
+    assert named <= {variable.name for variable in published}
+
+
 def test_monthly_means_are_xarrays() -> None:
     arrays = flux_and_state()
     made = MonthlyMeans((LATENT,), min_days=1).load()(arrays)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
+import icechunk
 import netCDF4
 import numpy as np
 import pytest
 import typer
 import xarray as xr
+import zarr
 from typer.testing import CliRunner
 
 from fluxengine import cli, registry
@@ -24,6 +27,7 @@ from fluxengine.run import run
 from fluxengine.stand import Request
 from fluxengine.store import Store, open_dataset
 from fluxengine.task import run_block
+from fluxengine.verify import verify
 from fluxkernels.bulk import bulk_flux
 from fluxrecipes import vocabulary as cf
 from fluxrecipes.products.deepflux import OCEAN
@@ -198,6 +202,52 @@ def test_files_pass_the_cf_checker(written: list[Path], prefix: str) -> None:
         [sys.executable, "-c", CHECKER, path], capture_output=True, text=True, check=False
     )
     assert "All tests passed!" in told.stdout, told.stdout + told.stderr
+
+
+def test_a_file_tells_the_extent_of_the_record_in_it(written: list[Path]) -> None:
+    with xr.open_dataset(written[0], decode_cf=False) as made:
+        assert made.attrs["time_coverage_start"] == "2016-01-03T00:00:00Z"
+        assert made.attrs["time_coverage_duration"] == f"P{DAYS}D"
+        assert made.attrs["geospatial_lat_min"] == float(OCEAN["lat"].coordinate()[0])
+        assert made.attrs["processing_level"] == "not stated"
+
+
+def test_what_others_wrote_is_not_replaced(store: Store, tmp_path: Path) -> None:
+    style = registry.style("oaflux")
+    (first, *_) = export(store, "record", tmp_path, style=style)
+    (again, *_) = export(store, "record", tmp_path, style=style)
+    assert again == first
+    for attrs in ({"title": "the provider's own"}, {"id": "another-v1"}):
+        xr.Dataset(attrs=attrs).to_netcdf(first)
+        before = first.read_bytes()
+        with pytest.raises(ConfigError, match="and no earlier export of record"):
+            list(export(store, "record", tmp_path, style=style))
+        assert first.read_bytes() == before
+    first.write_text("not even NetCDF")
+    with pytest.raises(ConfigError, match="and no earlier export of record"):
+        list(export(store, "record", tmp_path, style=style))
+
+
+def test_only_what_has_a_height_names_it(store: Store, tmp_path: Path) -> None:
+    (file,) = export(store, "record", tmp_path, per="all")
+    with xr.open_dataset(file, decode_cf=False) as made:
+        named = {n: v.attrs["coordinates"] for n, v in made.items() if "coordinates" in v.attrs}
+    with xr.open_dataset(file) as made:
+        heights = {n for n, c in made.coords.items() if c.attrs.get("standard_name") == "height"}
+    assert heights == {v.height_name for v in VARIABLES} - {None}
+    assert named == {v.name: v.height_name for v in VARIABLES if v.height is not None}
+
+
+def test_a_changed_height_is_found(store: Store, tmp_path: Path) -> None:
+    shutil.copytree(str(store.root), tmp_path / "store")
+    altered = Store.at(tmp_path / "store")
+    assert verify(altered, "record").findings == ()
+    place = icechunk.local_filesystem_storage(str(tmp_path / "store/record"))
+    session = icechunk.Repository.open(place).writable_session("main")
+    zarr.open_group(session.store, mode="r+")["height_10m"][...] = 2.0
+    session.commit("behind the engine's back")
+    (finding,) = verify(altered, "record").findings
+    assert finding.what == "the coordinate height_10m has another value"
 
 
 def test_what_cannot_be_written_so_is_refused(store: Store, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ ATTRIBUTES = {
     "references": "Wang, Wang and Li: Global open-ocean daily turbulent heat flux dataset"
     " (1992-2020) from SSM/I via deep learning, Earth Syst. Sci. Data, 2026",
     "license": "CC BY 4.0, and the terms of the input data",
+    "processing_level": "Level 4",
     "keywords": "latent heat flux, sensible heat flux, air-sea interaction, near-surface air"
     " temperature, near-surface humidity, microwave radiometer",
     "source": "SSM/I, SSMIS or AMSR2 ocean retrievals of Remote Sensing Systems, and NOAA OISST",
@@ -393,7 +394,7 @@ def merged(o: Options) -> Product:
         gates=(gates.valid_range,),
         title="Daily passes of several satellites on a 1 degree grid",
         summary="Each cell from one pass of one satellite, with its name and time of observation.",
-        attrs=ATTRIBUTES,
+        attrs={**ATTRIBUTES, "processing_level": "Level 3"},
         batch=5,
     )
 

@@ -233,7 +233,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def over_years(variable: Variable) -> Variable:
     """Of a climatology."""
     made = mean_of(variable, "time: mean within years time: mean over years")
-    return replace(made, name=f"{variable.name}_climatology")
+    return replace(made, name=f"{variable.name}_climatology", attrs=_alone(made))
 
 
 def departure_of(variable: Variable) -> Variable:
@@ -245,8 +245,13 @@ def departure_of(variable: Variable) -> Variable:
         name=f"{variable.name}_anomaly",
         long_name=f"{variable.long_name}: departure from the climatology",
         standard_name=None,
-        attrs={**made.attrs, **kelvin},
+        attrs={**_alone(made), **kelvin},
     )
+
+
+def _alone(variable: Variable) -> dict[str, Any]:
+    """Attributes of a variable whose standard errors are not beside it."""
+    return {key: told for key, told in variable.attrs.items() if key != "ancillary_variables"}
 
 
 @dataclass(frozen=True)
