@@ -20,6 +20,7 @@ from fluxengine.errors import ConfigError, FluxforgeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from fluxengine.clusters import ClusterConfig
     from fluxengine.config import Profile, RunFile
@@ -573,13 +574,31 @@ def script() -> None:
     """
     code: Any = 0
     _lose_no_interrupt()
+    stopped_by = _stop_as_at_interrupts()
     try:
         main()
     except SystemExit as ended:
-        code = ended.code
+        code = 128 + stopped_by[0] if stopped_by and ended.code == INTERRUPTED else ended.code
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _stop_as_at_interrupts() -> list[int]:
+    """End at `kill`, `scancel` or a closed terminal as at Ctrl-C; gives the signals that came.
+
+    What was finished is committed then, and a cluster that this run started is handed back.
+    """
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the latter
+            signal.signal(number, stop)
+    return came
 
 
 def _lose_no_interrupt() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from processes import (
     RUN,
@@ -95,6 +96,26 @@ def test_a_killed_worker_does_not_stop_the_run(revised: tuple[World, World]) -> 
     victim = next(w for w in workers_of(run) if "spawn_main" in " ".join(w.cmdline()))
     victim.send_signal(signal.SIGKILL)
     finish(run)
+    assert world.content() == clean.content()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_keeps_what_was_finished(
+    revised: tuple[World, World], number: signal.Signals
+) -> None:
+    """`kill`, a service that is stopped, a closed terminal: of the run itself, not its workers."""
+    world, clean = revised
+    path, before = world.run_file(DAYS, "{pause: 0.3}"), commits(world.store)
+    run = start(path, "local", terminal=True)
+    wait_until(lambda: commits(world.store) > before, "a commit")
+    workers = workers_of(run)
+    run.send_signal(number)
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 128 + number
+    assert "What was finished is kept; run the same command again" in told
+    assert "Traceback" not in told
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    finish(start(path, "serial"))
     assert world.content() == clean.content()
 
 
