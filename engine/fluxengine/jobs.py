@@ -14,6 +14,7 @@ from fluxengine.digest import BYTES
 from fluxengine.files import FileId
 from fluxengine.ledger import STAMP, VALID, BlockRows
 from fluxengine.plan import DatasetPlan, Why, valid_steps
+from fluxengine.provenance import of_what_computes
 from fluxengine.reading import Upstream
 from fluxengine.repository import Repository
 from fluxengine.store import Store
@@ -53,6 +54,7 @@ def jobs(plan: DatasetPlan, store: Store, repository: Repository, batch: int) ->
             batch,
             stand.layout.references,
             _unchanged(plan, number),
+            of_what_computes(),
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDED = ("fluxforge", "numpy", "xarray", "zarr", "icechunk", "numba", "torch")
+COMPUTES = ("fluxforge", "numpy", "zarr", "icechunk")  # what makes and writes a block's values
 GIT = 5  # seconds it may take
 
 
@@ -46,9 +47,16 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _versions() -> dict[str, str]:
+@functools.cache
+def of_what_computes() -> tuple[tuple[str, str], ...]:
+    """Versions that all who make a run's blocks must have alike."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return ("python", python), *_versions(COMPUTES).items()
+
+
+def _versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
     found = {}
-    for name in RECORDED:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

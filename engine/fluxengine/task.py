@@ -38,6 +38,7 @@ from fluxengine.errors import (
     OutOfRange,
     RunFailed,
     StoreError,
+    VersionMismatch,
 )
 from fluxengine.files import FileId
 from fluxengine.grid import Block, Grid
@@ -46,6 +47,7 @@ from fluxengine.key import Parts, standing_parts
 from fluxengine.ledger import FAILED_STEP, KEPT, VALID
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
+from fluxengine.provenance import of_what_computes
 from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
 from fluxengine.references import Pointer, blank
 from fluxengine.repository import Fork, ReadStore, storage_errors, stored_array
@@ -73,6 +75,7 @@ class Job:
     batch: int = 0
     references: tuple[Reference, ...] = ()
     unchanged: frozenset[int] = frozenset()
+    versions: tuple[tuple[str, str], ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -138,8 +141,9 @@ def run_block(job: Job) -> Outcome:
 
     Raises
     ------
-    CodeMismatch
-        Where this worker has other code or weights than the client.
+    CodeMismatch, VersionMismatch
+        Where this worker has other code or weights than the client, or other libraries: it may have
+        come after those that were there when the run began.
     NoSpace, StoreError, RunFailed
         Where storage or memory fail: the run stops. A fault of the block itself never raises.
     """
@@ -185,6 +189,16 @@ class Made:
 
 
 def _same_code(job: Job) -> None:
+    here = dict(of_what_computes())
+    for name, wanted in job.versions:
+        if here.get(name) != wanted:
+            raise VersionMismatch(
+                f"{name} {wanted} where the run was started, {here.get(name, 'missing')} on this"
+                f" worker, {worker_name()}.",
+                where=job.name,
+                mend="Finished blocks are kept. Stop that worker, or install the same there, and"
+                " run again.",
+            )
     mine = standing_parts(job.dataset)
     for part in ("code", "weights"):
         for name, digest in job.parts[part].items():

@@ -16,8 +16,8 @@ from toyfields.products import Options, smooth
 from toyfields.stages import SmoothOnGpu
 from toyworld import World, record_of
 
-from fluxengine import clusters
-from fluxengine.errors import CodeMismatch, RunFailed
+from fluxengine import clusters, task
+from fluxengine.errors import CodeMismatch, RunFailed, VersionMismatch
 from fluxengine.executors import on_cluster
 from fluxengine.grid import Block
 from fluxengine.progress import QUIET, Tick
@@ -108,6 +108,20 @@ def test_a_worker_with_other_code_refuses_and_names_the_module(
     numbers.write_text(numbers.read_text().replace("before, after + 1", "before, after"))
     with pytest.raises(CodeMismatch, match=r"this worker has code 'toyfields\.numbers'"):
         cluster(other).run(made, before=1)
+    assert made.content() == before
+
+
+def test_a_worker_that_came_late_with_other_libraries_refuses(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are there at the beginning are compared before; this one came after."""
+    before = made.content()
+    made.write(5, seed=1)
+    elsewhere = (*task.of_what_computes()[:-1], ("icechunk", "0.1"))
+    monkeypatch.setattr(task, "of_what_computes", lambda: elsewhere)
+    match = r"icechunk \S+ where the run was started, 0\.1 on this worker.*Finished blocks are kept"
+    with pytest.raises(VersionMismatch, match=match):
+        made.run()
     assert made.content() == before
 
 
