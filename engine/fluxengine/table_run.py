@@ -57,7 +57,9 @@ class TableSummary:
     published : str or None
         New version.
     marked : tuple of str
-        Files that could not be read, and feeds without files.
+        Files that could not be read, feeds without files, and months without a report.
+    gone : tuple of (str, str)
+        Feed and path of files that are there no more; the rows read of them stay.
     seconds : float
     """
 
@@ -68,11 +70,16 @@ class TableSummary:
     rejected: Mapping[str, Mapping[str, int]]
     published: str | None
     marked: tuple[str, ...]
+    gone: tuple[Key, ...]
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        return {**self.__dict__, "marked": list(self.marked), "seconds": round(self.seconds, 2)}
+        lists = {
+            "marked": list(self.marked),
+            "gone": [{"feed": feed, "path": path} for feed, path in self.gone],
+        }
+        return {**self.__dict__, **lists, "seconds": round(self.seconds, 2)}
 
 
 def run(request: TableRequest, *, progress: Progress = QUIET, strict: bool = False) -> TableSummary:
@@ -122,6 +129,7 @@ def run(request: TableRequest, *, progress: Progress = QUIET, strict: bool = Fal
         rejected,
         published,
         marked,
+        tuple(entry.key for entry in plan.gone if entry.key in writer.stored.files),
         seconds,
     )
 
@@ -206,7 +214,9 @@ class _Writer:
             with storage_errors(self.repository.path):
                 self.draft = table_store.described(changes.root, self.attrs, self.draft)
                 table_store.save(changes.root, self.draft)
-            changes.commit(_message(self.stored, self.draft), self.provenance)
+            # Months know their attributes: where none differs, there is nothing to publish.
+            noted = {NOTED: True} if self.draft.months == self.stored.months else {}
+            changes.commit(_message(self.stored, self.draft), {**self.provenance, **noted})
         self.stored, self.changes, self.since = self.draft, None, time.monotonic()
 
     def note_touched(self, touched: Mapping[Key, FileId]) -> None:
@@ -464,6 +474,17 @@ def _marks(plan: TablePlan, book: Book) -> Iterator[str]:
     for entry in plan.gone:
         if entry.key in book.files and not entry.window.holds(plan.window):
             yield f"{entry.feed}: {entry.path} is gone: of it only {entry.months} can be kept."
+    yield from _without_report(plan.request.window, book)
+
+
+def _without_report(asked: Window, book: Book) -> Iterator[str]:
+    """That a table with other months has none of those that were asked for."""
+    if not book.months or any(asked.holds(Window(month, month)) for month in book.months):
+        return
+    since, until = (
+        f" {word} {m}" if m else "" for word, m in (("from", asked.first), ("to", asked.last))
+    )
+    yield f"no report{since}{until}: the table's months are {as_runs(book.months)}."
 
 
 def _refuse_publication(plan: TablePlan, book: Book, marked: tuple[str, ...], strict: bool) -> None:
@@ -473,8 +494,20 @@ def _refuse_publication(plan: TablePlan, book: Book, marked: tuple[str, ...], st
             mend="Mend the input, or run without --strict.",
         )
     if not book.months:
-        first = marked[0] if marked else "its files have none in these months"
+        first = _why_none(book) or (marked or ("its files have none in these months",))[0]
         raise RunFailed(
             f"there is not one row of {plan.name}: {first.rstrip('.')}.",
             mend="Nothing was published. " + MEND,
         )
+
+
+def _why_none(book: Book) -> str:
+    """In words, why most rows were left out; empty where none was."""
+    reasons = [(n, f, why) for f, of in book.rejected().items() for why, n in of.items()]
+    if not reasons:
+        return ""
+    number, feed, reason = max(reasons)
+    return (
+        "its files have none in these months that can be used;"
+        f" of {feed} {number:,} rows were left out: {reason}"
+    )

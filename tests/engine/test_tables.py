@@ -12,7 +12,7 @@ import xarray as xr
 from reportsworld import Reports, hourly, report, warmer
 from toytables import COLUMNS, REPORTS
 
-from fluxengine import files
+from fluxengine import files, show
 from fluxengine.declare import Array, Variable
 from fluxengine.digest import file_digest
 from fluxengine.errors import DeclarationError, RunFailed, StoreMismatch, UnknownName
@@ -158,8 +158,8 @@ def test_what_was_left_out_is_told_with_its_reason(world: Reports) -> None:
 # --- what is read again --------------------------------------------------------------------------
 
 
-def whys(world: Reports) -> dict[str, str]:
-    return {planned.path: planned.why for planned in world.plan().reads}
+def whys(world: Reports, *months: str) -> dict[str, str]:
+    return {planned.path: planned.why for planned in world.plan(*months).reads}
 
 
 def test_nothing_is_read_twice(world: Reports) -> None:
@@ -261,6 +261,22 @@ def test_a_file_that_is_gone_keeps_its_rows(world: Reports, tmp_path: Path) -> N
     world.run()
     first = world.open(AUGUST).isel(report=0)
     assert (float(first["sst"]), float(first["wind"])) == (pytest.approx(299.5), 6)
+
+
+def test_files_that_are_gone_are_told_of(
+    world: Reports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run()
+    world.path("moorings/tao/sst_dy.txt").unlink()
+    summary = world.run()
+    assert summary.as_json()["gone"] == [{"feed": "moorings", "path": "tao/sst_dy.txt"}]
+    show.table_summary(summary)
+    told = "1 file is gone; the rows read of it stay: moorings tao/sst_dy.txt."
+    assert told in capsys.readouterr().out
+    world.path("buoys/hist/41001.txt").unlink()
+    show.table_summary(world.run())
+    told = "2 files are gone; the rows read of them stay: buoys hist/41001.txt and 1 more."
+    assert told in capsys.readouterr().out
 
 
 def test_a_file_that_was_moved_is_not_counted_twice(world: Reports) -> None:
@@ -385,6 +401,41 @@ def test_strict_publishes_nothing(world: Reports) -> None:
 def test_a_table_without_a_row_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="not one row of toy-reports: buoys: no file hist"):
         Reports(tmp_path).run()
+
+
+def test_why_no_row_could_be_used_is_told(tmp_path: Path) -> None:
+    empty = Reports(tmp_path)
+    empty.write("buoys/hist/41001.txt", ["NOISE"] * 3)
+    told = r"not one row of toy-reports: .* of buoys 3 rows were left out: no time\. Nothing was"
+    with pytest.raises(RunFailed, match=told):
+        empty.run()
+
+
+def test_months_without_a_report_are_marked_and_publish_nothing(
+    world: Reports, tmp_path: Path
+) -> None:
+    world.run(AUGUST, SEPTEMBER)
+    summary = world.run("2012-01", "2012-02")
+    mark = "no report from 2012-01 to 2012-02: the table's months are 2002-08:2002-09."
+    assert (summary.read, summary.months, summary.published) == (4, 0, None)
+    assert summary.marked == (mark,)
+    assert not whys(world, "2012-01", "2012-02")
+    assert world.run("2012-01", "2012-02").marked == (mark,)
+    assert world.run(AUGUST, "2012-02").marked == ()
+    (record,) = of_store(Store.at(world.store))
+    assert (record["published"], record["unpublished_work"]) == ("v1", False)
+    world.write("buoys/hist/41003.txt", [report("2012-01-15T12:00", "41003", wind=3)])
+    assert world.run("2012-01", "2012-02").published == "v2"
+    assert world.content() == world.made_anew(tmp_path / "clean").content()
+
+
+def test_what_a_keeper_wants_told_is_published_though_no_row_changed(world: Reports) -> None:
+    world.run()
+    world.path("buoys/NOTICE.txt").write_text("Use with care.")
+    world.write("buoys/hist/empty.txt", [])
+    summary = world.run()
+    assert (summary.read, summary.published) == (1, "v2")
+    assert "Use with care." in world.open(AUGUST).attrs["notice"]
 
 
 def test_a_feed_without_files_is_marked(world: Reports) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from fluxrecipes.matchups.matching import (
     match,
     usable,
 )
+from fluxrecipes.sources import ndbc
 from fluxrecipes.sources.reports import GTMBA, ICOADS
 
 DAYS = np.arange("2014-07-01", "2014-07-05", dtype="datetime64[D]")
@@ -315,3 +319,21 @@ def test_regions_with_few_reports_take_their_zones_limits_and_unknown_months_non
     assert two_boxes.plausible(replace(elsewhere, air_temperature=np.full(400, 340.0))).all()
     january = replace(warm, day=np.full(400, np.datetime64("2014-01-02")))
     assert limits.plausible(january).all()
+
+
+# --- files of reports that roll on ---------------------------------------------------------------
+
+
+def test_a_download_of_the_last_days_can_have_a_name_of_its_own(tmp_path: Path) -> None:
+    """The name that the feed's page tells: of its station, and one of the feed's files."""
+    told = re.search(r"realtime2/41002_\d{8}\.txt", ndbc.FEED.title)
+    assert told and any(fnmatch(told[0], pattern) for pattern in ndbc.FEED.patterns)
+    path = tmp_path / told[0]
+    path.parent.mkdir()
+    path.write_text(
+        "#YY MM DD hh mm WDIR WSPD GST WVHT DPD APD MWD PRES ATMP WTMP DEWP VIS PTDY TIDE\n"
+        "#yr mo dy hr mn degT m/s m/s m sec sec degT hPa degC degC degC nmi hPa ft\n"
+        "2026 01 01 12 00 200 8.0 9.0 1.0 8 5.0 200 1016.0 20.0 22.0 15.0 MM -0.5 MM\n"
+    )
+    (rows,) = ndbc.read(path)
+    assert rows.columns["platform"].tolist() == [b"41002"]

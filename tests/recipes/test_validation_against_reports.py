@@ -12,16 +12,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fluxengine.errors import ConfigError
+from fluxengine.errors import ConfigError, UnknownName
 from fluxkernels.stats.agreement import Agreement, agreement
 from fluxrecipes import vocabulary as cf
-from fluxrecipes.matchups import beside, file, pictures, published, report, scores
+from fluxrecipes.matchups import beside, file, pictures, published, report, scores, stations
 from fluxrecipes.matchups.beside import Beside
 from fluxrecipes.matchups.matching import Matchups
 from fluxrecipes.skill import command
-from fluxrecipes.sources.reports import GTMBA, NDBC
+from fluxrecipes.sources.reports import GTMBA, MOORED, NDBC, SHIP, UNKNOWN
 
 NUMBER = 3000
+WHERE = ("platform", "kind", "longitude")
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +75,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record["air_temperature"][:100] = 400.0
     record["specific_humidity"][100] = np.nan
     sets = beside.sets_of(matchups)
-    stored = file.Stored(Beside(matchups, record), verdicts, sets, {"simulated": "seed 4"})
+    told = {
+        "simulated": "seed 4",
+        "title": file.TITLE.format(first="2015-01-01", last="2018-12-31"),
+        "source": "a/store",
+    }
+    stored = file.Stored(Beside(matchups, record), verdicts, sets, told)
     file.write(made / "matchups.nc", stored)
     return made
+
+
+def test_ships_and_names_of_nobody_are_no_stations(folder: Path) -> None:
+    stored = file.read(folder / "matchups.nc")
+    matchups, counted = stored.found.matchups, stored.verdicts == beside.KEPT
+    names = np.unique(matchups.platform)[:6]
+    others = (b"SHIP", b"", b"maskstid", b"WDK123", b"ROAMS", b"EAST")
+    platform, kind, longitude = (getattr(matchups, n).copy() for n in WHERE)
+    latitude = np.where(np.isin(matchups.platform, names), 10.0, matchups.latitude)
+    for name, other in zip(names, others, strict=True):
+        mine = matchups.platform == name
+        platform[mine] = other
+        kind[mine] = MOORED if other in (b"SHIP", b"") else SHIP if other == b"WDK123" else UNKNOWN
+    east = platform == b"EAST"
+    longitude[east] = np.where(np.arange(east.sum()) % 2, 359.8, 0.1)  # both sides of Greenwich
+    kind[np.flatnonzero(platform == b"410014")[0]] = SHIP  # told wrongly once
+    changed = {"platform": platform, "kind": kind, "longitude": longitude, "latitude": latitude}
+    moved = stored._replace(found=replace(stored.found, matchups=replace(matchups, **changed)))
+    found = stations._longest(moved.found.matchups)
+    assert len(found) == 25 and {"EAST", "410014"} <= set(found)
+    assert not {"SHIP", "", "MASKSTID", "WDK123", "ROAMS"} & set(found)
+    told = stations.chosen(moved, counted, (), held_out=False)
+    assert set(told) <= set(found)
+    for name in ("ship", "WDK123"):
+        with pytest.raises(UnknownName, match=f"'{name}' is no station: it moves, or is many"):
+            stations.chosen(moved, counted, [name], held_out=False)
+    with pytest.raises(UnknownName, match="no matchup of '41O14' counts"):
+        stations.chosen(moved, counted, ["41O14"], held_out=False)
 
 
 def test_groups_are_scored_on_their_own_points(folder: Path) -> None:
@@ -178,6 +212,7 @@ def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path)
     marked = [line for line in printed.output.splitlines() if "this record, both passes" in line]
     assert marked and all("measured here, SIMULATED" in line for line in marked)
     assert "SIMULATED world (seed 4)" in printed.output
+    assert "beside deepflux, 2015-01-01 to 2018-12-31; of the store a/store." in printed.output
     assert "Qa [g/kg]" in printed.output
     for name in ("densities", "taylor", "places"):
         assert (out / f"{name}.png").stat().st_size > 20_000

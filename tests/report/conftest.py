@@ -106,7 +106,12 @@ def trends(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def matchups(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as `fluxforge matchup` writes it, with daily products, of a world with a bad name."""
     path = tmp_path_factory.mktemp("matchups") / "matchups.nc"
-    file.write(path, productworld.stored()._replace(attrs={"simulated": HOSTILE}))
+    told = {
+        "simulated": HOSTILE,
+        "title": "Reports beside another record, 2014-01-01 to 2018-12-31",
+        "source": "elsewhere/<b>",
+    }
+    file.write(path, productworld.stored()._replace(attrs=told))
     return path
 
 

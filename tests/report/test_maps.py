@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
-from reportworld import LAND, WORDS, all_days, flux, values_of
+from reportworld import LAND, WORDS, all_days, flux, values_of, write_run_file
 
 from fluxengine import config
-from fluxrecipes.report import charts, fields, frames, subject
+from fluxrecipes.report import charts, fields, frames, page, subject
 from fluxrecipes.report.frames import Sheet
 from fluxrecipes.report.subject import Subject
 
@@ -94,7 +94,28 @@ def test_the_mean_of_months_is_weighted_by_their_days() -> None:
     given = xr.DataArray(
         values, {"time": times, "lat": [0.0], "lon": [0.0]}, ("time", "lat", "lon")
     )
-    assert fields.over_time(given).item() == pytest.approx((31 + 2 * 28) / 59)
+    whole = np.arange("2019-01-01", "2019-03-01", dtype="M8[D]")
+    assert fields.over_time(given, whole).item() == pytest.approx((31 + 2 * 28) / 59)
+    cut_short = np.arange("2019-01-31", "2019-02-03", dtype="M8[D]")
+    assert fields.over_time(given, cut_short).item() == pytest.approx((1 + 2 * 2) / 3)
+
+
+def test_a_month_that_the_period_cuts_short_counts_with_its_days_there(world: Path) -> None:
+    """Of a few more than a hundred days, the last two of November 2019 the first."""
+    of = about(write_run_file(world, "cut.yaml", first=date(2019, 11, 29), last=date(2020, 3, 31)))
+    values = fields.fields(of, flux.name)
+    assert not of.by_days and frames.labels_of(values)[0] == "2019-11"
+    mean = fields.over_time(values, fields.days_of(of))
+    weighed = np.average(values.values, axis=0, weights=[2, 31, 31, 29, 31])
+    np.testing.assert_allclose(mean.values, weighed, rtol=1e-5)
+    assert "".join(page._cut_short(of, values["time"].values)) == " 2019-11 is of 2 of its 30 days."
+
+
+def test_days_that_the_record_has_not_count_for_nothing(world: Path) -> None:
+    of = about(write_run_file(world, "before.yaml", first=date(2019, 10, 1)))
+    assert fields.days_of(of)[0] == np.datetime64("2019-11-01")
+    whole = fields.fields(of, flux.name)
+    assert list(page._cut_short(of, whole["time"].values)) == []
 
 
 # --- frames --------------------------------------------------------------------------------------

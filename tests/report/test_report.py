@@ -23,6 +23,7 @@ from reportworld import HOSTILE, write_run_file
 from fluxengine import config
 from fluxengine.errors import ConfigError, FluxforgeError, NotOurStore, UnknownName
 from fluxrecipes.report import command, fields, findings, page, subject
+from fluxrecipes.report import pictures as draw
 
 Call = Callable[..., str]
 Refused = Callable[..., FluxforgeError]
@@ -153,6 +154,29 @@ def test_a_short_record_is_told_by_days_and_for_machines(
     assert told["size"] == (tmp_path / "report.html").stat().st_size < page.BUDGET
     assert len(told["pictures"]) == 6
     assert len(told["remarks"]) == 2  # neither matchups nor trends
+
+
+def test_pictures_of_a_former_report_go_and_nothing_else(tmp_path: Path) -> None:
+    former = ("trend_sst.png", "densities_oaflux_days.pdf", "validation.json", "means.png")
+    mine = ("trend.png", "my_means.png", "means.png.txt", "notes.pdf", "Places.png")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in (*former, *mine):
+        (pictures / name).write_text("old")
+    (pictures / "series.png").mkdir()
+    with page._folder(tmp_path) as unfinished:
+        (unfinished / "pictures").mkdir()
+        (unfinished / "pictures" / "means.png").write_text("new")
+        (unfinished / "report.html").write_text("new")
+        assert len(list(pictures.iterdir())) == 10
+    assert {path.name for path in pictures.iterdir()} == {*mine, "means.png", "series.png"}
+    assert (pictures / "means.png").read_text() == "new"
+
+
+def test_all_that_is_drawn_is_known_as_ours(made: Path, whole: Path) -> None:
+    drawn = [path.name for out in (made, whole.parent) for path in (out / "pictures").iterdir()]
+    assert "validation.json" in drawn and len(drawn) > 20
+    assert all(map(draw.OURS.fullmatch, drawn))
 
 
 def test_days_without_any_value_make_a_report_too(call: Call, world: Path, tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
+import productworld
 import pytest
 from reportworld import HOSTILE
 
-from fluxrecipes.matchups import report, tables
-from fluxrecipes.report import page
+from fluxengine import config
+from fluxrecipes.matchups import file, report, tables
+from fluxrecipes.report import findings, page, subject
 from fluxrecipes.tables import Section
 
 
@@ -113,6 +116,32 @@ def test_each_table_is_in_a_box_that_scrolls_and_has_a_name(on_page: Tables) -> 
 def test_the_world_s_name_is_told_and_does_no_harm(text: str, on_page: Tables) -> None:
     assert HOSTILE not in text
     assert HOSTILE in on_page.headings[0]
+
+
+def test_what_the_scores_are_of_is_told_and_whether_it_is_this_record(
+    text: str, on_page: Tables, world: Path
+) -> None:
+    told = "Reports beside another record, 2014-01-01 to 2018-12-31; of the store elsewhere/<b>."
+    assert told in on_page.paragraphs and "elsewhere/<b>" not in text
+    (remark,) = (one for one in on_page.paragraphs if one.startswith("Of another record"))
+    assert f"the matchups are of elsewhere/<b>, and this record is of {world / 'store'}" in remark
+    assert "are of 2014-01-01 to 2018-12-31, and this report of 2020-02-01 to 2020-03-11" in remark
+
+
+def test_nothing_is_remarked_where_scores_are_of_this_record(world: Path, short: Path) -> None:
+    loaded = config.load(short)
+    about = subject.of(loaded, loaded.profile(None).place)
+    title = file.TITLE.format(first=about.first, last=about.last)
+    same = {"title": title, "source": str(loaded.profile(None).place)}
+    stored = productworld.stored()._replace(attrs=same)
+    validated = SimpleNamespace(stored=stored)
+    assert findings.unlike(validated, about) == ()  # type: ignore[arg-type]
+    silent = stored._replace(attrs={})
+    assert silent.period == (
+        str(silent.found.matchups.day.min()),
+        str(silent.found.matchups.day.max()),
+    )
+    assert "of an unknown store" in silent.origin
 
 
 def test_it_is_as_small_as_was_reckoned_with(text: str) -> None:

@@ -99,7 +99,7 @@ def matchup(
         raise use.none_found(asked, used)
     sets = beside.sets_of(found.matchups)
     told = {
-        "title": f"Reports from the sea beside deepflux, {period.first} to {period.last}",
+        "title": file.TITLE.format(first=period.first, last=period.last),
         "simulated": simulated or world_of_all(worlds) or "no",
         "source": str(asked.location),
         "reports": use.in_words(used),

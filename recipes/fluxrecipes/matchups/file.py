@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -48,6 +49,8 @@ UNITS = {
     "kg m-2": {"water_vapour", "cloud_liquid_water"},
     "mm h-1": {"rain_rate"},
 }
+TITLE = "Reports from the sea beside deepflux, {first} to {last}"
+PERIOD = re.compile(r"(\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)$")  # of such a title
 MEND = "`fluxforge matchup` makes such a file."
 
 
@@ -70,6 +73,26 @@ class Stored(NamedTuple):
     sets: Array
     attrs: dict[str, Any]
     days: Days | None = None
+
+    @property
+    def source(self) -> str:
+        """The store that its record and its reports are of; empty where it does not say."""
+        return str(self.attrs.get("source", ""))
+
+    @property
+    def period(self) -> tuple[str, str]:
+        """First and last day, as its title has them; where it has none, of its passes."""
+        told = PERIOD.search(str(self.attrs.get("title", "")))
+        if told:
+            return told[1], told[2]
+        days = self.found.matchups.day
+        return str(days.min()), str(days.max())
+
+    @property
+    def origin(self) -> str:
+        """In words, what was brought together, of which days, and of which store."""
+        title = self.attrs.get("title") or "Reports from the sea, {} to {}".format(*self.period)
+        return f"{title}; of {f'the store {self.source}' if self.source else 'an unknown store'}."
 
 
 def write(path: Path, stored: Stored) -> None:

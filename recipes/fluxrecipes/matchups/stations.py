@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,12 +18,15 @@ from fluxrecipes.matchups.file import Stored
 from fluxrecipes.matchups.matching import WITHHELD, Matchups
 from fluxrecipes.matchups.scores import COMPARED, as_json, plain
 from fluxrecipes.sources.passes import ORBITS
+from fluxrecipes.sources.reports import COASTAL, FIXED, MOORED, NOBODY, UNKNOWN
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 FEWEST = 10  # matchups, or days, that a month needs
 BOTH = "both passes"
+STAYING = (MOORED, COASTAL, FIXED)  # kinds of platforms that are stations
+NEAR = 1.0  # degrees that a platform of unknown kind may move by, to be one
 _SHOWN = 3  # stations, where none is named
 
 
@@ -76,6 +78,8 @@ class Series:
 def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool) -> list[str]:
     """Stations to tell: those asked for, else the withheld ones, else the longest.
 
+    A ship is none, nor is a name that stands for nobody, such as ``SHIP``.
+
     Parameters
     ----------
     stored : Stored
@@ -89,7 +93,7 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
     Raises
     ------
     UnknownName
-        FF102: there is no matchup of a station that counts; the message names some.
+        FF102: no matchup of it counts, or it is no station; the message names some.
     ConfigError
         FF201: a station is withheld, and not opened.
     """
@@ -102,10 +106,12 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
                 mend="Open it with `--held-out --purpose WHY`, or name another station.",
             )
         if name.upper() not in longest:
+            known = stored.found.matchups.at(which).named([name]).any()
+            what = f"'{name}' is no station: it moves, or is many." if known else ""
             raise UnknownName(
-                f"no matchup of '{name}' counts.",
+                what or f"no matchup of '{name}' counts.",
                 where="--station",
-                mend=f"The longest series are of {', '.join(longest[:10])}.",
+                mend=f"The longest series are of {', '.join(longest[:10]) or 'none'}.",
             )
     if asked:
         return [name.upper() for name in asked]
@@ -114,13 +120,48 @@ def chosen(stored: Stored, which: Flags, asked: Sequence[str], *, held_out: bool
 
 
 def _longest(matchups: Matchups) -> list[str]:
-    """All platforms, those with matchups in the most months first."""
-    platform, code = np.unique(matchups.platform, return_inverse=True)
+    """All stations, those with matchups in the most months first."""
+    names, code = np.unique(_names(matchups), return_inverse=True)
     of, _ = np.unique(np.stack([code, matchups.day.astype("M8[M]").astype(int)]), axis=1)
-    months = Counter[str]()
-    for name, number in zip(platform, np.bincount(of), strict=True):
-        months[name.decode().strip().upper()] += int(number)
-    return [name for name, _ in months.most_common()]
+    months = np.bincount(of, minlength=len(names))
+    order = np.argsort(-months, kind="stable")
+    keep = _stays(matchups, code, len(names)) & ~np.isin(names, NOBODY)
+    return [names[at].decode() for at in order if keep[at]]
+
+
+def _names(matchups: Matchups) -> Array:
+    """Names of platforms; upper and lower case are alike."""
+    return np.asarray(np.char.upper(np.char.strip(matchups.platform.astype("S16"))))
+
+
+def _stays(matchups: Matchups, code: Array, number: int) -> Flags:
+    """Which platforms stay where they are: by their kinds, else by where they were.
+
+    Parameters
+    ----------
+    matchups : Matchups
+    code : int array
+        Which platform each of them is of.
+    number : int
+        Of platforms.
+    """
+    every = np.bincount(code, minlength=number)
+    known = matchups.kind != UNKNOWN
+    stay = np.isin(matchups.kind, STAYING)
+    mostly = np.bincount(code[stay], minlength=number) > every / 2  # some kinds are told wrongly
+    moved = np.bincount(code[known & ~stay], minlength=number) > 0
+    _, first = np.unique(code, return_index=True)
+    east = (matchups.longitude - matchups.longitude[first][code] + 180.0) % 360.0 - 180.0
+    spreads = [_spread(along, code, number) for along in (matchups.latitude, east)]
+    return mostly | ((np.maximum(*spreads) <= NEAR) & ~moved)
+
+
+def _spread(values: Array, code: Array, number: int) -> Array:
+    """Highest less lowest value of each code."""
+    low, high = np.full(number, np.inf), np.full(number, -np.inf)
+    np.minimum.at(low, code, values)
+    np.maximum.at(high, code, values)
+    return np.asarray(high - low)
 
 
 def series(

@@ -30,14 +30,16 @@ def _together(found: Validated) -> Section:
     """How many matchups, and all of them together."""
     overall = [one for one in found.scores if one.by == ALL]
     rows = tuple((one.variable, one.units, *cells.of_group(one)[1:]) for one in overall)
-    opened = found.opened_before
+    before = [found.stored.origin]
+    if found.opened_before is not None:
+        before.append(f"Held out: opened {found.opened_before} times before this.")
     return Section(
         f"Record against reports from the sea: {found.world}",
         (
             counts.table(found.counts),
             Table("All matchups together", ("variable", "unit", *OF_GROUPS[1:]), rows),
         ),
-        before=() if opened is None else (f"Held out: opened {opened} times before this.",),
+        before=tuple(before),
     )
 
 

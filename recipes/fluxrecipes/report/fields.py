@@ -106,15 +106,33 @@ def _monthly(parts: Iterator[xr.DataArray], days: Days) -> Iterator[xr.DataArray
         yield one.copy(data=mean.astype(np.float32)).assign_coords(time=time)
 
 
-def over_time(values: xr.DataArray) -> xr.DataArray:
+def days_of(subject: Subject) -> Days:
+    """The days of the period that the record has."""
+    return subject.days[np.isin(subject.days, subject.record["time"].values.astype("M8[D]"))]
+
+
+def days_in(months: Days, days: Days) -> npt.NDArray[np.int_]:
+    """How many of some days, in ascending order, lie in each month."""
+    of = days.astype("M8[M]")
+    return np.searchsorted(of, months, "right") - np.searchsorted(of, months, "left")
+
+
+def over_time(values: xr.DataArray, days: Days) -> xr.DataArray:
     """Mean over the period, of the steps with a value.
 
-    Months are weighted by their days.
+    Months are weighted by their days in the period: it may cut the first and the last one short.
+
+    Parameters
+    ----------
+    values : DataArray
+        Of days or months, on (time, lat, lon).
+    days : datetime64[D] array
+        Of the period, as `days_of` gives them.
     """
     weight = np.ones(values.sizes["time"])
-    times = values["time"].values.astype("M8[M]")
-    if len(np.unique(times)) == len(times):
-        weight = ((times + 1).astype("M8[D]") - times.astype("M8[D]")).astype(float)
+    months = values["time"].values.astype("M8[M]")
+    if len(np.unique(months)) == len(months):
+        weight = days_in(months, days).astype(float)
     there = np.isfinite(values.values)
     total = np.tensordot(weight, np.where(there, values.values, 0.0), axes=1)
     heavy = np.tensordot(weight, there.astype(float), axes=1)

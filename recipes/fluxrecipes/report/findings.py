@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fluxrecipes.matchups.report import Validated
+    from fluxrecipes.report.subject import Subject
     from fluxrecipes.trends.estimates import Estimate
 
 MAKES_TRENDS = "`fluxforge trends -c trends.yaml` writes trends.json and trends.nc into a folder."
@@ -159,6 +160,19 @@ def scores(path: Path) -> Validated:
     from fluxrecipes.matchups import report
 
     return report.of(path, held_out=False, purpose="")
+
+
+def unlike(validated: Validated, subject: Subject) -> tuple[str, ...]:
+    """What scores are of, where it is not the record and the period of a report; in words."""
+    stored, root = validated.stored, str(subject.store.root)
+    period, own = " to ".join(stored.period), f"{subject.first} to {subject.last}"
+    told = []
+    if stored.source != root:
+        source = stored.source or "a store that the file does not name"
+        told.append(f"the matchups are of {source}, and this record is of {root}")
+    if period != own:
+        told.append(f"the matchups are of {period}, and this report of {own}")
+    return tuple(told)
 
 
 def sections_of(validated: Validated) -> tuple[Section, ...]:

@@ -112,7 +112,7 @@ def make(
     subject : Subject
     out : Path
         Folder of ``report.html`` and ``pictures/``; files of these names are replaced, each at
-        once, when all are made.
+        once, when all are made, and pictures of a former report are removed.
     bars : Bars
         Show how far it is.
     trends : Path, optional
@@ -153,6 +153,7 @@ def make(
             note=_note(subject, shown),
             trends=found,
             scored=scored,
+            unlike=() if scored is None else findings.unlike(scored, subject),
             sections=() if scored is None else findings.sections_of(scored),
             pictures={one.name: one for one in drawn},
             of_scores=[one for one in drawn if one.of == "scores"],
@@ -225,7 +226,7 @@ def _variable(subject: Subject, name: str, land: Flags, budget: int, bars: Bars)
     series, share = fields.global_mean(values)
     times = values["time"].values.astype("M8[D]")
     made = films(values, title, sheet, land, budget)
-    mean = fields.over_time(values)
+    mean = fields.over_time(values, fields.days_of(subject))
     return Quantity(name, title, units, made, mean, times, series * factor + offset, share)
 
 
@@ -257,7 +258,20 @@ def _note(subject: Subject, shown: Sequence[Quantity]) -> str:
     return (
         f"Area-weighted, over the cells that have a value in all {steps}:"
         f" {100 * low:.1f} % of the area of those that ever have one, or more."
+        + "".join(_cut_short(subject, shown[0].times))
     )
+
+
+def _cut_short(subject: Subject, times: Days) -> Iterator[str]:
+    """Of a record told by months: those of which the period has some days alone."""
+    if subject.by_days:
+        return
+    months = times.astype("M8[M]")
+    lengths = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(int)
+    numbers = fields.days_in(months, fields.days_of(subject))
+    for month, number, length in zip(months, numbers, lengths, strict=True):
+        if number < length:
+            yield f" {month} is of {number} of its {length} days."
 
 
 def _pictures(
@@ -302,6 +316,8 @@ def _pictures(
 def _folder(out: Path) -> Iterator[Path]:
     """A folder for what is being made, put into place file by file once all is there.
 
+    Pictures of a former report that this one does not make are removed then.
+
     Yields
     ------
     Path
@@ -312,6 +328,9 @@ def _folder(out: Path) -> Iterator[Path]:
         with TemporaryDirectory(prefix=".unfinished-", dir=out) as name:
             unfinished = Path(name)
             yield unfinished
-            for path in sorted((unfinished / "pictures").iterdir()):
+            made = sorted((unfinished / "pictures").iterdir())
+            for path in made:
                 path.replace(out / "pictures" / path.name)
             (unfinished / "report.html").replace(out / "report.html")
+        # No page names them any more, and they are of another record or period.
+        pictures.clear(out / "pictures", {path.name for path in made})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,12 @@ def trends(folder: Path, found: Trends) -> Iterator[Picture]:
         yield _saved(figure, folder / f"trend_{name}", caption)
 
 
+# Of files that this module writes, and of the numbers beside pictures of scores.
+OURS = re.compile(
+    r"((coverage|means|series|trend_[a-z][a-z0-9_]*"
+    r"|densities|densities_.+_days|taylor|taylor_products|stations|places)\.(png|pdf)"
+    r"|validation\.json)"
+)
 CAPTIONS = {
     "densities": "The record over the reports, counted; dashed: two standard deviations",
     "taylor": "Taylor diagrams: spread and correlation, and so centred errors",
@@ -178,6 +185,13 @@ def matchups(folder: Path, validated: Validated) -> Iterator[Picture]:
             words = CAPTIONS.get(path.stem, path.stem.replace("_", " ").capitalize())
             world = validated.world[:1].upper() + validated.world[1:]
             yield replace(_copied(path, f"{words}. {world}."), of="scores")
+
+
+def clear(folder: Path, kept: Collection[str]) -> None:
+    """Remove what a former report drew, by its names; nothing else."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in kept and OURS.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def _pyplot() -> Any:

@@ -3,8 +3,9 @@
 Since 2007 ``#YY MM DD hh mm WDIR ... TIDE`` and a line of units; before, no unit line, WD and BAR
 (or BARO) for WDIR and PRES, no minute before 2005, no TIDE before 2000 and in the first lines of
 that year's files, two-digit years before 1999. Files of the last 45 days (realtime2) are newest
-first, say ``MM`` for missing and have PTDY. Fields are read by the names of the header, separated
-by any white space, so a file whose spacing was collapsed is read as well.
+first, say ``MM`` for missing and have PTDY; they roll on, so each download is to be kept under a
+name of its own, such as ``realtime2/41002_20260101.txt``. Fields are read by the names of the
+header, separated by any white space, so a file whose spacing was collapsed is read as well.
 """
 
 from __future__ import annotations
@@ -206,7 +207,9 @@ FEED = Feed(
     rank=_rank,
     archive="ndbc",
     home="https://www.ndbc.noaa.gov/data",
-    title="Standard meteorological data of moored buoys and coastal stations",
+    title="Standard meteorological data of moored buoys and coastal stations. Files of"
+    " realtime2 hold the last 45 days and roll on: keep each download under a name of its own, such"
+    " as realtime2/41002_20260101.txt, for a file takes the place of what it held before",
     provider="NOAA National Data Buoy Center",
     licence="United States public domain",
     cite="NOAA National Data Buoy Center (1971): Meteorological and oceanographic data collected"
