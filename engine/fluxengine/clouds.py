@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from fluxengine.deployments import (
     IDLE,
     ORPHANED,
     SETTINGS,
+    SIZES,
     Deployment,
     Options,
     as_environment,
@@ -24,6 +26,9 @@ from fluxengine.deployments import (
     workers,
 )
 from fluxengine.errors import ConfigError
+
+MANIFEST = "cluster.options.custom_cluster_spec"
+CLUSTER_NAME = "dask.org/cluster-name"  # by which the service finds its scheduler
 
 
 class Kubernetes(Deployment):
@@ -83,12 +88,16 @@ class Kubernetes(Deployment):
         made = super().options
         manifest = made.pop("custom_cluster_spec", None)
         described = {name: made.pop(name) for name in self._described() if name in made}
-        spec = self._manifest(described) if manifest is None else self._own(manifest)
         try:
             mode = self._operator().CreateMode(made["create_mode"])
         except ValueError as error:
             where = "cluster.options.create_mode"
             raise ConfigError(f"{error}.", where=where, mend="CREATE_ONLY is usual.") from error
+        if manifest is None:
+            spec = self._manifest(described)
+        else:
+            spec = self._own(manifest, anew=mode is type(mode).CREATE_ONLY)
+        _set_environment(spec)
         return made | {"custom_cluster_spec": spec, "create_mode": mode}
 
     def _manifest(self, described: Options) -> Options:
@@ -98,17 +107,34 @@ class Kubernetes(Deployment):
         container["args"] = ["dask", "scheduler", *container["args"][1:]]
         return spec
 
-    def _own(self, manifest: str | Options) -> Options:
-        """A manifest of the user's, with so many workers as the profile says."""
+    def _own(self, manifest: str | Options, *, anew: bool) -> Options:
+        """A manifest of the user's, with so many workers as the profile says.
+
+        Its name gets an end of its own: two runs with one manifest are two clusters.
+        """
+        own: Any = manifest
         if isinstance(manifest, str):
             try:
-                manifest = yaml.safe_load(Path(manifest).expanduser().read_text())
-            except (OSError, yaml.YAMLError) as error:
-                raise ConfigError(
-                    f"cannot be read: {error}.", where="cluster.options.custom_cluster_spec"
-                ) from error
-        workers = {"spec": {"worker": {"replicas": self.config.workers}}}
-        return merged(manifest, workers)  # type: ignore[arg-type]
+                own = yaml.safe_load(Path(manifest).expanduser().read_text())
+            except (OSError, ValueError, yaml.YAMLError) as error:
+                raise _no_manifest(f"cannot be read: {error}") from error
+        _check_manifest(own)
+        spec = merged(deepcopy(own), {"spec": {"worker": {"replicas": self.config.workers}}})
+        if anew:
+            name = f"{spec['metadata']['name']}-{uuid4().hex[:8]}"
+            spec["metadata"]["name"] = name
+            scheduler, selector = spec["spec"]["scheduler"], {CLUSTER_NAME: name}
+            scheduler["service"] = merged(scheduler.get("service") or {}, {"selector": selector})
+        return spec
+
+    def start(self) -> Any:
+        """A cluster that was there before, under the same name, is somebody else's to end."""
+        try:
+            return super().start()
+        except ValueError as error:
+            if "already exists" in str(error):
+                self.cluster.shutdown_on_close = False
+            raise
 
     def _operator(self) -> Any:
         return self._import("dask_kubernetes.operator.kubecluster.kubecluster", "dask-kubernetes")
@@ -132,11 +158,48 @@ class Kubernetes(Deployment):
         return [what, *tunnel(int(self.cluster.forwarded_dashboard_port), this_machine())]
 
 
+def _no_manifest(what: str) -> ConfigError:
+    mend = "infra/kubernetes has two to start from."
+    return ConfigError(f"{what}.", where=MANIFEST, mend=mend)
+
+
+def _check_manifest(manifest: Any) -> None:
+    """Refuse one without what is looked at here."""
+    try:
+        named = isinstance(manifest["metadata"]["name"], str)
+        for part in ("worker", "scheduler"):
+            named = named and isinstance(_container(manifest, part), dict)
+    except (LookupError, TypeError):
+        named = False
+    if not named:
+        raise _no_manifest(
+            "it is no manifest of a DaskCluster: it needs a metadata.name, and containers of"
+            " spec.worker and spec.scheduler"
+        )
+
+
+def _container(spec: Options, part: str) -> Options:
+    """The one that Dask runs in, of workers or of the scheduler."""
+    container: Options = spec["spec"][part]["spec"]["containers"][0]
+    return container
+
+
+def _set_environment(spec: Options) -> None:
+    """What a run needs of Dask, where the user's own environment does not say it."""
+    for part in ("worker", "scheduler"):
+        container = _container(spec, part)
+        env = container.get("env") or []
+        said = {one.get("name") for one in env if isinstance(one, dict)}
+        ours = as_environment(SETTINGS).items()
+        container["env"] = [*env, *({"name": n, "value": v} for n, v in ours if n not in said)]
+
+
 class Coiled(Deployment):
     """Machines in the cloud, by Coiled."""
 
     called = "coiled.Cluster"
     tls = False
+    sizes = SIZES | {"worker_memory": "memory"}
 
     def launcher(self) -> Any:
         """Of coiled."""

@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from fluxengine import clouds, machines
 from fluxengine.deployments import PROFILER, TASKS_PER_THREAD, Deployment, as_environment
@@ -22,6 +23,7 @@ from fluxengine.executors import Executor, Mapped, mapped_on, on_cluster, one_by
 from fluxengine.worker import spare_modules
 
 CONNECT = "20s"
+ANSWER = 60.0  # seconds in which a scheduler that was reached must have said who it is
 GLANCE = 5.0  # seconds between two looks at whether workers may still come
 STOP = 120.0  # seconds in which a cluster must have ended
 # What changes values or breaks what travels between processes where it differs.
@@ -55,7 +57,7 @@ class ClusterConfig(BaseModel, extra="forbid", frozen=True):
         Seconds in which the first worker must be there, time in a queue included; later, in which
         another one must come where none is left.
     address : str, optional
-        Of the scheduler, for kind `address`.
+        Of the scheduler, for kind `address` alone.
     security : bool or dict
         TLS between client, scheduler and workers: names of `distributed.Security`, or true for
         certificates made for this run.
@@ -71,6 +73,21 @@ class ClusterConfig(BaseModel, extra="forbid", frozen=True):
     address: str | None = None
     security: bool | dict[str, Any] = False
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_this_kind(self) -> ClusterConfig:
+        """Nothing that its kind would leave aside without a word."""
+        if self.address is not None and self.kind != "address":
+            raise ValueError(
+                f"a cluster of kind '{self.kind}' takes no `address`;"
+                " write `kind: address` beside it, or take it out"
+            )
+        if self.kind == "serial" and (self.options or self.security):
+            name = "options" if self.options else "security"
+            raise ValueError(
+                f"kind 'serial' computes in this process and takes no `{name}`; take it out"
+            )
+        return self
 
 
 def silent(told: str) -> None:
@@ -101,7 +118,7 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
         return
     deployment = KINDS[config.kind](config).checked()
     with _client(deployment, tell) as client:
-        yield on_cluster(client, in_flight=_in_flight(config), wait=config.wait)
+        yield on_cluster(client, in_flight=_in_flight(config, client), wait=config.wait)
 
 
 @contextmanager
@@ -168,8 +185,16 @@ def _version(packages: Mapping[str, str | None], package: str) -> str:
     return ".".join(found.split(".")[:2]) if package == "python" else found
 
 
-def _in_flight(config: ClusterConfig) -> int:
-    return config.workers * config.threads * TASKS_PER_THREAD
+def _in_flight(config: ClusterConfig, client: Any) -> int:
+    """Blocks enough for the threads of the profile, and for those that are there: maybe more.
+
+    A scheduler that somebody started has the workers that he gave it.
+    """
+    there = 0
+    with suppress(OSError):  # a scheduler that is gone by now: the first block says so in words
+        found = client.scheduler_info(n_workers=-1).get("workers", {})
+        there = sum(worker["nthreads"] for worker in found.values())
+    return max(config.workers * config.threads, there) * TASKS_PER_THREAD
 
 
 # --- from a deployment to a client with at least one worker --------------------------------------
@@ -181,7 +206,7 @@ def _client(deployment: Deployment, tell: Tell) -> Iterator[Any]:
     with (
         deployment.surroundings(),
         _started(deployment, end, tell) as cluster,
-        _connected(deployment, cluster) as client,
+        _connected(deployment, cluster, end) as client,
     ):
         try:
             _make_ready(deployment, client, end, tell)
@@ -228,22 +253,43 @@ def _begin(deployment: Deployment, end: float) -> Any:
 
 
 @contextmanager
-def _connected(deployment: Deployment, cluster: Any) -> Iterator[Any]:
-    from distributed import Client
+def _connected(deployment: Deployment, cluster: Any, end: float) -> Iterator[Any]:
     from distributed.versions import VersionMismatchWarning
 
+    seconds = max(GLANCE, min(ANSWER, end - time.monotonic()))
     try:
         with warnings.catch_warnings():  # versions are compared here, where it matters
             warnings.simplefilter("ignore", VersionMismatchWarning)
-            client = Client(cluster, timeout=CONNECT, security=deployment.security)
+            client = _client_of(cluster, deployment.security, seconds)
     except OSError as error:
         if deployment.kind == "address":
             raise ConfigError(
-                f"no scheduler answers: {error}.", where=cluster, mend="Start one first."
+                f"no scheduler answers: {error}.",
+                where=cluster,
+                mend="Start one first, and give the scheduler's port, not the dashboard's.",
             ) from error
         raise _failed(deployment, f"its scheduler does not answer: {error}") from error
     with _unlogged("distributed.client"), client:
         yield client
+
+
+def _client_of(cluster: Any, security: Any, seconds: float) -> Any:
+    """A client, known before it is ready: what answers, but not as a scheduler, is left.
+
+    Dask waits for ever where it finds a port of something else.
+    """
+    from distributed import Client
+
+    client = object.__new__(Client)
+    begin = partial(Client.__init__, client, cluster, timeout=CONNECT, security=security)
+    try:
+        _within(seconds, begin)
+    except BaseException:
+        if hasattr(client, "_loop_runner"):  # else nothing has begun
+            with suppress(Exception):
+                _within(GLANCE, client.close)
+        raise
+    return client
 
 
 @contextmanager

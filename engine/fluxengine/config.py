@@ -36,7 +36,7 @@ FORMS = re.compile(
     re.I,
 )
 # Places may be called by such words: a manifest that refers to a secret, a bucket.
-PLACE = re.compile(r"([a-z0-9]+://)?[\w.~-]*(/[\w.~-]+)+/?", re.I)
+PLACE = re.compile(r"([a-z0-9]+://)?[\w.~-]*(/[\w.~-]+)+/?|[\w.~-]+\.(ya?ml|pem)", re.I)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -292,8 +292,14 @@ def _absolute(run_file: RunFile, base: Path) -> RunFile:
     def at(location: str) -> str:
         return location if "://" in location else str(base / Path(location).expanduser())
 
-    profiles = {
-        n: p.model_copy(update={"store": at(p.store)}) for n, p in run_file.profiles.items()
-    }
+    def profile(given: Profile) -> Profile:
+        cluster, options = given.cluster, given.cluster.options
+        manifest = options.get("custom_cluster_spec")
+        if isinstance(manifest, str):
+            options = options | {"custom_cluster_spec": at(manifest)}
+            cluster = cluster.model_copy(update={"options": options})
+        return given.model_copy(update={"store": at(given.store), "cluster": cluster})
+
+    profiles = {name: profile(given) for name, given in run_file.profiles.items()}
     archives = {n: a.model_copy(update={"root": at(a.root)}) for n, a in run_file.archives.items()}
     return run_file.model_copy(update={"profiles": profiles, "archives": archives})

@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +45,12 @@ SETTINGS: Options = {
     **{f"{ENVIRONMENT}{name}": kept for name, kept in KEPT_MEMORY.items()},
 }
 OURS = {"asynchronous", "loop", "security"}  # not for `options`: the run depends on them
+SIZES = {  # what libraries call what the run file says beside `options`, and a plan counts with
+    "n_workers": "workers",
+    "threads_per_worker": "threads",
+    "nthreads": "threads",
+    "memory_limit": "memory",
+}
 
 
 class Deployment:
@@ -57,6 +64,8 @@ class Deployment:
     called: str  # what the library calls it
     tls = True  # whether `security` can be passed on
     tls_here: tuple[str, ...] = ("tls_ca", "tls_client")  # which of its files this machine reads
+    sizes: Mapping[str, str] = SIZES
+    for_each: tuple[str, ...] = ()  # tables in `options` that may be lists of them
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
@@ -197,16 +206,38 @@ class Deployment:
         return (self.security or Security()).get_connection_args("client")["ssl_context"]
 
     def _check_names(self, place: str, takers: list[Any]) -> None:
-        within = self.config.options.get(place, {}) if place else self.config.options
         known = {p for taker in takers for p in inspect.signature(taker).parameters} - OURS
-        for table in within if isinstance(within, list) else [within]:
-            for name in table if isinstance(table, Mapping) else ():
-                if name not in known:
-                    raise ConfigError(
-                        f"{self.called} has no option {name}.",
-                        where=".".join(filter(None, ("cluster.options", place))),
-                        mend=_mend(name, known),
-                    )
+        where = ".".join(filter(None, ("cluster.options", place)))
+        for name in (name for table in self._tables(place) for name in table):
+            if takers and name in self.sizes:
+                raise ConfigError(
+                    f"{name}: the profile itself says that, and what it says would be left aside.",
+                    where=where,
+                    mend=f"Write `{self.sizes[name]}` beside `options`.",
+                )
+            if name not in known:
+                mend = _mend(name, known, self.sizes)
+                raise ConfigError(f"{self.called} has no option {name}.", where=where, mend=mend)
+
+    def _tables(self, place: str) -> list[Mapping[str, Any]]:
+        """The options, or those at a place within them: a table, or where it may be a list, many.
+
+        Raises
+        ------
+        ConfigError
+            Where it is something else, or a key with nothing below it.
+        """
+        if not place:
+            return [self.config.options]
+        within = self.config.options.get(place, {})
+        tables = within if place in self.for_each and isinstance(within, list) else [within]
+        if not all(isinstance(table, Mapping) for table in tables):
+            raise ConfigError(
+                "it is to be a table of options.",
+                where=f"cluster.options.{place}",
+                mend=f"Such as `{place}: {{name: value}}`, or take it out.",
+            )
+        return tables
 
     def _import(self, module: str, package: str) -> Any:
         try:
@@ -292,9 +323,12 @@ def this_machine() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _mend(name: str, known: set[str]) -> str:
+def _mend(name: str, known: set[str], sizes: Mapping[str, str]) -> str:
     if name in OURS:
         return "Write `security` beside `options`." if name == "security" else "Take it out."
+    near = get_close_matches(name, sorted({*known, *sizes}), 1)
+    if known and near and near[0] in sizes:
+        return f"Write `{sizes[near[0]]}` beside `options`."
     return suggestion(name, known) if known else "It takes none."
 
 

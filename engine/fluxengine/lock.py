@@ -9,6 +9,8 @@ at most one run can renew it, and a run renews it before every commit.
 
 from __future__ import annotations
 
+import errno
+import inspect
 import json
 import os
 import socket
@@ -17,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from fluxengine.errors import LeaseLost, RunLocked, StoreError
 from fluxengine.outages import typed
@@ -28,6 +30,13 @@ from fluxengine.place import Folder, Place, Prefix, Version
 
 LOCK = ".run-lock"
 WAIT = "Wait until it ends, or give this run another store."
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without flock
+# A file that merely exists, later versions' way out, would hold the store for a run that died.
+HARD: dict[str, Any] = (
+    {"fallback_to_soft": False}
+    if "fallback_to_soft" in inspect.signature(FileLock.__init__).parameters
+    else {}
+)
 BEATS = 4  # renewals within the time a lease holds
 
 
@@ -53,6 +62,8 @@ def held(root: Place) -> Iterator[Lock]:
     ------
     RunLocked
         Where another run holds it.
+    StoreError
+        Where the file system of a folder has no locks.
     """
     if isinstance(root, Folder):
         with _held_folder(root) as lock:
@@ -64,21 +75,39 @@ def held(root: Place) -> Iterator[Lock]:
 
 @contextmanager
 def _held_folder(root: Folder) -> Iterator[Lock]:
-    lock = FileLock(root.path / LOCK)
+    lock = FileLock(root.path / LOCK, **HARD)
     try:
         lock.acquire(timeout=0)
+        _refuse_soft(lock)
     except Timeout:
         raise RunLocked(
             "another run is writing to this store.",
             where=str(root),
             mend=WAIT,
         ) from None
+    except NotImplementedError as error:
+        raise _without_locks(root) from error
     except OSError as error:
-        raise typed(error, root) from error
+        raise (_without_locks(root) if error.errno in NO_LOCKS else typed(error, root)) from error
     try:
         yield _OfFolder()
     finally:
         lock.release()
+
+
+def _refuse_soft(lock: BaseFileLock) -> None:
+    """Some versions cannot be told not to fall back."""
+    if isinstance(lock, SoftFileLock):
+        lock.release()
+        raise NotImplementedError
+
+
+def _without_locks(root: Folder) -> StoreError:
+    return StoreError(
+        "this file system has no locks, so two runs could write at once.",
+        where=str(root),
+        mend="Mount it with flock, or use a bucket (s3://…).",
+    )
 
 
 # --- leases --------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from fluxengine.deployments import (
     LOOPBACK,
     ORPHANED,
     SETTINGS,
+    SIZES,
     Deployment,
     Options,
     as_environment,
@@ -46,6 +47,12 @@ LOCAL_WORKERS = {f"{ENVIRONMENT}DASK_LOGGING__DISTRIBUTED": "critical"}
 ENCRYPTED = ("tls", "wss")  # schemes of addresses
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take
+LINES = {  # options of dask-jobqueue that are lists of lines or words, each with an example
+    "job_script_prologue": "module load gcc",
+    "job_extra_directives": "--constraint=skylake",
+    "job_directives_skip": "--mem",
+    "worker_extra_args": "--lifetime=55m",
+}
 
 
 class Local(Deployment):
@@ -157,6 +164,7 @@ class Ssh(Deployment):
     """Machines that one can log in to; the first of `hosts` has the scheduler."""
 
     called = "SSHCluster"
+    for_each = ("connect_options",)
 
     def __init__(self, config: ClusterConfig) -> None:
         super().__init__(config)
@@ -177,16 +185,16 @@ class Ssh(Deployment):
         ssh = self._import("asyncssh", "asyncssh")
         return {
             "": [self.launcher(), SpecCluster],
-            "worker_options": [*workers(), _ssh_worker],
+            "worker_options": workers(),
             "scheduler_options": [scheduler()],
             "connect_options": [ssh.connect, ssh.SSHClientConnectionOptions.prepare],
         }
 
     def check(self) -> None:
         """There must be hosts, and a scheduler that they reach."""
-        if not isinstance(self.hosts, list) or not self.hosts:
+        if not _is_list_of_text(self.hosts) or not self.hosts:
             raise ConfigError(
-                "a cluster of kind 'ssh' needs a list of hosts.",
+                "a cluster of kind 'ssh' needs a list of hosts: their names or addresses.",
                 where="cluster.options.hosts",
                 mend="The first has the scheduler, the others the workers: [head, node1, node2].",
             )
@@ -294,14 +302,11 @@ class Heard(logging.Handler):
         return bool(self.lines)
 
 
-def _ssh_worker(n_workers: int) -> None:
-    """What the worker of an SSHCluster takes besides a worker's own options."""
-
-
 class Slurm(Deployment):
     """Jobs of a Slurm queue; the scheduler runs in this process, on the login node."""
 
     called = "SLURMCluster"
+    sizes = SIZES | {"cores": "threads", "memory": "memory"}
     tls_here = ("tls_ca", "tls_client", "tls_scheduler")
 
     def launcher(self) -> Any:
@@ -324,6 +329,7 @@ class Slurm(Deployment):
                 where="cluster.kind",
                 mend="Run it where jobs are submitted: on a login node of the Slurm cluster.",
             )
+        self._check_values()
         told = self.config.options.get("scheduler_options", {})
         usual = dask.config.get("jobqueue.slurm.interface", None)
         if not (self.config.options.get("interface") or usual or {"host", "interface"} & {*told}):
@@ -333,6 +339,19 @@ class Slurm(Deployment):
                 mend="Name the network between them, such as {interface: ib0}; `ip -br addr`"
                 " lists what there is.",
             )
+
+    def _check_values(self) -> None:
+        """Of what is counted with here, and of lists: a text would become a line per letter."""
+        several = self.config.options.get("processes", 1)
+        if not isinstance(several, int) or isinstance(several, bool) or several < 1:
+            raise ConfigError(
+                "it is to be the number of workers in a job.",
+                where="cluster.options.processes",
+                mend="Such as `processes: 4`, without quotes.",
+            )
+        for option, example in LINES.items():
+            if option in self.config.options:
+                _check_lines(self.config.options[option], f"cluster.options.{option}", example)
 
     def presets(self) -> Options:
         """A job for each worker, unless `processes` packs several into one."""
@@ -370,8 +389,10 @@ class Slurm(Deployment):
         """By the run file, or else by the user's own configuration of dask-jobqueue."""
         import dask
 
-        usual = dask.config.get(f"jobqueue.slurm.{option.replace('_', '-')}", None)
-        told: list[str] = self.config.options.get(option, usual or [])
+        name = f"jobqueue.slurm.{option.replace('_', '-')}"
+        usual = dask.config.get(name, None) or []
+        _check_lines(usual, name, LINES[option])
+        told: list[str] = self.config.options.get(option, usual)
         return told
 
     def start(self) -> Any:
@@ -437,3 +458,15 @@ class Slurm(Deployment):
             if said := [line.strip() for line in lines if line.strip()]:
                 return said[-1]
         return ""
+
+
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _check_lines(value: object, where: str, example: str) -> None:
+    if not _is_list_of_text(value):
+        name = where.rpartition(".")[2]
+        raise ConfigError(
+            "it is to be a list of texts.", where=where, mend=f'Such as `{name}: ["{example}"]`.'
+        )

@@ -7,6 +7,7 @@ in the environment, by each process for itself. This module alone imports obstor
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ UNFINISHED = ".unfinished"  # the end of a file's name while it is written
 REQUEST = timedelta(seconds=30)  # after which a request that got no answer is given up
 TRIES = 8
 PATIENCE = timedelta(seconds=120)  # for all tries of a request together
+# What obstore does not panic at: scheme, host, port and path, without anything to be escaped.
+ENDPOINT = re.compile(
+    r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[\w.~+/-]*)?", re.I | re.ASCII
+)
 
 
 class StorageOptions(BaseModel, extra="forbid", frozen=True):
@@ -63,7 +68,8 @@ class StorageOptions(BaseModel, extra="forbid", frozen=True):
         Raises
         ------
         ConfigError
-            Where a region is missing, or the endpoint is not encrypted and may not be so.
+            Where a region is missing, or the endpoint is none, or is not encrypted and may not
+            be so.
         """
         given = os.environ.get
         url = self.endpoint_url or given("AWS_ENDPOINT_URL_S3") or given("AWS_ENDPOINT_URL")
@@ -95,7 +101,14 @@ def _check_endpoint(url: str | None, region: str | None, plain: bool) -> None:
             where="storage.endpoint_url",
             mend="Credentials come from the environment only: AWS_ACCESS_KEY_ID and the like.",
         )
-    if url and not url.startswith("https://") and not plain:
+    if url and ENDPOINT.fullmatch(url) is None:
+        raise ConfigError(
+            f"{url!r} is no address of an object store: it needs https:// or http://, the name of a"
+            " host, and no white space.",
+            where="storage.endpoint_url",
+            mend="Such as https://s3.example.org:9000.",
+        )
+    if url and not url.lower().startswith("https://") and not plain:
         raise ConfigError(
             f"{url} is not encrypted.",
             where="storage.endpoint_url",
@@ -153,7 +166,7 @@ class Folder:
     def write(self, text: str) -> None:
         """Put a small text in place of what was there, at once; makes the folders above."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}{UNFINISHED}")
+        fresh = self.path.with_name(f"{self.path.name}-{uuid4().hex[:8]}{UNFINISHED}")
         try:
             fresh.write_text(text)
             fresh.replace(self.path)

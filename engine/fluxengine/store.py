@@ -64,7 +64,12 @@ class Store:
         root = place.at(location, options)
         with storage_errors(root):
             if not _is_ours(root):
-                _refuse_foreign(root, create)
+                try:
+                    _refuse_foreign(root, create)
+                except NotOurStore:
+                    if not _is_ours(root):  # by now, as another run begins here, too
+                        raise
+                    return cls(root)
                 (root / MARKER).write(json.dumps({"fluxforge-store": layout.FORMAT}) + "\n")
         return cls(root)
 

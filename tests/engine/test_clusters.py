@@ -62,14 +62,14 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("local", {"scheduler_kwargs": {"prot": 1}}, r"scheduler_kwargs: .*no option prot.*'port'"),
         ("address", {"timeout": 3}, "an address has no option timeout. It takes none"),
         ("ssh", HOSTS | {"wroker_options": {}}, "SSHCluster has no option wroker_options"),
-        ("ssh", HOSTS | {"worker_options": {"ntreads": 1}}, "no option ntreads.*'nthreads'"),
+        ("ssh", HOSTS | {"worker_options": {"nmae": 1}}, "no option nmae.*'name'"),
         ("ssh", HOSTS | {"connect_options": {"usrname": ""}}, "no option usrname.*'username'"),
         ("ssh", HOSTS | {"connect_options": [{"prot": 1}]}, "no option prot.*'port'"),
         ("slurm", {"que": "short"}, "SLURMCluster has no option que.*'queue'"),
         ("slurm", {"scheduler_options": {"interfase": ""}}, "interfase.*'interface'"),
         ("kubernetes", {"imgae": "x"}, "KubeCluster has no option imgae.*'image'"),
         ("coiled", {"worker_ram": "8GiB"}, "coiled.Cluster has no option worker_ram"),
-        ("coiled", {"worker_options": {"ntreads": 1}}, "no option ntreads.*'nthreads'"),
+        ("coiled", {"worker_options": {"ntreads": 1}}, "no option ntreads. Write `threads` beside"),
         ("local", {"security": {}}, "has no option security. Write `security` beside `options`"),
         ("coiled", {"asynchronous": True}, "has no option asynchronous. Take it out"),
     ],
@@ -270,11 +270,18 @@ def test_a_cluster_of_the_same_name_is_not_taken_over() -> None:
 
 
 def test_a_manifest_of_ones_own_gets_the_workers_of_the_profile(tmp_path: Path) -> None:
-    own = {"metadata": {"name": "mine"}, "spec": {"worker": {"replicas": 1, "spec": {"x": 1}}}}
+    own = {
+        "metadata": {"name": "mine"},
+        "spec": {
+            "worker": {"replicas": 1, "spec": {"x": 1, "containers": [{"name": "worker"}]}},
+            "scheduler": {"spec": {"containers": [{"name": "scheduler"}]}},
+        },
+    }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     options = {"custom_cluster_spec": str(tmp_path / "own.yaml")}
     made = deployment("kubernetes", options, workers=7).options["custom_cluster_spec"]
-    assert made["spec"]["worker"] == {"replicas": 7, "spec": {"x": 1}}
+    assert made["spec"]["worker"]["replicas"] == 7
+    assert made["spec"]["worker"]["spec"]["x"] == 1
     with pytest.raises(ConfigError, match="cannot be read"):
         deployment("kubernetes", {"custom_cluster_spec": "none.yaml"}).options  # noqa: B018
 

@@ -107,6 +107,8 @@ def test_a_wrong_run_file_is_told_what_and_where(
         "job_script_prologue: ['export PGPASS=abc']",
         "worker_extra_args: ['--api-key', 'abc']",
         'options: {"pass#": 1, password: abc}',
+        "options: {password: abc.yaml}",
+        "archives: {toy: secret-abc}",
         "archives: {toy: 'http://ghp_abc@host/path'}",
         "archives: {toy: 's3://KEY:abc/abc@bucket'}",
         "archives: {toy: 'sftp://me:word@host/path'}",
@@ -137,6 +139,8 @@ def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
     "line",
     [
         "options: {custom_cluster_spec: infra/kubernetes/with-secret.yaml}",
+        "options: {custom_cluster_spec: with-secret.yaml}",
+        "security: {tls_client_key: private_key.pem}",
         "options: {connect_options: {client_keys: ~/.ssh/id_ed25519, username: me}}",
         "options: {hosts: [me@head, me@node]}",
         "security: {tls_ca_file: ca.pem, tls_client_key: /home/me/key.pem}",
@@ -145,7 +149,40 @@ def test_a_comment_may_speak_of_credentials(tmp_path: Path) -> None:
     ],
 )
 def test_places_and_names_are_no_credentials(tmp_path: Path, line: str) -> None:
-    load(tmp_path, GOOD.replace("kind: serial", f"kind: serial, {line}"))
+    load(tmp_path, GOOD.replace("kind: serial", f"kind: ssh, {line}"))
+
+
+def test_the_path_of_a_manifest_counts_from_the_run_file(tmp_path: Path) -> None:
+    def found(manifest: str) -> object:
+        spec = f"kind: kubernetes, workers: 3, options: {{custom_cluster_spec: {manifest}}}"
+        cluster = load(tmp_path, GOOD.replace("kind: serial", spec)).profile("serial").cluster
+        assert cluster.workers == 3
+        return cluster.options["custom_cluster_spec"]
+
+    assert found("with-secret.yaml") == str(tmp_path / "with-secret.yaml")
+    assert found("/shared/own.yaml") == "/shared/own.yaml"
+    assert found("~/own.yaml") == str(Path.home() / "own.yaml")
+    assert found("{kind: DaskCluster}") == {"kind": "DaskCluster"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "complaint"),
+    [
+        (
+            "address: 'tcp://10.0.0.9:8786'",
+            "kind 'local' takes no `address`; write `kind: address`",
+        ),
+        ("kind: serial, address: 'tcp://10.0.0.9:8786'", "kind 'serial' takes no `address`"),
+        ("kind: serial, options: {procesess: 4}", "'serial' .* takes no `options`; take it out"),
+        ("kind: serial, security: true", "'serial' .* takes no `security`; take it out"),
+    ],
+)
+def test_what_a_kind_of_cluster_would_leave_aside_is_refused(
+    tmp_path: Path, cluster: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"'profiles\.serial\.cluster': .*{complaint}"):
+        load(tmp_path, GOOD.replace("kind: serial", cluster))
+    load(tmp_path, GOOD.replace("kind: serial", "kind: serial, workers: 3, threads: 2"))
 
 
 @pytest.mark.parametrize(

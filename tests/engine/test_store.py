@@ -5,8 +5,10 @@ import random
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 import icechunk
 import numpy as np
@@ -37,6 +39,19 @@ def test_a_new_folder_becomes_a_store_and_is_one_from_then_on(tmp_path: Path) ->
     made = Store.at(tmp_path / "new" / "store", create=True)
     assert Store.at(made.root) == made
     assert made.names == ()
+
+
+def test_two_runs_may_begin_a_store_at_once(tmp_path: Path) -> None:
+    together = Barrier(4, timeout=20)
+
+    def begin(number: int) -> Store:
+        together.wait()
+        return Store.at(tmp_path / f"{number // 4}", create=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(begin, range(240)))
+    assert len({str(store.root) for store in made}) == 60
+    assert [path.name for path in (tmp_path / "0").iterdir()] == [MARKER]
 
 
 @pytest.mark.parametrize("create", [True, False])
