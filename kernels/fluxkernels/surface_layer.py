@@ -149,7 +149,7 @@ def is_known(x: Inputs, o: Options) -> bool:
     total += x.height_wind + x.height_temperature + x.height_humidity + x.pressure
     total += x.latitude + x.boundary_layer_height + x.salinity
     total += x.rain + x.current
-    if o.at_height:
+    if o.at_height == GIVEN:
         total += x.at_height
     if o.cool_skin:
         total += x.shortwave_down + x.longwave_down + x.albedo

@@ -106,7 +106,9 @@ def test_a_run_that_is_told_to_end_keeps_what_was_finished(
     """`kill`, a service that is stopped, a closed terminal: of the run itself, not its workers."""
     world, clean = revised
     path, before = world.run_file(DAYS, "{pause: 0.3}"), commits(world.store)
+    here = signal.signal(number, signal.SIG_DFL)  # a run under `nohup` is to ignore one of them
     run = start(path, "local", terminal=True)
+    signal.signal(number, here)
     wait_until(lambda: commits(world.store) > before, "a commit")
     workers = workers_of(run)
     run.send_signal(number)

@@ -114,6 +114,14 @@ def test_nan_stays_at_its_point(
     assert same(pick(flux, others), pick(whole, others))
 
 
+@pytest.mark.parametrize("name", sorted({*PHYSICAL} - WAVES))
+def test_every_missing_argument_spoils_its_point(name: str) -> None:
+    point = {"wind_speed": 7.0, "sea_surface_temperature": 300.0}
+    point |= {"air_temperature": 299.0, "specific_humidity": 0.015}
+    flux = bulk_flux(**(point | {name: np.array([np.nan, np.nan])}), cool_skin=True)
+    assert all(np.isnan(field).all() for field in flux)
+
+
 @pytest.mark.parametrize("algorithm", ["coare30", "coare35", "ncar", "ecmwf"])
 def test_nan_stays_at_its_point_in_every_algorithm(
     weather: dict[str, np.ndarray], algorithm: str

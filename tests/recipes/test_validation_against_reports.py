@@ -212,7 +212,8 @@ def test_the_command_tells_draws_and_keeps_published_figures_apart(folder: Path)
     marked = [line for line in printed.output.splitlines() if "this record, both passes" in line]
     assert marked and all("measured here, SIMULATED" in line for line in marked)
     assert "SIMULATED world (seed 4)" in printed.output
-    assert "beside deepflux, 2015-01-01 to 2018-12-31; of the store a/store." in printed.output
+    told = " ".join(printed.output.split())
+    assert "beside deepflux, 2015-01-01 to 2018-12-31; of the store a/store." in told
     assert "Qa [g/kg]" in printed.output
     for name in ("densities", "taylor", "places"):
         assert (out / f"{name}.png").stat().st_size > 20_000
