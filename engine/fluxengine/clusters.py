@@ -20,6 +20,7 @@ from fluxengine import clouds, machines
 from fluxengine.deployments import PROFILER, TASKS_PER_THREAD, Deployment, as_environment
 from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
 from fluxengine.executors import Executor, Mapped, mapped_on, on_cluster, one_by_one, serial
+from fluxengine.provenance import COMPUTES
 from fluxengine.worker import spare_modules
 
 CONNECT = "20s"
@@ -28,7 +29,7 @@ GLANCE = 5.0  # seconds between two looks at whether workers may still come
 STOP = 120.0  # seconds in which a cluster must have ended
 # What changes values or breaks what travels between processes where it differs.
 ON_SCHEDULER = ("python", "dask", "distributed")
-ON_WORKERS = (*ON_SCHEDULER, "cloudpickle", "numpy", "zarr", "icechunk", "fluxforge")
+ON_WORKERS = (*ON_SCHEDULER, "cloudpickle", *COMPUTES)
 KINDS: dict[str, type[Deployment]] = {
     "local": machines.Local,
     "address": machines.Address,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDED = ("fluxforge", "numpy", "xarray", "zarr", "icechunk", "numba", "torch")
-COMPUTES = ("fluxforge", "numpy", "zarr", "icechunk")  # what makes and writes a block's values
+COMPUTES = ("numpy", "zarr", "icechunk", "fluxforge")  # what makes and writes a block's values
 GIT = 5  # seconds it may take
 
 
