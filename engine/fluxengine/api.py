@@ -85,6 +85,8 @@ def run(
         asked = config.table_request(loaded, chosen, loaded.product, create=True)
         return run_table(asked, strict=strict)
 
+    clusters.prepare(chosen.cluster)
+
     def workers() -> AbstractContextManager[Executor]:
         return clusters.executor(chosen.cluster)
 

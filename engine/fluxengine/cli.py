@@ -384,10 +384,13 @@ def export(
 def _request(
     config: Path, profile: str | None, *, create: bool
 ) -> tuple[RunFile, Profile, Request]:
+    from fluxengine import clusters
     from fluxengine import config as configuration
 
     run_file = configuration.load(config)
     chosen = run_file.profile(profile)
+    if create:
+        clusters.prepare(chosen.cluster)
     return run_file, chosen, configuration.request(run_file, chosen, create=create)
 
 

@@ -122,6 +122,12 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
         yield on_cluster(client, in_flight=_in_flight(config, client), wait=config.wait)
 
 
+def prepare(config: ClusterConfig) -> None:
+    """Begin what makes workers start sooner, while it is found out whether they are needed."""
+    if config.kind != "serial":
+        KINDS[config.kind](config).prepare()
+
+
 @contextmanager
 def mapper(config: ClusterConfig, tell: Tell = silent) -> Iterator[Mapped]:
     """As `executor`, for any function of a module instead of blocks: what reads a store to tell.

@@ -89,6 +89,9 @@ class Deployment:
     def check(self) -> None:
         """Refuse what cannot work, before anything starts."""
 
+    def prepare(self) -> None:
+        """Begin what makes workers start sooner, though it is not known yet if they are needed."""
+
     def log(self) -> str:
         """How to see the log of workers that do not come."""
         return ""

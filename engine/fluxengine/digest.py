@@ -27,12 +27,27 @@ def content_digest(arrays: Mapping[str, Array]) -> bytes:
     Covers name, dtype, shape and little-endian bytes of each array, in order of the names; NaN
     payloads and the sign of zero do not count.
     """
-    digest = blake3()
+    content = Content()
     for name in sorted(arrays):
-        array = _canonical(arrays[name])
-        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.digest()
+        content.add(name, arrays[name])
+    return content.digest()
+
+
+class Content:
+    """`content_digest` of arrays that are given one after the other, in order of their names."""
+
+    def __init__(self) -> None:
+        self._digest = blake3()
+
+    def add(self, name: str, array: Array) -> None:
+        """One array more."""
+        array = _canonical(array)
+        self._digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        self._digest.update(array.reshape(-1).view(np.uint8).data)
+
+    def digest(self) -> bytes:
+        """Of all that was given."""
+        return self._digest.digest()
 
 
 def step_digests(arrays: Mapping[str, Array], steps: int) -> Array:

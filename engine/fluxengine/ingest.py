@@ -233,7 +233,7 @@ def _repacked(variable: Variable, found: xr.DataArray) -> Array:
     """The values as stored; a file packed otherwise is decoded and packed again."""
     packing = packing_of(found)
     if packing == variable.packing or variable.is_flag:
-        return np.ascontiguousarray(found.values)
+        return np.ascontiguousarray(found.values, variable.packing.dtype)
     return variable.packing.pack(packing.unpack(found.values, "f8"), variable.name)
 
 

@@ -113,20 +113,20 @@ def _good(plan: DatasetPlan) -> Array:
 
 def _compared(store: Store, plan: DatasetPlan, number: int) -> Compared:
     record = plan.stand.ledger.record(number) or {}
-    job = _job(store, plan, number, record)
-    made = make_block(job)
+    job, product = _job(store, plan, number, record)
+    made, arrays = make_block(job, product)
     differing, worst, cells = 0, 0.0, 0
     same = not made.notes
     for output, variable in job.stored:
         stored = _stored(plan, output, job)[variable.name]
-        odd, by = _difference(variable, stored, made.arrays[output.named(variable)])
+        odd, by = _difference(variable, stored, arrays[output.named(variable)])
         differing, worst, cells = differing + odd, max(worst, by), cells + stored.size
         same &= odd == 0 or (not variable.is_flag and by <= 1)
     name = plan.stand.grid.numbered(number).name
     return Compared(plan.name, name, cells, differing, worst, same, _remark(plan, number, made))
 
 
-def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
+def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> tuple[Job, Product]:
     stand = plan.stand
     assert stand.repository is not None and isinstance(stand.dataset, Product)
     upstream = {}
@@ -150,7 +150,8 @@ def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
     outputs = stand.layout.outputs
     batch = record.get("batch", stand.dataset.batch)
     standing = plan.standing
-    return Job(stand.dataset, outputs, block, path, fork, standing, upstream, batch=batch)
+    job = Job(stand.dataset, outputs, block, path, fork, standing, upstream, batch=batch)
+    return job, stand.dataset
 
 
 def _stored(plan: DatasetPlan, output: Output, job: Job) -> Mapping[str, Array]:

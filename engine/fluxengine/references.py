@@ -243,15 +243,17 @@ class Pointer:
             raise DriftedFile(what, mend=BY_COPY) from error
         return found
 
+    def blank(self, number: int, step: Step) -> None:
+        """Where a step holds no values, its chunks say so and refer to no file."""
+        if step.state not in HOLDS_VALUES:
+            for reference in self.references:
+                name = reference.variable
+                with storage_errors(name):
+                    self.opened(name)[number : number + 1] = step.arrays[name]
+
     def _failed(self, file: FileId, why: str) -> Step:
         cells = failed_cells(self.source.provides, (1, *self.grid.shape[1:]))
         return Step(cells, FAILED_STEP, file, f"{file.path}: {why}")
-
-
-def blank(array: Any, first: int, states: Array, values: Array) -> None:
-    """Write the steps of a block that hold no values into an array of references."""
-    for at in np.flatnonzero(~np.isin(states, HOLDS_VALUES)).tolist():
-        array[first + at : first + at + 1] = values[at : at + 1]
 
 
 def _chunks_a_step(array: Any) -> int:

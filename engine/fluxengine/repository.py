@@ -161,8 +161,14 @@ class Repository:
 
     def read(self, snapshot: str) -> zarr.Group:
         """The dataset as of a snapshot."""
-        with stored_values(str(self.path)), storage_errors(self.path):
-            return zarr.open_group(CountedStore(self.store(snapshot)), mode="r")
+        try:
+            with stored_values(str(self.path)), storage_errors(self.path):
+                return zarr.open_group(CountedStore(self.store(snapshot)), mode="r")
+        except StoreError:
+            # The libraries call a record lost that the storage refuses to give. What is always
+            # there tells the two apart.
+            self.tip()
+            raise
 
     def store(self, snapshot: str) -> ReadStore:
         """The dataset as of a snapshot, for whoever reads Zarr."""

@@ -5,16 +5,15 @@ Runs on a worker. Only digests, notes and the forked session travel back.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from heapq import merge
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 from zarr.storage import StorePath
 
 from fluxengine.declare import (
@@ -28,7 +27,7 @@ from fluxengine.declare import (
     Stage,
     Variable,
 )
-from fluxengine.digest import step_digests
+from fluxengine.digest import BYTES, Content, step_digests
 from fluxengine.errors import (
     ChangedFile,
     CodeMismatch,
@@ -49,13 +48,16 @@ from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.provenance import of_what_computes
 from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
-from fluxengine.references import Pointer, blank
+from fluxengine.references import Pointer
 from fluxengine.repository import Fork, ReadStore, storage_errors, stored_array
+from fluxengine.shards import Shard, store_all
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,21 @@ def run_block(job: Job) -> Outcome:
     began = time.perf_counter()
     begin(job.dataset.name)
     with counted() as traffic:
-        made = make_block(job)
+        _same_code(job)
+        shards = _shards(job)
+        if isinstance(job.dataset, Source):
+            made = _ingested(job, job.dataset, shards)
+        else:
+            made, arrays = _computed(job, job.dataset)
+            for name, shard in shards.items():
+                shard.append(arrays[name])
         with storage_errors(job.path):
-            _write(job, made)
+            store_all(shards.values())
     return Outcome(
         job.name,
         job.fork,
         made.states,
-        step_digests(made.arrays, len(job.block.steps)),
+        made.digests,
         made.notes,
         made.files,
         made.traceback,
@@ -170,18 +179,25 @@ def run_block(job: Job) -> Outcome:
     )
 
 
-def make_block(job: Job) -> Made:
-    """Make one block and write nothing. Raises as `run_block` does."""
+def make_block(job: Job, product: Product) -> tuple[Made, dict[str, Array]]:
+    """Make one block of a product and write nothing. Raises as `run_block` does.
+
+    Returns
+    -------
+    made : Made
+    arrays : dict of str to array
+        As they would be stored, by their path within the dataset.
+    """
     _same_code(job)
-    return _ingested(job) if isinstance(job.dataset, Source) else _computed(job, job.dataset)
+    return _computed(job, product)
 
 
 @dataclass(frozen=True)
 class Made:
-    """Packed arrays by their path within the dataset, and what is to be said of them."""
+    """What is to be said of a block: states and digests of its steps, and the rest."""
 
-    arrays: Mapping[str, Array]
     states: Array
+    digests: Array
     notes: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     traceback: str = ""
@@ -214,17 +230,17 @@ def _same_code(job: Job) -> None:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def _ingested(job: Job) -> Made:
-    assert isinstance(job.dataset, Source)
+def _ingested(job: Job, source: Source, shards: Mapping[str, Shard]) -> Made:
+    """Every step of the block, given to its shards one after the other."""
     try:
-        return _read_steps(job, job.dataset)
+        return _read_steps(job, source, shards)
     except MemoryError as error:
         raise _too_little_memory(job, error) from error
 
 
-def _read_steps(job: Job, source: Source) -> Made:
-    arrays = {v.name: np.empty(job.block.shape, v.packing.dtype) for v in source.provides}
+def _read_steps(job: Job, source: Source, shards: Mapping[str, Shard]) -> Made:
     states = np.zeros(len(job.block.steps), "u1")
+    digests = np.zeros((len(states), BYTES), "u1")
     notes: dict[str, str] = {}
     files: dict[str, Any] = {}
     traces: list[str] = []
@@ -232,11 +248,12 @@ def _read_steps(job: Job, source: Source) -> Made:
     pointer = Pointer(source, job.references, job.grid, job.fork, lambda name: _array(job, name))
     files_read = {n: file for n, file in job.files.items() if n not in job.unchanged}
     held = ((n, _as_stored(job, n)) for n in sorted(job.unchanged))
-    for number, read in chain(held, read_steps(pointer.watched, job.grid, files_read)):
+    read_now = read_steps(pointer.watched, job.grid, files_read)
+    for number, read in merge(held, read_now, key=itemgetter(0)):
         step = pointer.pointed(number, _kept(job, number, read))
+        pointer.blank(number, step)
         at = number - job.block.steps.start
-        for name, values in step.arrays.items():
-            arrays[name][at] = values[0]
+        digests[at] = np.frombuffer(_stored(step, shards), "u1")
         states[at] = step.state
         name = job.grid.step_name(number)
         if step.note:
@@ -249,7 +266,17 @@ def _read_steps(job: Job, source: Source) -> Made:
         if file is not None and file is not counted_last:
             counted_last = file
             note_read(max(file.size, 0), requests=len(file.parts) or 1)
-    return Made(arrays, states, notes, files, "\n".join(traces)[-4000:], 1)
+    return Made(states, digests, notes, files, "\n".join(traces)[-4000:], 1)
+
+
+def _stored(step: Step, shards: Mapping[str, Shard]) -> bytes:
+    """Give a step to the shards; its content digest, of each array while it is in the cache."""
+    content = Content()
+    for name, values in sorted(step.arrays.items()):
+        content.add(name, values)
+        if name in shards:
+            shards[name].append(values)
+    return content.digest()
 
 
 def _kept(job: Job, number: int, step: Step) -> Step:
@@ -279,21 +306,25 @@ def _as_stored(job: Job, number: int) -> Step:
 # --- products ------------------------------------------------------------------------------------
 
 
-def _computed(job: Job, product: Product) -> Made:
+def _computed(job: Job, product: Product) -> tuple[Made, dict[str, Array]]:
+    """What is to be said of the block, and its packed arrays by their path in the dataset."""
+    states, notes, trace, batch = np.full(len(job.block.steps), VALID, "u1"), {}, "", 0
     try:
-        return _tried_again(lambda: _in_batches(job, product))
+        arrays, batch = _tried_again(lambda: _in_batches(job, product))
     except (NoSpace, StoreError, RunFailed):
         raise
     except Exception as error:  # whatever a stage does, the rest of the run goes on
-        states = np.full(len(job.block.steps), FAILED_STEP, "u1")
+        states[:] = FAILED_STEP
         known = isinstance(error, FluxforgeError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
         first = f"block {job.block.name} from {job.grid.step_name(job.block.steps[0])}"
+        arrays, notes = _failed(job), {first: told(note)}
         trace = "" if known else traced(error)
-        return Made(_failed(job), states, {first: told(note)}, traceback=trace)
+    digests = step_digests(arrays, len(states))
+    return Made(states, digests, notes, traceback=trace, batch=batch), arrays
 
 
-def _tried_again(make: Callable[[], Made]) -> Made:
+def _tried_again(make: Callable[[], Result]) -> Result:
     """Once more, where a stage raises what it should not; a refusal in words is final."""
     try:
         return make()
@@ -303,12 +334,15 @@ def _tried_again(make: Callable[[], Made]) -> Made:
         return make()
 
 
-def _in_batches(job: Job, product: Product) -> Made:
-    """All steps of a block, fewer at once where the memory of host or device does not suffice."""
+def _in_batches(job: Job, product: Product) -> tuple[dict[str, Array], int]:
+    """All steps of a block, fewer at once where the memory of host or device does not suffice.
+
+    Gives the packed arrays, and how many steps it were at once.
+    """
     batch = job.batch or len(job.block.steps)
     while True:
         try:
-            return _whole_block(job, product, batch)
+            return _whole_block(job, product, batch), batch
         except Exception as error:
             if not _is_out_of_memory(error):
                 raise
@@ -333,13 +367,11 @@ def _too_little_memory(job: Job, error: Exception) -> RunFailed:
     )
 
 
-def _whole_block(job: Job, product: Product, batch: int) -> Made:
+def _whole_block(job: Job, product: Product, batch: int) -> dict[str, Array]:
     functions = [_function(stage) for stage in product.stages]
     parts = [_batch(job, product, functions, part) for part in job.block.batches(batch)]
     _pass_gates(job, product, [part.values for part in parts])
-    arrays = {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
-    states = np.full(len(job.block.steps), VALID, "u1")
-    return Made(arrays, states, batch=batch)
+    return {o.named(v): _joined([p.packed[v.name] for p in parts]) for o, v in job.stored}
 
 
 def _function(stage: Stage) -> Callable[[Arrays], Arrays]:
@@ -444,26 +476,15 @@ def _known_codes(values: Array, variable: Variable) -> Array:
     return table[values]
 
 
-def _write(job: Job, made: Made) -> None:
+def _shards(job: Job) -> dict[str, Shard]:
+    """What the task owns, by path in the dataset; of references it owns no shard."""
     elsewhere = {reference.variable for reference in job.references}
-    opened, shards = {}, []
-    for output, variable in job.stored:
-        name = output.named(variable)
-        array = _array(job, name)
-        if name in elsewhere:
-            blank(array, job.block.steps.start, made.states, made.arrays[name])
-            continue
-        shard = array.metadata.encode_chunk_key(output.shard(job.grid, job.block))
-        shards.append(array.store_path / shard)
-        opened[name] = output, array
-    # The task owns whole shards. Zarr would read the old ones first, and stumble where damaged.
-    sync(_delete(shards))
-    for name, (output, array) in opened.items():
-        array[tuple(output.spans(job.grid, job.block).values())] = made.arrays[name]
-
-
-async def _delete(shards: Sequence[StorePath]) -> None:
-    await asyncio.gather(*(shard.delete() for shard in shards))
+    named = {output.named(v): output for output, v in job.stored}
+    return {
+        name: Shard(_array(job, name), output.shard(job.grid, job.block))
+        for name, output in named.items()
+        if name not in elsewhere
+    }
 
 
 def _array(job: Job, name: str) -> zarr.Array[Any]:

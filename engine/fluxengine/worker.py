@@ -25,9 +25,18 @@ _LOADING_ANY = threading.Lock()
 _PEAK_OF = ""  # the dataset since whose first block the peak of this process is counted
 _MODULES = 0  # that the garbage collector is kept from
 FEW = 50  # modules more are not worth a collection
-# What a process keeps of what it freed, and the largest array that is made of it: decision 0021.
-KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 256 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
-_OPTIONS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # mallopt's, of glibc
+# What a process keeps of what it freed, the largest array that is made of it, and that all of its
+# threads share it: decision 0021.
+KEPT_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
+    "MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    "MALLOC_ARENA_MAX": 1,
+}
+_OPTIONS = {  # mallopt's, of glibc
+    "MALLOC_TRIM_THRESHOLD_": -1,
+    "MALLOC_MMAP_THRESHOLD_": -3,
+    "MALLOC_ARENA_MAX": -8,
+}
 
 
 def loaded(stage: Stage) -> Callable[[Arrays], Arrays]:
@@ -99,8 +108,8 @@ def keep_memory() -> None:
         return
     with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL("libc.so.6")
-        for name, bytes_kept in KEPT_MEMORY.items():
-            library.mallopt(_OPTIONS[name], bytes_kept)
+        for name, value in KEPT_MEMORY.items():
+            library.mallopt(_OPTIONS[name], value)
 
 
 def spare_modules() -> None:

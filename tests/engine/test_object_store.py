@@ -40,7 +40,7 @@ from fluxengine.errors import (
 )
 from fluxengine.lock import LOCK, Holder, Lease
 from fluxengine.place import Prefix, StorageOptions
-from fluxengine.repository import MAIN
+from fluxengine.repository import MAIN, Repository
 from fluxengine.run import Summary, run
 from fluxengine.status import of_store
 from fluxengine.store import Store, open_dataset
@@ -419,6 +419,16 @@ def test_credentials_that_end_in_the_middle(
     proxy.restart()
     run_when_free(cloud)  # the lease could not be given back either
     assert cloud.content() == first_run.content()
+
+
+def test_a_snapshot_that_is_refused_is_not_called_lost(cloud: World, proxy: Proxy) -> None:
+    cloud.run()
+    repository = cloud.opened().repository("toy-passes")
+    known = repository.tip()
+    fresh = Repository.open(repository.path)  # which has not read it yet
+    proxy.restart(lambda request: "expired")
+    with pytest.raises(StoreDenied, match=r"expired|refuses these credentials"):
+        fresh.read(known)
 
 
 def test_no_credentials_at_all(cloud: World, monkeypatch: pytest.MonkeyPatch) -> None:

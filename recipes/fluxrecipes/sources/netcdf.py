@@ -30,7 +30,7 @@ ENORMOUS = 1e30
 POINTER = 16  # bytes that a chunk keeps for a text or a list, which lies elsewhere
 
 
-def is_netcdf(first_bytes: bytes) -> bool:
+def is_netcdf(first_bytes: bytes | bytearray) -> bool:
     """Whether a file that begins so is NetCDF, classic or HDF5."""
     return first_bytes.startswith(NETCDF)
 

@@ -149,7 +149,8 @@ class Instrument:
         """
         maps = self._converted(path, day) if netcdf.is_netcdf_file(path) else self._own(path, day)
         order, why = order_of_passes(self, maps[:, 0], path, day)
-        return _dataset(maps[list(order)], self.layers, why)
+        ordered = maps if order == (0, 1) else maps[::-1]
+        return _dataset(ordered, self.layers, why)
 
     def _own(self, path: Path, day: date) -> Bytes:
         """The bytes of a bytemap, shape (pass, layer, lat, lon)."""
@@ -415,13 +416,16 @@ def split(raw: Bytes) -> tuple[Bytes, Bytes]:
 
     Every byte comes back as ``where(flag == 2, value, flag)``.
     """
-    code = np.negative((raw > LAST_VALUE).view(np.uint8))  # 255 where the byte is one
+    # In arrays of their own, or those of maps in reverse order would be in reverse order too.
+    code, flag = np.empty((2, *raw.shape), np.uint8)
+    np.greater(raw, LAST_VALUE, out=code.view(bool))
+    np.negative(code, out=code)  # 255 where the byte is one
     # The byte where there is a code, else VALID: in whole words, as NumPy's `where` and
     # `maximum` take bytes one by one.
-    flag = raw ^ np.uint8(VALID)
+    np.bitwise_xor(raw, np.uint8(VALID), out=flag)
     flag &= code
     flag ^= np.uint8(VALID)
-    return raw | code, flag
+    return np.bitwise_or(raw, code, out=code), flag
 
 
 def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:

@@ -1,0 +1,155 @@
+"""Shards: the file in which one block of a variable is stored, put together by its task.
+
+A task owns whole shards and has their cells in the order of steps. So each chunk is packed as soon
+as its steps are there, while they are in the processor's cache, and no more of a block is held than
+its packed bytes. Zarr takes a block as a whole, copies it several times and reads first what
+is to be overwritten: `infra/decisions/0035`. The form is that of Zarr's sharding codec, version
+1.0: chunks, then an index of offsets and lengths with its CRC-32C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs.zstd import Zstd
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
+from zarr.core.buffer.cpu import Buffer
+from zarr.core.sync import sync
+
+from fluxengine.declare import Array
+from fluxengine.errors import StoreMismatch
+
+ABSENT = 2**64 - 1  # offset and length of a chunk that was never written
+
+Encode = Callable[[Array], bytes]
+
+
+@dataclass
+class Shard:
+    """One shard of an array; its cells are given step after step.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        With Zarr's sharding codec, as `layout.create` makes it.
+    index : tuple of int
+        Of the shard in the array.
+
+    Raises
+    ------
+    StoreMismatch
+        Where the array is stored otherwise.
+    """
+
+    array: zarr.Array[Any]
+    index: tuple[int, ...]
+    _chunks: list[bytes] = field(default_factory=list)
+    _waiting: Array | None = None  # steps that do not fill a chunk yet
+
+    def __post_init__(self) -> None:
+        self._encode = _encoder(self.array)
+        self._chunk: tuple[int, ...] = self.array.chunks
+
+    def append(self, values: Array) -> None:
+        """The next steps, packed as they are stored: of the block's shape but for the first axis.
+
+        They may be overwritten afterwards.
+        """
+        length = self._chunk[0]
+        steps = values if self._waiting is None else np.concatenate([self._waiting, values])
+        whole = len(steps) // length * length
+        for first in range(0, whole, length):
+            self._pack(steps[first : first + length])
+        self._waiting = steps[whole:].copy() if whole < len(steps) else None
+
+    async def store(self) -> None:
+        """Write what was given; steps that were not are left without a chunk."""
+        if self._waiting is not None:
+            self._pack(self._waiting)
+            self._waiting = None
+        key = self.array.metadata.encode_chunk_key(self.index)
+        content = b"".join([*self._chunks, self._table()])
+        await (self.array.store_path / key).set(Buffer.from_bytes(content))
+
+    def _pack(self, steps: Array) -> None:
+        """Chunks side by side, as many as a whole shard has; empty beyond the grid's end."""
+        for cells in self._cells(steps.shape[1:]):
+            part = steps[(slice(None), *cells)]
+            self._chunks.append(self._encode(self._filled(part)) if part.size else b"")
+
+    def _cells(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+        """Of each chunk but for the step axis; the grid may end before the shard does."""
+        assert self.array.shards is not None
+        starts = (
+            range(0, size, chunk)
+            for size, chunk in zip(self.array.shards[1:], self._chunk[1:], strict=True)
+        )
+        for corner in product(*starts):
+            ends = zip(corner, self._chunk[1:], shape, strict=True)
+            yield tuple(slice(start, min(start + n, end)) for start, n, end in ends)
+
+    def _filled(self, part: Array) -> Array:
+        """A whole chunk, with the fill value in cells beyond the grid's end."""
+        if part.shape == self._chunk:
+            return part
+        chunk = np.full(self._chunk, self.array.fill_value, part.dtype)
+        chunk[tuple(slice(0, n) for n in part.shape)] = part
+        return chunk
+
+    def _table(self) -> bytes:
+        """The index: offset and length of each chunk, and its checksum."""
+        assert self.array.shards is not None
+        sides = zip(self.array.shards, self._chunk, strict=True)
+        table = np.full((np.prod([size // n for size, n in sides]), 2), ABSENT, "<u8")
+        lengths = np.array([len(chunk) for chunk in self._chunks], "u8")
+        given = np.flatnonzero(lengths)
+        table[given] = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)[given]
+        packed: bytes = table.tobytes()
+        checksum: int = google_crc32c.value(packed)
+        return packed + checksum.to_bytes(4, "little")
+
+
+def store_all(shards: Iterable[Shard]) -> None:
+    """Write them, side by side."""
+
+    async def together() -> None:
+        await asyncio.gather(*(shard.store() for shard in shards))
+
+    sync(together())
+
+
+def _encoder(array: zarr.Array[Any]) -> Encode:
+    """What makes a chunk's bytes of its cells, by the codecs that the array was made with."""
+    codecs: Any = array.metadata.codecs  # type: ignore[union-attr]
+    if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
+        match codecs[0].codecs, codecs[0].index_codecs, codecs[0].index_location.value:
+            case (
+                (BytesCodec() as order, ZstdCodec() as zstd),
+                (BytesCodec(), Crc32cCodec()),
+                "end",
+            ) if _is_little(order):
+                dtype = np.dtype(array.dtype).newbyteorder("<")
+                return partial(_packed, dtype, Zstd(zstd.level, zstd.checksum))
+    raise StoreMismatch(
+        "it is stored with other codecs than this fluxforge writes.",
+        where=array.name,
+        mend="Use the fluxforge that wrote it, or give the run a new store.",
+    )
+
+
+def _is_little(order: BytesCodec) -> bool:
+    """One byte has no order."""
+    return order.endian is None or order.endian.value == "little"
+
+
+def _packed(dtype: np.dtype[Any], zstd: Zstd, cells: Array) -> bytes:
+    packed: bytes = zstd.encode(np.ascontiguousarray(cells, dtype))
+    return packed

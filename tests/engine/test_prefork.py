@@ -1,0 +1,96 @@
+"""Workers on this machine are forks of a process that may be older than what they shall know."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fluxengine.clusters import ClusterConfig, mapper, prepare
+
+ONE = ClusterConfig(workers=1, memory="1GiB")
+
+
+def seen_by_a_worker(names: list[str]) -> list[str | None]:
+    with mapper(ONE) as mapped:
+        return list(mapped(os.getenv, names))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun() -> None:
+    """It runs with a variable that is gone later."""
+    os.environ["FLUX_TEST_OLD"] = "old"
+    prepare(ONE)
+    assert seen_by_a_worker(["FLUX_TEST_OLD"]) == ["old"]
+    del os.environ["FLUX_TEST_OLD"]
+
+
+def test_a_worker_has_the_environment_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_TEST_NEW", "new")
+    wanted = ["FLUX_TEST_OLD", "FLUX_TEST_NEW", "HOME"]
+    assert seen_by_a_worker(wanted) == [None, "new", os.environ["HOME"]]
+
+
+def test_libraries_of_a_worker_take_one_thread_each() -> None:
+    assert seen_by_a_worker(["MALLOC_ARENA_MAX"]) == ["1"]
+    assert seen_by_a_worker(["OMP_NUM_THREADS"]) == [os.environ.get("OMP_NUM_THREADS", "1")]
+
+
+def test_a_worker_begins_with_everything_loaded() -> None:
+    parent = "' '.join(__import__('psutil').Process().parent().cmdline())"
+    modules = "sorted(__import__('sys').modules)"
+    with mapper(ONE) as mapped:
+        command, loaded = mapped(eval, [parent, modules])
+    assert "forkserver" in command
+    assert {"xarray", "dask.array", "grimp", "fluxengine.task"} <= set(loaded)
+
+
+SCRIPT = """
+import sys, time
+from fluxengine import clusters
+if __name__ == "__main__":
+    clusters.prepare(clusters.ClusterConfig())
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGKILL])
+def test_it_ends_with_the_process_that_began_it(tmp_path: Path, stopped_by: signal.Signals) -> None:
+    """Silently, also at a terminal's Ctrl-C, which comes while it loads."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert any("forkserver" in " ".join(child.cmdline()) for child in children)
+        if stopped_by == signal.SIGINT:
+            os.killpg(process.pid, stopped_by)  # as a terminal does
+        else:
+            process.kill()
+        _, said = process.communicate(timeout=60)
+    assert not psutil.wait_procs(children, timeout=60)[1]
+    assert said.count("KeyboardInterrupt") == (stopped_by == signal.SIGINT)  # of the script itself
+
+
+def test_it_is_begun_once() -> None:
+    def there() -> list[int]:
+        children = psutil.Process().children()
+        return [child.pid for child in children if "forkserver" in " ".join(child.cmdline())]
+
+    before = there()
+    prepare(ONE)
+    time.sleep(0.1)
+    assert len(before) == 1 and there() == before
