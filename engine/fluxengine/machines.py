@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 # Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 LOCAL_WORKERS = {f"{ENVIRONMENT}{name}": value for name, value in QUIET.items()}
-LOCAL_WORKERS |= {"distributed.worker.multiprocessing-method": "forkserver"}
 # What a library finds that is loaded before Dask has told workers their environment.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
 AT_START = QUIET | ONE_THREAD | KEPT_MEMORY
@@ -115,6 +114,7 @@ class Local(Deployment):
             tempfile.TemporaryDirectory(prefix="fluxforge-workers-") as scratch,
             dask.config.set(LOCAL_WORKERS | {"temporary-directory": scratch}),
             dask.config.set({"distributed.worker.preload": first}),
+            dask.config.set({"distributed.worker.multiprocessing-method": prefork.method()}),
             # A fork has the environment of its parent, which is older than this process's.
             dask.config.set({"distributed.nanny.environ": told, prefork.UNSET: prefork.unset()}),
         ):

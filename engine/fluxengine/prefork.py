@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -24,19 +25,27 @@ LOADED = (
     "dask.array",
     "grimp",
 )
+LONGEST = 75  # letters of the folder for temporary files: a socket in it may have a name of 107
 UNSET = "fluxforge.unset"  # where workers find, in their Dask configuration, what `unset` gave
 
 _FOUND: set[str] = set()  # variables that were there when it began
 
 
+def method() -> str:
+    """How Python is to start workers: where there is no place for the socket, each by itself."""
+    return "forkserver" if len(tempfile.gettempdir()) <= LONGEST else "spawn"
+
+
 def begin(environment: Mapping[str, str]) -> None:
-    """Start that process, unless it runs; it ends with this one. Returns at once.
+    """Start that process, unless it runs or cannot; it ends with this one. Returns at once.
 
     Parameters
     ----------
     environment : mapping of str to str
         Variables that libraries look at when they are loaded; those that are set already win.
     """
+    if method() == "spawn":
+        return
     forkserver.set_forkserver_preload(list(LOADED))
     _FOUND.update(os.environ)
     with _with_variables(environment), _without_interrupts():

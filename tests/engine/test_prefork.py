@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fluxengine import prefork
 from fluxengine.clusters import ClusterConfig, mapper, prepare
 
 ONE = ClusterConfig(workers=1, memory="1GiB")
@@ -61,6 +64,11 @@ if __name__ == "__main__":
 """
 
 
+USE = """with clusters.mapper(clusters.ClusterConfig(workers=1, memory="1GiB")) as mapped:
+        print(list(mapped(abs, [-6])))
+"""
+
+
 @pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_the_process_that_began_it(tmp_path: Path, stopped_by: signal.Signals) -> None:
     """Silently, also at a terminal's Ctrl-C, which comes while it loads."""
@@ -83,6 +91,25 @@ def test_it_ends_with_the_process_that_began_it(tmp_path: Path, stopped_by: sign
         _, said = process.communicate(timeout=60)
     assert not psutil.wait_procs(children, timeout=60)[1]
     assert said.count("KeyboardInterrupt") == (stopped_by == signal.SIGINT)  # of the script itself
+
+
+@pytest.mark.parametrize("letters", [prefork.LONGEST, prefork.LONGEST + 1, 180])
+def test_a_folder_for_temporary_files_may_have_a_long_name(tmp_path: Path, letters: int) -> None:
+    """As some clusters make one for each job; sockets have short names."""
+    short = tempfile.mkdtemp(dir="/tmp")
+    folder = Path(short, "".ljust(letters - len(f"{short}/"), "x"))
+    folder.mkdir()
+    program = SCRIPT.replace("time.sleep(600)", USE)
+    (tmp_path / "script.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    shutil.rmtree(short)
+    assert (done.stdout, done.stderr) == ("begun\n[6]\n", "")
 
 
 def test_it_is_begun_once() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -68,10 +69,11 @@ def plugin_for_subprocesses() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a killed run leaves behind goes where the test's own files go."""
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a killed run leaves behind goes where it is deleted; a short name, for sockets in it."""
+    with TemporaryDirectory(prefix="ff-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

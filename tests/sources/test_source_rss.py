@@ -272,6 +272,16 @@ def test_the_same_pass_twice_is_refused(tmp_path):
         F17.decode(bytemap(named(tmp_path, F17), day_of_maps(5, 6.0, 6.1)), DAY)
 
 
+def test_a_file_of_several_streams_is_whole(tmp_path):
+    """As gzip says; it is unpacked another way than those of one stream, which all are."""
+    maps = day_of_maps(5, 6.0, 18.0)
+    path = bytemap(named(tmp_path, F17), maps)
+    usual = F17.decode(path, DAY)
+    raw = maps.tobytes()
+    path.write_bytes(gzip.compress(raw[:5_000_000]) + gzip.compress(raw[5_000_000:]))
+    assert F17.decode(path, DAY).identical(usual)
+
+
 # --- damaged and wrong files -------------------------------------------------------------------
 
 

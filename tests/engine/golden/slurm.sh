@@ -16,5 +16,6 @@ export DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL=500ms
 export DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__GIL__ENABLED=False
 export MALLOC_TRIM_THRESHOLD_=268435456
 export MALLOC_MMAP_THRESHOLD_=33554432
+export MALLOC_ARENA_MAX=1
 module load gcc
 /shared/venv/bin/python -m distributed.cli.dask_worker tcp://10.0.0.1:8786 --name fluxforge-0 --nthreads 4 --memory-limit 8.00GiB --nanny --death-timeout 60 --dashboard-address 127.0.0.1:0 --interface ib0
