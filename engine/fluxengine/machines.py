@@ -47,9 +47,10 @@ if TYPE_CHECKING:
 # Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 LOCAL_WORKERS = {f"{ENVIRONMENT}{name}": value for name, value in QUIET.items()}
-# What a library finds that is loaded before Dask has told workers their environment.
+# What Python and libraries find that begin before Dask has told workers their environment: as it
+# would, so that sets have the same order in every run.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
-AT_START = QUIET | ONE_THREAD | KEPT_MEMORY
+AT_START = QUIET | ONE_THREAD | KEPT_MEMORY | {"PYTHONHASHSEED": 6640}
 ENCRYPTED = ("tls", "wss")  # schemes of addresses
 LOGS = "fluxforge-logs"  # of Slurm's jobs, in the folder one works in
 SUBMISSION = 60  # seconds that a command of Slurm may take

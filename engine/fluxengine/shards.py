@@ -52,7 +52,7 @@ class Shard:
     array: zarr.Array[Any]
     index: tuple[int, ...]
     _chunks: list[bytes] = field(default_factory=list)
-    _waiting: Array | None = None  # steps that do not fill a chunk yet
+    _waiting: list[Array] = field(default_factory=list)  # steps that do not fill a chunk yet
 
     def __post_init__(self) -> None:
         self._encode = _encoder(self.array)
@@ -63,18 +63,21 @@ class Shard:
 
         They may be overwritten afterwards.
         """
-        length = self._chunk[0]
-        steps = values if self._waiting is None else np.concatenate([self._waiting, values])
+        length, held = self._chunk[0], sum(len(steps) for steps in self._waiting)
+        if held + len(values) < length:
+            self._waiting.append(values.copy())
+            return
+        steps = np.concatenate([*self._waiting, values]) if held else values
         whole = len(steps) // length * length
         for first in range(0, whole, length):
             self._pack(steps[first : first + length])
-        self._waiting = steps[whole:].copy() if whole < len(steps) else None
+        self._waiting = [steps[whole:].copy()] if whole < len(steps) else []
 
     async def store(self) -> None:
         """Write what was given; steps that were not are left without a chunk."""
-        if self._waiting is not None:
-            self._pack(self._waiting)
-            self._waiting = None
+        if self._waiting:
+            self._pack(np.concatenate(self._waiting))
+            self._waiting = []
         key = self.array.metadata.encode_chunk_key(self.index)
         content = b"".join([*self._chunks, self._table()])
         await (self.array.store_path / key).set(Buffer.from_bytes(content))

@@ -45,6 +45,14 @@ def test_libraries_of_a_worker_take_one_thread_each() -> None:
     assert seen_by_a_worker(["OMP_NUM_THREADS"]) == [os.environ.get("OMP_NUM_THREADS", "1")]
 
 
+def test_sets_have_the_same_order_in_the_workers_of_every_run() -> None:
+    asked = "print(hash('a word'))"
+    as_dask_has_it = os.environ | {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "6640")}
+    wanted = subprocess.check_output([sys.executable, "-c", asked], env=as_dask_has_it, text=True)
+    with mapper(ONE) as mapped:
+        assert list(mapped(hash, ["a word"])) == [int(wanted)]
+
+
 def test_a_worker_begins_with_everything_loaded() -> None:
     parent = "' '.join(__import__('psutil').Process().parent().cmdline())"
     modules = "sorted(__import__('sys').modules)"
