@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,8 +33,12 @@ _FOUND: set[str] = set()  # variables that were there when it began
 
 
 def method() -> str:
-    """How Python is to start workers: where there is no place for the socket, each by itself."""
-    return "forkserver" if len(tempfile.gettempdir()) <= LONGEST else "spawn"
+    """How Python is to start workers: each by itself where there is no place for the socket.
+
+    So too on systems other than Linux, whose own libraries may not be forked.
+    """
+    has_place = sys.platform == "linux" and len(tempfile.gettempdir()) <= LONGEST
+    return "forkserver" if has_place else "spawn"
 
 
 def begin(environment: Mapping[str, str]) -> None:
