@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import zarr
-
-from fluxengine import layout, ledger, repository, run, store, task
+from fluxengine import layout, ledger, repository, run, store, task, traffic
 from fluxengine.task import Job, Outcome
 
 DIED = 77  # exit code
@@ -19,9 +17,9 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "after a dataset is made": (store.Store, "create", "after"),
     "amid an extension": (layout, "extend", "after"),
     "after an extension": (repository.Repository, "extend", "after"),
-    "before a block is written": (task, "_write", "before"),
-    "amid a block": (zarr.Array, "__setitem__", "after"),
-    "after a block is written": (task, "_write", "after"),
+    "before a block is written": (task, "store_all", "before"),
+    "amid a block": (traffic.CountedStore, "set", "before"),
+    "after a block is written": (task, "store_all", "after"),
     "before a merge": (repository.Repository, "commit", "before"),
     "between merge and ledger": (ledger, "write", "before"),
     "amid the ledger's rows": (ledger, "_write_records", "before"),
