@@ -113,8 +113,8 @@ def _good(plan: DatasetPlan) -> Array:
 
 def _compared(store: Store, plan: DatasetPlan, number: int) -> Compared:
     record = plan.stand.ledger.record(number) or {}
-    job, product = _job(store, plan, number, record)
-    made, arrays = make_block(job, product)
+    job = _job(store, plan, number, record)
+    made, arrays = make_block(job)
     differing, worst, cells = 0, 0.0, 0
     same = not made.notes
     for output, variable in job.stored:
@@ -126,7 +126,7 @@ def _compared(store: Store, plan: DatasetPlan, number: int) -> Compared:
     return Compared(plan.name, name, cells, differing, worst, same, _remark(plan, number, made))
 
 
-def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> tuple[Job, Product]:
+def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> Job:
     stand = plan.stand
     assert stand.repository is not None and isinstance(stand.dataset, Product)
     upstream = {}
@@ -150,8 +150,7 @@ def _job(store: Store, plan: DatasetPlan, number: int, record: Record) -> tuple[
     outputs = stand.layout.outputs
     batch = record.get("batch", stand.dataset.batch)
     standing = plan.standing
-    job = Job(stand.dataset, outputs, block, path, fork, standing, upstream, batch=batch)
-    return job, stand.dataset
+    return Job(stand.dataset, outputs, block, path, fork, standing, upstream, batch=batch)
 
 
 def _stored(plan: DatasetPlan, output: Output, job: Job) -> Mapping[str, Array]:

@@ -179,7 +179,7 @@ def run_block(job: Job) -> Outcome:
     )
 
 
-def make_block(job: Job, product: Product) -> tuple[Made, dict[str, Array]]:
+def make_block(job: Job) -> tuple[Made, dict[str, Array]]:
     """Make one block of a product and write nothing. Raises as `run_block` does.
 
     Returns
@@ -188,8 +188,9 @@ def make_block(job: Job, product: Product) -> tuple[Made, dict[str, Array]]:
     arrays : dict of str to array
         As they would be stored, by their path within the dataset.
     """
+    assert isinstance(job.dataset, Product)
     _same_code(job)
-    return _computed(job, product)
+    return _computed(job, job.dataset)
 
 
 @dataclass(frozen=True)
