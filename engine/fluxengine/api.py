@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fluxengine import clusters, config, registry
+from fluxengine import clusters, config, registry, requested
 from fluxengine.executors import Executor
 from fluxengine.explain import Lineage
 from fluxengine.explain import explain as explain_point
@@ -44,8 +44,8 @@ def plan(run_file: str | Path, *, profile: str | None = None) -> Plan | TablePla
     loaded = config.load(Path(run_file))
     chosen = loaded.profile(profile)
     if loaded.product in registry.table_names():
-        return plan_table(config.table_request(loaded, chosen, loaded.product, create=False))
-    return make_plan(config.request(loaded, chosen, create=False))
+        return plan_table(requested.of_table(loaded, chosen, loaded.product, create=False))
+    return make_plan(requested.of_product(loaded, chosen, create=False))
 
 
 def run(
@@ -82,7 +82,7 @@ def run(
     loaded = config.load(Path(run_file))
     chosen = loaded.profile(profile)
     if loaded.product in registry.table_names():
-        asked = config.table_request(loaded, chosen, loaded.product, create=True)
+        asked = requested.of_table(loaded, chosen, loaded.product, create=True)
         return run_table(asked, strict=strict)
 
     clusters.prepare(chosen.cluster)
@@ -91,11 +91,11 @@ def run(
         return clusters.executor(chosen.cluster)
 
     return run_request(
-        config.request(loaded, chosen, create=True),
+        requested.of_product(loaded, chosen, create=True),
         workers,
         strict=strict,
         accept_code=accept_code,
-        resources=config.resources(loaded, chosen),
+        resources=requested.resources(loaded, chosen),
     )
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from fluxengine.clusters import ClusterConfig
-    from fluxengine.config import Profile, RunFile
+    from fluxengine.config import ClusterConfig, Profile, RunFile
     from fluxengine.estimate import Resources
     from fluxengine.executors import Executor
     from fluxengine.run import Summary
@@ -125,8 +124,7 @@ def plan(
 
     Computes and writes nothing.
     """
-    from fluxengine import config as configuration
-    from fluxengine import show
+    from fluxengine import requested, show
     from fluxengine.estimate import bill, estimates
     from fluxengine.plan import make_plan
 
@@ -134,7 +132,7 @@ def plan(
         _plan_table(config, profile, as_json)
         return
     run_file, chosen, request = _request(config, profile, create=False)
-    given = configuration.resources(run_file, chosen)
+    given = requested.resources(run_file, chosen)
     with show.bars() as progress:
         made = make_plan(request, progress)
     found = estimates(made, given)
@@ -391,7 +389,9 @@ def _request(
     chosen = run_file.profile(profile)
     if create:
         clusters.prepare(chosen.cluster)
-    return run_file, chosen, configuration.request(run_file, chosen, create=create)
+    from fluxengine import requested  # it loads Zarr: meanwhile, where something is begun
+
+    return run_file, chosen, requested.of_product(run_file, chosen, create=create)
 
 
 def _names_table(config: Path, **unfit: object) -> bool:
@@ -418,11 +418,12 @@ def _table_request(
     create: bool,
 ) -> TableRequest:
     from fluxengine import config as configuration
+    from fluxengine import requested
     from fluxengine.grid import parse_day
 
     run_file = configuration.load(config)
     chosen = run_file.profile(profile)
-    made = configuration.table_request(run_file, chosen, name or run_file.product, create=create)
+    made = requested.of_table(run_file, chosen, name or run_file.product, create=create)
     begin, end = (None if day is None else parse_day(day) for day in (first, last))
     return replace(made, first=begin or made.first, last=end or made.last, feeds=feeds)
 
@@ -468,10 +469,9 @@ def _finish(
     *,
     accept_code: bool = False,
 ) -> None:
-    from fluxengine import config as configuration
-    from fluxengine import show
+    from fluxengine import requested, show
 
-    given = configuration.resources(run_file, profile)
+    given = requested.resources(run_file, profile)
     done = run_with_bars(
         request, profile.cluster, strict=strict, accept_code=accept_code, resources=given
     )

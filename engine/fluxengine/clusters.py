@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Literal, TypeVar
-
-from pydantic import BaseModel, Field, model_validator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluxengine import clouds, machines
 from fluxengine.deployments import PROFILER, TASKS_PER_THREAD, Deployment, as_environment
 from fluxengine.errors import ClusterFailed, ConfigError, FluxforgeError, VersionMismatch
-from fluxengine.executors import Executor, Mapped, mapped_on, on_cluster, one_by_one, serial
 from fluxengine.provenance import COMPUTES
 from fluxengine.worker import spare_modules
+
+if TYPE_CHECKING:
+    from fluxengine.config import ClusterConfig
+    from fluxengine.executors import Executor, Mapped
 
 CONNECT = "20s"
 ANSWER = 60.0  # seconds in which a scheduler that was reached must have said who it is
@@ -38,57 +39,9 @@ KINDS: dict[str, type[Deployment]] = {
     "kubernetes": clouds.Kubernetes,
     "coiled": clouds.Coiled,
 }
-CLOUDS = ("kubernetes", "coiled")
 
 Result = TypeVar("Result")
 Tell = Callable[[str], None]
-
-
-class ClusterConfig(BaseModel, extra="forbid", frozen=True):
-    """Where a run computes.
-
-    Parameters
-    ----------
-    kind : str
-    workers, threads : int
-        Workers, and threads of each.
-    memory : str
-        Of each worker, such as 8GiB.
-    wait : float
-        Seconds in which the first worker must be there, time in a queue included; later, in which
-        another one must come where none is left.
-    address : str, optional
-        Of the scheduler, for kind `address` alone.
-    security : bool or dict
-        TLS between client, scheduler and workers: names of `distributed.Security`, or true for
-        certificates made for this run.
-    options : dict
-        The names of the library that starts the cluster, checked against it.
-    """
-
-    kind: Literal["serial", "local", "address", "ssh", "slurm", "kubernetes", "coiled"] = "local"
-    workers: int = Field(2, ge=1)
-    threads: int = Field(1, ge=1)
-    memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)? ?([kMGT]i?)?B?$")
-    wait: float = Field(300, gt=0)
-    address: str | None = None
-    security: bool | dict[str, Any] = False
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _of_this_kind(self) -> ClusterConfig:
-        """Nothing that its kind would leave aside without a word."""
-        if self.address is not None and self.kind != "address":
-            raise ValueError(
-                f"a cluster of kind '{self.kind}' takes no `address`;"
-                " write `kind: address` beside it, or take it out"
-            )
-        if self.kind == "serial" and (self.options or self.security):
-            name = "options" if self.options else "security"
-            raise ValueError(
-                f"kind 'serial' computes in this process and takes no `{name}`; take it out"
-            )
-        return self
 
 
 def silent(told: str) -> None:
@@ -114,6 +67,8 @@ def executor(config: ClusterConfig, tell: Tell = silent) -> Iterator[Executor]:
     VersionMismatch
         Where scheduler or workers have other versions than this process.
     """
+    from fluxengine.executors import on_cluster, serial  # they load Zarr: after `prepare`
+
     if config.kind == "serial":
         yield serial
         return
@@ -139,31 +94,14 @@ def mapper(config: ClusterConfig, tell: Tell = silent) -> Iterator[Mapped]:
     RunFailed
         Where workers fail, or none is left: from what is given, while it is gone through.
     """
+    from fluxengine.executors import mapped_on, one_by_one
+
     if config.kind == "serial":
         yield one_by_one
         return
     deployment = KINDS[config.kind](config).checked()
     with _client(deployment, tell) as client:
         yield mapped_on(client, wait=config.wait)
-
-
-def check_reach(config: ClusterConfig, places: Mapping[str, str]) -> None:
-    """Refuse folders of this machine where workers in the cloud shall use them.
-
-    Parameters
-    ----------
-    config : ClusterConfig
-    places : mapping of str to str
-        Paths or URLs, by what the run file calls them.
-    """
-    for name, place in places.items():
-        if config.kind in CLOUDS and place.partition("://")[0] in (place, "file", "memory"):
-            raise ConfigError(
-                f"{place} is on this machine, and the workers of a cluster of kind"
-                f" '{config.kind}' are not.",
-                where=name,
-                mend="Give a place that both reach, such as s3://bucket/prefix.",
-            )
 
 
 def differences(versions: Mapping[str, Any]) -> list[str]:

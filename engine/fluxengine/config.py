@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,14 +12,8 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from fluxengine import place, registry
-from fluxengine.clusters import ClusterConfig, check_reach
-from fluxengine.declare import Source, upstream_first
 from fluxengine.errors import ConfigError
-from fluxengine.estimate import Resources
 from fluxengine.place import Place, StorageOptions
-from fluxengine.stand import Request
-from fluxengine.store import Store
-from fluxengine.table_plan import TableRequest
 
 # Words of what is nobody else's business, in a key or in whatever a value says.
 NAMES = re.compile(
@@ -54,6 +47,53 @@ class Period(BaseModel, extra="forbid", frozen=True):
             raise ValueError(
                 f"the period ends on {self.last}, before it starts on {self.first};"
                 " swap the two days or correct one"
+            )
+        return self
+
+
+class ClusterConfig(BaseModel, extra="forbid", frozen=True):
+    """Where a run computes.
+
+    Parameters
+    ----------
+    kind : str
+    workers, threads : int
+        Workers, and threads of each.
+    memory : str
+        Of each worker, such as 8GiB.
+    wait : float
+        Seconds in which the first worker must be there, time in a queue included; later, in which
+        another one must come where none is left.
+    address : str, optional
+        Of the scheduler, for kind `address` alone.
+    security : bool or dict
+        TLS between client, scheduler and workers: names of `distributed.Security`, or true for
+        certificates made for this run.
+    options : dict
+        The names of the library that starts the cluster, checked against it.
+    """
+
+    kind: Literal["serial", "local", "address", "ssh", "slurm", "kubernetes", "coiled"] = "local"
+    workers: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1)
+    memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)? ?([kMGT]i?)?B?$")
+    wait: float = Field(300, gt=0)
+    address: str | None = None
+    security: bool | dict[str, Any] = False
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_this_kind(self) -> ClusterConfig:
+        """Nothing that its kind would leave aside without a word."""
+        if self.address is not None and self.kind != "address":
+            raise ValueError(
+                f"a cluster of kind '{self.kind}' takes no `address`;"
+                " write `kind: address` beside it, or take it out"
+            )
+        if self.kind == "serial" and (self.options or self.security):
+            name = "options" if self.options else "security"
+            raise ValueError(
+                f"kind 'serial' computes in this process and takes no `{name}`; take it out"
             )
         return self
 
@@ -181,64 +221,6 @@ def _content(path: Path, kind: str, start: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"a {kind} is a table of keys.", where=str(path))
     return content
-
-
-def request(run_file: RunFile, profile: Profile, *, create: bool) -> Request:
-    """What the run file asks for. The store is made only if `create`."""
-    archives = {name: archive.root for name, archive in run_file.archives.items()}
-    roots = {f"archives.{name}": root for name, root in archives.items()}
-    check_reach(profile.cluster, {"store": profile.store} | roots)
-    product = registry.recipe(run_file.product).product(run_file.options)
-    read = upstream_first(product)
-    _check_names(archives, {one.archive for one in read if isinstance(one, Source)})
-    store = _opened(profile, create)
-    period = run_file.period
-    first, last = (period.first, period.last) if period else (None, None)
-    referred = frozenset(n for n, a in run_file.archives.items() if a.by == "reference")
-    return Request(product, first, last, store, archives, run_file.attributes, referred)
-
-
-def _check_names(archives: Iterable[str], used: Collection[str]) -> None:
-    """Refuse a misspelt archive: its source would be looked for at the provider's own address.
-
-    A run file may name archives that another command reads, such as those of reports.
-    """
-    for name in sorted(set(archives) - set(used)):
-        near = get_close_matches(name, used, 1)
-        if near and name not in registry.archive_names():
-            raise ConfigError(
-                f"'{name}' is the archive of no source.",
-                where="archives",
-                mend=f"Did you mean '{near[0]}'?",
-            )
-
-
-def table_request(run_file: RunFile, profile: Profile, name: str, *, create: bool) -> TableRequest:
-    """What the run file asks for of a table; it is read here, whatever the cluster."""
-    table = registry.table(name)
-    period = run_file.period
-    first, last = (period.first, period.last) if period else (None, None)
-    store = _opened(profile, create)
-    roots = {name: archive.root for name, archive in run_file.archives.items()}
-    return TableRequest(table, first, last, roots, store)
-
-
-def _opened(profile: Profile, create: bool) -> Store | None:
-    if create or not profile.place.is_empty():
-        return Store.at(profile.place, create=create)
-    return None
-
-
-def resources(run_file: RunFile, profile: Profile) -> Resources:
-    """What a profile's workers have, and what the run file says they cost."""
-    from dask.utils import parse_bytes
-
-    prices = run_file.prices.model_dump() if run_file.prices else {}
-    cluster = profile.cluster
-    if cluster.kind == "serial":
-        return Resources(prices=prices)
-    memory = int(parse_bytes(cluster.memory))
-    return Resources(cluster.workers, cluster.threads, memory, prices)
 
 
 def _refuse_secrets(written: yaml.Node | None, path: Path) -> None:

@@ -25,7 +25,7 @@ from fluxengine.registry import suggestion
 from fluxengine.worker import KEPT_MEMORY
 
 if TYPE_CHECKING:
-    from fluxengine.clusters import ClusterConfig
+    from fluxengine.config import ClusterConfig
 
 Options = dict[str, Any]
 

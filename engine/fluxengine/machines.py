@@ -42,7 +42,7 @@ from fluxengine.errors import ConfigError
 from fluxengine.worker import KEPT_MEMORY
 
 if TYPE_CHECKING:
-    from fluxengine.clusters import ClusterConfig
+    from fluxengine.config import ClusterConfig
 
 # Workers complain of lost heartbeats while they are stopped; what fails comes back as a result.
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}

@@ -15,17 +15,6 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from typing import Any
 
-# What would not outlive a fork: a thread, or a GPU that was looked for. None of these does either
-# when it is loaded, but for the allocator of PyArrow, which knows of forks.
-LOADED = (
-    "fluxengine.cli",
-    "fluxengine.clusters",
-    "fluxengine.task",
-    "distributed.http.worker",
-    "xarray",
-    "dask.array",
-    "grimp",
-)
 LONGEST = 75  # letters of the folder for temporary files: a socket in it may have a name of 107
 UNSET = "fluxforge.unset"  # where workers find, in their Dask configuration, what `unset` gave
 
@@ -51,7 +40,7 @@ def begin(environment: Mapping[str, str]) -> None:
     """
     if method() == "spawn":
         return
-    forkserver.set_forkserver_preload(list(LOADED))
+    forkserver.set_forkserver_preload(["fluxengine.preloaded"])
     _FOUND.update(os.environ)
     with _with_variables(environment), _without_interrupts():
         forkserver.ensure_running()

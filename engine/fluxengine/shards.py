@@ -10,9 +10,8 @@ is to be overwritten: `infra/decisions/0035`. The form is that of Zarr's shardin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -28,8 +27,42 @@ from fluxengine.declare import Array
 from fluxengine.errors import StoreMismatch
 
 ABSENT = 2**64 - 1  # offset and length of a chunk that was never written
+SAMPLED = 4001  # of so many cells one, to see that two chunks differ
 
-Encode = Callable[[Array], bytes]
+
+@dataclass(frozen=True)
+class Encoding:
+    """How cells become the bytes of a chunk."""
+
+    dtype: str
+    level: int  # of Zstandard
+    checksum: bool
+
+    def __call__(self, cells: Array) -> bytes:
+        """The chunk of contiguous cells of this dtype."""
+        packed: bytes = Zstd(self.level, self.checksum).encode(cells)
+        return packed
+
+
+class Alike:
+    """Packs chunks, and those once that several arrays have alike: flags of one sensor often are.
+
+    Meant for one step: what it was given must stay as it is for as long as it is asked.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Encoding, bytes], list[tuple[Array, bytes]]] = {}
+
+    def packed(self, encoding: Encoding, cells: Array) -> bytes:
+        """The bytes of a chunk."""
+        cells = np.ascontiguousarray(cells, encoding.dtype)
+        sample = cells.reshape(-1)[::SAMPLED].tobytes()
+        known = self._known.setdefault((encoding, sample), [])
+        for others, packed in known:
+            if np.array_equal(_as_bytes(others), _as_bytes(cells)):
+                return packed
+        known.append((cells, encoding(cells)))
+        return known[-1][1]
 
 
 @dataclass
@@ -55,14 +88,17 @@ class Shard:
     _waiting: list[Array] = field(default_factory=list)  # steps that do not fill a chunk yet
 
     def __post_init__(self) -> None:
-        self._encode = _encoder(self.array)
+        self._encoding = _encoding(self.array)
+        assert self.array.shards is not None
         self._chunk: tuple[int, ...] = self.array.chunks
+        self._shape: tuple[int, ...] = self.array.shards
 
-    def append(self, values: Array) -> None:
+    def append(self, values: Array, alike: Alike | None = None) -> None:
         """The next steps, packed as they are stored: of the block's shape but for the first axis.
 
-        They may be overwritten afterwards.
+        They may be overwritten when `alike`, which packed other arrays' steps, is done with.
         """
+        alike = alike or Alike()
         length, held = self._chunk[0], sum(len(steps) for steps in self._waiting)
         if held + len(values) < length:
             self._waiting.append(values.copy())
@@ -70,30 +106,30 @@ class Shard:
         steps = np.concatenate([*self._waiting, values]) if held else values
         whole = len(steps) // length * length
         for first in range(0, whole, length):
-            self._pack(steps[first : first + length])
+            self._pack(steps[first : first + length], alike)
         self._waiting = [steps[whole:].copy()] if whole < len(steps) else []
 
     async def store(self) -> None:
         """Write what was given; steps that were not are left without a chunk."""
         if self._waiting:
-            self._pack(np.concatenate(self._waiting))
+            self._pack(np.concatenate(self._waiting), Alike())
             self._waiting = []
         key = self.array.metadata.encode_chunk_key(self.index)
         content = b"".join([*self._chunks, self._table()])
         await (self.array.store_path / key).set(Buffer.from_bytes(content))
 
-    def _pack(self, steps: Array) -> None:
+    def _pack(self, steps: Array, alike: Alike) -> None:
         """Chunks side by side, as many as a whole shard has; empty beyond the grid's end."""
         for cells in self._cells(steps.shape[1:]):
             part = steps[(slice(None), *cells)]
-            self._chunks.append(self._encode(self._filled(part)) if part.size else b"")
+            packed = alike.packed(self._encoding, self._filled(part)) if part.size else b""
+            self._chunks.append(packed)
 
     def _cells(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
         """Of each chunk but for the step axis; the grid may end before the shard does."""
-        assert self.array.shards is not None
         starts = (
             range(0, size, chunk)
-            for size, chunk in zip(self.array.shards[1:], self._chunk[1:], strict=True)
+            for size, chunk in zip(self._shape[1:], self._chunk[1:], strict=True)
         )
         for corner in product(*starts):
             ends = zip(corner, self._chunk[1:], shape, strict=True)
@@ -109,8 +145,7 @@ class Shard:
 
     def _table(self) -> bytes:
         """The index: offset and length of each chunk, and its checksum."""
-        assert self.array.shards is not None
-        sides = zip(self.array.shards, self._chunk, strict=True)
+        sides = zip(self._shape, self._chunk, strict=True)
         table = np.full((np.prod([size // n for size, n in sides]), 2), ABSENT, "<u8")
         lengths = np.array([len(chunk) for chunk in self._chunks], "u8")
         given = np.flatnonzero(lengths)
@@ -129,8 +164,8 @@ def store_all(shards: Iterable[Shard]) -> None:
     sync(together())
 
 
-def _encoder(array: zarr.Array[Any]) -> Encode:
-    """What makes a chunk's bytes of its cells, by the codecs that the array was made with."""
+def _encoding(array: zarr.Array[Any]) -> Encoding:
+    """By the codecs that the array was made with."""
     codecs: Any = array.metadata.codecs  # type: ignore[union-attr]
     if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
         match codecs[0].codecs, codecs[0].index_codecs, codecs[0].index_location.value:
@@ -140,7 +175,7 @@ def _encoder(array: zarr.Array[Any]) -> Encode:
                 "end",
             ) if _is_little(order):
                 dtype = np.dtype(array.dtype).newbyteorder("<")
-                return partial(_packed, dtype, Zstd(zstd.level, zstd.checksum))
+                return Encoding(dtype.str, zstd.level, zstd.checksum)
     raise StoreMismatch(
         "it is stored with other codecs than this fluxforge writes.",
         where=array.name,
@@ -153,6 +188,6 @@ def _is_little(order: BytesCodec) -> bool:
     return order.endian is None or order.endian.value == "little"
 
 
-def _packed(dtype: np.dtype[Any], zstd: Zstd, cells: Array) -> bytes:
-    packed: bytes = zstd.encode(np.ascontiguousarray(cells, dtype))
-    return packed
+def _as_bytes(cells: Array) -> Array:
+    """Of contiguous cells: a missing value is not equal to itself, nor is -0 stored as 0."""
+    return cells.reshape(-1).view(np.uint8)

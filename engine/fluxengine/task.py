@@ -50,7 +50,7 @@ from fluxengine.provenance import of_what_computes
 from fluxengine.reading import Cells, Inputs, StoredWindow, Upstream, read_window
 from fluxengine.references import Pointer
 from fluxengine.repository import Fork, ReadStore, storage_errors, stored_array
-from fluxengine.shards import Shard, store_all
+from fluxengine.shards import Alike, Shard, store_all
 from fluxengine.traffic import CountedStore, Traffic, counted, note_read
 from fluxengine.worker import begin, device_name, device_of, loaded, peak_memory, worker_name
 
@@ -272,11 +272,11 @@ def _read_steps(job: Job, source: Source, shards: Mapping[str, Shard]) -> Made:
 
 def _stored(step: Step, shards: Mapping[str, Shard]) -> bytes:
     """Give a step to the shards; its content digest, of each array while it is in the cache."""
-    content = Content()
+    content, alike = Content(), Alike()
     for name, values in sorted(step.arrays.items()):
         content.add(name, values)
         if name in shards:
-            shards[name].append(values)
+            shards[name].append(values, alike)
     return content.digest()
 
 

@@ -15,7 +15,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fluxengine import cli, config, show
+from fluxengine import cli, config, requested, show
 from fluxengine.errors import ConfigError, MissingFile, RunFailed
 from fluxengine.run import Summary
 from fluxengine.store import Store, open_dataset
@@ -228,7 +228,7 @@ def _amsr2_days(folder: Path) -> tuple[Path, date, date]:
 def _run(run_file: Path, *, strict: bool) -> Summary:
     loaded = config.load(run_file)
     profile = loaded.profile(None)
-    request = config.request(loaded, profile, create=True)
+    request = requested.of_product(loaded, profile, create=True)
     summary = cli.run_with_bars(request, profile.cluster, strict=strict)
     show.summary(summary, loaded.product)
     if summary.marked and strict:

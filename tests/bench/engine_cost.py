@@ -55,7 +55,7 @@ def request(folder: Path, years: int, store: str, *, copy: bool):
 def by_engine(folder: Path, years: int) -> None:
     """Copy with the engine."""
     from fluxengine import clusters
-    from fluxengine.clusters import ClusterConfig
+    from fluxengine.config import ClusterConfig
     from fluxengine.run import run
 
     config = ClusterConfig(kind="local", workers=2, threads=1)

@@ -20,7 +20,7 @@ from pathlib import Path
 import waitrecord
 
 from fluxengine import clusters
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.declare import Product
 from fluxengine.run import Summary, run
 from fluxengine.stand import Request

@@ -21,9 +21,11 @@ from processes import Cluster, settings_of_the_cluster
 from toyworld import World
 
 from fluxengine import api, clusters, config, describe, machines, registry
-from fluxengine.clusters import ClusterConfig, check_reach, differences, executor
+from fluxengine.clusters import differences, executor
+from fluxengine.config import ClusterConfig
 from fluxengine.deployments import PROFILER, Deployment, as_environment, merged
 from fluxengine.errors import ClusterFailed, ConfigError, VersionMismatch
+from fluxengine.requested import check_reach
 
 GOLDEN = Path(__file__).parent / "golden"
 INFRA = Path(__file__).parents[2] / "infra"
@@ -441,7 +443,7 @@ def test_settings_end_with_the_cluster_and_take_nothing_with_them() -> None:
     """In a process that has not imported distributed before."""
     program = """
 import dask
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.machines import Address
 with Address(ClusterConfig(kind="address", address="tcp://127.0.0.1:1")).surroundings():
     from distributed import Client

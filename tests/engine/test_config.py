@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from toyworld import World
 
 from fluxengine import api, config
-from fluxengine.clusters import ClusterConfig, executor
+from fluxengine.clusters import executor
+from fluxengine.config import ClusterConfig
 from fluxengine.errors import ConfigError, FluxforgeError, UnknownName
 from fluxengine.registry import recipe
 

@@ -16,7 +16,7 @@ from toyfields.stages import SmoothOnGpu
 from toyworld import World
 
 from fluxengine import clusters, executors
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.errors import MissingFile, RunFailed
 from fluxengine.executors import mapped_on, on_cluster, serial
 from fluxengine.grid import Block

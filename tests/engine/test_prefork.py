@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from fluxengine import prefork
-from fluxengine.clusters import ClusterConfig, mapper, prepare
+from fluxengine.clusters import mapper, prepare
+from fluxengine.config import ClusterConfig
 
 ONE = ClusterConfig(workers=1, memory="1GiB")
 
@@ -62,17 +63,24 @@ def test_a_worker_begins_with_everything_loaded() -> None:
     assert {"xarray", "dask.array", "grimp", "fluxengine.task"} <= set(loaded)
 
 
+def test_little_is_loaded_before_it_begins() -> None:
+    """Else it begins half a second later."""
+    asked = "import sys, fluxengine.clusters, fluxengine.config; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", asked], text=True).split()
+    assert not {"zarr", "icechunk", "dask", "distributed", "xarray"} & set(loaded)
+
+
 SCRIPT = """
 import sys, time
-from fluxengine import clusters
+from fluxengine import clusters, config
 if __name__ == "__main__":
-    clusters.prepare(clusters.ClusterConfig())
+    clusters.prepare(config.ClusterConfig())
     print("begun", flush=True)
     time.sleep(600)
 """
 
 
-USE = """with clusters.mapper(clusters.ClusterConfig(workers=1, memory="1GiB")) as mapped:
+USE = """with clusters.mapper(config.ClusterConfig(workers=1, memory="1GiB")) as mapped:
         print(list(mapped(abs, [-6])))
 """
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from fluxengine import clusters, machines
-from fluxengine.clusters import ClusterConfig, executor
+from fluxengine.clusters import executor
+from fluxengine.config import ClusterConfig
 from fluxengine.deployments import Deployment
 from fluxengine.errors import ClusterFailed, ConfigError
 

@@ -22,7 +22,7 @@ from processes import settings_of_the_cluster
 from toyworld import World
 
 from fluxengine import clusters
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.errors import ClusterFailed, ConfigError
 from fluxengine.run import run
 

@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 from toynetcdf import CHUNKED, DEPTH, FORMS, LATE, PAIRS, PRODUCT, ZIPPED, numbers
 from werkzeug.serving import WSGIRequestHandler
 
-from fluxengine import config, references
+from fluxengine import config, references, requested
 from fluxengine.declare import Reference
 from fluxengine.errors import (
     ChangedFile,
@@ -453,7 +453,7 @@ def test_a_run_file_says_which_archives(world: World) -> None:
     assert archives["b"].root == "s3://bucket/b" and archives["b"].by == "reference"
     path.write_text(text.replace("doubled", "toy"))  # a product that is installed
     run_file = config.load(path)
-    asked = config.request(run_file, run_file.profile("local"), create=False)
+    asked = requested.of_product(run_file, run_file.profile("local"), create=False)
     assert asked.by_reference == {"b"} and asked.archives["b"] == "s3://bucket/b"
     path.write_text(text.replace("by: reference", "by: magic"))
     with pytest.raises(ConfigError, match=r"archives.b.*by"):

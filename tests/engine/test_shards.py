@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore, StorePath
 
 from fluxengine import layout
 from fluxengine.errors import StoreMismatch
-from fluxengine.shards import Shard, store_all
+from fluxengine.shards import Alike, Encoding, Shard, store_all
 
 FILL = {"u1": 255, "<i2": -32768, "<f4": np.nan, "<f8": np.nan}
 
@@ -95,6 +95,23 @@ def chunks(array: Any, index: tuple[int, ...]) -> dict[int, bytes]:
         place: b"" if offset == 2**64 - 1 else content[offset : offset + size]
         for place, (offset, size) in enumerate(table.tolist())
     }
+
+
+@given(
+    st.lists(hnp.arrays("<f4", 9000, elements=st.sampled_from([0, -0.0, np.nan, 1])), max_size=4)
+)
+def test_cells_that_arrays_have_alike_are_packed_once(several: list[Any]) -> None:
+    """Each as if there were no others: not one bit of them is taken for another."""
+    alike, encoding = Alike(), Encoding("<f4", 1, True)
+    packed = [alike.packed(encoding, cells) for cells in several]
+    assert packed == [encoding(cells) for cells in several]
+    assert len({id(chunk) for chunk in packed}) == len({cells.tobytes() for cells in several})
+
+
+def test_cells_are_packed_again_for_another_encoding() -> None:
+    alike, cells = Alike(), np.arange(256, dtype="u1")
+    one, other = (alike.packed(Encoding("|u1", 1, said), cells) for said in (True, False))
+    assert len(one) == len(other) + 4  # a checksum
 
 
 def test_steps_that_were_not_given_have_no_values() -> None:

@@ -13,7 +13,7 @@ from toyworld import World, day
 from typer.testing import CliRunner
 
 from fluxengine import cli, explain, history, registry, show
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.errors import ConfigError, StoreError, UnknownName
 from fluxengine.export import export
 from fluxengine.outages import check_file, check_folder

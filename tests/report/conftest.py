@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))  # productworld
 import productworld
 from reportworld import HOSTILE, write_archive, write_run_file
 
-from fluxengine import config, registry
+from fluxengine import config, registry, requested
 from fluxengine.executors import serial
 from fluxengine.run import run
 from fluxrecipes.matchups import file
@@ -35,7 +35,7 @@ def plugin_is_found() -> None:
 
 def made(folder: Path, product: str = "small-flux") -> None:
     run_file = config.load(write_run_file(folder, f"{product}.yaml", product))
-    asked = config.request(run_file, run_file.profile(None), create=True)
+    asked = requested.of_product(run_file, run_file.profile(None), create=True)
     run(asked, lambda: nullcontext(serial))
 
 

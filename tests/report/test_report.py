@@ -20,7 +20,7 @@ import xarray as xr
 from PIL import Image
 from reportworld import HOSTILE, write_run_file
 
-from fluxengine import config
+from fluxengine import config, requested
 from fluxengine.errors import ConfigError, FluxforgeError, NotOurStore, UnknownName
 from fluxrecipes.report import command, fields, findings, page, subject
 from fluxrecipes.report import pictures as draw
@@ -210,7 +210,10 @@ def test_monthly_means_of_the_store_are_used_while_they_are_of_these_days(
     np.testing.assert_allclose(months.values, days.values, atol=1e-4)
 
     (tmp_path / "w" / "archive" / "20200210.txt").write_text("half")
-    run(config.request(run_file, run_file.profile(None), create=True), lambda: nullcontext(serial))
+    run(
+        requested.of_product(run_file, run_file.profile(None), create=True),
+        lambda: nullcontext(serial),
+    )
     now = subject.of(run_file, store)
     assert now.months is None
     assert "made from other days" in now.remarks[0] and "`fluxforge run`" in now.remarks[0]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import recordworld
 
 from fluxengine import clusters, show
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.estimate import Resources, bill, estimates
 from fluxengine.plan import make_plan
 from fluxengine.run import Summary, run

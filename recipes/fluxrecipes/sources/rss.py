@@ -391,7 +391,7 @@ def _timed(maps: Bytes, path: Path) -> Bytes:
     """The maps, where all their times are times or codes."""
     # Codes 251 to 253 are accepted in the time layer, though none was ever seen there: the format's
     # table of codes names no layer, and the flags keep them. 241 to 250 are neither time nor code.
-    late = np.count_nonzero((maps[:, 0] > LAST_TIME) & (maps[:, 0] <= LAST_VALUE))
+    late = np.count_nonzero(maps[:, 0] - np.uint8(LAST_TIME + 1) < LAST_VALUE - LAST_TIME)
     if late:
         raise DamagedFile(
             f"{late:,} cells are timed after 24 h.", where=str(path), mend=FETCH_AGAIN
@@ -416,16 +416,18 @@ def split(raw: Bytes) -> tuple[Bytes, Bytes]:
 
     Every byte comes back as ``where(flag == 2, value, flag)``.
     """
-    # In arrays of their own, or those of maps in reverse order would be in reverse order too.
-    code, flag = np.empty((2, *raw.shape), np.uint8)
-    np.greater(raw, LAST_VALUE, out=code.view(bool))
-    np.negative(code, out=code)  # 255 where the byte is one
-    # The byte where there is a code, else VALID: in whole words, as NumPy's `where` and
-    # `maximum` take bytes one by one.
-    np.bitwise_xor(raw, np.uint8(VALID), out=flag)
-    flag &= code
-    flag ^= np.uint8(VALID)
-    return np.bitwise_or(raw, code, out=code), flag
+    # In arrays of their own, or those of maps in reverse order would be in reverse order too. In
+    # whole words, map by map: NumPy's `where` and `maximum` take bytes one by one.
+    values, flags = np.empty((2, *raw.shape), np.uint8)
+    maps = (array.reshape(-1, *raw.shape[-2:]) for array in (raw, values, flags))
+    for given, value, flag in zip(*maps, strict=True):
+        np.greater(given, LAST_VALUE, out=value.view(bool))
+        code = np.negative(value, out=value)  # 255 where the byte is a code
+        np.bitwise_xor(given, np.uint8(VALID), out=flag)
+        flag &= code
+        flag ^= np.uint8(VALID)  # the byte where there is a code, else VALID
+        np.bitwise_or(given, code, out=value)
+    return values, flags
 
 
 def _dataset(maps: Bytes, layers: tuple[Variable, ...], why: str) -> xr.Dataset:

@@ -19,7 +19,7 @@ import pytest
 from toyworld import World
 
 from fluxengine import clusters
-from fluxengine.clusters import ClusterConfig
+from fluxengine.config import ClusterConfig
 from fluxengine.deployments import PROFILER, as_environment
 from fluxengine.run import Summary, run
 from fluxengine.store import open_dataset
