@@ -92,7 +92,6 @@ def by_gzip(paths: list[Path], processes: int) -> None:
 
 def by_ingest(folder: Path, workers: int) -> None:
     """Ingest into a new store."""
-    shutil.rmtree(folder / "store", ignore_errors=True)
     verb = ["ingest", "rss-f17", "-c", "run.yaml", "--profile", PROFILES[workers], "--json"]
     script = [sys.executable, "-c", "from fluxengine.cli import script; script()"]
     subprocess.run([*script, *verb], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -112,10 +111,14 @@ def main() -> None:
         last = FIRST + timedelta(days=asked.days - 1)
         (folder / "run.yaml").write_text(RUN_FILE.format(first=FIRST, last=last))
         for processes in PROFILES:
-            rounds = [
-                (cost(by_gzip, paths, processes), cost(by_ingest, folder, processes))
-                for _ in range(asked.rounds)
-            ]
+            rounds = []
+            for _ in range(asked.rounds):
+                unpacked, ingested = (
+                    cost(by_gzip, paths, processes),
+                    cost(by_ingest, folder, processes),
+                )
+                rounds.append((unpacked, ingested))
+                shutil.rmtree(folder / "store")
             report(processes, rounds)
 
 
