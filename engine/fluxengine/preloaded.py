@@ -20,7 +20,9 @@ LOADED = (
 )
 
 gc.disable()
-for name in LOADED:
-    import_module(name)
-gc.freeze()  # so that workers neither look through it nor copy it by that
-gc.enable()
+try:
+    for name in LOADED:
+        import_module(name)
+finally:
+    gc.freeze()  # so that workers neither look through it nor copy it by that
+    gc.enable()

@@ -27,7 +27,7 @@ from fluxengine.declare import Array
 from fluxengine.errors import StoreMismatch
 
 ABSENT = 2**64 - 1  # offset and length of a chunk that was never written
-SAMPLED = 4001  # of so many cells one, to see that two chunks differ
+SAMPLE = 256  # cells of a chunk that are looked at first, to see that two chunks differ
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,21 @@ class Encoding:
 class Alike:
     """Packs chunks, and those once that several arrays have alike: flags of one sensor often are.
 
-    Meant for one step: what it was given must stay as it is for as long as it is asked.
+    Meant for one step: what it was given is held, and must stay as it is meanwhile. Of chunks that
+    have a sample in common it knows the last one, so that each is compared with one at most.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Encoding, bytes], list[tuple[Array, bytes]]] = {}
+        self._known: dict[tuple[Encoding, bytes], tuple[Array, bytes]] = {}
 
     def packed(self, encoding: Encoding, cells: Array) -> bytes:
-        """The bytes of a chunk."""
-        cells = np.ascontiguousarray(cells, encoding.dtype)
-        sample = cells.reshape(-1)[::SAMPLED].tobytes()
-        known = self._known.setdefault((encoding, sample), [])
-        for others, packed in known:
-            if np.array_equal(_as_bytes(others), _as_bytes(cells)):
-                return packed
-        known.append((cells, encoding(cells)))
-        return known[-1][1]
+        """The chunk of contiguous cells of the encoding's dtype."""
+        values = cells.reshape(-1)
+        looks_like = encoding, values[:: max(1, values.size // SAMPLE)].tobytes()
+        other = self._known.get(looks_like)
+        if other is None or not np.array_equal(_as_bytes(other[0]), _as_bytes(cells)):
+            other = self._known[looks_like] = cells, encoding(cells)
+        return other[1]
 
 
 @dataclass
@@ -96,9 +95,9 @@ class Shard:
     def append(self, values: Array, alike: Alike | None = None) -> None:
         """The next steps, packed as they are stored: of the block's shape but for the first axis.
 
-        They may be overwritten when `alike`, which packed other arrays' steps, is done with.
+        They may be overwritten afterwards; with `alike`, that other arrays of the step share, when
+        that is done with.
         """
-        alike = alike or Alike()
         length, held = self._chunk[0], sum(len(steps) for steps in self._waiting)
         if held + len(values) < length:
             self._waiting.append(values.copy())
@@ -112,18 +111,22 @@ class Shard:
     async def store(self) -> None:
         """Write what was given; steps that were not are left without a chunk."""
         if self._waiting:
-            self._pack(np.concatenate(self._waiting), Alike())
+            self._pack(np.concatenate(self._waiting))
             self._waiting = []
         key = self.array.metadata.encode_chunk_key(self.index)
         content = b"".join([*self._chunks, self._table()])
         await (self.array.store_path / key).set(Buffer.from_bytes(content))
 
-    def _pack(self, steps: Array, alike: Alike) -> None:
+    def _pack(self, steps: Array, alike: Alike | None = None) -> None:
         """Chunks side by side, as many as a whole shard has; empty beyond the grid's end."""
-        for cells in self._cells(steps.shape[1:]):
-            part = steps[(slice(None), *cells)]
-            packed = alike.packed(self._encoding, self._filled(part)) if part.size else b""
-            self._chunks.append(packed)
+        encoding = self._encoding
+        for within in self._cells(steps.shape[1:]):
+            part = steps[(slice(None), *within)]
+            if not part.size:
+                self._chunks.append(b"")
+                continue
+            cells = np.ascontiguousarray(self._filled(part), encoding.dtype)
+            self._chunks.append(alike.packed(encoding, cells) if alike else encoding(cells))
 
     def _cells(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
         """Of each chunk but for the step axis; the grid may end before the shard does."""
