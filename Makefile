@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-insitu bench-chain bench-nets bench-slots bench-trends \
+.PHONY: help demo test slow faults servers bench bench-engine bench-ingest bench-simulate bench-insitu bench-chain bench-nets bench-slots bench-trends \
         scale gpu lint clean
 
 help:  ## list the commands
@@ -39,6 +39,9 @@ bench-insitu: $(VENV)/.dev-ready  ## reading a million ICOADS reports and a year
 
 bench-ingest: $(VENV)/.dev-ready  ## ingest of a satellite-year beside gzip: 10 minutes on a quiet machine
 	$(BIN)/python tests/bench/ingest_speed.py
+
+bench-simulate: $(VENV)/.dev-ready  ## a simulated day of each satellite: 3 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/simulate.py
 
 bench-slots: $(VENV)/.dev-ready  ## how busy a thousand slots are kept, and what a second worker gains: 15 minutes
 	$(BIN)/python tests/bench/slots.py

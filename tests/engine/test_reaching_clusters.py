@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fluxengine import clusters, machines
+from fluxengine import clusters, executors, machines
 from fluxengine.clusters import executor
 from fluxengine.config import ClusterConfig
 from fluxengine.deployments import Deployment
@@ -175,7 +175,7 @@ def test_as_many_blocks_are_in_flight_as_the_workers_that_are_there_ask_for(
     from distributed import LocalCluster
 
     asked: list[int] = []
-    monkeypatch.setattr(clusters, "on_cluster", lambda _, in_flight, wait: asked.append(in_flight))
+    monkeypatch.setattr(executors, "on_cluster", lambda _, in_flight, wait: asked.append(in_flight))
     with LocalCluster(
         n_workers=3, threads_per_worker=4, processes=False, protocol="tcp", dashboard_address=None
     ) as cluster:
