@@ -75,10 +75,12 @@ def forkservers(parent: int) -> list[psutil.Process]:
     return [child for child in children if "forkserver" in " ".join(child.cmdline())]
 
 
+# A shell's job in the background ignores Ctrl-C, and so would what a test starts within one.
 SCRIPT = """
-import sys, time
+import signal, time
 from fluxengine import clusters, config
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     clusters.prepare(config.ClusterConfig())
     print("begun", flush=True)
     time.sleep(600)
