@@ -17,10 +17,10 @@ import numpy as np
 
 from fluxengine.declare import Output, Product, Stage, Variable, stored_as
 from fluxengine.errors import ConfigError
-from fluxengine.grid import Block, Indices
+from fluxengine.grid import Axis, Block, Indices
 from fluxengine.packing import Packing
 from fluxengine.plan import DatasetPlan, Plan
-from fluxengine.window import WindowCells, window_cells
+from fluxengine.window import WindowCells, runs, window_cells
 
 # Bytes of a worker that has imported what the engine needs, with what it keeps of memory it freed.
 BASE = 400_000_000
@@ -290,11 +290,16 @@ def _requests(output: Output, cells: list[Indices], own: tuple[int, ...] | None)
         return math.prod(each), math.prod(each)
     axes = list(output.grid.axes.values())
     chunks = [np.unique(c // a.chunk_length) for a, c in zip(axes, cells, strict=True)]
-    shards = [np.unique(c // a.block_length) for a, c in zip(axes, cells, strict=True)]
     touched = math.prod(len(c) for c in chunks)
-    number = math.prod(len(s) for s in shards)
+    number = math.prod(_shards(a, c) for a, c in zip(axes, cells, strict=True))
     whole = math.prod(-(-a.block_length // a.chunk_length) for a in axes)
     return (number if touched >= number * whole else number + touched), touched
+
+
+def _shards(axis: Axis, cells: Indices) -> int:
+    """Along an axis; one that is wanted at both ends alone is asked for twice."""
+    spans, length = runs(cells, axis.chunk_length), axis.block_length
+    return sum((span.stop - 1) // length - span.start // length + 1 for span in spans)
 
 
 class _Wanted(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from fluxengine.grid import Block, Grid, Halo
 from fluxengine.outages import stored_values
 from fluxengine.place import Place
 from fluxengine.repository import stored_array
-from fluxengine.window import Flags, WindowCells, window_cells
+from fluxengine.window import Flags, WindowCells, runs, window_cells
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -148,17 +149,31 @@ def _unpacked(raw: Array, variable: Variable, window: _Window) -> StoredWindow:
 
 
 def _selected(array: Any, cells: tuple[Array, ...]) -> Array:
-    """Cells of a stored array; runs of neighbours are read as slices."""
-    if all(_is_run(index) for index in cells):
-        region = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in cells)
-        found: Array = array[region]
-    else:
-        found = array.oindex[cells]
+    """Cells of a stored array. Zarr takes forty times as long to gather them as for slices."""
+    each = [runs(index, chunk) for index, chunk in zip(cells, array.chunks, strict=True)]
+    covered = [np.r_[tuple(spans)] if spans else np.arange(0) for spans in each]
+    found = _joined(array, each)
+    for axis, (index, there) in enumerate(zip(cells, covered, strict=True)):
+        if not np.array_equal(index, there):
+            found = found.take(np.searchsorted(there, index), axis)
     return found
 
 
-def _is_run(index: Array) -> bool:
-    return len(index) > 0 and bool((np.diff(index) == 1).all())
+def _joined(array: Any, each: list[list[slice]]) -> Array:
+    """All that spans of each axis hold, side by side."""
+    if all(len(spans) == 1 for spans in each):
+        whole: Array = array[tuple(spans[0] for spans in each)]
+        return whole
+    targets = [_side_by_side(spans) for spans in each]
+    found = np.empty([spans[-1].stop if spans else 0 for spans in targets], array.dtype)
+    for target, region in zip(product(*targets), product(*each), strict=True):
+        found[target] = array[region]
+    return found
+
+
+def _side_by_side(spans: list[slice]) -> list[slice]:
+    ends = np.cumsum([0, *(span.stop - span.start for span in spans)]).tolist()
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 @dataclass(frozen=True)

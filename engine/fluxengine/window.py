@@ -126,6 +126,22 @@ def window_cells(
     return WindowCells(source.with_steps(wide), cells, {**cells, name: numbers[steps]}, steps)
 
 
+def runs(cells: Indices, chunk: int) -> list[slice]:
+    """Spans of an axis that hold these cells: of neighbours, gaps within a chunk included.
+
+    Parameters
+    ----------
+    cells : integer array
+        In any order, and a cell several times where a window goes round the axis.
+    chunk : int
+        Cells that are read together.
+    """
+    there = np.unique(cells)
+    apart = (np.diff(there) > 1) & (np.diff(there // chunk) > 0)
+    parts = np.split(there, np.flatnonzero(apart) + 1)
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
+
+
 def reach(grid: Grid, halo: Halo, source: Grid) -> Reach:
     """Which rows of `source` the blocks of `grid` rest on.
 

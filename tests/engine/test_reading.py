@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from fluxengine import executors
+from fluxengine import executors, reading
 from fluxengine.declare import Arrays, PlainStage, Product, Read, Source, Variable
 from fluxengine.grid import Grid, days, labels
 from fluxengine.run import run
 from fluxengine.stand import Request
 from fluxengine.store import Store, open_dataset
+from fluxengine.window import runs
 
 MEMBERS = ("a", "b", "c", "d")
 number = Variable("number", "1", "a number")
@@ -97,3 +101,49 @@ def test_some_of_the_labels_in_tiles_of_two_are_the_same(folder: Path, order: tu
     found = made(folder, "some", ensemble(*order, block=2))["number"]
     stored = open_dataset(folder / "store", "members")["number"]
     np.testing.assert_array_equal(found, stored.sel(member=list(order)))
+
+
+# --- which cells are read, and how ---------------------------------------------------------------
+
+SHAPE, CHUNKS, SHARDS = (4, 9, 24), (1, 4, 6), (2, 8, 12)
+
+
+@pytest.fixture(scope="module")
+def stored() -> zarr.Array:
+    array = zarr.create_array({}, shape=SHAPE, chunks=CHUNKS, shards=SHARDS, dtype="int16")
+    array[:] = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    return array
+
+
+def around(size: int) -> st.SearchStrategy[list[int]]:
+    """Cells as windows have them, which may go round an axis; and any others."""
+    neighbours = st.tuples(st.integers(0, size - 1), st.integers(0, size + 5))
+    window = neighbours.map(lambda at: [(at[0] + step) % size for step in range(at[1])])
+    return window | st.lists(st.integers(0, size - 1), max_size=5)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.tuples(*map(around, SHAPE)))
+def test_any_cells_are_read_in_their_order(
+    stored: zarr.Array, cells: tuple[list[int], ...]
+) -> None:
+    wanted = tuple(np.array(index, np.intp) for index in cells)
+    found = reading._selected(stored, wanted)
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, stored[:][np.ix_(*wanted)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "spans"),
+    [
+        ([], []),
+        ([3, 4, 5], [slice(3, 6)]),
+        ([22, 23, 0, 1], [slice(0, 2), slice(22, 24)]),  # round the axis
+        ([*range(24), 0], [slice(0, 24)]),
+        ([7, 10], [slice(7, 11)]),  # of one chunk
+        ([5, 6], [slice(5, 7)]),  # of two, but neighbours
+        ([11, 2], [slice(2, 3), slice(11, 12)]),
+    ],
+)
+def test_neighbours_are_read_together(cells: list[int], spans: list[slice]) -> None:
+    assert runs(np.array(cells, np.intp), 6) == spans
