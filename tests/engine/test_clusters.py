@@ -418,6 +418,7 @@ def test_a_scheduler_that_dies_before_the_first_block_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = Cluster(tmp_path)
+    monkeypatch.setattr(clusters, "CONNECT", "2s")  # and as long it is looked for again
     monkeypatch.setattr(clusters, "_compare", lambda _: started.kill())
     try:
         match = "its scheduler answers no more"

@@ -14,20 +14,26 @@ from fluxrecipes.nature import World
 from fluxrecipes.report import moorings
 
 
-def of_four_worlds(place: tuple[float, float]) -> moorings.Record:
-    each = [moorings.record(World(seed), place) for seed in (11, 12, 13, 14)]
+@pytest.fixture(scope="module")
+def found() -> tuple[moorings.Record, ...]:
+    """At both places, four worlds side by side."""
+    places = (moorings.PAPA, moorings.ST_41002)
+    worlds = [moorings.records(World(seed), places) for seed in (11, 12, 13, 14)]
     names = [one.name for one in fields(moorings.Record)]
-    return moorings.Record(*(np.concatenate([getattr(r, n) for r in each]) for n in names))
+    return tuple(
+        moorings.Record(*(np.concatenate([getattr(r, n) for r in each]) for n in names))
+        for each in zip(*worlds, strict=True)
+    )
 
 
 @pytest.fixture(scope="module")
-def papa() -> moorings.Record:
-    return of_four_worlds(moorings.PAPA)
+def papa(found: tuple[moorings.Record, ...]) -> moorings.Record:
+    return found[0]
 
 
 @pytest.fixture(scope="module")
-def carolina() -> moorings.Record:
-    return of_four_worlds(moorings.ST_41002)
+def carolina(found: tuple[moorings.Record, ...]) -> moorings.Record:
+    return found[1]
 
 
 def variable(record: moorings.Record, name: str) -> np.ndarray:
