@@ -17,7 +17,7 @@ import numpy as np
 
 from fluxengine.declare import Output, Product, Stage, Variable, stored_as
 from fluxengine.errors import ConfigError
-from fluxengine.grid import Axis, Block, Indices
+from fluxengine.grid import Block, Indices
 from fluxengine.packing import Packing
 from fluxengine.plan import DatasetPlan, Plan
 from fluxengine.window import WindowCells, runs, window_cells
@@ -283,23 +283,26 @@ def _bytes_a_step(plan: DatasetPlan) -> float:
 def _requests(output: Output, cells: list[Indices], own: tuple[int, ...] | None) -> tuple[int, int]:
     """Requests for, and inner chunks in, a window: a shard that is wanted whole is read at once.
 
-    Chunks of its `own`, in the provider's files, lie in no shard.
+    Of another one its index is, and each chunk. Chunks of its `own`, in the provider's files, lie
+    in no shard.
     """
+    lengths = own or output.grid.chunk_shape
+    met = [_chunks(c, length) for c, length in zip(cells, lengths, strict=True)]
+    chunks = math.prod(sum(map(len, each)) for each in met)
     if own is not None:
-        each = [len(np.unique(c // length)) for c, length in zip(cells, own, strict=True)]
-        return math.prod(each), math.prod(each)
-    axes = list(output.grid.axes.values())
-    chunks = [np.unique(c // a.chunk_length) for a, c in zip(axes, cells, strict=True)]
-    touched = math.prod(len(c) for c in chunks)
-    number = math.prod(_shards(a, c) for a, c in zip(axes, cells, strict=True))
-    whole = math.prod(-(-a.block_length // a.chunk_length) for a in axes)
-    return (number if touched >= number * whole else number + touched), touched
+        return chunks, chunks
+    shards = whole = 1
+    for each, axis in zip(met, output.grid.axes.values(), strict=True):
+        of_one = -(-axis.block_length // axis.chunk_length)
+        shards *= sum(n[-1] // of_one - n[0] // of_one + 1 for n in each)
+        whole *= of_one * sum(max(0, n.stop // of_one - -(-n.start // of_one)) for n in each)
+    return shards + chunks - whole, chunks
 
 
-def _shards(axis: Axis, cells: Indices) -> int:
-    """Along an axis; one that is wanted at both ends alone is asked for twice."""
-    spans, length = runs(cells, axis.chunk_length), axis.block_length
-    return sum((span.stop - 1) // length - span.start // length + 1 for span in spans)
+def _chunks(cells: Indices, length: int) -> list[range]:
+    """Numbers of an axis's chunks in each part that is read; of ends that meet in one, twice."""
+    spans = runs(cells, length)
+    return [range(span.start // length, (span.stop - 1) // length + 1) for span in spans]
 
 
 class _Wanted(NamedTuple):

@@ -127,7 +127,9 @@ def window_cells(
 
 
 def runs(cells: Indices, chunk: int) -> list[slice]:
-    """Spans of an axis that hold these cells: of neighbours, gaps within a chunk included.
+    """Spans of an axis that hold these cells: of neighbours, small gaps within a chunk included.
+
+    No gap is larger than what is wanted: on a fine grid the rest of a chunk may fill the memory.
 
     Parameters
     ----------
@@ -137,7 +139,8 @@ def runs(cells: Indices, chunk: int) -> list[slice]:
         Cells that are read together.
     """
     there = np.unique(cells)
-    apart = (np.diff(there) > 1) & (np.diff(there // chunk) > 0)
+    step = np.diff(there)
+    apart = (step > 1) & ((np.diff(there // chunk) > 0) | (step > len(there)))
     parts = np.split(there, np.flatnonzero(apart) + 1)
     return [slice(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
 

@@ -15,13 +15,15 @@ import xarray as xr
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from zarr.storage import MemoryStore
 
-from fluxengine import executors, reading
-from fluxengine.declare import Arrays, PlainStage, Product, Read, Source, Variable
-from fluxengine.grid import Grid, days, labels
+from fluxengine import estimate, executors, reading
+from fluxengine.declare import Arrays, Output, PlainStage, Product, Read, Source, Variable
+from fluxengine.grid import Grid, days, degrees, labels
 from fluxengine.run import run
 from fluxengine.stand import Request
 from fluxengine.store import Store, open_dataset
+from fluxengine.traffic import CountedStore, counted
 from fluxengine.window import runs
 
 MEMBERS = ("a", "b", "c", "d")
@@ -106,12 +108,18 @@ def test_some_of_the_labels_in_tiles_of_two_are_the_same(folder: Path, order: tu
 # --- which cells are read, and how ---------------------------------------------------------------
 
 SHAPE, CHUNKS, SHARDS = (4, 9, 24), (1, 4, 6), (2, 8, 12)
+GLOBE = Grid(
+    time=days("2020-01-01", block=2, chunk=1),
+    lat=degrees(0, 9, 1, block=8, chunk=4),
+    lon=degrees(0, 24, 1, block=12, chunk=6, periodic=True),
+)
 
 
 @pytest.fixture(scope="module")
 def stored() -> zarr.Array:
-    array = zarr.create_array({}, shape=SHAPE, chunks=CHUNKS, shards=SHARDS, dtype="int16")
-    array[:] = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    store = CountedStore(MemoryStore())
+    array = zarr.create_array(store, shape=SHAPE, chunks=CHUNKS, shards=SHARDS, dtype="int16")
+    array[:] = 1 + np.arange(np.prod(SHAPE)).reshape(SHAPE)
     return array
 
 
@@ -127,10 +135,14 @@ def around(size: int) -> st.SearchStrategy[list[int]]:
 def test_any_cells_are_read_in_their_order(
     stored: zarr.Array, cells: tuple[list[int], ...]
 ) -> None:
+    """In as many requests as the plan says."""
     wanted = tuple(np.array(index, np.intp) for index in cells)
-    found = reading._selected(stored, wanted)
+    with counted() as traffic:
+        found = reading._selected(stored, wanted)
     assert found.dtype == np.int16
     np.testing.assert_array_equal(found, stored[:][np.ix_(*wanted)])
+    planned, _ = estimate._requests(Output("", GLOBE, (number,)), list(wanted), None)
+    assert traffic.gets == planned
 
 
 @pytest.mark.parametrize(
@@ -140,7 +152,8 @@ def test_any_cells_are_read_in_their_order(
         ([3, 4, 5], [slice(3, 6)]),
         ([22, 23, 0, 1], [slice(0, 2), slice(22, 24)]),  # round the axis
         ([*range(24), 0], [slice(0, 24)]),
-        ([7, 10], [slice(7, 11)]),  # of one chunk
+        ([7, 8, 10], [slice(7, 11)]),  # of one chunk
+        ([6, 11], [slice(6, 7), slice(11, 12)]),  # the same, with more between them
         ([5, 6], [slice(5, 7)]),  # of two, but neighbours
         ([11, 2], [slice(2, 3), slice(11, 12)]),
     ],
