@@ -1,7 +1,6 @@
 """Runs: only what changed is computed, and the plan says why beforehand."""
 
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -67,10 +66,8 @@ def test_the_published_values_are_those_of_plain_numpy(made: World) -> None:
 
 
 def test_a_second_run_computes_nothing_and_starts_no_executor(made: World) -> None:
-    began = time.perf_counter()
     summary = run(made.request(), nobody)
     assert summary.did_nothing
-    assert time.perf_counter() - began < 1
     assert make_plan(made.request()).is_empty
 
 
