@@ -1,4 +1,4 @@
-"""Where the real provider files are."""
+"""Where the real provider files are, and that no property depends on the clock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pyproj  # noqa: F401  before anything loads ecCodes, which brings another PROJ
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FLUXFORGE_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+# A crowded machine is no fault of what is tested.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 
 
 @pytest.fixture(scope="session")

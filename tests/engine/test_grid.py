@@ -5,7 +5,7 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxengine.errors import ConfigError, DeclarationError
@@ -25,7 +25,6 @@ def axes(draw: st.DrawFn, *, periodic: bool = False) -> Axis:
     return Axis("count", origin, step, draw(lengths), draw(blocks), periodic=periodic)
 
 
-@settings(deadline=None)  # on a crowded machine the largest takes a quarter of a second
 @given(st.builds(lambda a, b, c: Grid(time=a, lat=b, lon=c), axes(), axes(), axes(periodic=True)))
 def test_blocks_own_every_cell_exactly_once(grid: Grid) -> None:
     owned = np.zeros(grid.shape, int)

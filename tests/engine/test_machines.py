@@ -46,7 +46,6 @@ from fluxengine.verify import verify
 FEW = settings(
     max_examples=4,
     stateful_step_count=20,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],  # to find a shorter example would take minutes

@@ -27,7 +27,7 @@ def examples(few: int, many: int) -> Callable[[Callable[[], None]], Any]:
 
     def decorate(check: Callable[[], None]) -> Any:
         def test(number: int) -> None:
-            settings(max_examples=number, deadline=None, derandomize=True)(check)()
+            settings(max_examples=number, derandomize=True)(check)()
 
         long = pytest.param(many, marks=pytest.mark.slow)
         return pytest.mark.parametrize("number", [few, long])(test)

@@ -80,7 +80,7 @@ def test_a_month_is_the_same_whatever_the_history(
         ranked = replace(table.feeds[0], name="a", rank=lambda path: -int(path))
         table = replace(table, place=lambda rows: rows["wind"][:, None] / 2.0, feeds=(ranked,))
 
-    @settings(max_examples=number, deadline=None, derandomize=True)
+    @settings(max_examples=number, derandomize=True)
     @given(st.lists(st.tuples(st.sampled_from(KEYS), ROWS), max_size=8))
     def check(history: list[tuple[Key, list[tuple[int, str, int | None]]]]) -> None:
         month = arranged(table, joined(table, []))
@@ -169,7 +169,7 @@ def test_any_history_of_files_leads_to_what_a_clean_run_makes(
 ) -> None:
     monkeypatch.setattr(table_run, "ROWS_HELD", at_once)
 
-    @settings(max_examples=number, deadline=None, derandomize=True)
+    @settings(max_examples=number, derandomize=True)
     @given(st.lists(st.lists(EDITS, min_size=1, max_size=5), min_size=1, max_size=4))
     def check(history: list[list[tuple[str, str, int]]]) -> None:
         model = Model(Reports(tmp_path_factory.mktemp("history")))

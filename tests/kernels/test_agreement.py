@@ -23,7 +23,7 @@ RNG = np.random.default_rng(2)
 
 
 @given(seed=st.integers(0, 2**32 - 1), offset=st.floats(-300, 300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_scores_are_what_they_are_called(seed: int, offset: float) -> None:
     rng = np.random.default_rng(seed)
     y = offset + rng.normal(0, 2, 300)
@@ -70,7 +70,7 @@ def test_gaps_and_small_samples() -> None:
 
 @given(value=st.floats(-400, 400), number=st.integers(2, 20_000), offset=st.floats(-30, 30))
 @example(value=-1.75, number=1870, offset=0.0)  # rounding adds up
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_values_that_are_all_the_same_agree_with_nothing(
     value: float, number: int, offset: float
 ) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -40,7 +40,7 @@ PHYSICAL = {
 }
 WAVES = {"wave_speed", "wave_height"}  # where they are NaN the wind makes the waves
 RARE = WAVES | {"rain", "current", "at_height"}
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=25)
 
 
 @st.composite

@@ -14,7 +14,7 @@ wind = st.floats(0.0, 35.0)
 sea = st.floats(272.0, 305.0)
 contrast = st.floats(-8.0, 8.0)
 share = st.floats(0.2, 1.1)
-quick = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=200)
 
 
 @quick

@@ -21,7 +21,7 @@ def one(x: float) -> np.ndarray:
 
 
 @given(mean=st.floats(-5, 5), spread=st.floats(0.2, 4), value=st.floats(-8, 8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_crps_is_the_integral_that_defines_it(mean: float, spread: float, value: float) -> None:
     below = quad(lambda x: norm.cdf(x, mean, spread) ** 2, mean - 12 * spread, value)[0]
     above = quad(lambda x: norm.sf(x, mean, spread) ** 2, value, max(value, mean) + 12 * spread)[0]

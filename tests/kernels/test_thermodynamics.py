@@ -103,7 +103,7 @@ def test_all_formulas_are_of_the_same_water(formula: str) -> None:
 kelvins = st.floats(255.0, 312.0)
 pascals = st.floats(80_000.0, 105_000.0)
 shares = st.floats(0.05, 1.0)
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 @quick

@@ -129,7 +129,7 @@ def test_ranks_agree_with_pymannkendall(kind: str, length: int) -> None:
     slope=st.floats(-2, 2),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_series_at_any_times(values: list[int], slope: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     times = np.cumsum(rng.integers(1, 5, len(values))) / 4.0

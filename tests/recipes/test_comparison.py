@@ -72,7 +72,7 @@ def test_the_mean_over_the_globe_is_kept(grid):
     assert (made[STATE] == cf.OBSERVED).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     hnp.arrays("f8", (6, 8), elements=st.floats(-200, 800)),
     st.integers(0, 7),

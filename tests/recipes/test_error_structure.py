@@ -251,7 +251,7 @@ def test_many_cells_go_by_parts() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.floats(0.0, 50.0), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_mean_of_days_and_cells_is_the_sum_over_all_pairs(
     days: int, cells: int, fading: float, seed: int
 ) -> None:
@@ -301,7 +301,7 @@ def test_the_mean_of_the_whole_record_needs_memory_for_its_days_and_not_for_pair
 
 
 @given(st.integers(1, 60), st.floats(0.0, 50.0), st.floats(0.0, 1.0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_errors_alike_follow_from_the_effective_number(
     number: int, days: float, share: float
 ) -> None:

@@ -154,7 +154,7 @@ def test_scores_are_those_of_all_pairs_weighed_by_area(sky: np.ndarray) -> None:
 
 
 @given(shift=st.floats(-2, 2))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_shift_of_a_sensor_shifts_what_is_told_and_nothing_else(shift: float) -> None:
     when, sky = some_days(4), weather(4, seed=5)
     ours, theirs = passes("amsr2", sky, when), passes("f17", sky, when)

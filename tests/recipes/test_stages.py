@@ -116,7 +116,7 @@ def test_nothing_beyond_the_reach_is_used():
 gappy = hnp.arrays("f4", (14, 3), elements=st.floats(-5, 5, width=32) | st.just(NAN))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(gappy, st.integers(1, 4), st.integers(1, 13))
 def test_filling_in_blocks_with_a_halo_equals_filling_the_whole(values, reach, cut):
     before = values.copy()

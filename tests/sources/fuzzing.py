@@ -34,7 +34,6 @@ TIMES_ITS_SIZE = 10  # as much memory may be taken
 FUZZ = settings(
     max_examples=EXAMPLES,
     derandomize="FLUXFORGE_FUZZ" not in os.environ,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -34,7 +34,7 @@ def write(path: Path, variables, records, version=1, attrs=3) -> Path:
 one = st.tuples(st.sampled_from(KINDS), st.sampled_from([(), ("x",), ("time",), ("time", "x")]))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=FUNCTION_SCOPED)
+@settings(max_examples=40, suppress_health_check=FUNCTION_SCOPED)
 @given(st.lists(one, max_size=4), st.integers(0, 7), st.sampled_from([1, 2, 5]), st.integers(0, 3))
 def test_sound_files_pass_and_shorter_ones_do_not(tmp_path, variables, records, version, attrs):
     path = write(tmp_path / "sound.nc", variables, records, version, attrs)
@@ -53,7 +53,7 @@ def sound(tmp_path_factory):
     return write(path, [("i2", ("time", "x")), ("f4", ("x",))], 3).read_bytes()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=FUNCTION_SCOPED)
+@settings(max_examples=150, suppress_health_check=FUNCTION_SCOPED)
 @given(st.data())
 def test_what_passes_keeps_the_library_no_longer_than_a_sound_file(tmp_path, sound, data):
     raw = bytearray(sound)

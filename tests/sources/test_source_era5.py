@@ -267,7 +267,7 @@ def test_both_versions_of_the_old_form_are_merged(tmp_path):
     st.floats(230, 280),
     st.lists(st.integers(-3000, 3000), min_size=25, max_size=25),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_old_form_is_read_by_its_own_packing(tmp_path_factory, scale, offset, numbers):
     raw = np.array(numbers, "i2").reshape(1, *SHAPE)
     path = tmp_path_factory.mktemp("old") / "a.nc"
@@ -586,7 +586,7 @@ def read_or_refused(path: Path) -> xr.Dataset | DamagedFile:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_file_is_read_or_refused_in_words(small_files, tmp_path_factory, data):
     raw = bytearray(small_files[data.draw(st.sampled_from(["old", "new", "zip"]))])
     for _ in range(data.draw(st.integers(1, 4))):

@@ -113,7 +113,7 @@ def test_a_truncated_file_is_damaged(tmp_path, two_messages, keep):
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_damaged_file_is_read_or_refused(two_messages, tmp_path_factory, data):
     raw = bytearray(two_messages)
     for _ in range(data.draw(st.integers(1, 4))):

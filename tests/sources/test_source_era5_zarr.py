@@ -140,7 +140,7 @@ def test_a_truncated_chunk_is_damaged(copy, keep):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_chunk_is_read_or_refused(archive, tmp_path_factory, data):
     raw = bytearray((archive / LONG / f"{FIRST}.0.0").read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):

@@ -329,7 +329,7 @@ def test_a_classic_file_cut_anywhere_is_refused(real_data, tmp_path):
         assert decoded(read, tmp_path / "cut.nc", raw[:length]) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_flips_of_the_real_file(tmp_path_factory, real_data, data):
     damaged = bytearray((real_data / REAL).read_bytes())
@@ -338,7 +338,7 @@ def test_flips_of_the_real_file(tmp_path_factory, real_data, data):
     decoded(read, tmp_path_factory.getbasetemp() / "flipped.nc", bytes(damaged))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_flips_and_cuts_of_hdf5(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("hdf5") / "met0n0e_dy.cdf"

@@ -329,13 +329,13 @@ def test_no_file_and_a_bomb(tmp_path):
         whole(read, bomb)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.binary(max_size=300), st.just((core() + icoads()).encode()))))
 def test_whatever_is_in_a_file_it_is_decoded_or_refused(tmp_path_factory, lines):
     decoded(read, tmp_path_factory.getbasetemp() / "any.imma", b"\n".join(lines))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_flips_and_cuts_of_a_real_file(tmp_path_factory, real_data, data):
     raw = (real_data / "insitu/imma/063-714_2010-07_subset.imma").read_bytes()[:30_000]
@@ -347,7 +347,7 @@ def test_flips_and_cuts_of_a_real_file(tmp_path_factory, real_data, data):
     decoded(read, tmp_path_factory.getbasetemp() / "flipped.imma", bytes(damaged))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2 * len(core() + icoads())))
 def test_a_cut_never_invents_a_value(tmp_path_factory, length):
     line = core() + icoads(SF=1)

@@ -142,7 +142,7 @@ def test_a_standard_pressure_is_assumed_and_said():
     assert found["specific_humidity"] == same["specific_humidity"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(263.0, 313.0), st.floats(0.1, 1.0), st.floats(95_000.0, 105_000.0))
 def test_the_wet_bulb_inverts_the_kernel(air, fraction, pressure):
     humidity = 0.003 + 0.012 * fraction
@@ -225,7 +225,7 @@ def test_longitudes_run_from_0_to_360():
     assert reports.rows(given).columns["longitude"].tolist() == [180, 0, 0, 359.5, 0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_numbers_make_sound_rows(data):
     size = data.draw(st.integers(0, 20))
@@ -299,7 +299,7 @@ def test_the_packaged_stations_are_sound(tmp_path):
     assert stations.station("41002", tmp_path / "x").position == (31.759, 285.064)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=400), st.integers(1, 50), st.booleans())
 def test_blocks_are_the_text_and_end_with_lines(tmp_path_factory, text, size, packed):
     path = tmp_path_factory.getbasetemp() / "blocks"

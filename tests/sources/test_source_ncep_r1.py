@@ -262,9 +262,7 @@ def test_no_file(tmp_path, daily):
         DAILY.decode((tmp_path / "lhtfl.sfc.gauss.2001.nc", *daily[1:]), (FIRST,))
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused_in_words(tmp_path, daily, data):
     raw = bytearray(daily[0].read_bytes())

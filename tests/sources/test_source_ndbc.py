@@ -216,7 +216,7 @@ def test_reasons_add_up(tmp_path):
     assert dataset.rejected_reasons == "time given before: 1; wrong number of fields: 2"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, len(MODERN) - 1))
 def test_a_cut_never_invents_an_observation(tmp_path_factory, length):
     whole = read_stdmet(write(tmp_path_factory.mktemp("whole"), MODERN))
@@ -438,7 +438,7 @@ def test_calm_has_no_direction_and_impossible_values_are_left_out(tmp_path):
     assert row["air_pressure_quality"][0] == reports.UNUSABLE
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_flips_and_cuts_of_a_real_file(tmp_path_factory, real_data, data):
     raw = (real_data / "insitu/ndbc/46097h201908qc.txt").read_bytes()

@@ -265,9 +265,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path, year, monkeypatc
         OAFLUX.decode((path, *year[1:]), (FIRST,))
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1), st.integers(0, 255), st.booleans())
 def test_a_damaged_gzip_file_is_always_told(tmp_path, year, where, byte, cut):
     raw = bytearray(year[0].read_bytes())
@@ -286,9 +284,7 @@ def test_a_damaged_gzip_file_is_always_told(tmp_path, year, where, byte, cut):
     assert not cut and at < 10 and found.latent_heat_flux.equals(sound.latent_heat_flux)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_changed_header_is_read_or_refused_in_words(tmp_path, year, data):
     plain = bytearray(gzip.decompress(year[0].read_bytes()))

@@ -409,7 +409,7 @@ def test_a_chunk_of_more_than_any_series_needs_is_refused(tmp_path, monkeypatch)
         whole(read, path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_flips_are_decoded_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flips") / "OS_X.nc"

@@ -220,9 +220,7 @@ def small(tmp_path_factory):
     return write(tmp_path_factory.mktemp("small") / NAME).read_bytes()
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused_in_words(tmp_path, small, data):
     raw = bytearray(small)

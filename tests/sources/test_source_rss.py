@@ -135,7 +135,6 @@ def test_values_are_those_of_the_provider_s_check_file(real_data, tmp_path):
 # --- values and flags --------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=3, max_side=20)))
 def test_no_byte_is_lost(raw):
     values, flags = rss.split(raw)
@@ -189,7 +188,7 @@ def test_passes_are_put_in_order_whichever_is_first(name, ascending_first, tmp_p
     assert np.array_equal(dataset.wind_speed.values[0, 0], ascending[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([one for one in rss.INSTRUMENTS if one.crossings]),
     st.dates(date(1992, 1, 1), date(2024, 12, 31)),
@@ -204,7 +203,7 @@ def test_order_holds_through_the_orbit_s_drift(instrument, day, ascending_first,
     assert order == ((0, 1) if ascending_first else (1, 0))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0, 24), st.booleans())
 def test_passes_of_an_orbit_round_the_clock_are_told_by_their_heading(local, ascending_first):
     times = np.stack([headed(pass_times(local), 1), headed(pass_times(local + 9), -1)])

@@ -109,7 +109,7 @@ def test_no_file(tmp_path):
         whole(read, tmp_path / "none")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_flips_and_cuts_of_the_real_file(tmp_path_factory, real_data, data):
     damaged = bytearray((real_data / REAL).read_bytes()[: data.draw(st.integers(1, 20_000))])
@@ -119,7 +119,7 @@ def test_flips_and_cuts_of_the_real_file(tmp_path_factory, real_data, data):
     decoded(read, tmp_path_factory.getbasetemp() / "WHOTS_MET_sys1.txt", bytes(damaged))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(max_size=300))
 def test_whatever_follows_the_header_it_is_decoded_or_refused(tmp_path_factory, tail):
     decoded(read, tmp_path_factory.getbasetemp() / "WHOTS_any.txt", HEADER.encode() + tail)

@@ -26,7 +26,7 @@ def with_gaps(values: np.ndarray, rng: np.random.Generator, part: float = 0.6) -
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_cycle_is_recovered_from_gappy_steps(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = Climatology(cycle(rng), np.zeros((4, 6)))

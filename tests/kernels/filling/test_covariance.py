@@ -69,7 +69,7 @@ def test_noise_alone_is_not_taken_for_signal() -> None:
     lag=st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-4, 4)),
     periodic=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_products_are_those_of_all_pairs(
     seed: int, lag: tuple[int, int, int], periodic: bool
 ) -> None:

@@ -50,7 +50,7 @@ def test_cross_validation_finds_about_the_rank_under_noise(rank: int) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), single=st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_observed_values_are_kept_and_the_rest_is_filled(seed: int, single: bool) -> None:
     values = with_gaps(low_rank(2, (12, 30), seed) + 290.0, seed + 1, 0.4)
     values[:, 3] = np.nan

@@ -68,7 +68,7 @@ def test_it_uses_the_best_observations_only() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), at=st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_observed_values_are_returned_where_there_is_no_noise(seed: int, at: int) -> None:
     values = gappy((4, 5, 9), seed)
     made = interpolate(values, at, flat(5, 40.0), replace(MODEL, noise=0.0))
@@ -79,7 +79,7 @@ def test_observed_values_are_returned_where_there_is_no_noise(seed: int, at: int
 
 
 @given(seed=st.integers(0, 2**32 - 1), shift=st.integers(1, 35))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_longitude_is_special_on_a_globe(seed: int, shift: int) -> None:
     values, grid = gappy((3, 4, 36), seed), flat(4, periodic=True)
     made = interpolate(values, 1, grid, MODEL)
@@ -91,7 +91,7 @@ def test_no_longitude_is_special_on_a_globe(seed: int, shift: int) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(-3.0, 3.0))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_it_is_linear_and_leaves_its_input_alone(seed: int, factor: float) -> None:
     values = gappy((3, 3, 8), seed)
     before = values.copy()

@@ -111,7 +111,7 @@ def test_between_cells_the_map_is_interpolated(mpfnet: MPFNet) -> None:
     torch.testing.assert_close(high, torch.tensor([11.0, 11.0, 11.0]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(turns=st.integers(-3, 3), east=st.floats(0.0, 359.9), north=st.floats(-60, 60))
 def test_longitude_may_be_told_in_any_turn(turns: int, east: float, north: float) -> None:
     """170 W and 190 E are one place."""
