@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fluxengine.config import ClusterConfig, Profile, RunFile
     from fluxengine.estimate import Resources
     from fluxengine.executors import Executor
+    from fluxengine.recompute import Compared
     from fluxengine.run import Summary
     from fluxengine.stand import Request
     from fluxengine.store import Store
@@ -254,17 +255,19 @@ def verify(
     with show.bars() as bars:
         names = [name] if name else place.names
         found = [verify_dataset(place, one, progress=bars) for one in names]
-    again = []
-    if request is not None:
-        again = list(make_again(replace(request, store=place), recompute, only=name))
-    if as_json:
-        told = {
-            "datasets": [one.as_json() for one in found],
-            "recomputed": [one.as_json() for one in again],
-        }
-        typer.echo(json.dumps(told, indent=2))
-    else:
-        show.verified(found, again)
+    again: list[Compared] = []
+    try:
+        if request is not None:
+            again.extend(make_again(replace(request, store=place), recompute, only=name))
+    finally:  # what was found is told, whatever stops the rest
+        if as_json:
+            told = {
+                "datasets": [one.as_json() for one in found],
+                "recomputed": [one.as_json() for one in again],
+            }
+            typer.echo(json.dumps(told, indent=2))
+        else:
+            show.verified(found, again)
     if any(one.findings for one in found) or not all(one.same for one in again):
         raise typer.Exit(1)
 

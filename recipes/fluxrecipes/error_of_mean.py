@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fluxengine.errors import FluxforgeError
+from fluxrecipes.sphere import arc, unit_vectors
 
 Floats = npt.NDArray[np.float64]
 
-_EARTH = 6371.0  # km
 _SAME = 0.01  # km: rounding makes no two places of one
 _ROWS = 256  # cells whose distances from all others are held at once
 
@@ -140,15 +140,13 @@ def _over_cells(
     random: Floats, of_all_days: Floats, north: Floats, east: Floats, kilometres: float
 ) -> float:
     """Sum over all pairs of cells, each times their correlation."""
-    level = np.cos(np.radians(north))
-    angle = np.radians(east)
-    place = np.stack([level * np.cos(angle), level * np.sin(angle), np.sin(np.radians(north))])
+    place = unit_vectors(north, east)
     total = 0.0
     for first in range(0, len(north), _ROWS):
         some = slice(first, first + _ROWS)
-        distance = _EARTH * np.arccos(np.clip(place[:, some].T @ place, -1.0, 1.0))
-        distance[distance < _SAME] = 0.0
-        total += float(((random[:, some].T @ of_all_days) * _fading(distance, kilometres)).sum())
+        apart = arc(place[some] @ place.T)
+        apart[apart < _SAME] = 0.0
+        total += float(((random[:, some].T @ of_all_days) * _fading(apart, kilometres)).sum())
     return total
 
 

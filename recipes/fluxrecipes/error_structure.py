@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fluxrecipes.sphere import arc, unit_vectors
+
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-EARTH = 6371.0  # km
 MONTH = 30.0  # days: pairs further apart tell of seasons
 LASTING = 10.0  # days, beyond which what two errors share is systematic
 SAME_PLACE = 80.0  # km that a platform may have moved
@@ -160,7 +161,7 @@ def _by_lag(samples: Samples) -> tuple[int, _Binned]:
     platform, time, error = (
         np.asarray(column)[order] for column in (samples.platform, samples.time, samples.error)
     )
-    place = _unit_vectors(samples)[order]
+    place = unit_vectors(samples.latitude, samples.longitude)[order]
     number = round(MONTH / _STEP) + 1
     sums, lags, pairs = np.zeros(number), np.zeros(number), np.zeros(number)
     steady: set[int] = set()
@@ -170,7 +171,7 @@ def _by_lag(samples: Samples) -> tuple[int, _Binned]:
         if not near.any():  # in order of time: later ones are further
             break
         late = np.flatnonzero(near)
-        late = late[_distance((place[late + step] * place[late]).sum(axis=1)) <= SAME_PLACE]
+        late = late[arc((place[late + step] * place[late]).sum(axis=1)) <= SAME_PLACE]
         steady.update(platform[late[lag[late] > LASTING]].tolist())
         at = np.round(lag[late] / _STEP).astype(np.intp).clip(max=number - 1)
         sums += np.bincount(at, error[late + step] * error[late], number)
@@ -185,7 +186,8 @@ def _by_distance(samples: Samples) -> _Binned:
     """Pairs of different platforms of a pass, less what they share when long apart in time."""
     number = _EDGES.size - 1
     near, far = np.zeros((3, number)), np.zeros((3, number))
-    place, passes = _unit_vectors(samples), dict(_by_passage(samples))
+    place = unit_vectors(samples.latitude, samples.longitude)
+    passes = dict(_by_passage(samples))
     for passage, some in passes.items():
         near += _pairs(samples, place, some, some) / 2.0  # each is met twice
         for days in _APART:
@@ -206,24 +208,13 @@ def _by_passage(samples: Samples) -> Iterator[tuple[int, Indices]]:
 def _pairs(samples: Samples, place: Floats, some: Indices, others: Indices) -> Floats:
     """By distance: sums of products and of distances, and numbers, of different platforms."""
     number = _EDGES.size - 1
-    distance = _distance(place[some] @ place[others].T)
+    distance = arc(place[some] @ place[others].T)
     apart = samples.platform[some][:, None] != samples.platform[others][None, :]
     one, other = np.nonzero(apart & (distance < _EDGES[-1]))
     distance = distance[one, other]
     at = np.searchsorted(_EDGES, distance, side="right") - 1
     product = samples.error[some[one]] * samples.error[others[other]]
     return np.stack([np.bincount(at, w, number) for w in (product, distance, np.ones(at.size))])
-
-
-def _unit_vectors(samples: Samples) -> Floats:
-    north, east = np.radians(samples.latitude), np.radians(samples.longitude)
-    level = np.cos(north)
-    return np.stack([level * np.cos(east), level * np.sin(east), np.sin(north)], axis=1)
-
-
-def _distance(cosine: Floats) -> Floats:
-    """Great-circle distance of unit vectors by their product, km."""
-    return np.asarray(EARTH * np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 # --- fits ----------------------------------------------------------------------------------------

@@ -140,3 +140,14 @@ def test_it_is_begun_once() -> None:
     prepare(ONE)
     time.sleep(0.1)
     assert len(before) == 1 and forkservers(os.getpid()) == before
+
+
+def test_workers_end_with_what_they_are_forks_of_and_others_take_their_place() -> None:
+    with mapper(ONE) as mapped:
+        (worker,) = mapped(eval, ["__import__('os').getpid()"])
+        (server,) = forkservers(os.getpid())
+        left = [process for process in server.children() if process.pid == worker]
+        server.kill()
+        assert left and not psutil.wait_procs(left, timeout=60)[1]
+        (other,) = mapped(eval, ["__import__('os').getpid()"])
+    assert other != worker

@@ -20,7 +20,6 @@ from fluxrecipes.matchups.matching import (
     Matchups,
     Passes,
     Rules,
-    distance,
     match,
     usable,
 )
@@ -237,12 +236,6 @@ def test_withheld_platforms_are_known_by_any_case_and_by_their_surroundings() ->
     assert found.platform[found.named(["whots", "51WH0"])].tolist() == [b"51wh0", b"WHOTS"]
     assert not found.near([(0.3, 4.9)], 499.0).any()
     assert found.near([(0.3, 4.9), (50.0, 50.0)], 502.0).all()
-
-
-def test_distances_are_those_of_the_sphere() -> None:
-    assert distance(0.0, 359.5, 0.0, 0.5) == pytest.approx(111.19, abs=0.01)
-    assert distance(60.0, 10.0, 60.0, 12.0) == pytest.approx(111.17, abs=0.05)
-    assert distance(-90.0, 7.0, 90.0, 100.0) == pytest.approx(np.pi * 6371.0)
 
 
 def test_months_that_are_joined_keep_one_matchup_of_a_cell_and_pass() -> None:

@@ -36,6 +36,7 @@ from fluxrecipes.sources.reports import (
     SHORT,
     WHOTS,
 )
+from fluxrecipes.sphere import distance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +55,6 @@ STANDARD_PRESSURE = 101_300.0  # Pa, where none is reported: the bulk algorithm'
 # Of two copies of a report the one from the feed that comes first is kept: nearer to the sensor.
 FEEDS = (OCEANSITES, WHOTS, GTMBA, NDBC, ICOADS)
 SAME_MOMENT = 1.0 / 60.0  # h: ICOADS rounds times to hundredths of an hour
-_EARTH = 6371.0  # km
 
 # Kept for the last test, in whatever feed and by whatever number their reports come.
 WITHHELD = ("WHOTS", "STRATUS", "NTAS", "51WH0", "32ST0", "41NT0", "32012", "41060", "48401")
@@ -191,14 +191,6 @@ class Matchups:
         for latitude, longitude in places:
             found |= distance(self.latitude, self.longitude, latitude, longitude) <= kilometres
         return found
-
-
-def distance(latitude: Array, longitude: Array, north: float, east: float) -> Floats:
-    """Great-circle distance from a place, km; all in degrees."""
-    here, there = np.radians(latitude), np.radians(north)
-    chord = np.sin((here - there) / 2.0) ** 2
-    chord = chord + np.cos(here) * np.cos(there) * np.sin(np.radians(longitude - east) / 2.0) ** 2
-    return np.asarray(2.0 * _EARTH * np.arcsin(np.sqrt(np.clip(chord, 0.0, 1.0))))
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from fluxrecipes.nature import loops
 from fluxrecipes.nature.fields import LATITUDES, hours_since_epoch
 from fluxrecipes.sources import rss
+from fluxrecipes.sphere import EARTH_RADIUS
 
 Pass = Literal["ascending", "descending"]
 Grid = NDArray[np.float64]
 
-_EARTH_RADIUS = 6371.0  # km
 _SUN = 15.0  # degrees an hour, at which the Earth turns under the mean sun
 _FIRST_DAY = date(1950, 1, 1)
 
@@ -165,7 +165,7 @@ def _swath(
         turned = longitude + turning * period * angle / 360.0
         along, across = _orbit_coordinates(latitude, turned, inclination)
         angle = (along - middle + 180.0) % 360.0 - 180.0 + middle
-    half = np.degrees(width / 2.0 / _EARTH_RADIUS)
+    half = np.degrees(width / 2.0 / EARTH_RADIUS)
     row, column = np.nonzero((np.abs(across) <= half) & (np.abs(angle - middle) <= 90.0))
     after = period * angle[row, column] / 360.0
     return (1440 * row).astype(np.int32), column.astype(np.int32), after

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from fluxengine.declare import Packing, Variable, flag_variable
 from fluxengine.tables import Rows
 from fluxrecipes import vocabulary as cf
+from fluxrecipes.sphere import EARTH_RADIUS, unit_vectors
 
 Array = npt.NDArray[Any]
 PART = 100_000  # rows that a reader hands over at once
@@ -77,9 +78,7 @@ HUMIDITY_FORMS = {
 }
 STANDARD_PRESSURE = 101_325.0  # Pa
 HIGHEST, DEEPEST = 100.0, 100.0  # m, of sensors in the air and of sea surface temperature
-PLACE = ("longitude", "latitude")
 NOBODY = (b"", b"SHIP", b"PLAT", b"BUOY", b"RIGG", b"MASKSTID")  # names that stand for none
-EARTH_RADIUS = 6371.0  # km
 # How far apart two reports of one time can be the same: a mooring may be told by where it is or
 # by where it should be; one from nobody is the same at the same spot alone.
 SAME_PLATFORM, SAME_SPOT = 50.0, 0.05  # km
@@ -363,10 +362,9 @@ def place(columns: Mapping[str, Array]) -> Array:
     array, shape (rows, 3)
         On the sphere, from its centre.
     """
-    east, north = (np.radians(columns[name].astype(np.float64)) for name in PLACE)
-    radius = EARTH_RADIUS / np.where(np.isin(columns["platform"], NOBODY), SAME_SPOT, SAME_PLATFORM)
-    level = radius * np.cos(north)
-    return np.stack([level * np.cos(east), level * np.sin(east), radius * np.sin(north)], axis=1)
+    unit = np.where(np.isin(columns["platform"], NOBODY), SAME_SPOT, SAME_PLATFORM)
+    vectors = unit_vectors(columns["latitude"], columns["longitude"])
+    return np.asarray((EARTH_RADIUS / unit)[:, None] * vectors)
 
 
 def completed(columns: Mapping[str, Array]) -> dict[str, Array]:
