@@ -25,7 +25,7 @@ from fluxengine.window import WindowCells, runs, window_cells
 # Bytes of a worker that has imported what the engine needs, with what it keeps of memory it freed.
 BASE = 400_000_000
 ROOM = 0.8  # of a worker's memory: above it, Dask takes on no further task
-ASSUMED = 40e6  # bytes, packed, that a thread reads, works on and writes in a second
+ASSUMED = 100e6  # bytes, packed, that a thread reads, works on and writes in a second: a slow one
 SAMPLE = 16  # blocks whose times are looked up
 START = 6.0  # seconds until workers are there
 BLOCKS_PER_COMMIT = 32
