@@ -135,6 +135,35 @@ def test_a_file_of_all_quantities_gives_specific_humidity(tmp_path):
     assert np.isnan(columns["depth_sea_surface_temperature"]).all()
 
 
+def test_a_file_of_all_quantities_may_have_a_depth_for_each(tmp_path):
+    """As the provider's have them, the depth of the water a second time where it has changed."""
+    path = tmp_path / "met0n156e_dy.cdf"
+    depths = {"s": -4.0, "d": -4.0, "a": -3.0, "h": -3.5, "sst": 1.0, "zsst": 1.0}
+    measured = {
+        "WS_401": ("s", [5.0] * 4, "m s-1"),
+        "WD_410": ("d", [90.0] * 4, "degrees"),
+        "AT_21": ("a", [25.0] * 4, "C"),
+        "RH_910": ("h", [80.0] * 4, "%"),
+        "T_25": ("sst", [27.0] * 4, "C"),
+        "ZSST_2003": ("zsst", [1.0, 1.0, 1.5, 1.5], "m"),
+    }
+    native(path, {}, 0.0)
+    with netCDF4.Dataset(path, "a") as file:
+        for name, depth in depths.items():
+            file.createDimension(f"dep{name}", 1)
+            made = file.createVariable(f"dep{name}", "f4", (f"dep{name}",))
+            made.setncatts({"units": "m", "epic_code": np.int32(3)})
+            made[:] = depth
+        for name, (axis, values, units) in measured.items():
+            made = file.createVariable(name, "f4", ("time", f"dep{axis}", "lat", "lon"))
+            made.units, made[:, 0, 0, 0] = units, values
+    columns = whole(read, path).columns
+    for name, height in (("wind", 4), ("air_temperature", 3), ("humidity", 3.5)):
+        assert columns[f"height_{name}"].tolist() == [height] * 4
+    assert columns["depth_sea_surface_temperature"].tolist() == [1, 1, 1.5, 1.5]
+    assert columns["wind_from_direction"].tolist() == [270] * 4
+
+
 @pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF4"])
 def test_quality_codes_decide_what_stays(tmp_path, kind):
     path = native(tmp_path / "sst5s95w_10m.cdf", WATER, 1.0, quality=(1, 2, 3, 4), kind=kind)

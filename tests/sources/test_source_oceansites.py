@@ -330,7 +330,8 @@ POINT = {"cell_methods": "TIME: point LATITUDE: point"}
         (22_003 - np.arange(4.0), MEAN, "", reports.LONG),  # the newest first
         (HOURS, MEAN, "", reports.SHORT),
         (HOURS, {}, "PT1H", reports.SHORT),
-        (HOURS, {}, "P1D", reports.LONG),
+        (HOURS, {}, "P1D", reports.SHORT),  # what times show counts
+        (HOURS, {}, "P60.00M", reports.SHORT),  # as Woods Hole has it, for PT60M
         (HOURS[:1], {}, "", reports.SHORT),
         (HOURS[:1], POINT, "", reports.SHORT),
         (HOURS[:1], MEAN, "", reports.LONG),  # of how long, nobody says
@@ -366,6 +367,49 @@ def test_heights_that_cannot_be_are_unknown(tmp_path, given, expected):
     air = {"AIRT": ([24.0] * 4, "degree_Celsius", {"sensor_height": given})}
     columns = whole(read, mooring(tmp_path / "OS_X.nc", air)).columns
     np.testing.assert_allclose(columns["height_air_temperature"], expected, rtol=1e-6)
+
+
+def as_woods_hole_has_it(path: Path, kind: str, position: tuple[str, ...]) -> Path:
+    """Heights as coordinates of one value, named by the variables; ranges of all, places too."""
+    with netCDF4.Dataset(path, "w", format=kind) as file:
+        file.site_code = "SPURS"
+        for name, size in (("TIME", 4), ("LATITUDE", 1), ("LONGITUDE", 1)):
+            file.createDimension(name, size)
+        made = file.createVariable("TIME", "f8", ("TIME",))
+        made.units, made[:] = "days since 1950-01-01 00:00:00", HOURS
+        for name, value in (("LATITUDE", 24.581116666666667), ("LONGITUDE", -38.0)):
+            made = file.createVariable(name, "f8", (name,) if position else ())
+            made.setncatts({"valid_min": value, "valid_max": value})
+            made[...] = value
+        heights = {"DEPTH": 0.865, "HEIGHT_RHAT": 2.945, "HEIGHT_WND": 3.295, "HEIGHT_SW": 3.4}
+        for name, value in heights.items():
+            made = file.createVariable(name, "f8", ())
+            made.setncatts({"axis": "Z", "positive": "down" if name == "DEPTH" else "up"})
+            made[...] = value
+        where = {"AIRT": "HEIGHT_RHAT", "RELH": "HEIGHT_RHAT", "TEMP": "DEPTH"}
+        for name, (values, units, _) in MET.items():
+            made = file.createVariable(name, "f8", ("TIME",))
+            at = where.get(name, "HEIGHT_WND")
+            attrs = {"FillValue": 1e35, "coordinates": f"TIME {at} LATITUDE LONGITUDE"}
+            made.setncatts(attrs | {"units": units, "valid_min": -20.0, "valid_max": 1100.0})
+            made[:] = values
+    return path
+
+
+@pytest.mark.parametrize("kind", ["NETCDF4", "NETCDF3_CLASSIC"])
+@pytest.mark.parametrize("position", [("LATITUDE",), ()])
+def test_heights_may_be_coordinates_of_one_value(tmp_path, kind, position):
+    path = as_woods_hole_has_it(tmp_path / "OS_SPURS_2012_D_M.nc", kind, position)
+    rows = whole(read, path)
+    check(rows)
+    columns = rows.columns
+    assert columns["time"].size == 4 and set(columns["platform"]) == {b"SPURS"}
+    np.testing.assert_allclose(columns["latitude"], 24.581116666666667, rtol=1e-7)
+    assert set(columns["longitude"]) == {322}
+    for name, height in (("wind", 3.295), ("air_temperature", 2.945), ("humidity", 2.945)):
+        np.testing.assert_allclose(columns[f"height_{name}"], height, rtol=1e-6)
+    np.testing.assert_allclose(columns["depth_sea_surface_temperature"], 0.865, rtol=1e-6)
+    np.testing.assert_allclose(columns["wind_speed"], [6, 10, 5, 5])
 
 
 # --- damaged files --------------------------------------------------------------------------------

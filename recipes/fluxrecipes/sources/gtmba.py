@@ -29,6 +29,7 @@ from fluxrecipes.sources.station_netcdf import Field, Numbers, Station
 
 SPEED, DIRECTION, EAST, NORTH = ("WS_401", "WS_400"), ("WD_410",), ("WU_422",), ("WV_423",)
 AIR, RELATIVE, WATER, PRESSURE = ("AT_21",), ("RH_910",), ("T_25",), ("BP_915",)
+DEPTH_OF_WATER = ("ZSST_2003", "ZSST", "ZSST_3", "Z_SST")
 KINDS = ((*SPEED, *EAST), (*AIR, *RELATIVE), WATER, PRESSURE)  # each at its own height
 WANTED = (*SPEED, *EAST, *AIR, *RELATIVE, *WATER, *PRESSURE)
 # In names of means of days and months: the provider's files, beside _hr and _10m, and those of
@@ -69,11 +70,11 @@ def _opened(path: Path) -> AbstractContextManager[Station]:
 
 
 def _averaging(station: Station, places: _Places) -> reports.Averaging | None:
-    """How long the values of each site are means of; None where the file says: of days.
+    """How long the values of each site are means of; None where the file's name says: of days.
 
     One day alone shows no spacing.
     """
-    if DAILY.search(station.path.name) or DAILY.search(station.text("id")) or station.is_long:
+    if DAILY.search(station.path.name) or DAILY.search(station.text("id")):
         return None
     found = reports.Averaging(station.unspaced(*WANTED))
     for part in station.parts():
@@ -173,11 +174,12 @@ def _verdict(codes: Numbers) -> Array:
 def _height(station: Station, part: slice, field: Field, sign: int) -> Numbers | float:
     """Height above the sea, or with `sign` 1 depth [m]: files give depths, negative in the air.
 
-    One depth for sensors of several kinds, as in ``met`` files, is the height of none of them.
+    One depth for sensors of several kinds is the height of none of them; files of all of a site's
+    meteorology have one for each variable.
     """
-    if field.name in WATER and (series := station.first("ZSST", "ZSST_3", "Z_SST")):
+    if field.name in WATER and (series := station.first(*DEPTH_OF_WATER)):
         return station.values(series, part)
-    if sum(any(map(station.first, kind)) for kind in KINDS) > 1:
+    if sum(any(_shares(station, field, name) for name in kind) for kind in KINDS) > 1:
         return np.nan
     depth: Numbers | float = float(station.levels(field)[0])
     row = station.first("depth")
@@ -185,6 +187,12 @@ def _height(station: Station, part: slice, field: Field, sign: int) -> Numbers |
         depth = station.values(row, part)
     height = sign * np.asarray(depth)
     return np.where((height > 0) & (height <= 50), height, np.nan)
+
+
+def _shares(station: Station, field: Field, name: str) -> bool:
+    """Whether the file has another variable whose depth is told by the same coordinate."""
+    other = station.first(name)
+    return other is not None and station.vertical(other) == station.vertical(field)
 
 
 # --- Sites ----------------------------------------------------------------------------------------

@@ -71,9 +71,7 @@ def read(path: Path) -> Iterator[Rows]:
 
 
 def _averaging(station: Station) -> int:
-    """How long the file's values are means of: as it says, or by how far apart they are."""
-    if station.is_long:
-        return reports.LONG
+    """How long the file's values are means of: by how far apart they are, or as it says."""
     found, site = reports.Averaging(station.unspaced(*AIR_NAMES, *WATER)), _platform(station)
     for part in station.parts():
         found.add(_times(station, part), site)

@@ -35,6 +35,7 @@ CLASSIC = (b"CDF\x01", b"CDF\x02")
 # Cells of a variable for each byte of the file: no more can be packed into it, and 1,000 are had by
 # deflate where all are equal.
 MOST_CELLS_A_BYTE = 1100
+EPIC_DEPTH = "3"  # EPIC's number of a depth in metres
 LARGEST_CHUNK = 2**28  # bytes unpacked: thirty years of minutes in one chunk are half of it
 
 
@@ -117,10 +118,11 @@ class Field:
         """
         outside = np.zeros(raw.shape, bool)
         for name, at, is_beyond in LIMITS:
-            limit = self._codes(name, raw)[at : at + 1]
-            if limit.size:
+            limits = self._codes(name, raw)
+            if limits.size > at:
                 is_of_values = self._told(name).dtype.kind == "f" and raw.dtype.kind != "f"
-                outside |= is_beyond(*_in_one_type(values if is_of_values else raw, limit))
+                compared = values if is_of_values else raw
+                outside |= is_beyond(*_in_one_type(compared, np.asarray(limits[at])))
         return outside
 
 
@@ -189,10 +191,10 @@ class Station:
         """
         at: list[slice | int] = []
         for name, size in zip(field.dims, field.shape, strict=True):
-            if name != self.along and size > 1 and not is_vertical(name):
+            if name != self.along and size > 1 and not self._is_vertical(name):
                 what = f"{field.name} has {size} places along {name}, not one."
                 raise WrongFile(what, where=str(self.path))
-            at.append(part if name == self.along else level if is_vertical(name) else 0)
+            at.append(part if name == self.along else level if self._is_vertical(name) else 0)
         return field.numbers(tuple(at))
 
     def flags(self, field: Field, part: slice, level: int = 0) -> Numbers:
@@ -207,21 +209,41 @@ class Station:
         plain = replace(field, load=partial(_digits, field.load), attrs=numbers)
         return self.values(plain, part, level)
 
+    def vertical(self, field: Field) -> str:
+        """Which coordinate says how high or deep a variable was measured: its name, or nothing.
+
+        It is one of the variable's axes, or one that stands for all of its values.
+        """
+        named = [name for name in field.text("coordinates").split() if self._is_single(name)]
+        found = (name for name in (*field.dims, *named) if self._is_vertical(name))
+        return next(found, "")
+
+    def _is_single(self, name: str) -> bool:
+        return name in self.fields and math.prod(self.fields[name].shape) == 1
+
+    def _is_vertical(self, name: str) -> bool:
+        """Whether a coordinate is one of levels, by what it says of itself or by its name."""
+        coordinate = self.fields.get(name)
+        says = coordinate is not None and (
+            coordinate.text("axis").upper() == "Z" or coordinate.text("epic_code") == EPIC_DEPTH
+        )
+        return says or any(word in name.lower() for word in ("depth", "height", "level", "nominal"))
+
     def levels(self, field: Field) -> Numbers:
         """Coordinates of a variable's levels, positive down [m]; NaN where not told."""
-        vertical = next((name for name in field.dims if is_vertical(name)), None)
-        size = field.shape[field.dims.index(vertical)] if vertical else 1
-        coordinate = self.fields.get(vertical or "")
-        if coordinate is None or coordinate.dims != (vertical,):
+        vertical = self.vertical(field)
+        size = field.shape[field.dims.index(vertical)] if vertical in field.dims else 1
+        coordinate = self.fields.get(vertical)
+        if coordinate is None or coordinate.shape not in ((), (size,)):
             return np.full(size, np.nan)
-        values = coordinate.numbers((slice(None),))
+        values = np.atleast_1d(coordinate.numbers((slice(None),) * len(coordinate.dims)))
         up = coordinate.text("positive").lower() == "up" or (
             "height" in coordinate.name.lower() and coordinate.text("positive").lower() != "down"
         )
         return -values if up else values
 
     @property
-    def is_long(self) -> bool:
+    def _is_long(self) -> bool:
         """Whether the file says that its values are further apart than hourly ones."""
         found = DURATION.fullmatch(self.text("time_coverage_resolution").upper())
         if not found:
@@ -232,13 +254,14 @@ class Station:
         return is_days or bool(seconds > WIDE / np.timedelta64(1, "s"))
 
     def unspaced(self, *names: str) -> int:
-        """How long values are means of where no spacing tells it: by what variables say.
+        """How long values are means of where no spacing tells it: by what file and variables say.
 
-        A mean over time whose length nobody knows is not taken for one of an hour.
+        A mean over time whose length nobody knows is not taken for one of an hour. What times show
+        counts more: a provider writes 60 months (P60M) for the minutes of hourly values (PT60M).
         """
         found = [self.fields[name] for name in names if name in self.fields]
         is_mean = any(OVER_TIME.search(field.text("cell_methods")) for field in found)
-        return LONG if is_mean else SHORT
+        return LONG if is_mean or self._is_long else SHORT
 
     def in_si(self, field: Field, values: Numbers, units: Units) -> Any:
         """Values in our units.
@@ -306,11 +329,6 @@ def _digits(load: Callable[[tuple[slice | int, ...]], Array], at: tuple[slice | 
     codes = np.ascontiguousarray(raw).view(np.uint8).reshape(raw.shape)
     is_digit = (codes >= ord("0")) & (codes <= ord("9"))
     return np.where(is_digit, codes.astype(np.float64) - ord("0"), np.nan)
-
-
-def is_vertical(name: str) -> bool:
-    """Whether a dimension is one of levels."""
-    return any(word in name.lower() for word in ("depth", "height", "level", "nominal"))
 
 
 # --- Times and units ------------------------------------------------------------------------------
