@@ -102,13 +102,21 @@ def test_axes_in_any_order(file, expected, tmp_path):
     assert F17.decode(as_floats(file, tmp_path / NAMES[0], turned), DAY).identical(expected)
 
 
-def test_a_converted_mean(maps, tmp_path):
-    source = rss_averages.SOURCES["rss-f17-3day"]
+@pytest.mark.parametrize(
+    ("kind", "begin", "name"),
+    [
+        ("3day", DAY, "f17_ssmis_20160102v7_d3d.nc"),
+        ("weekly", date(2015, 12, 27), "f17_ssmis_20160102v7_wk.nc"),  # to that Saturday
+        ("monthly", date(2016, 1, 1), "f17_ssmis_201601v7.nc"),
+    ],
+)
+def test_a_converted_mean(maps, tmp_path, kind, begin, name):
+    source = rss_averages.SOURCES[f"rss-f17-{kind}"]
     mean = maps[0, 1:]
-    path = tmp_path / Path(source.path(DAY)).name
-    expected = source.decode(rssfiles.bytemap(path, mean), DAY)
-    converted = rssfiles.ghrc_netcdf(tmp_path / "f17_ssmis_20160102v7_d3d.nc", mean, DAY)
-    assert source.decode(converted, DAY).identical(expected)
+    path = tmp_path / Path(source.path(begin)).name
+    expected = source.decode(rssfiles.bytemap(path, mean), begin)
+    converted = rssfiles.ghrc_netcdf(tmp_path / name, mean, begin)
+    assert source.decode(converted, begin).identical(expected)
 
 
 # --- refused -----------------------------------------------------------------------------------
@@ -214,6 +222,12 @@ def test_netcdf_packed_with_gzip_and_the_reverse(file, maps, tmp_path):
         F17.decode(path, DAY)
     with pytest.raises(DamagedFile, match="it is no NetCDF file"):
         GHRC.decode(path, DAY)
+
+
+def test_a_week_is_not_taken_for_its_last_day(maps, tmp_path):
+    path = rssfiles.ghrc_netcdf(tmp_path / "f17_ssmis_20160102v7_wk.nc", maps, DAY)
+    with pytest.raises(WrongFile, match="it is an averaged map, which has no passes"):
+        F17.decode(path, DAY)
 
 
 # --- declarations ------------------------------------------------------------------------------

@@ -315,10 +315,12 @@ SOURCES: Mapping[str, Source] = {
 
 # --- Is it the file that was asked for? --------------------------------------------------------
 
-# As the provider names bytemaps, and as others name what they convert: f17_ssmis_20160102v7.nc.
+# As the provider names bytemaps, and as others name what they convert: f17_ssmis_20160102v7.nc, and
+# that of a week f17_ssmis_20160102v7_wk.nc, which the provider calls as the map of its last day.
+WEEK = "_wk"
 NAME = re.compile(
     r"(?P<prefix>f\d\d|wsat)_([a-z][a-z\d]*_)?(?P<day>\d{4,8})(?P<version>v[\d.]+?|rt)"
-    r"(?P<mean>_d3d)?\.(gz|nc4?|cdf|h5)"
+    rf"(?P<mean>_d3d|{WEEK})?\.(gz|nc4?|cdf|h5)"
 )
 CARRIERS = {i.prefix: i.carrier for i in INSTRUMENTS} | {
     "f08": "SSM/I on DMSP F08",
@@ -341,19 +343,19 @@ KNOWN_SIZES = {
 def bytemap_name(name: str) -> str:
     """The provider's name of the map that a file was converted from; empty where none can be."""
     found = NAME.fullmatch(name)
-    return (
-        f"{found['prefix']}_{found['day']}{found['version']}{found['mean'] or ''}.gz"
-        if found
-        else ""
-    )
+    if not found:
+        return ""
+    mean = "" if found["mean"] in (None, WEEK) else found["mean"]
+    return f"{found['prefix']}_{found['day']}{found['version']}{mean}.gz"
 
 
 def _check_name(instrument: Instrument, path: Path, day: date, *, converted: bool = False) -> None:
     """Nothing inside tells the day and little the satellite: the name must be the provider's."""
     expected = instrument.file_name(day)
-    if expected in (path.name, bytemap_name(path.name) if converted else ""):
-        return
     found = NAME.fullmatch(path.name)
+    is_day = converted and found and not found["mean"]
+    if expected in (path.name, bytemap_name(path.name) if is_day else ""):
+        return
     what = _why_not(instrument, found, day) if found else "its name follows no pattern of RSS maps"
     raise WrongFile(f"{what}; this day's file is {expected}.", where=str(path))
 
